@@ -1,0 +1,18 @@
+// How the tests run: one process per file, two at once, and a deadline on everything.
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import SkipReporter from './reporter.ts';
+
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['test/long/**', 'test/fault/**'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 20_000,
+    hookTimeout: 60_000,
+    teardownTimeout: 5_000,
+    reporters: ['default', new SkipReporter()],
+  },
+});
