@@ -1,0 +1,204 @@
+// The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+
+/** What a path holds, for metrics, admission and prediction. */
+export const KINDS = ['manifest', 'init', 'segment', 'other'] as const;
+export type Kind = (typeof KINDS)[number];
+
+/** How a viewer's request was answered. */
+export const RESULTS = ['hit', 'stale', 'revalidated', 'miss', 'pass', 'error'] as const;
+export type Result = (typeof RESULTS)[number];
+
+/** Why bytes were asked of an origin. */
+export const PURPOSES = ['viewer', 'revalidate', 'in-session', 'off-peak', 'publish', 'operator'] as const;
+export type Purpose = (typeof PURPOSES)[number];
+
+/** Who goes first; viewers pre-empt everybody at once. */
+export const PRIORITIES = ['viewer', 'in-session', 'off-peak'] as const;
+export type Priority = (typeof PRIORITIES)[number];
+
+/** CMCD as it came, unparsed. The cache only takes it off the key. */
+export type RawCmcd = { readonly query?: string; readonly headers?: Readonly<Record<string, string>> };
+
+/** One request that was answered, complete or cut short. */
+export type ServedRecord = {
+  /** Milliseconds since the epoch at which the request came. */
+  readonly at: number;
+  readonly key: string;
+  /** Path of the request, without query. */
+  readonly path: string;
+  readonly title?: string;
+  readonly kind: Kind;
+  readonly status: number;
+  readonly result: Result;
+  /** Body bytes that were written to the viewer. */
+  readonly bytes: number;
+  readonly isComplete: boolean;
+  readonly firstByteMs: number;
+  /** Set when this is the first viewer of an object that was prefetched: the fill's purpose. */
+  readonly prefetched?: Purpose;
+  readonly cmcd?: RawCmcd;
+  /** Keyed hash of the remote address; the key is drawn anew each day and never stored. */
+  readonly remoteHash: string;
+};
+
+/** A request to one of the agent's routes, body already read within the route's limit. */
+export type RouteRequest = {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  /** Lower-case names. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+  readonly remoteHash: string;
+  /** Aborts at the route's deadline or when the viewer leaves. */
+  readonly signal: AbortSignal;
+};
+/** What a route answers; content-length is added. */
+export type RouteReply = {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | Buffer;
+};
+
+/** A prefix of the viewer listener that the caller answers itself, matched before look-up; longest prefix wins. */
+export type Route = {
+  /** `/x/` matches everything below it; without the last slash only that path. */
+  readonly prefix: string;
+  readonly methods: readonly string[];
+  readonly deadlineMs: number;
+  readonly maxBodyBytes: number;
+  readonly answer: (request: RouteRequest) => Promise<RouteReply> | RouteReply;
+};
+
+/** An origin; the first whose `match` is a prefix of the path serves it. */
+export type OriginOptions = {
+  readonly name: string;
+  readonly url: string;
+  readonly match: string;
+  /** Until the response's head; default 10 000. */
+  readonly firstByteTimeoutMs?: number;
+  /** Between two chunks of a body; default 10 000. */
+  readonly idleTimeoutMs?: number;
+  readonly maxConnections?: number;
+};
+
+/** One disk of the store. */
+export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
+
+/** A line for the log: a constant event name and closed fields; never anything about a viewer. */
+export type Log = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  event: string,
+  fields?: Readonly<Record<string, unknown>>,
+) => void;
+
+/** Everything open() needs. */
+export type CacheOptions = {
+  readonly origins: readonly OriginOptions[];
+  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  readonly rules: {
+    /** Freshness of a 200 that says nothing of it. */
+    readonly defaultTtlSeconds: number;
+    /** stale-while-revalidate and stale-if-error of a response that says nothing of them and does not forbid it. */
+    readonly graceSeconds: number;
+    /** Name of the targeted cache-control field (RFC 9213) that goes before Cache-Control. */
+    readonly target: string;
+  };
+  /** Query parameters that never enter the key, beside CMCD. */
+  readonly ignoredQuery?: readonly string[];
+  readonly routes?: readonly Route[];
+  readonly titleOf?: (path: string) => string | undefined;
+  readonly onServed?: (record: ServedRecord) => void;
+  /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
+  readonly worth?: (key: string) => number | undefined;
+  /** Name in Cache-Status (RFC 9211) and Via. */
+  readonly nodeId: string;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** Where to listen. */
+export type Listen = { readonly host: string; readonly port: number };
+
+/** How a fill ended. */
+export type FillOutcome =
+  | { readonly outcome: 'stored' | 'already'; readonly bytes: number; readonly status: number }
+  | { readonly outcome: 'refused' | 'failed' | 'cancelled'; readonly reason: string };
+
+/** What fill() may be told. Bytes per second is a cap for this fill alone. */
+export type FillOptions = {
+  readonly priority: Priority;
+  readonly purpose: Purpose;
+  readonly pin?: boolean;
+  readonly bytesPerSecond?: number;
+  readonly signal?: AbortSignal;
+};
+
+/** What to remove; `soft` keeps the object as stale, to be revalidated. */
+export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
+
+/** What the cache knows of a URL, for `explain`. */
+export type Holding = {
+  readonly key: string;
+  readonly tier: 'memory' | 'disk';
+  readonly sizeBytes: number;
+  readonly storedAt: number;
+  readonly freshForSeconds: number;
+  readonly isPinned: boolean;
+  readonly purpose: Purpose;
+  readonly hits: number;
+};
+
+/** Plain counters since start; read at scrape. */
+export type CacheStats = {
+  readonly requests: Readonly<Record<Result, Readonly<Record<Kind, number>>>>;
+  readonly sentBytes: Readonly<Record<Result, number>>;
+  readonly originBytes: Readonly<Record<Purpose, number>>;
+  readonly originRequests: Readonly<Record<Purpose, number>>;
+  readonly originErrors: number;
+  readonly coalesced: number;
+  readonly firstByteSeconds: Readonly<Record<Result, Histogram>>;
+  readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
+  readonly routeErrors: number;
+  readonly malformed: number;
+  readonly openConnections: number;
+  readonly activeFills: number;
+  readonly store: StoreStats;
+};
+/** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
+export type Histogram = { readonly counts: readonly number[]; readonly sum: number };
+/** Upper bounds in seconds of every latency histogram here. */
+export const HISTOGRAM_SECONDS = [
+  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
+] as const;
+
+/** What the store holds and has suffered. */
+export type StoreStats = {
+  readonly objects: number;
+  readonly usedBytes: Readonly<Record<'memory' | 'disk', number>>;
+  readonly limitBytes: Readonly<Record<'memory' | 'disk', number>>;
+  readonly evictions: Readonly<Record<'memory' | 'disk', number>>;
+  readonly corruptBlocks: number;
+  readonly isDegraded: boolean;
+  /** By directory path and operation. */
+  readonly errors: readonly {
+    readonly disk: string;
+    readonly op: 'open' | 'read' | 'write' | 'sync' | 'remove' | 'index';
+    readonly count: number;
+  }[];
+};
+
+/** An open cache. */
+export type Cache = {
+  /** Starts the viewer listener; resolves with the port that was bound. Rejects with CACHE_LISTEN_FAILED. */
+  readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
+  readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
+  readonly has: (url: string) => Holding | undefined;
+  /** Resolves with how many objects it removed or marked. */
+  readonly purge: (selector: PurgeSelector) => Promise<number>;
+  /** False when nothing is stored for that URL. */
+  readonly pin: (url: string, isPinned: boolean) => boolean;
+  readonly stats: () => CacheStats;
+  /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
+  readonly close: (drainMs: number) => Promise<void>;
+};

@@ -1,0 +1,96 @@
+// What the store keeps of a response, and what it gives back: types between the store and the rest of the cache.
+import type { Log, Purpose, StoreDirectory, StoreStats } from '../contract.ts';
+
+/** End-to-end header fields in the order received, names in lower case. */
+export type HeaderList = readonly (readonly [name: string, value: string])[];
+
+/** A response as received, without its body. */
+export type StoredResponse = {
+  /** Primary key: origin name, method-independent URL without ignored query. */
+  readonly key: string;
+  /** Secondary key: the request's values of the fields that Vary names, normalised; '' without Vary. */
+  readonly variant: string;
+  /** Lower-case field names of Vary, sorted. */
+  readonly varyOn: readonly string[];
+  readonly status: number;
+  readonly headers: HeaderList;
+  /** When the request was sent and its head received, milliseconds since the epoch. */
+  readonly requestedAt: number;
+  readonly receivedAt: number;
+  /** Bytes of the complete representation; undefined while an unsized body is still arriving. */
+  readonly lengthBytes: number | undefined;
+  readonly purpose: Purpose;
+};
+
+/** A stored response. Treat as a snapshot: look it up again for the next request. */
+export type StoredObject = StoredResponse & {
+  readonly lengthBytes: number;
+  readonly isPinned: boolean;
+  /** Soft-purged: usable only after revalidation. */
+  readonly isInvalidated: boolean;
+  readonly hits: number;
+  readonly tier: 'memory' | 'disk';
+  /** Which bytes are there, sorted, half-open, disjoint; one range [0, lengthBytes) when complete. */
+  readonly ranges: readonly (readonly [start: number, end: number])[];
+};
+
+/** Half-open byte range. */
+export type ByteRange = { readonly start: number; readonly end: number };
+
+/**
+ * Bytes of an object. `memory`: at hand, verified. `disk`: verified block by block as they are read; next() gives
+ * undefined at the end and rejects with CACHE_CORRUPT (the object is then already quarantined) or CACHE_DISK_READ.
+ * close() must be called when reading stops early; it is idempotent.
+ */
+export type BodyReader =
+  | { readonly tier: 'memory'; readonly bytes: Buffer }
+  | { readonly tier: 'disk'; readonly next: () => Promise<Buffer | undefined>; readonly close: () => void };
+
+/**
+ * Takes one body. write() never blocks and never throws: when the disk is too slow or fails the writer gives up by
+ * itself (isAbandoned) and viewers go on from the fill. finish() resolves with the object, visible to find() at once
+ * (from memory, while its disk copy is synced in a group behind it), or undefined when it was abandoned or refused.
+ */
+export type BodyWriter = {
+  readonly write: (bytes: Buffer) => void;
+  readonly isAbandoned: () => boolean;
+  readonly finish: () => Promise<StoredObject | undefined>;
+  readonly abort: () => void;
+};
+
+/** Fields of a stored object that change without its body: by a 304 (RFC 9111 section 4.3.4), a purge or a pin. */
+export type ObjectPatch = Partial<
+  Pick<StoredObject, 'headers' | 'requestedAt' | 'receivedAt' | 'isInvalidated' | 'isPinned'>
+>;
+
+/** Two tiers behind one face. Everything but reading, finishing and closing is synchronous. */
+export type Store = {
+  /** Every stored variant of a key. Does not count as use. */
+  readonly find: (key: string) => readonly StoredObject[];
+  /** Counts a hit; true when it is the first since the fill, so that a prefetch can be called useful. */
+  readonly touch: (object: StoredObject) => { readonly isFirst: boolean };
+  readonly read: (object: StoredObject, range: ByteRange) => BodyReader;
+  /** Undefined: refused (too large, no room that may be evicted, store degraded and object beyond RAM). */
+  readonly write: (
+    response: StoredResponse,
+    hint: { readonly isPinned: boolean; readonly worth: number | undefined },
+  ) => BodyWriter | undefined;
+  readonly update: (object: StoredObject, patch: ObjectPatch) => void;
+  readonly remove: (object: StoredObject) => void;
+  /** Keys that begin with a prefix, at most `limit` of them. */
+  readonly keys: (prefix: string, limit: number) => readonly string[];
+  readonly stats: () => StoreStats;
+  /** Syncs what is pending and closes; at most `deadlineMs`. */
+  readonly close: (deadlineMs: number) => Promise<void>;
+};
+
+/** What openStore() needs. `onEvict` hears every object that left, with whether it was ever used. */
+export type StoreOptions = {
+  readonly ramBytes: number;
+  readonly dirs: readonly StoreDirectory[];
+  /** True: a directory that cannot be used is an error at start; false: the store runs from memory alone. */
+  readonly required: boolean;
+  readonly onEvict?: (object: { readonly purpose: Purpose; readonly bytes: number; readonly wasUsed: boolean }) => void;
+  readonly now: () => number;
+  readonly log: Log;
+};

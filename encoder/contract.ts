@@ -1,0 +1,235 @@
+// What the encoder takes and gives: the job, the NDJSON events, and title.json. Pure schemas; the one file of this
+// room that others may import. Readers ignore unknown keys and refuse unknown versions.
+import { z } from 'zod';
+
+/** Version of job, events and title.json alike. */
+export const CONTRACT_VERSION = 1;
+
+const id = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,127}$/i);
+const ratio = z.number().min(0).max(1);
+const count = z.number().int().nonnegative();
+const positive = z.number().positive();
+
+/**
+ * What the input is to this site: `mezzanine`, a master or near-lossless copy; `top-rung`, the best rung of somebody's
+ * ladder, so that quality is measured against a lossy picture; `sealed`, under DRM: never decoded.
+ */
+export const SOURCE_CLASSES = ['mezzanine', 'top-rung', 'sealed'] as const;
+export type SourceClass = (typeof SOURCE_CLASSES)[number];
+
+/** Job JSON, on standard input or as a file. Paths absolute or relative to the working directory. */
+export const jobSchema = z.object({
+  version: z.literal(CONTRACT_VERSION),
+  id,
+  /** Title for people; defaults to the id. */
+  name: z.string().max(300).optional(),
+  /** The video file. Local files only. */
+  input: z.string().min(1),
+  sourceClass: z.enum(SOURCE_CLASSES).default('mezzanine'),
+  /** Work folder: journal, trial encodes and the package while it is built. Kept for resume. */
+  outDir: z.string().min(1),
+  /** Publish folder, where the package is renamed to ID/HASH/; absent: it stays in outDir/package. */
+  publishTo: z.string().min(1).optional(),
+  codecs: z
+    .array(z.enum(['h264']))
+    .min(1)
+    .default(['h264']),
+  ladder: z
+    .object({
+      /** Heights tried, at most three, none above the source; absent: chosen from the source. */
+      heights: z.array(z.number().int().min(144).max(4320)).min(1).max(3).optional(),
+      maxRungs: z.number().int().min(1).max(8).default(5),
+      /** No rung aims above this pooled mean VMAF. */
+      vmafCap: z.number().min(50).max(100).default(95),
+      /** No shot of a rung falls below the rung's mean by more than this. */
+      floorDrop: z.number().min(0).max(30).default(4),
+      /** Rungs closer than this in VMAF are one rung (one JND is about 6 points). */
+      minimumStep: z.number().min(0).max(30).default(6),
+    })
+    .prefault({}),
+  trials: z
+    .object({
+      crfs: z.array(z.number().min(0).max(51)).min(1).max(8).default([22, 28, 35]),
+      /** libvmaf scores every n-th frame. */
+      subsample: z.number().int().min(1).max(30).default(5),
+    })
+    .prefault({}),
+  /** x264 preset of trials and final encodes: chosen grid encodes ship as they are. */
+  preset: z
+    .string()
+    .regex(/^[a-z]+$/)
+    .default('veryfast'),
+  segmentSeconds: z.number().min(1).max(10).default(4),
+  budget: z
+    .object({
+      /** ffmpeg processes at a time; 0 means one per core. */
+      parallel: count.max(256).default(0),
+      niceness: z.number().int().min(0).max(19).default(10),
+      /** Each ffmpeg run is killed when it makes no progress for this long. */
+      stallSeconds: positive.default(60),
+      maxPixels: count.default(16_000_000),
+    })
+    .prefault({}),
+  /** The ffmpeg to use before any search; the environment's FFMPEG_PATH goes before it. */
+  ffmpegPath: z.string().optional(),
+});
+/** A job with its defaults filled in. */
+export type EncodeJob = z.output<typeof jobSchema>;
+/** A job as its writer may leave it. */
+export type EncodeJobInput = z.input<typeof jobSchema>;
+
+const segment = z.object({
+  /** Relative to the package folder. */
+  url: z.string(),
+  startTicks: count,
+  ticks: count,
+  bytes: count,
+  /** Index into shots of the shot that this segment belongs to; audio: of the shot in which it starts. */
+  shot: count,
+});
+/** One media segment; ticks are in its rendition's timescale. */
+export type TitleSegment = z.output<typeof segment>;
+
+const track = z.object({
+  id: z.string(),
+  /** RFC 6381 codecs string. */
+  codec: z.string(),
+  peakBandwidthBps: positive,
+  averageBandwidthBps: positive,
+  initUrl: z.string(),
+  initBytes: count,
+  /** Ticks a second. */
+  timescale: z.number().int().positive(),
+  segments: z.array(segment).min(1),
+});
+
+const rendition = track.extend({
+  width: z.number().int().positive(),
+  height: z.number().int().positive(),
+  frameRate: positive,
+  videoRange: z.enum(['SDR', 'PQ', 'HLG']),
+  /** Mean over all frames of the title on the metric's scale. */
+  qualityMean: z.number(),
+});
+/** One encoded video variant. */
+export type TitleRendition = z.output<typeof rendition>;
+
+const audioGroup = track.extend({ language: z.string(), channels: z.number().int().positive() });
+
+const quality = z.object({
+  mean: z.number(),
+  harmonicMean: z.number(),
+  p5: z.number(),
+  crf: z.number(),
+  bitrateBps: positive,
+});
+/** Quality of one shot in one rendition, on the metric's scale. */
+export type ShotQuality = z.output<typeof quality>;
+
+const shot = z.object({
+  startSeconds: z.number().nonnegative(),
+  durationSeconds: positive,
+  frames: z.number().int().positive(),
+  /** All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence). */
+  features: z.object({ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio }),
+  /** By rendition id. */
+  quality: z.record(z.string(), quality),
+});
+/** What the camera saw without a cut. */
+export type TitleShot = z.output<typeof shot>;
+
+/** titles/ID/HASH/title.json: the package as the agent reads it. */
+export const titleSchema = z.object({
+  version: z.literal(CONTRACT_VERSION),
+  id,
+  name: z.string(),
+  hash: z.string().regex(/^[0-9a-f]{16,64}$/),
+  durationSeconds: positive,
+  source: z.object({
+    class: z.enum(SOURCE_CLASSES),
+    sha256: z.string(),
+    sizeBytes: count,
+    format: z.string(),
+    codec: z.string(),
+    width: count,
+    height: count,
+    frameRate: positive,
+  }),
+  /** Program -> version. */
+  tools: z.record(z.string(), z.string()),
+  metric: z.object({
+    name: z.enum(['vmaf', 'xpsnr', 'psnr', 'ssim', 'none']),
+    model: z.string(),
+    subsample: z.number().int().positive(),
+    /** What a reader must know: a fallback metric, a lossy reference. */
+    notes: z.array(z.string()),
+  }),
+  /** Best first. */
+  renditions: z.array(rendition).min(1),
+  audio: z.array(audioGroup),
+  text: z.array(z.object({ id: z.string(), language: z.string(), url: z.string() })),
+  shots: z.array(shot).min(1),
+  /** Poster, relative to the package folder. */
+  images: z.object({ poster: z.string() }),
+  /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
+  savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
+  cost: z.object({ cpuSeconds: z.number().nonnegative() }),
+});
+/** A published title. */
+export type Title = z.output<typeof titleSchema>;
+
+/** titles/ID/latest.json: which immutable package is the newest. */
+export const latestSchema = z.object({ version: z.literal(CONTRACT_VERSION), id, hash: z.string() });
+/** Pointer to the newest package. */
+export type LatestPackage = z.output<typeof latestSchema>;
+
+const step = { version: z.literal(CONTRACT_VERSION), id, progressRatio: ratio };
+/**
+ * NDJSON on standard output: every line one event with version, id and progressRatio (never decreasing); exactly one
+ * `done` or `failed`, and it is the last line.
+ */
+export const encodeEventSchema = z.discriminatedUnion('event', [
+  z.object({
+    ...step,
+    event: z.literal('probe'),
+    durationSeconds: positive,
+    width: count,
+    height: count,
+    frameRate: positive,
+  }),
+  z.object({ ...step, event: z.literal('shot'), index: count, startSeconds: z.number(), durationSeconds: positive }),
+  z.object({
+    ...step,
+    event: z.literal('trial'),
+    shot: count,
+    height: count,
+    crf: z.number(),
+    bitrateBps: positive,
+    quality: z.number(),
+    /** Read from the journal instead of encoded. */
+    resumed: z.boolean(),
+  }),
+  z.object({
+    ...step,
+    event: z.literal('rendition'),
+    rendition: z.string(),
+    height: count,
+    averageBandwidthBps: positive,
+    qualityMean: z.number(),
+  }),
+  z.object({ ...step, event: z.literal('check'), renditions: count, segments: count, frames: count }),
+  z.object({
+    ...step,
+    event: z.literal('done'),
+    hash: z.string(),
+    dir: z.string(),
+    cpuSeconds: z.number(),
+    published: z.boolean(),
+  }),
+  z.object({ ...step, event: z.literal('failed'), code: z.string(), message: z.string(), retryable: z.boolean() }),
+]);
+/** One line of the encoder's output. */
+export type EncodeEvent = z.output<typeof encodeEventSchema>;
+
+/** Exit codes of the encoder program. */
+export const EXIT = { done: 0, failed: 1, usage: 64, badInput: 65, missingTool: 69, tempFail: 75, config: 78 } as const;
