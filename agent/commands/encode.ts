@@ -1,0 +1,110 @@
+// `nearcast encode`: one title, from a video file to a published package, with progress on the terminal.
+import { mkdir } from 'node:fs/promises';
+import { basename, extname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
+import { type RunEnd, runEncoder } from '../encodes.ts';
+import { type Command, EXIT_FAILED, EXIT_USAGE, type Io } from './command.ts';
+import { openProgress } from './progress.ts';
+
+const KILL_AFTER_MS = 3_000;
+
+/** A title id from a file name: lower case, everything but letters, digits, dot, dash and underscore a dash. */
+export function idFrom(file: string): string {
+  const stem = basename(file, extname(file)).toLowerCase();
+  const id = stem.replaceAll(/[^a-z0-9._-]+/g, '-').replaceAll(/^[^a-z0-9]+|-+$/g, '');
+  return id === '' ? 'title' : id.slice(0, 128);
+}
+
+function show(io: Io, name: string): { readonly onEvent: (event: EncodeEvent) => void; readonly done: () => void } {
+  // Only a real terminal has isTTY.
+  const isTerminal = 'isTTY' in io.stdout && io.stdout.isTTY === true;
+  if (!isTerminal) {
+    return { onEvent: (event) => io.stdout.write(`${JSON.stringify(event)}\n`), done: () => undefined };
+  }
+  const progress = openProgress(io.stdout);
+  return {
+    onEvent: (event) => {
+      progress.show({ id: event.id, name, step: event.event, ratio: event.progressRatio });
+      if (event.event === 'done') progress.say('encode.done', `published ${event.dir} (${event.cpuSeconds.toFixed(0)} CPU-seconds)`);
+    },
+    done: progress.done,
+  };
+}
+
+function exitCodeOf(end: RunEnd, io: Io): number {
+  if (end.last?.event === 'done') return EXIT.done;
+  if (end.last?.event === 'failed') io.stderr.write(`nearcast encode: ${end.last.code}: ${end.last.message}\n`);
+  else io.stderr.write(`nearcast encode: the encoder ended early; run the same command again to resume. ${end.stderrTail}\n`);
+  return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
+}
+
+/** Encodes one file; run it again with the same arguments to resume or to pay nothing. */
+export const encodeCommand: Command = {
+  name: 'encode',
+  summary: 'Encode a video file into a published title',
+  usage: `Usage: nearcast encode INPUT OUT [options]
+
+  INPUT  a local video file
+  OUT    publish folder: the package appears as OUT/ID/HASH/
+
+  --id ID              title id (default: from the file name)
+  --name NAME          name for people
+  --source-class C     ${SOURCE_CLASSES.join(' | ')} (default mezzanine)
+  --work DIR           journal and trial encodes, kept for resume (default OUT/.work/ID)
+  --vmaf-cap N         no rung aims above this (default 95)
+  --heights A,B,C      at most three heights to try
+  --preset NAME        x264 preset (default veryfast)
+  --parallel N         ffmpeg processes at a time (default one per core)
+
+Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
+  run: async (args, io) => {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      options: {
+        id: { type: 'string' }, name: { type: 'string' }, 'source-class': { type: 'string' }, work: { type: 'string' },
+        'vmaf-cap': { type: 'string' }, heights: { type: 'string' }, preset: { type: 'string' }, parallel: { type: 'string' },
+      },
+      allowPositionals: true,
+    });
+    const [input, out] = positionals;
+    if (input === undefined || out === undefined || positionals.length > 2) {
+      io.stderr.write('nearcast encode: it takes INPUT and OUT; "nearcast encode --help" shows more\n');
+      return EXIT_USAGE;
+    }
+    const id = values.id ?? idFrom(input);
+    const publishTo = resolve(io.cwd, out);
+    const parsed = jobSchema.safeParse({
+      version: 1,
+      id,
+      name: values.name,
+      input: resolve(io.cwd, input),
+      sourceClass: values['source-class'],
+      outDir: values.work === undefined ? resolve(publishTo, '.work', id) : resolve(io.cwd, values.work),
+      publishTo,
+      preset: values.preset,
+      ladder: {
+        ...(values['vmaf-cap'] === undefined ? {} : { vmafCap: Number(values['vmaf-cap']) }),
+        ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
+      },
+      budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+    });
+    if (!parsed.success) {
+      for (const issue of parsed.error.issues) io.stderr.write(`nearcast encode: ${issue.path.join('.')}: ${issue.message}\n`);
+      return EXIT_USAGE;
+    }
+    await mkdir(parsed.data.outDir, { recursive: true });
+    const shown = show(io, parsed.data.name ?? id);
+    const log = (level: string, event: string, fields?: object) =>
+      level === 'debug' ? undefined : io.stderr.write(`${JSON.stringify({ level, event, ...fields })}\n`);
+    const { child, ended } = runEncoder(parsed.data, { env: io.env, niceness: 0, log }, shown.onEvent);
+    const stop = () => {
+      child.kill('SIGTERM');
+      setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS).unref();
+    };
+    io.signal.addEventListener('abort', stop, { once: true });
+    const end = await ended;
+    shown.done();
+    return exitCodeOf(end, io);
+  },
+};

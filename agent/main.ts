@@ -1,0 +1,90 @@
+// The command line: every command is one line of a table. Exit codes: 0 done, 1 failed, 64 wrong usage, 78 a
+// configuration, port or directory that cannot be used.
+import { readFileSync } from 'node:fs';
+import type { Command, Io } from './commands/command.ts';
+import { EXIT_FAILED, EXIT_UNUSABLE, EXIT_USAGE } from './commands/command.ts';
+import { AgentError } from './errors.ts';
+
+/** Name -> its module, loaded only when asked for, so that `nearcast status` does not load the daemon. */
+const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
+  demo: async () => (await import('./commands/demo.ts')).demoCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
+  origin: async () => (await import('./commands/origin.ts')).originCommand,
+  encode: async () => (await import('./commands/encode.ts')).encodeCommand,
+  'check-config': async () => (await import('./commands/check-config.ts')).checkConfigCommand,
+  status: async () => (await import('./commands/control.ts')).statusCommand,
+  explain: async () => (await import('./commands/control.ts')).explainCommand,
+  purge: async () => (await import('./commands/control.ts')).purgeCommand,
+  pause: async () => (await import('./commands/control.ts')).pauseCommand,
+  resume: async () => (await import('./commands/control.ts')).resumeCommand,
+  erase: async () => (await import('./commands/control.ts')).eraseCommand,
+};
+
+async function printOverview(io: Io): Promise<void> {
+  const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
+  const width = Math.max(...commands.map((command) => command.name.length));
+  const lines = commands.map((command) => `  ${command.name.padEnd(width)}  ${command.summary}`);
+  io.stdout.write(
+    `Usage: nearcast COMMAND [options]\n\n${lines.join('\n')}\n\n"nearcast COMMAND --help" shows a command's options.\n`,
+  );
+}
+
+function readVersion(): string {
+  // package.json is this project's own file; a version that is not a string would show as such.
+  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  return manifest.version;
+}
+
+/** Runs one command line; resolves with the exit code. `args` are those behind the program's name. */
+export async function main(args: readonly string[], io: Io): Promise<number> {
+  const [name = '--help', ...rest] = args;
+  if (name === '--version' || name === '-v') {
+    io.stdout.write(`nearcast ${readVersion()}\n`);
+    return 0;
+  }
+  if (name === '--help' || name === '-h' || name === 'help') {
+    await printOverview(io);
+    return 0;
+  }
+  const load = Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined;
+  if (load === undefined) {
+    io.stderr.write(`nearcast: there is no command "${name}"; "nearcast --help" lists them\n`);
+    return EXIT_USAGE;
+  }
+  const command = await load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    io.stdout.write(`${command.summary}\n\n${command.usage}\n`);
+    return 0;
+  }
+  try {
+    return await command.run(rest, io);
+  } catch (error) {
+    return report(error, io, command.name);
+  }
+}
+
+function report(error: unknown, io: Io, command: string): number {
+  if (error instanceof AgentError) {
+    io.stderr.write(`nearcast: ${error.message}\n`);
+    return error.exitCode;
+  }
+  // What node:util parseArgs rejects is the user's typing, and its message names the option.
+  if (error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')) {
+    io.stderr.write(`nearcast ${command}: ${error.message}\n"nearcast ${command} --help" shows its options\n`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EROFS')) {
+    io.stderr.write(`nearcast: ${error.message}: choose a directory that this user may write\n`);
+    return EXIT_UNUSABLE;
+  }
+  throw error;
+}
+
+if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
+  const { stdout, stderr, env } = process;
+  // A reader that went away (`nearcast status | head -1`) is no failure.
+  for (const stream of [stdout, stderr]) stream.on('error', (error) => ('code' in error && error.code === 'EPIPE' ? undefined : process.exit(EXIT_FAILED)));
+  process.exitCode = await main(process.argv.slice(2), { stdout, stderr, env, cwd: process.cwd(), signal: stop.signal });
+}
