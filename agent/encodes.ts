@@ -1,11 +1,12 @@
 // The encoder seen from the daemon: a queue of jobs, each run as a process of its own, its NDJSON read line by line.
 // A job is a file until it is done, so that a restart goes on where it was; the encoder resumes from its journal.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { Log } from '../cache/cache.ts';
 import { type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema } from '../encoder/contract.ts';
 
@@ -58,6 +59,8 @@ export type Encodes = {
 const ENCODER = fileURLToPath(new URL('../encoder/main.ts', import.meta.url));
 /** SIGTERM to SIGKILL; the encoder itself promises to stop within two seconds. */
 const KILL_AFTER_MS = 3_000;
+/** The search runs a few ffmpegs for their version. */
+const TOOLS_MS = 20_000;
 const STDERR_TAIL_BYTES = 4_096;
 const MAX_TRIES = 2;
 /** Ended jobs kept in the list. */
@@ -232,6 +235,24 @@ export function runEncoder(
     child.on('close', (exitCode) => resolve({ last, stderrTail, exitCode }));
   });
   return { child, ended };
+}
+
+/** Which ffmpeg the encoder would use. */
+export type FoundFfmpeg = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly message: string };
+
+/** Asks the encoder for its ffmpeg, so that there is one search. Never rejects. */
+export async function findFfmpeg(env: Readonly<Record<string, string | undefined>>): Promise<FoundFfmpeg> {
+  try {
+    const { stdout } = await promisify(execFile)(process.execPath, [ENCODER, 'tools'], { env: { ...env }, timeout: TOOLS_MS });
+    const tools: unknown = JSON.parse(stdout);
+    const path = typeof tools === 'object' && tools !== null && 'path' in tools ? tools.path : undefined;
+    if (typeof path === 'string') return { ok: true, path };
+    return { ok: false, message: `the encoder answered ${stdout.slice(0, 200)}` };
+  } catch (error) {
+    // execFile's error carries what the encoder said on stderr, one clear line.
+    const stderr = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr).trim() : '';
+    return { ok: false, message: stderr === '' ? String(error) : stderr };
+  }
 }
 
 function lowerPriority(pid: number, options: Pick<EncodesOptions, 'niceness' | 'log'>): void {

@@ -1,0 +1,108 @@
+// What viewers' players ask of the node itself: /.nearcast/* and the demo page. Each route has its own deadline and
+// body limit; the cache matches them before look-up.
+import type { Route, RouteReply, RouteRequest } from '../cache/cache.ts';
+import type { NodeStats } from './metrics.ts';
+
+/** A title as the page lists it. */
+export type ListedTitle = {
+  readonly id: string;
+  readonly name: string;
+  readonly manifestUrl: string;
+  readonly poster: string | null;
+  readonly ready: boolean;
+  readonly progressRatio: number;
+  readonly nextId?: string;
+  readonly series?: string;
+};
+
+/** What the routes are made of; node.ts gives it. */
+export type ApiParts = {
+  readonly titles: () => readonly ListedTitle[];
+  readonly events: (body: Buffer, contentType: string) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
+  readonly preview: (asked: { readonly titleId: string; readonly sid: string | undefined; readonly signal: AbortSignal; readonly maxHeight: number | undefined }) => Promise<RouteReply>;
+  readonly stats: () => NodeStats;
+  readonly decisions: () => readonly unknown[];
+  readonly encodes: () => readonly { readonly id: string; readonly state: string; readonly step: string; readonly progressRatio: number }[];
+  readonly previewDeadlineMs: number;
+  readonly page: readonly Route[];
+};
+
+const JSON_TYPE = 'application/json';
+/** Decisions that the page shows. */
+const SHOWN_DECISIONS = 30;
+const MAX_EVENT_BYTES = 16 * 1024;
+/** A preview is at its deadline by itself; this only stops a fault from hanging a player. */
+const PREVIEW_MARGIN_MS = 2_000;
+
+const json = (status: number, value: unknown): RouteReply => ({
+  status,
+  headers: { 'content-type': JSON_TYPE, 'cache-control': 'no-store' },
+  body: JSON.stringify(value),
+});
+
+const sum = (values: Readonly<Record<string, number>>): number => Object.values(values).reduce((total, value) => total + value, 0);
+
+/** Ratios since start, 0..1; null before the first request. Hits are answers without a byte from the origin. */
+export function summarise(stats: NodeStats): { readonly hitRatio: number | null; readonly byteHitRatio: number | null } {
+  const { requests, sentBytes, originBytes } = stats.cache;
+  const cached = sum(requests.hit) + sum(requests.stale) + sum(requests.revalidated);
+  const asked = cached + sum(requests.miss) + sum(requests.pass);
+  const sent = sum(sentBytes);
+  const fetchedForViewers = originBytes.viewer;
+  return {
+    hitRatio: asked === 0 ? null : cached / asked,
+    byteHitRatio: sent === 0 ? null : Math.max(0, 1 - fetchedForViewers / sent),
+  };
+}
+
+function activity(parts: ApiParts): RouteReply {
+  const stats = parts.stats();
+  const [model] = stats.predict.models;
+  return json(200, {
+    ...summarise(stats),
+    requests: Object.fromEntries(Object.entries(stats.cache.requests).map(([result, kinds]) => [result, sum(kinds)])),
+    originBytes: sum(stats.cache.originBytes),
+    servedBytes: sum(stats.cache.sentBytes),
+    prefetch: stats.cache.prefetch,
+    prefetched: parts.decisions().slice(-SHOWN_DECISIONS).reverse(),
+    model: {
+      version: model?.version ?? null,
+      answeredBy: stats.predict.answers.model >= stats.predict.answers.rules ? 'model' : 'rules',
+    },
+    encodes: parts.encodes().filter(({ state }) => state === 'queued' || state === 'running'),
+  });
+}
+
+async function preview(parts: ApiParts, request: RouteRequest): Promise<RouteReply> {
+  const name = request.path.slice('/.nearcast/preview/'.length);
+  if (!name.endsWith('.m3u8')) return json(404, { code: 'PREVIEW_NOT_FOUND', message: 'previews are TITLE.m3u8' });
+  const maxHeight = Number(request.query.get('maxHeight') ?? Number.NaN);
+  return parts.preview({
+    titleId: decodeURIComponent(name.slice(0, -'.m3u8'.length)),
+    sid: request.query.get('sid') ?? undefined,
+    maxHeight: Number.isInteger(maxHeight) && maxHeight > 0 ? maxHeight : undefined,
+    signal: request.signal,
+  });
+}
+
+/** The routes of CONTRACTS "Viewer routes" that this node answers, and the page. */
+export function viewerRoutes(parts: ApiParts): readonly Route[] {
+  const read = { methods: ['GET', 'HEAD'], maxBodyBytes: 0, deadlineMs: 1_000 };
+  return [
+    { ...read, prefix: '/.nearcast/titles', answer: () => json(200, parts.titles()) },
+    { ...read, prefix: '/.nearcast/activity', answer: () => activity(parts) },
+    { ...read, prefix: '/.nearcast/preview/', deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS, answer: (request) => preview(parts, request) },
+    {
+      prefix: '/.nearcast/events',
+      methods: ['POST'],
+      maxBodyBytes: MAX_EVENT_BYTES,
+      deadlineMs: 1_000,
+      answer: ({ body, headers }) => {
+        const answer = parts.events(body, headers['content-type'] ?? '');
+        return answer.status === 204 ? { status: 204 } : json(400, { code: answer.code, message: answer.message });
+      },
+    },
+    { ...read, prefix: '/.nearcast/', answer: () => json(404, { code: 'ROUTE_NOT_FOUND', message: 'no such route of this node' }) },
+    ...parts.page,
+  ];
+}

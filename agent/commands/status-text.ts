@@ -1,0 +1,60 @@
+// `nearcast status` for people: the node's own JSON as a page of aligned lines.
+
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
+
+/** 1536 -> "1.5 KiB". */
+export function formatBytes(bytes: number): string {
+  const exponent = bytes < 1024 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** exponent;
+  return `${exponent === 0 ? value : value.toFixed(value < 10 ? 1 : 0)} ${UNITS[exponent] ?? 'B'}`;
+}
+
+/** 3725 -> "1 h 2 min". */
+export function formatSeconds(seconds: number): string {
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`;
+  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
+  return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
+}
+
+/** Follows keys through unknown JSON; undefined when one is missing. */
+function at(value: unknown, ...keys: readonly string[]): unknown {
+  let here = value;
+  for (const key of keys) {
+    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, key)) return undefined;
+    here = Reflect.get(here, key);
+  }
+  return here;
+}
+
+const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
+const percent = (value: unknown): string => (typeof value === 'number' ? `${(value * 100).toFixed(1)} %` : 'nothing served yet');
+
+function encodeLine(job: unknown): string {
+  const state = String(at(job, 'state'));
+  const failure = at(job, 'failure', 'code');
+  const detail = state === 'running' ? `${at(job, 'step')} ${Math.floor(number(at(job, 'progressRatio')) * 100)} %` : '';
+  return `    ${String(at(job, 'id')).padEnd(28)} ${state.padEnd(8)} ${failure === undefined ? detail : String(failure)}`;
+}
+
+/** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
+export function renderStatus(status: unknown): string {
+  const used = (tier: string) => `${formatBytes(number(at(status, 'store', 'usedBytes', tier)))} of ${formatBytes(number(at(status, 'store', 'limitBytes', tier)))}`;
+  const jobs = at(status, 'encodes');
+  const reason = at(status, 'unready');
+  const lines: readonly (readonly [string, string])[] = [
+    ['node', `${at(status, 'node', 'id')} in ${at(status, 'node', 'region')}, version ${at(status, 'node', 'version')}`],
+    ['state', `${typeof reason === 'string' ? reason : 'ready'}, up ${formatSeconds(number(at(status, 'uptimeSeconds')))}`],
+    ['hit ratio', `${percent(at(status, 'hitRatio'))} of requests, ${percent(at(status, 'byteHitRatio'))} of bytes`],
+    ['served', `${formatBytes(number(at(status, 'servedBytes')))}, fetched from origins ${formatBytes(number(at(status, 'originBytes')))}`],
+    ['memory', used('memory')],
+    ['disk', `${used('disk')}${at(status, 'store', 'isDegraded') === true ? '  DEGRADED: see nearcast_store_errors_total' : ''}`],
+    ['prefetch', `${at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on'}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`],
+    ['model', String(at(status, 'model', 'version') ?? 'none: plain rules answer')],
+    ['sessions', String(number(at(status, 'sessions')))],
+  ];
+  const width = Math.max(...lines.map(([label]) => label.length));
+  const head = lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}`);
+  const encodes = Array.isArray(jobs) && jobs.length > 0 ? ['  encodes', ...jobs.map(encodeLine)] : [];
+  return `${[...head, ...encodes].join('\n')}\n`;
+}
