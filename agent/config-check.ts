@@ -1,8 +1,12 @@
 // What of a configuration can be wrong though every key alone is right: clashes, shadows, overlapping windows. Pure;
 // also the small grammars of its values (sizes, addresses, cron) and the search for the nearest known key.
 
-/** A finding at a place in the configuration. */
-export type Finding = { readonly path: readonly (string | number)[]; readonly message: string };
+/** A finding at a place in the configuration; `isKey`: it is the key that is wrong and not its value. */
+export type Finding = {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly isKey?: boolean;
+};
 
 const SIZE_UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
 
@@ -95,7 +99,7 @@ export function parseCron(text: string): Cron {
       if (found === undefined) {
         return {
           ok: false,
-          message: `"${part}" is not a ${field.name} of a cron expression (${field.min}-${field.max})`,
+          message: `"${part}" does not fit the ${field.name} of a cron expression (${field.min}-${field.max})`,
         };
       }
       values.push(...found);
@@ -116,32 +120,81 @@ export function shortestGapMinutes(minutesOfDay: readonly number[]): number {
   }, 1440);
 }
 
-/** Origins that can never be chosen, because the first match wins and an earlier one matches all of theirs. */
-export function findShadowedOrigins(
-  origins: readonly { readonly name: string; readonly match: string }[],
-): readonly Finding[] {
-  return origins.flatMap((origin, i) => {
+type Address = { readonly host: string; readonly port: number };
+
+/** What the clashes are looked for in; undefined or empty where a section is wrong in itself. */
+export type CheckedSections = {
+  readonly listen: { readonly http: Address } | undefined;
+  readonly admin: { readonly metrics: Address } | undefined;
+  readonly origins: readonly { readonly name: string; readonly match: string }[];
+  readonly window: { readonly cron: string; readonly minutes: number } | undefined;
+  readonly storeDirs: readonly { readonly path: string }[];
+};
+
+/** Problems that forbid a start, and warnings that do not. */
+export type Clashes = { readonly problems: readonly Finding[]; readonly warnings: readonly Finding[] };
+
+/** Everything that is right by itself and wrong together. */
+export function findClashes({ listen, admin, origins, window, storeDirs }: CheckedSections): Clashes {
+  const problems = [...findShadowedOrigins(origins)];
+  const warnings: Finding[] = [];
+  if (listen !== undefined && admin !== undefined && isSamePort(listen.http, admin.metrics)) {
+    problems.push({ path: ['admin', 'metrics'], message: `port ${admin.metrics.port} is already that of listen.http` });
+  }
+  if (admin !== undefined && !isLoopback(admin.metrics.host)) {
+    const message = 'the metrics are open to other hosts; whoever reaches the port reads them';
+    warnings.push({ path: ['admin', 'metrics'], message });
+  }
+  const times = window === undefined ? undefined : parseCron(window.cron);
+  if (window !== undefined && times?.ok === true && shortestGapMinutes(times.minutesOfDay) < window.minutes) {
+    const message = `${window.minutes} minutes do not fit between two starts of "${window.cron}"`;
+    problems.push({ path: ['prefetch', 'window', 'minutes'], message });
+  }
+  for (const [i, { path }] of storeDirs.entries()) {
+    if (storeDirs.slice(0, i).some((other) => plainPath(other.path) === plainPath(path))) {
+      problems.push({ path: ['store', 'dirs', i, 'path'], message: `the directory "${path}" is already listed` });
+    }
+  }
+  for (const [i, { match }] of origins.entries()) {
+    if (match.startsWith('/.nearcast')) {
+      const message = '/.nearcast belongs to the agent while it is on';
+      warnings.push({ path: ['origins', i, 'match'], message });
+    }
+  }
+  return { problems, warnings };
+}
+
+function isSamePort(a: Address, b: Address): boolean {
+  const isEvery = (host: string): boolean => host === '0.0.0.0' || host === '::';
+  return a.port !== 0 && a.port === b.port && (a.host === b.host || isEvery(a.host) || isEvery(b.host));
+}
+
+function isLoopback(host: string): boolean {
+  return host === 'localhost' || host === '::1' || host.startsWith('127.');
+}
+
+/** Without what does not change a path: `.` steps, doubled and last slashes. */
+function plainPath(path: string): string {
+  const steps = path.split('/').filter((step) => step !== '' && step !== '.');
+  return (path.startsWith('/') ? '/' : '') + steps.join('/');
+}
+
+function findShadowedOrigins(origins: CheckedSections['origins']): readonly Finding[] {
+  return origins.flatMap(({ name, match }, i) => {
     const earlier = origins.slice(0, i);
-    const twin = earlier.find((other) => other.name === origin.name);
-    const shadow = earlier.find((other) => origin.match.startsWith(other.match));
-    return [
-      ...(twin === undefined
-        ? []
-        : [
-            {
-              path: ['origins', i, 'name'],
-              message: `the name "${origin.name}" is already taken by an earlier origin`,
-            },
-          ]),
-      ...(shadow === undefined
-        ? []
-        : [
-            {
-              path: ['origins', i, 'match'],
-              message: `never reached: "${shadow.match}" of origin "${shadow.name}" before it matches all of "${origin.match}"; put the longer match first`,
-            },
-          ]),
-    ];
+    const findings: Finding[] = [];
+    if (earlier.some((other) => other.name === name)) {
+      findings.push({
+        path: ['origins', i, 'name'],
+        message: `the name "${name}" is already taken by an earlier origin`,
+      });
+    }
+    const shadow = earlier.find((other) => match.startsWith(other.match));
+    if (shadow !== undefined) {
+      const message = `never reached: "${shadow.match}" of origin "${shadow.name}" before it matches all of "${match}"; put the longer match first`;
+      findings.push({ path: ['origins', i, 'match'], message });
+    }
+    return findings;
   });
 }
 

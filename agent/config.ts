@@ -1,17 +1,17 @@
 // nearcast.yaml: the one place of its keys, defaults and bounds. Reading it gives the whole configuration or every
 // problem at once, each with its line.
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
-import { isMap, isScalar, LineCounter, type Node, parseDocument, stringify } from 'yaml';
+import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, stringify } from 'yaml';
 import { z } from 'zod';
 import {
+  type CheckedSections,
   type Finding,
-  findShadowedOrigins,
+  findClashes,
   nearestOf,
   parseAddress,
   parseCron,
   parseSize,
-  shortestGapMinutes,
 } from './config-check.ts';
 
 /** Largest configuration file that is read, bytes. */
@@ -206,3 +206,194 @@ type DeepReadonly<T> = T extends readonly (infer Item)[]
 
 /** The whole configuration: defaults filled in, sizes in bytes, addresses parsed, paths absolute. */
 export type Config = DeepReadonly<z.output<typeof schema>>;
+/** One thing that is wrong with a configuration; line and column count from 1. */
+export type ConfigProblem = {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** Keys joined by dots, indexes in brackets; '' for the file as a whole. */
+  readonly path: string;
+  readonly message: string;
+};
+
+/** A configuration, or everything that is wrong with it. */
+export type LoadedConfig =
+  | { readonly ok: true; readonly config: Config; readonly warnings: readonly ConfigProblem[] }
+  | { readonly ok: false; readonly problems: readonly ConfigProblem[] };
+
+/** Reads and checks a configuration file; a file that cannot be read is a problem at its line 1. Never throws. */
+export function loadConfig(path: string): LoadedConfig {
+  const file = resolve(path);
+  const whole = (message: string): LoadedConfig => ({
+    ok: false,
+    problems: [{ file, line: 1, column: 1, path: '', message }],
+  });
+  try {
+    if (statSync(file).size > MAX_FILE_BYTES) return whole(`larger than ${MAX_FILE_BYTES} bytes`);
+    return parseConfig(readFileSync(file, 'utf8'), file);
+  } catch (error) {
+    return whole(`cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** Checks the text of a configuration whose relative paths start at the folder of `file`. */
+export function parseConfig(text: string, file: string): LoadedConfig {
+  const source = openSource(text, file);
+  if (source.syntax.length > 0) return { ok: false, problems: source.syntax };
+  const parsed = schema.safeParse(source.content);
+  const findings = [...(parsed.error?.issues ?? []).flatMap((issue) => explain(issue, source.content))];
+  const { problems, warnings } = findClashes(parsedSections(source.content));
+  findings.push(...problems);
+  if (findings.length > 0 || parsed.data === undefined) {
+    return { ok: false, problems: findings.map(source.locate).sort((a, b) => a.line - b.line || a.column - b.column) };
+  }
+  return { ok: true, config: withAbsolutePaths(parsed.data, dirname(file)), warnings: warnings.map(source.locate) };
+}
+
+/** JSON Schema (draft 2020-12) of nearcast.yaml, for editors. */
+export function configJsonSchema(): Readonly<Record<string, unknown>> {
+  return z.toJSONSchema(schema, { io: 'input' });
+}
+
+/** The configuration as YAML that loads to the same configuration again: every default spelt out, sizes in bytes. */
+export function renderEffective(config: Config): string {
+  const spell = ({ host, port }: { host: string; port: number }): string =>
+    host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+  return stringify({
+    ...config,
+    listen: { ...config.listen, http: spell(config.listen.http) },
+    admin: { ...config.admin, metrics: spell(config.admin.metrics) },
+  });
+}
+
+type Source = {
+  readonly content: unknown;
+  readonly syntax: readonly ConfigProblem[];
+  readonly locate: (finding: Finding) => ConfigProblem;
+};
+
+/** Parses YAML and keeps where everything stood. */
+function openSource(text: string, file: string): Source {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number): { line: number; column: number } => {
+    const { line, col } = lines.linePos(offset);
+    return { line: Math.max(1, line), column: Math.max(1, col) };
+  };
+  const syntax = document.errors.map((error) => ({ file, ...at(error.pos[0]), path: '', message: error.message }));
+  if (syntax.length > 0) return { content: undefined, syntax, locate: notLocated };
+  try {
+    return {
+      content: document.toJS({ maxAliasCount: 100 }) ?? {},
+      syntax,
+      locate: ({ path, message, isKey = false }) => ({
+        file,
+        ...at(offsetOf(document.contents, path, isKey)),
+        path: path.reduce<string>((text, key) => joinKey(text, key), ''),
+        message,
+      }),
+    };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { content: undefined, syntax: [{ file, line: 1, column: 1, path: '', message }], locate: notLocated };
+  }
+}
+
+function notLocated(): never {
+  throw new Error('a file with syntax errors has no places');
+}
+
+function joinKey(text: string, key: string | number): string {
+  if (typeof key === 'number') return `${text}[${key}]`;
+  return text === '' ? key : `${text}.${key}`;
+}
+
+/** Offset of the scalar at a path, else of its key, else of the nearest thing around it. */
+function offsetOf(root: Node | null, path: Finding['path'], isKey: boolean): number {
+  let node: unknown = root;
+  let offset = 0;
+  for (const [i, key] of path.entries()) {
+    let keyNode: unknown;
+    if (isSeq(node)) {
+      node = node.items[Number(key)];
+    } else if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
+      keyNode = pair?.key;
+      node = pair?.value;
+    } else {
+      return offset;
+    }
+    // A block begins on the line after its key, and its key is what people look for.
+    const isShown = isScalar(node) && !(isKey && i === path.length - 1);
+    const shown = isShown || keyNode === undefined ? node : keyNode;
+    if (!isNode(shown)) return isNode(keyNode) ? (keyNode.range?.[0] ?? offset) : offset;
+    offset = shown.range?.[0] ?? offset;
+  }
+  return offset;
+}
+
+/** What an issue of the schema means to whoever wrote the file. */
+function explain(issue: z.core.$ZodIssue, content: unknown): readonly Finding[] {
+  const path = issue.path.filter((key) => typeof key !== 'symbol');
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => {
+      const nearest = nearestOf(key, knownKeys(path));
+      return {
+        path: [...path, key],
+        isKey: true,
+        message: `unknown key "${key}"${nearest === undefined ? '' : `; did you mean "${nearest}"?`}`,
+      };
+    });
+  }
+  const isMissing = path.reduce<unknown>(member, content) === undefined;
+  return [{ path, message: isMissing && path.length > 0 ? `missing; ${issue.message}` : issue.message }];
+}
+
+function member(value: unknown, key: string | number): unknown {
+  return typeof value === 'object' && value !== null
+    ? Object.entries(value).find(([name]) => name === String(key))?.[1]
+    : undefined;
+}
+
+/** Keys that the schema knows at a path. */
+function knownKeys(path: Finding['path']): readonly string[] {
+  const properties = path.reduce<unknown>(
+    (node, key) => (typeof key === 'number' ? member(node, 'items') : member(member(node, 'properties'), key)),
+    configJsonSchema(),
+  );
+  const keys = member(properties, 'properties');
+  return typeof keys === 'object' && keys !== null ? Object.keys(keys) : [];
+}
+
+/** The sections that are right in themselves, so that clashes show together with what is wrong elsewhere. */
+function parsedSections(content: unknown): CheckedSections {
+  return {
+    listen: sections.listen.safeParse(member(content, 'listen')).data,
+    admin: sections.admin.safeParse(member(content, 'admin')).data,
+    origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
+    window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
+    storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
+  };
+}
+
+/** Relative paths start at the folder of the file. */
+function withAbsolutePaths(config: z.output<typeof schema>, base: string): Config {
+  const from = (path: string): string => resolve(base, path);
+  const { viewerTokenSecret } = config.privacy;
+  return {
+    ...config,
+    admin: { ...config.admin, socket: from(config.admin.socket) },
+    state: { dir: from(config.state.dir) },
+    store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
+    catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
+    publish: { dir: from(config.publish.dir) },
+    encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
+    privacy: {
+      ...config.privacy,
+      viewerTokenSecret:
+        viewerTokenSecret !== null && 'file' in viewerTokenSecret
+          ? { file: from(viewerTokenSecret.file) }
+          : viewerTokenSecret,
+    },
+  };
+}
