@@ -1,0 +1,309 @@
+// nearcast.yaml: every default, every kind of mistake with its line, and the small grammars of its values.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import fc from 'fast-check';
+import { afterAll, describe, expect, test } from 'vitest';
+import { type Config, configJsonSchema, loadConfig, parseConfig, renderEffective } from '../../agent/config.ts';
+import {
+  editDistance,
+  nearestOf,
+  parseAddress,
+  parseCron,
+  parseSize,
+  shortestGapMinutes,
+} from '../../agent/config-check.ts';
+
+const dir = mkdtempSync(join(tmpdir(), 'nearcast-config-'));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+
+function valid(text: string): Config {
+  const loaded = parseConfig(text, '/etc/nearcast/nearcast.yaml');
+  if (!loaded.ok) throw new Error(JSON.stringify(loaded.problems));
+  return loaded.config;
+}
+
+/** Problems as `line:column path: message`. */
+function problems(text: string): readonly string[] {
+  const loaded = parseConfig(text, '/etc/nearcast/nearcast.yaml');
+  return loaded.ok ? [] : loaded.problems.map((at) => `${at.line}:${at.column} ${at.path}: ${at.message}`);
+}
+
+const CONTRACT = `version: 1
+node: { id: edge-01, region: eu-west }
+listen: { http: "127.0.0.1:8080", https: null, workers: 1, unixSocketFd: null }
+admin: { metrics: "127.0.0.1:9464", socket: run/nearcast.sock }
+state: { dir: var/state }
+origins:
+  - { name: main, url: "http://127.0.0.1:8090", match: "/" }
+store: { ramBytes: 256MiB, dirs: [{ path: var/store, maxBytes: 20GiB }], required: false }
+cache: { defaultTtlSeconds: 0, graceSeconds: 60, target: "Nearcast-Cache-Control" }
+catalogue: { file: var/catalogue.jsonl, titlePattern: "^/titles/(?<title>[^/]+)/" }
+publish: { dir: var/titles }
+predict: { enabled: true }
+prefetch: { enabled: true, window: { cron: "0 2 * * *", minutes: 240, timeZone: Europe/Berlin }, bytesPerSecond: 20MiB, bytesPerDay: 500GiB, inSession: true }
+encode: { enabled: true, codecs: [h264], vmafCap: 95, cpuShare: 0.5 }
+preview: { enabled: true, deadlineMs: 100 }
+privacy: { retentionDays: 7 }
+agent: on
+`;
+
+describe('a good configuration', () => {
+  test('reads every key of the documented example', () => {
+    const config = valid(CONTRACT);
+    expect(config.node).toEqual({ id: 'edge-01', region: 'eu-west' });
+    expect(config.listen.http).toEqual({ host: '127.0.0.1', port: 8080 });
+    expect(config.store).toEqual({
+      ramBytes: 256 * 2 ** 20,
+      dirs: [{ path: '/etc/nearcast/var/store', maxBytes: 20 * 2 ** 30 }],
+      required: false,
+    });
+    expect(config.admin.socket).toBe('/etc/nearcast/run/nearcast.sock');
+    expect(config.prefetch.bytesPerDay).toBe(500 * 2 ** 30);
+    expect(config.prefetch.window.timeZone).toBe('Europe/Berlin');
+    expect(config.agent).toBe('on');
+  });
+
+  test('has a default for everything but the version', () => {
+    const example = valid(CONTRACT);
+    const config = valid('version: 1\n');
+    expect(config.origins).toEqual(example.origins);
+    expect(config.store).toEqual(example.store);
+    expect(config.cache).toEqual(example.cache);
+    expect(config.catalogue).toEqual(example.catalogue);
+    expect(config.encode).toEqual(example.encode);
+  });
+
+  test('leaves absolute paths and absolute secret files alone, and resolves the others', () => {
+    const config = valid(
+      'version: 1\nstate: { dir: /srv/state }\nprivacy: { viewerTokenSecret: { file: keys/viewer } }\nencode: { ffmpegPath: bin/ffmpeg }\n',
+    );
+    expect(config.state.dir).toBe('/srv/state');
+    expect(config.privacy.viewerTokenSecret).toEqual({ file: '/etc/nearcast/keys/viewer' });
+    expect(config.encode.ffmpegPath).toBe('/etc/nearcast/bin/ffmpeg');
+  });
+
+  test.each([CONTRACT, 'version: 1\nlisten: { http: "[::1]:0" }\n'])('its effective form loads to itself', (text) => {
+    const config = valid(text);
+    expect(valid(renderEffective(config))).toEqual(config);
+  });
+
+  test('warns of metrics that other hosts can read', () => {
+    const loaded = parseConfig('version: 1\nadmin:\n  metrics: "0.0.0.0:9464"\n', 'nearcast.yaml');
+    expect(loaded).toMatchObject({ ok: true, warnings: [{ line: 3, column: 12, path: 'admin.metrics' }] });
+  });
+});
+
+describe('mistakes', () => {
+  test.each<[name: string, text: string, expected: readonly (string | RegExp)[]]>([
+    ['no version', 'node: { id: a }\n', [/^1:1 version: missing; expected 1/]],
+    ['another version', 'version: 2\n', ['1:10 version: expected 1, the version of this format']],
+    ['empty file', '', [/^1:1 version: missing/]],
+    ['a list', '- 1\n', [/^1:1 : Invalid input: expected object/]],
+    ['unknown key', 'version: 1\norgins: []\n', ['2:1 orgins: unknown key "orgins"; did you mean "origins"?']],
+    [
+      'unknown nested key',
+      'version: 1\nprefetch:\n  window:\n    cronn: "0 2 * * *"\n',
+      ['4:5 prefetch.window.cronn: unknown key "cronn"; did you mean "cron"?'],
+    ],
+    [
+      'unknown key in a list',
+      'version: 1\norigins:\n  - { name: a, url: "http://a", math: "/" }\n',
+      ['3:33 origins[0].math: unknown key "math"; did you mean "match"?'],
+    ],
+    ['wrong type', 'version: 1\nstate:\n  dir: 7\n', [/^3:8 state\.dir: Invalid input: expected string/]],
+    ['bad size', 'version: 1\nstore: { ramBytes: 256MB }\n', [/^2:20 store\.ramBytes: expected a size like 256MiB/]],
+    [
+      'bad cron',
+      'version: 1\nprefetch: { window: { cron: "0 25 * * *" } }\n',
+      [/^2:29 .*cron: "25" does not fit the hour/],
+    ],
+    ['cron of four fields', 'version: 1\nprefetch: { window: { cron: "0 2 * *" } }\n', [/has 5 fields/]],
+    ['no such zone', 'version: 1\nprefetch: { window: { timeZone: Mars/Olympus } }\n', [/not a time zone/]],
+    ['pattern without its group', 'version: 1\ncatalogue: { titlePattern: "^/x/" }\n', [/needs a group named title/]],
+    ['pattern that is none', 'version: 1\ncatalogue: { titlePattern: "(" }\n', [/^2:28 .*Invalid regular expression/]],
+    ['address without port', 'version: 1\nlisten: { http: localhost }\n', [/^2:17 listen\.http: expected "host:port"/]],
+    [
+      'secret in the open',
+      'version: 1\nprivacy: { viewerTokenSecret: hunter2 }\n',
+      [/a secret itself never stands here/],
+    ],
+    ['agent: true', 'version: 1\nagent: true\n', [/^2:8 agent: Invalid option: expected one of "on"\|"off"/]],
+    [
+      'https',
+      'version: 1\nlisten: { https: "0.0.0.0:443" }\n',
+      [/^2:18 listen\.https: listening for HTTPS is not supp/],
+    ],
+    ['share above all', 'version: 1\nencode: { cpuShare: 1.5 }\n', [/^2:21 encode\.cpuShare: Too big/]],
+    [
+      'one port twice',
+      'version: 1\nlisten: { http: "0.0.0.0:9464" }\n',
+      ['1:1 admin.metrics: port 9464 is already that of listen.http'],
+    ],
+    [
+      'an origin behind a shorter match',
+      'version: 1\norigins:\n  - { name: a, url: "http://a", match: "/" }\n  - { name: b, url: "http://b", match: "/vod/" }\n',
+      [/^4:40 origins\[1\]\.match: never reached: "\/" of origin "a"/],
+    ],
+    [
+      'two origins of one name',
+      'version: 1\norigins:\n  - { name: a, url: "http://a", match: "/x" }\n  - { name: a, url: "http://b" }\n',
+      [/^4:13 origins\[1\]\.name: the name "a" is already taken/],
+    ],
+    [
+      'a window that meets itself',
+      'version: 1\nprefetch: { window: { cron: "0 2,4 * * *", minutes: 121 } }\n',
+      [/^2:53 prefetch\.window\.minutes: 121 minutes do not fit/],
+    ],
+    [
+      'one store directory twice',
+      'version: 1\nstore: { dirs: [{ path: a/b }, { path: ./a//b/ }] }\n',
+      [/^2:40 store\.dirs\[1\]\.path: the directory ".\/a\/\/b\/" is already listed/],
+    ],
+    ['YAML that is none', 'version: 1\nnode: { id: a\nstate: {}\n', [/^\d+:\d+ : /]],
+    ['a key twice', 'version: 1\nversion: 1\n', [/^2:1 : Map keys must be unique/]],
+  ])('%s', (_name, text, expected) => {
+    const found = problems(text);
+    for (const one of expected) {
+      expect(found).toContainEqual(typeof one === 'string' ? one : expect.stringMatching(one));
+    }
+    expect(found.length).toBeGreaterThan(0);
+  });
+
+  test('all are told at once, in the order of their lines, clashes included', () => {
+    const found = problems(
+      'version: 1\nnodes: {}\norigins:\n  - { name: a, url: "ftp://a" }\nlisten: { http: "127.0.0.1:9464" }\nencode: { vmafCap: 3 }\n',
+    );
+    expect(found.map((line) => line.replace(/:.*? /, ' ').split(':')[0])).toEqual([
+      '1 admin.metrics',
+      '2 nodes',
+      '4 origins[0].url',
+      '6 encode.vmafCap',
+    ]);
+  });
+
+  test('a file that is not there, a folder, and a huge one are problems with the file named', () => {
+    const huge = join(dir, 'huge.yaml');
+    writeFileSync(huge, '#'.repeat(2 ** 20 + 1));
+    for (const file of [join(dir, 'absent.yaml'), dir, huge]) {
+      expect(loadConfig(file)).toMatchObject({ ok: false, problems: [{ file, line: 1, column: 1 }] });
+    }
+  });
+
+  test('aliases cannot blow up', () => {
+    const bomb = `version: 1\na: &a [x,x,x,x,x,x,x,x,x]\n${'bcdefgh'
+      .split('')
+      .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefg'[i]}`).join(',')}]`)
+      .join('\n')}\n`;
+    expect(problems(bomb)).toEqual([expect.stringMatching(/alias/i)]);
+  });
+
+  test('any text gives a configuration or problems, never an exception', () => {
+    const line = fc.constantFrom(...CONTRACT.split('\n'), 'a: [', '- b', '? c', '&x *x', '  window:', '!!js x', '\t');
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.string(),
+          fc.array(line).map((lines) => lines.join('\n')),
+        ),
+        (text) => {
+          const loaded = parseConfig(text, '/nearcast.yaml');
+          expect(loaded.ok || loaded.problems.every((at) => at.line >= 1 && at.column >= 1)).toBe(true);
+        },
+      ),
+      { numRuns: 200 },
+    );
+  });
+});
+
+describe('JSON Schema for editors', () => {
+  test('knows every section and forbids unknown keys', () => {
+    const schema = configJsonSchema();
+    expect(schema).toMatchObject({ type: 'object', additionalProperties: false, required: ['version'] });
+    expect(Object.keys(Object(schema['properties']))).toEqual(
+      expect.arrayContaining(['version', 'node', 'listen', 'origins', 'store', 'prefetch', 'privacy', 'agent']),
+    );
+  });
+});
+
+describe('values', () => {
+  test.each([
+    ['0', 0],
+    ['1024', 1024],
+    ['1KiB', 1024],
+    ['1.5 GiB', 1.5 * 2 ** 30],
+    ['2TiB', 2 ** 41],
+    ['256MB', undefined],
+    ['-1', undefined],
+    ['9999999999TiB', undefined],
+    ['', undefined],
+  ])('size %s', (text, bytes) => {
+    expect(parseSize(text)).toBe(bytes);
+  });
+
+  test.each([
+    ['127.0.0.1:8080', { host: '127.0.0.1', port: 8080 }],
+    ['[::1]:80', { host: '::1', port: 80 }],
+    ['edge.example:0', { host: 'edge.example', port: 0 }],
+    ['::1:80', undefined],
+    ['a:65536', undefined],
+    [':80', undefined],
+    ['a b:80', undefined],
+  ])('address %s', (text, expected) => {
+    expect(parseAddress(text)).toEqual(expected);
+  });
+
+  test.each([
+    ['0 2 * * *', [120]],
+    ['30 1,3 * * mon-fri', [90, 210]],
+    ['0 0 22-2/2 * * ?', [0, 120, 1320]],
+    ['*/30 12 L * *', [720, 750]],
+    ['0 4 * jan,DEC sunday', [240]],
+    ['0 4 * * 5#2', [240]],
+  ])('cron %s starts at these minutes of the day', (text, minutesOfDay) => {
+    expect(parseCron(text)).toEqual({ ok: true, minutesOfDay });
+  });
+
+  test.each([
+    '',
+    '* * * *',
+    '60 * * * *',
+    '* 24 * * *',
+    '* * 0 * *',
+    '* * * 13 *',
+    '* * * * 8',
+    '*/0 * * * *',
+    'a * * * *',
+  ])('cron "%s" is refused', (text) => {
+    expect(parseCron(text).ok).toBe(false);
+  });
+
+  test('the shortest gap between starts goes over midnight', () => {
+    expect(shortestGapMinutes([10])).toBe(1440);
+    expect(shortestGapMinutes([60, 1380])).toBe(120);
+  });
+
+  test('edit distance is a metric and the nearest word is the nearest', () => {
+    expect(editDistance('kitten', 'sitting')).toBe(3);
+    expect(nearestOf('Prefech', ['preview', 'predict', 'prefetch'])).toBe('prefetch');
+    expect(nearestOf('x', [])).toBeUndefined();
+    const word = fc.string({ maxLength: 8 });
+    fc.assert(
+      fc.property(word, word, word, (a, b, c) => {
+        expect(editDistance(a, b)).toBe(editDistance(b, a));
+        expect(editDistance(a, a)).toBe(0);
+        expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
+      }),
+    );
+  });
+
+  test('any text is a size, an address and a cron expression or not, never an exception', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        parseSize(text);
+        parseAddress(text);
+        parseCron(text);
+      }),
+    );
+  });
+});
