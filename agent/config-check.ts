@@ -1,0 +1,166 @@
+// What of a configuration can be wrong though every key alone is right: clashes, shadows, overlapping windows. Pure;
+// also the small grammars of its values (sizes, addresses, cron) and the search for the nearest known key.
+
+/** A finding at a place in the configuration. */
+export type Finding = { readonly path: readonly (string | number)[]; readonly message: string };
+
+const SIZE_UNITS = { B: 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30, TiB: 2 ** 40 } as const;
+
+/** Bytes of "256MiB", "1.5 GiB" or "1024"; undefined when it is not a size or exceeds 2^53. */
+export function parseSize(text: string): number | undefined {
+  const match = /^(\d{1,16}(?:\.\d{1,6})?) ?(B|KiB|MiB|GiB|TiB)?$/.exec(text.trim());
+  if (match === null) return undefined;
+  // Sound: the expression lets through the keys of SIZE_UNITS alone.
+  const unit = (match[2] ?? 'B') as keyof typeof SIZE_UNITS;
+  const bytes = Number(match[1]) * SIZE_UNITS[unit];
+  return Number.isSafeInteger(Math.round(bytes)) ? Math.round(bytes) : undefined;
+}
+
+/** Host and port of "127.0.0.1:8080", "edge.example:80" or "[::1]:8080"; port 0 asks for a free one. */
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([A-Za-z0-9.-]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port > 65_535 ? undefined : { host, port };
+}
+
+type CronField = {
+  readonly name: string;
+  readonly min: number;
+  readonly max: number;
+  readonly names?: readonly string[];
+  /** Forms that only a calendar can expand (last day, nearest weekday, nth weekday). */
+  readonly special?: RegExp;
+};
+const CRON_FIELDS: readonly CronField[] = [
+  { name: 'second', min: 0, max: 59 },
+  { name: 'minute', min: 0, max: 59 },
+  { name: 'hour', min: 0, max: 23 },
+  { name: 'day of month', min: 1, max: 31, special: /^(\?|L|LW|L-\d{1,2}|\d{1,2}W)$/i },
+  {
+    name: 'month',
+    min: 1,
+    max: 12,
+    names: ['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'],
+  },
+  {
+    name: 'day of week',
+    min: 0,
+    max: 7,
+    names: ['sun', 'mon', 'tue', 'wed', 'thu', 'fri', 'sat'],
+    special: /^(\?|[0-7]#[1-5]|[0-7]L)$/i,
+  },
+];
+
+/** Values of one part of a cron field ("5", "1-4", "22-2/2", "*" + "/15"); undefined when it is malformed. */
+function cronPart(part: string, field: CronField): readonly number[] | undefined {
+  const match = /^(?:\*|([a-z]+|\d{1,2})(?:-([a-z]+|\d{1,2}))?)(?:\/(\d{1,2}))?$/i.exec(part);
+  if (match === null) return undefined;
+  const value = (text: string | undefined, absent: number): number => {
+    if (text === undefined) return absent;
+    const index = field.names?.indexOf(text.toLowerCase().slice(0, 3)) ?? -1;
+    return /^\d/.test(text) ? Number(text) : index < 0 ? Number.NaN : index + field.min;
+  };
+  const from = value(match[1], field.min);
+  const step = Number(match[3] ?? 1);
+  const to = value(match[2], match[1] === undefined || match[3] !== undefined ? field.max : from);
+  const isInside = (number: number): boolean => number >= field.min && number <= field.max;
+  if (!isInside(from) || !isInside(to) || step < 1) return undefined;
+  // An inverted range wraps around the field.
+  const length = to >= from ? to - from : field.max - field.min + 1 - (from - to);
+  const size = field.max - field.min + 1;
+  return Array.from(
+    { length: Math.floor(length / step) + 1 },
+    (_, i) => field.min + ((from - field.min + i * step) % size),
+  );
+}
+
+/** A cron expression's times of day, or what is wrong with it. */
+export type Cron =
+  | { readonly ok: true; readonly minutesOfDay: readonly number[] }
+  | { readonly ok: false; readonly message: string };
+
+/** Reads a cron expression of five fields, or six with seconds first. */
+export function parseCron(text: string): Cron {
+  const parts = text.trim().split(/\s+/);
+  if (parts.length !== 5 && parts.length !== 6) {
+    return { ok: false, message: `a cron expression has 5 fields, or 6 with seconds, this one has ${parts.length}` };
+  }
+  const fields = parts.length === 6 ? CRON_FIELDS : CRON_FIELDS.slice(1);
+  const expanded = new Map<string, number[]>();
+  for (const [i, field] of fields.entries()) {
+    const values: number[] = [];
+    for (const part of (parts[i] ?? '').split(',')) {
+      const found = field.special?.test(part) === true ? [] : cronPart(part, field);
+      if (found === undefined) {
+        return {
+          ok: false,
+          message: `"${part}" is not a ${field.name} of a cron expression (${field.min}-${field.max})`,
+        };
+      }
+      values.push(...found);
+    }
+    expanded.set(field.name, values);
+  }
+  const minutesOfDay = (expanded.get('hour') ?? []).flatMap((hour) =>
+    (expanded.get('minute') ?? []).map((minute) => hour * 60 + minute),
+  );
+  return { ok: true, minutesOfDay: [...new Set(minutesOfDay)].sort((a, b) => a - b) };
+}
+
+/** Fewest minutes from one start to the next on a day whose times of day are given; a day when there is one. */
+export function shortestGapMinutes(minutesOfDay: readonly number[]): number {
+  return minutesOfDay.reduce((shortest, minute, i) => {
+    const next = minutesOfDay[i + 1] ?? (minutesOfDay[0] ?? minute) + 1440;
+    return Math.min(shortest, next - minute);
+  }, 1440);
+}
+
+/** Origins that can never be chosen, because the first match wins and an earlier one matches all of theirs. */
+export function findShadowedOrigins(
+  origins: readonly { readonly name: string; readonly match: string }[],
+): readonly Finding[] {
+  return origins.flatMap((origin, i) => {
+    const earlier = origins.slice(0, i);
+    const twin = earlier.find((other) => other.name === origin.name);
+    const shadow = earlier.find((other) => origin.match.startsWith(other.match));
+    return [
+      ...(twin === undefined
+        ? []
+        : [
+            {
+              path: ['origins', i, 'name'],
+              message: `the name "${origin.name}" is already taken by an earlier origin`,
+            },
+          ]),
+      ...(shadow === undefined
+        ? []
+        : [
+            {
+              path: ['origins', i, 'match'],
+              message: `never reached: "${shadow.match}" of origin "${shadow.name}" before it matches all of "${origin.match}"; put the longer match first`,
+            },
+          ]),
+    ];
+  });
+}
+
+/** Edit distance of Levenshtein (1966): insertions, deletions and substitutions from one word to the other. */
+export function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= from.length; i += 1) {
+    const next = [i];
+    for (let j = 1; j <= to.length; j += 1) {
+      const substituted = (row[j - 1] ?? 0) + (from[i - 1] === to[j - 1] ? 0 : 1);
+      next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, substituted));
+    }
+    row = next;
+  }
+  return row[to.length] ?? 0;
+}
+
+/** The known word nearest to one that is not known, whatever its case; undefined when there are none. */
+export function nearestOf(word: string, known: readonly string[]): string | undefined {
+  const scored = known.map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }));
+  return scored.sort((a, b) => a.distance - b.distance)[0]?.name;
+}
