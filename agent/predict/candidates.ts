@@ -9,19 +9,23 @@ import type { TitleShare } from './popularity.ts';
 export const REASONS = ['hovered', 'next-episode', 'continue', 'popular', 'launch'] as const;
 export type Reason = (typeof REASONS)[number];
 
-/** A title that a session has opened; `positionSeconds` is the last one known. */
+/** A title that a session has opened. A viewing of agent/telemetry/session.ts is one. */
 export type WatchedTitle = {
   readonly titleId: string;
-  readonly positionSeconds?: number | undefined;
-  /** When it was last heard of, milliseconds since the epoch. */
+  /** Where the viewer is, or left. */
+  readonly positionSeconds: number;
+  /** Counts where the catalogue says nothing. */
+  readonly durationSeconds?: number | undefined;
+  /** When it was last seen, milliseconds since the epoch. */
   readonly at: number;
+  readonly isCompleted: boolean;
 };
 
-/** What the predictor may know of a viewer who consented; nobody else has one. */
+/** What the predictor reads of a viewer who consented; nobody else has a session. */
 export type PredictSession = {
-  /** One entry a title. */
-  readonly watched: readonly WatchedTitle[];
-  readonly hoveredId?: string | undefined;
+  /** Newest first, each title once. */
+  readonly history: readonly WatchedTitle[];
+  readonly hovered?: { readonly titleId: string } | undefined;
 };
 
 /** A title to be scored. */
@@ -52,13 +56,13 @@ const HOUR_MS = 3_600_000;
 
 type Watched = { readonly titleId: string; readonly ratio: number | undefined; readonly hoursAgo: number };
 
-function watchedOf(question: CandidateQuestion): readonly Watched[] {
-  const latest = [...(question.session?.watched ?? [])].sort((one, other) => other.at - one.at).slice(0, MAX_WATCHED);
-  return latest.map(({ titleId, positionSeconds, at }) => {
-    const duration = question.index.titles.get(titleId)?.durationSeconds;
-    const isKnown = duration !== undefined && duration > 0 && positionSeconds !== undefined;
-    const ratio = isKnown ? Math.min(1, Math.max(0, positionSeconds / duration)) : undefined;
-    return { titleId, ratio, hoursAgo: Math.max(0, question.now - at) / HOUR_MS };
+function watchedOf({ index, session, now }: CandidateQuestion): readonly Watched[] {
+  return (session?.history ?? []).slice(0, MAX_WATCHED).map((viewing) => {
+    const { titleId, positionSeconds, at, isCompleted } = viewing;
+    const durationSeconds = index.titles.get(titleId)?.durationSeconds ?? viewing.durationSeconds ?? 0;
+    const reached = durationSeconds > 0 ? Math.min(1, Math.max(0, positionSeconds / durationSeconds)) : undefined;
+    const ratio = isCompleted ? Math.max(ENDED_RATIO, reached ?? 1) : reached;
+    return { titleId, ratio, hoursAgo: Math.max(0, now - at) / HOUR_MS };
   });
 }
 
@@ -86,9 +90,9 @@ function reasonsByTitle(question: CandidateQuestion, watched: readonly Watched[]
     if (reasons === undefined) found.set(titleId, new Set([reason]));
     else reasons.add(reason);
   };
-  add(session?.hoveredId, 'hovered');
+  add(session?.hovered?.titleId, 'hovered');
   for (const { titleId, ratio } of watched) {
-    if (ratio === undefined || ratio >= FOLLOWS_RATIO) add(index.nextOf(titleId), 'next-episode');
+    if (ratio !== undefined && ratio >= FOLLOWS_RATIO) add(index.nextOf(titleId), 'next-episode');
     if (ratio !== undefined && ratio >= BEGUN_RATIO && ratio < ENDED_RATIO) add(titleId, 'continue');
   }
   for (const { titleId } of question.shares.slice(0, question.depth)) add(titleId, 'popular');
@@ -104,7 +108,8 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
   const follows = new Map<string, Watched>();
   for (const entry of watched) {
     const next = index.nextOf(entry.titleId);
-    if (next !== undefined && !follows.has(next)) follows.set(next, entry);
+    if (next !== undefined && entry.ratio !== undefined && entry.ratio >= FOLLOWS_RATIO && !follows.has(next))
+      follows.set(next, entry);
   }
   const shareOf = new Map(question.shares.map(({ titleId, share }) => [titleId, share]));
   const ratioOf = (matches: (title: PredictTitle | undefined) => boolean): number =>
@@ -123,9 +128,9 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
       facts: {
         share: shareOf.get(titleId) ?? 0,
         launch: title.releaseAt === undefined ? 0 : launchStrength(title.releaseAt, now),
-        follows: before && { progressRatio: before.ratio ?? FOLLOWS_RATIO, hoursAgo: before.hoursAgo },
+        follows: before && { progressRatio: before.ratio ?? 0, hoursAgo: before.hoursAgo },
         begun: found.has('continue') && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
-        isHovered: titleId === session?.hoveredId,
+        isHovered: titleId === session?.hovered?.titleId,
         genreRatio: ratioOf((other) => sharesGenre(title, other)),
         seriesRatio: title.series === undefined ? 0 : ratioOf((other) => other?.series === title.series),
         isFinished: own?.ratio !== undefined && own.ratio >= ENDED_RATIO,
