@@ -7,18 +7,25 @@ export const AGENT_CODES = [
   'AGENT_CONTROL_UNREACHABLE',
   'AGENT_CONTROL_REFUSED',
   'AGENT_DEMO_UNUSABLE',
+  'AGENT_DIRECTORY_UNUSABLE',
+  'AGENT_CATALOGUE_WRITE',
+  'AGENT_MODEL_STORE',
+  'AGENT_MODEL_UNKNOWN',
+  'AGENT_STATE_NEWER',
+  'AGENT_STATE_UNUSABLE',
 ] as const;
 /** One of the agent's error codes. */
 export type AgentCode = (typeof AGENT_CODES)[number];
 
-/** What the program exits with when such an error ends it; 78 (EX_CONFIG) tells systemd not to restart. */
-const EXIT_CODES: Readonly<Record<AgentCode, number>> = {
-  AGENT_CONFIG_INVALID: 78,
-  AGENT_LISTEN_FAILED: 78,
-  AGENT_CONTROL_UNREACHABLE: 1,
-  AGENT_CONTROL_REFUSED: 1,
-  AGENT_DEMO_UNUSABLE: 78,
-};
+/** A program that ends by one of these exits with 78 (EX_CONFIG), which tells systemd that a restart is no use. */
+const UNUSABLE: ReadonlySet<AgentCode> = new Set([
+  'AGENT_CONFIG_INVALID',
+  'AGENT_LISTEN_FAILED',
+  'AGENT_DEMO_UNUSABLE',
+  'AGENT_DIRECTORY_UNUSABLE',
+  'AGENT_STATE_NEWER',
+  'AGENT_STATE_UNUSABLE',
+]);
 
 /** An operating error of the agent; `message` says what to do, `retryable` whether trying again may help. */
 export class AgentError extends Error {
@@ -38,6 +45,6 @@ export class AgentError extends Error {
 
   /** Exit code of a program that ends by this error. */
   get exitCode(): number {
-    return EXIT_CODES[this.code];
+    return UNUSABLE.has(this.code) ? 78 : 1;
   }
 }

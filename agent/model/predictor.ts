@@ -1,0 +1,111 @@
+// Answers "what will be watched next": the model within the deadline, else plain code. The one place where the pure
+// predictor, live popularity and the model process meet.
+
+import { generateCandidates, type PredictSession } from '../predict/candidates.ts';
+import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts';
+import { indexCatalogue } from '../predict/catalogue-index.ts';
+import { featureRows } from '../predict/features.ts';
+import type { Popularity, TitleShare } from '../predict/popularity.ts';
+import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
+import { scoreRows } from '../predict/scorer.ts';
+import type { Champion } from './champion.ts';
+import type { ModelRuntime } from './runtime.ts';
+
+/** What the predictor works with. */
+export type PredictorOptions = {
+  /** Titles in any order; asked again once `catalogueVersion` differs. */
+  readonly titles: () => Iterable<PredictTitle>;
+  /** Anything that changes when the titles do, such as the catalogue's count of reloads. */
+  readonly catalogueVersion: () => number;
+  readonly popularity: Popularity;
+  readonly region: string;
+  /** Absent: prediction by rules alone. */
+  readonly runtime?: Pick<ModelRuntime, 'score'> | undefined;
+  /** Its weights answer when its process does not. */
+  readonly champion?: (() => Champion | undefined) | undefined;
+  readonly now: () => number;
+};
+
+/** A ranking. `rules` is plain code: with a modelVersion, that model's weights; without, the rules set by hand. */
+export type Ranking = {
+  readonly answeredBy: 'model' | 'rules';
+  readonly modelVersion?: string;
+  readonly titles: readonly RankedTitle[];
+};
+
+/** A question. Without a session (no consent) the answer is the same for everybody in the region. */
+export type RankQuestion = { readonly session?: PredictSession | undefined; readonly limit: number };
+
+/** An open predictor. Never rejects on account of the model. */
+export type Predictor = {
+  readonly rank: (question: RankQuestion) => Promise<Ranking>;
+  /** One title's place, score and features among all candidates; undefined when it is none. */
+  readonly explain: (
+    titleId: string,
+    session?: PredictSession,
+  ) => Promise<
+    (RankedTitle & { readonly place: number; readonly candidates: number } & Omit<Ranking, 'titles'>) | undefined
+  >;
+  /** The title that follows, by the catalogue. */
+  readonly nextOf: (titleId: string) => string | undefined;
+  /** Expected share of the region's next views by title, 0..1, as of at most SHARES_TTL_MS ago. */
+  readonly shares: () => readonly TitleShare[];
+  readonly stats: () => { readonly byModel: number; readonly byRules: number };
+};
+
+/** Popularity is summed up anew this often. */
+export const SHARES_TTL_MS = 10_000;
+/** Most popular titles and launches that every question considers, each. */
+const DEPTH = 200;
+const MAX_SHARES = 5_000;
+
+/** Opens a predictor. */
+export function openPredictor(options: PredictorOptions): Predictor {
+  const { popularity, region, runtime, champion, now } = options;
+  const count = { byModel: 0, byRules: 0 };
+  let indexed: { readonly version: number; readonly index: CatalogueIndex } | undefined;
+  let summed: { readonly at: number; readonly list: readonly TitleShare[] } | undefined;
+
+  const index = (): CatalogueIndex => {
+    const version = options.catalogueVersion();
+    if (indexed?.version !== version) indexed = { version, index: indexCatalogue(options.titles()) };
+    return indexed.index;
+  };
+  const shares = (): readonly TitleShare[] => {
+    const at = now();
+    if (summed === undefined || at - summed.at >= SHARES_TTL_MS) {
+      summed = { at, list: popularity.shares(region, at, MAX_SHARES) };
+    }
+    return summed.list;
+  };
+  const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
+    const candidates = generateCandidates({ index: index(), shares: shares(), session, now: now(), depth: DEPTH });
+    const features = featureRows(candidates.map(({ facts }) => facts));
+    const answer = await runtime?.score(features, candidates.length);
+    if (answer !== undefined) {
+      count.byModel += 1;
+      const titles = orderByScore(candidates, features, answer.scores, limit);
+      return { answeredBy: 'model', modelVersion: answer.version, titles };
+    }
+    count.byRules += 1;
+    const known = champion?.();
+    const scores = scoreRows(known?.weights ?? RULES, features, candidates.length);
+    const titles = orderByScore(candidates, features, scores, limit);
+    return known?.weights === undefined
+      ? { answeredBy: 'rules', titles }
+      : { answeredBy: 'rules', modelVersion: known.modelVersion, titles };
+  };
+
+  return {
+    rank,
+    shares,
+    explain: async (titleId, session) => {
+      const { titles, ...by } = await rank({ session, limit: Number.POSITIVE_INFINITY });
+      const place = titles.findIndex((ranked) => ranked.titleId === titleId);
+      const ranked = titles[place];
+      return ranked && { ...ranked, ...by, place: place + 1, candidates: titles.length };
+    },
+    nextOf: (titleId) => index().nextOf(titleId),
+    stats: () => ({ ...count }),
+  };
+}

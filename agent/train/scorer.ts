@@ -1,0 +1,180 @@
+// Trains the scorer: a hidden layer and a softmax over each question's candidates (the conditional logit of McFadden
+// 1974), by Adam on minibatches. Plain loops: at a dozen features this is seconds.
+import assert from 'node:assert/strict';
+import { FEATURE_NAMES } from '../predict/features.ts';
+import type { DenseLayer, ScorerWeights } from '../predict/scorer.ts';
+import type { Question } from './dataset.ts';
+import { type Random, seededRandom } from './random.ts';
+
+/** How to train; all but the seed have defaults that the seed workload was tried on (validation part only). */
+export type TrainOptions = {
+  readonly seed: number;
+  readonly hidden?: number;
+  readonly epochs?: number;
+  readonly batch?: number;
+  readonly learningRate?: number;
+  /** Strength of the pull of all weights to 0. */
+  readonly decay?: number;
+};
+
+/** Flat parameters: hidden weights [features, hidden], hidden bias [hidden], output weights [hidden], output bias. */
+type Parameters = { readonly width: number; readonly hidden: number; readonly values: Float64Array };
+
+const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
+
+/** Mean and deviation of every feature over all rows; a feature that never varies gets deviation 1. */
+function moments(questions: readonly Question[], width: number): { mean: number[]; deviation: number[] } {
+  const sums = new Float64Array(width);
+  const squares = new Float64Array(width);
+  let rows = 0;
+  for (const { features } of questions) {
+    rows += features.length / width;
+    for (let at = 0; at < features.length; at += 1) {
+      const value = features[at] ?? 0;
+      sums[at % width] = (sums[at % width] ?? 0) + value;
+      squares[at % width] = (squares[at % width] ?? 0) + value * value;
+    }
+  }
+  const mean = Array.from(sums, (sum) => Math.fround(sum / rows));
+  const deviation = Array.from(squares, (sum, column) => {
+    const spread = Math.sqrt(Math.max(0, sum / rows - (mean[column] ?? 0) ** 2));
+    return Math.fround(spread > 1e-6 ? spread : 1);
+  });
+  return { mean, deviation };
+}
+
+function startParameters(width: number, hidden: number, random: Random): Parameters {
+  const values = new Float64Array(width * hidden + 2 * hidden + 1);
+  // He initialisation (He et al. 2015, equation 10) with uniform numbers of the same variance.
+  const spread = Math.sqrt(6 / width);
+  for (let at = 0; at < width * hidden; at += 1) values[at] = (2 * random() - 1) * spread;
+  for (let unit = 0; unit < hidden; unit += 1)
+    values[width * hidden + hidden + unit] = (2 * random() - 1) * Math.sqrt(6 / hidden);
+  return { width, hidden, values };
+}
+
+type Forward = { readonly inputs: Float64Array; readonly hiddens: Float64Array; readonly chances: Float64Array };
+
+/** Scores of a question's rows as chances that add up to 1. */
+function forward(parameters: Parameters, question: Question, scale: { mean: number[]; deviation: number[] }): Forward {
+  const { width, hidden, values } = parameters;
+  const rows = question.titleIds.length;
+  const inputs = Float64Array.from(
+    question.features,
+    (value, at) => (value - (scale.mean[at % width] ?? 0)) / (scale.deviation[at % width] ?? 1),
+  );
+  const hiddens = new Float64Array(rows * hidden);
+  const scores = new Float64Array(rows);
+  for (let row = 0; row < rows; row += 1) {
+    let score = 0;
+    for (let unit = 0; unit < hidden; unit += 1) {
+      let sum = values[width * hidden + unit] ?? 0;
+      for (let column = 0; column < width; column += 1) {
+        sum += (inputs[row * width + column] ?? 0) * (values[column * hidden + unit] ?? 0);
+      }
+      const active = Math.max(0, sum);
+      hiddens[row * hidden + unit] = active;
+      score += active * (values[width * hidden + hidden + unit] ?? 0);
+    }
+    scores[row] = score;
+  }
+  const highest = scores.reduce((best, score) => Math.max(best, score), -Infinity);
+  const exps = scores.map((score) => Math.exp(score - highest));
+  const total = exps.reduce((sum, value) => sum + value, 0);
+  return { inputs, hiddens, chances: exps.map((value) => value / total) };
+}
+
+/** Adds the gradient of -log(chance of the chosen row) to `gradient`. */
+function backward(parameters: Parameters, pass: Forward, chosen: number, gradient: Float64Array): void {
+  const { width, hidden, values } = parameters;
+  const outputAt = width * hidden + hidden;
+  for (let row = 0; row < pass.chances.length; row += 1) {
+    const error = (pass.chances[row] ?? 0) - (row === chosen ? 1 : 0);
+    for (let unit = 0; unit < hidden; unit += 1) {
+      const active = pass.hiddens[row * hidden + unit] ?? 0;
+      if (active === 0) continue;
+      gradient[outputAt + unit] = (gradient[outputAt + unit] ?? 0) + error * active;
+      const back = error * (values[outputAt + unit] ?? 0);
+      gradient[width * hidden + unit] = (gradient[width * hidden + unit] ?? 0) + back;
+      for (let column = 0; column < width; column += 1) {
+        const at = column * hidden + unit;
+        gradient[at] = (gradient[at] ?? 0) + back * (pass.inputs[row * width + column] ?? 0);
+      }
+    }
+  }
+}
+
+/** One step of Adam (Kingma and Ba 2015, algorithm 1) with decoupled weight decay. */
+function adam(values: Float64Array, gradient: Float64Array, moment: AdamState, rate: number, decay: number): void {
+  moment.step += 1;
+  const correction1 = 1 - ADAM.beta1 ** moment.step;
+  const correction2 = 1 - ADAM.beta2 ** moment.step;
+  for (let at = 0; at < values.length; at += 1) {
+    const slope = gradient[at] ?? 0;
+    const first = ADAM.beta1 * (moment.first[at] ?? 0) + (1 - ADAM.beta1) * slope;
+    const second = ADAM.beta2 * (moment.second[at] ?? 0) + (1 - ADAM.beta2) * slope * slope;
+    moment.first[at] = first;
+    moment.second[at] = second;
+    const value = values[at] ?? 0;
+    values[at] =
+      value - rate * (first / correction1 / (Math.sqrt(second / correction2) + ADAM.epsilon) + decay * value);
+  }
+}
+type AdamState = { readonly first: Float64Array; readonly second: Float64Array; step: number };
+
+function shuffle(order: number[], random: Random): void {
+  for (let at = order.length - 1; at > 0; at -= 1) {
+    const other = Math.floor(random() * (at + 1));
+    const moved = order[at] ?? 0;
+    order[at] = order[other] ?? 0;
+    order[other] = moved;
+  }
+}
+
+function toWeights(parameters: Parameters, scale: { mean: number[]; deviation: number[] }): ScorerWeights {
+  const { width, hidden, values } = parameters;
+  const part = (start: number, size: number) => Array.from(values.subarray(start, start + size), Math.fround);
+  const layers: DenseLayer[] = [
+    { units: hidden, weights: part(0, width * hidden), bias: part(width * hidden, hidden), activation: 'relu' },
+    {
+      units: 1,
+      weights: part((width + 1) * hidden, hidden),
+      bias: part((width + 2) * hidden, 1),
+      activation: 'sigmoid',
+    },
+  ];
+  return { version: 1, features: FEATURE_NAMES, mean: scale.mean, deviation: scale.deviation, layers };
+}
+
+/**
+ * Trains on questions whose choice was among the candidates; asserts that there are some. The softmax fixes scores up
+ * to a constant; the output bias is set so that the mean score of all rows is the mean chance of a row.
+ */
+export function trainScorer(questions: readonly Question[], options: TrainOptions): ScorerWeights {
+  const { hidden = 12, epochs = 6, batch = 32, learningRate = 0.004, decay = 0.002 } = options;
+  const width = FEATURE_NAMES.length;
+  const answered = questions.filter(({ chosen }) => chosen >= 0);
+  assert(answered.length > 0, 'no question has its answer among the candidates');
+  const random = seededRandom(options.seed);
+  const scale = moments(answered, width);
+  const parameters = startParameters(width, hidden, random);
+  const gradient = new Float64Array(parameters.values.length);
+  const state = { first: gradient.slice(), second: gradient.slice(), step: 0 };
+  const order = answered.map((_, at) => at);
+  for (let epoch = 0; epoch < epochs; epoch += 1) {
+    shuffle(order, random);
+    const rate = learningRate * (1 - epoch / epochs);
+    for (let start = 0; start < order.length; start += batch) {
+      gradient.fill(0);
+      const members = order.slice(start, start + batch);
+      for (const at of members) {
+        const question = answered[at];
+        if (question !== undefined)
+          backward(parameters, forward(parameters, question, scale), question.chosen, gradient);
+      }
+      for (let at = 0; at < gradient.length; at += 1) gradient[at] = (gradient[at] ?? 0) / members.length;
+      adam(parameters.values, gradient, state, rate, decay);
+    }
+  }
+  return toWeights(parameters, scale);
+}

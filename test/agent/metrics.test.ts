@@ -1,0 +1,94 @@
+// The metrics catalogue as Prometheus sees it: promtool accepts it, labels are as declared, histograms add up.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { describe, expect, test } from 'vitest';
+import { newHistogram, type NodeStats, observe, openMetrics } from '../../agent/metrics.ts';
+import { HISTOGRAM_SECONDS } from '../../cache/cache.ts';
+
+const perKind = { manifest: 1, init: 2, segment: 3, other: 4 };
+const perResult = { hit: perKind, stale: perKind, revalidated: perKind, miss: perKind, pass: perKind, error: perKind };
+const bytesByResult = { hit: 10, stale: 0, revalidated: 0, miss: 5, pass: 0, error: 0 };
+const byPurpose = { viewer: 7, revalidate: 0, 'in-session': 2, 'off-peak': 1, publish: 0, operator: 0 };
+
+function exampleStats(): NodeStats {
+  const histogram = newHistogram();
+  for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
+  const empty = newHistogram();
+  return {
+    build: { version: '0.1.0', node: 'v24' },
+    cache: {
+      requests: perResult,
+      sentBytes: bytesByResult,
+      originBytes: byPurpose,
+      originRequests: byPurpose,
+      originErrors: 1,
+      coalesced: 2,
+      firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
+      prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
+      routeErrors: 0,
+      malformed: 0,
+      openConnections: 1,
+      activeFills: 0,
+      store: {
+        objects: 3,
+        usedBytes: { memory: 1, disk: 2 },
+        limitBytes: { memory: 10, disk: 20 },
+        evictions: { memory: 0, disk: 0 },
+        corruptBlocks: 0,
+        isDegraded: false,
+        errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
+      },
+    },
+    prefetch: { isPaused: false, filledBytes: 3, outcomes: { stored: 1 } },
+    offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
+    predict: { answers: { model: 4, rules: 1 }, seconds: { model: histogram, rules: empty }, childRestarts: 0, models: [{ alias: 'champion', version: 'abc' }] },
+    encode: { jobs: { started: 2, done: 1, failed: 0 }, active: 1, progressRatio: 0.5, cpuSeconds: 12.5, lastSuccessSeconds: 0, savedBits: { cap: 1, pruning: 2, allocation: 3 } },
+    preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
+    events: { accepted: 5, invalid: 1, dropped: 0 },
+    sessions: 1,
+    loopLagSeconds: 0.01,
+    logDropped: 0,
+  };
+}
+
+const scrape = async () => (await openMetrics(exampleStats).text()).text;
+
+describe('/metrics', () => {
+  test('passes promtool check metrics', async () => {
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' });
+    expect(`${stdout}${stderr}`).not.toMatch(/nearcast_/);
+    expect([0, 3]).toContain(status);
+    expect(execFileSync('promtool', ['--version'], { encoding: 'utf8' })).toMatch(/promtool/);
+  });
+
+  test('histograms are cumulative, end in +Inf and count what was observed', async () => {
+    const lines = (await scrape()).split('\n').filter((line) => line.startsWith('nearcast_preview_duration_seconds'));
+    const buckets = lines.filter((line) => line.includes('_bucket')).map((line) => Number(line.split(' ').at(-1)));
+    expect(buckets).toHaveLength(HISTOGRAM_SECONDS.length + 1);
+    expect(buckets).toEqual([...buckets].sort((a, b) => a - b));
+    expect(lines.find((line) => line.includes('+Inf'))).toMatch(/ 4$/);
+    expect(lines.find((line) => line.includes('_count'))).toMatch(/ 4$/);
+    expect(Number(lines.find((line) => line.includes('_sum'))?.split(' ').at(-1))).toBeCloseTo(60.3201);
+  });
+
+  test('reads afresh at every scrape', async () => {
+    let answers = 1;
+    const metrics = openMetrics(() => ({ ...exampleStats(), sessions: answers }));
+    expect((await metrics.text()).text).toMatch(/nearcast_sessions 1\n/);
+    answers = 7;
+    expect((await metrics.text()).text).toMatch(/nearcast_sessions 7\n/);
+  });
+
+  test('escapes label values', async () => {
+    expect(await scrape()).toContain('disk="/var \\"odd\\"\\\\name"');
+  });
+
+  test('has every core metric of the contract', async () => {
+    const text = await scrape();
+    const names = [
+      'cache_requests_total', 'cache_sent_bytes_total', 'origin_received_bytes_total', 'cache_first_byte_seconds', 'store_used_bytes',
+      'store_errors_total', 'prefetch_bytes_total', 'predict_duration_seconds', 'model_info', 'encode_jobs_total', 'encode_saved_bits_total',
+      'preview_requests_total', 'preview_duration_seconds', 'events_total', 'event_loop_lag_seconds',
+    ];
+    for (const name of names) expect(text, name).toContain(`# TYPE nearcast_${name} `);
+  });
+});
