@@ -119,19 +119,15 @@ function rankFeatures(moments: readonly Moment[]): ReadonlyMap<Moment, Features>
     moments.map((moment) => [moment, { spatial: 0, temporal: 0, luma: 0, saturation: 0, loudness: 0 }]),
   );
   for (const name of FEATURE_NAMES) {
-    const sorted = moments.toSorted((a, b) => a.features[name] - b.features[name]);
-    let first = 0;
-    while (first < sorted.length) {
-      const value = sorted[first]?.features[name];
-      let end = first + 1;
-      while (end < sorted.length && sorted[end]?.features[name] === value) end += 1;
-      const middle = (first + end - 1) / 2 / Math.max(1, sorted.length - 1);
-      for (const moment of sorted.slice(first, end)) {
-        const own = ranks.get(moment);
-        if (own !== undefined) own[name] = middle;
-      }
-      first = end;
+    const sorted = Float64Array.from(moments, (moment) => moment.features[name]).sort();
+    const middles = new Map<number, number>();
+    for (let first = 0, end = 0; first < sorted.length; first = end) {
+      const value = sorted[first] ?? 0;
+      end = first + 1;
+      while (sorted[end] === value) end += 1;
+      middles.set(value, (first + end - 1) / 2 / Math.max(1, sorted.length - 1));
     }
+    for (const [moment, rank] of ranks) rank[name] = middles.get(moment.features[name]) ?? 0;
   }
   return ranks;
 }
