@@ -1,0 +1,140 @@
+// A preview as one HLS media playlist (RFC 8216bis) of segments that exist already. Pure. Video only and so silent by
+// design: a preview starts by a hover, where browsers and viewers alike refuse sound, and a second track would double
+// the requests before the first frame.
+import type { Title, TitleRendition } from '../../encoder/contract.ts';
+import { MOMENT_COUNT, MOMENT_SECONDS, type Moment, SPOILER_RATIO } from './moments.ts';
+
+/** What is known of the screen and the line: the height in pixels that the preview fills, the line in bits/s. */
+export type RenditionHint = { readonly heightPixels?: number | undefined; readonly throughputBps?: number | undefined };
+
+/** A segment of a title that this node did not encode, read from its own manifest. */
+export type TimelineSegment = {
+  /** Absolute path or URL. */
+  readonly url: string;
+  readonly startSeconds: number;
+  readonly durationSeconds: number;
+  /** Init segment; absent for MPEG-TS. */
+  readonly initUrl?: string | undefined;
+  /** Attribute lists of the EXT-X-KEY lines in force; the player of a sealed title brings its own licence. */
+  readonly keys?: readonly string[] | undefined;
+};
+
+/** One rendition of a foreign or sealed title, in order of time. */
+export type Timeline = { readonly segments: readonly TimelineSegment[] };
+
+/** Share of a measured line that a rendition's peak may take. */
+const USABLE_THROUGHPUT_RATIO = 0.8;
+
+/** The smallest rendition that fills the height within the line; the middle one when nothing is known. */
+export function chooseRendition(
+  renditions: readonly TitleRendition[],
+  hint: RenditionHint,
+): TitleRendition | undefined {
+  const { heightPixels, throughputBps } = hint;
+  const rising = renditions.toSorted((a, b) => a.peakBandwidthBps - b.peakBandwidthBps);
+  if (heightPixels === undefined && throughputBps === undefined) return rising[Math.floor((rising.length - 1) / 2)];
+  const usableBps = (throughputBps ?? Number.POSITIVE_INFINITY) * USABLE_THROUGHPUT_RATIO;
+  const affordable = rising.filter((rendition) => rendition.peakBandwidthBps <= usableBps);
+  if (affordable.length === 0) return rising[0];
+  const fills = affordable.find((rendition) => rendition.height >= (heightPixels ?? Number.POSITIVE_INFINITY));
+  return fills ?? affordable.at(-1);
+}
+
+/** Playlist of a cut of a published title in one rendition; undefined when no segment of it lies in the moments. */
+export function previewPlaylist(
+  title: Title,
+  moments: readonly Moment[],
+  hint: RenditionHint = {},
+): string | undefined {
+  const rendition = chooseRendition(title.renditions, hint);
+  if (rendition === undefined) return undefined;
+  const base = `/titles/${title.id}/${title.hash}/`;
+  const initUrl = base + rendition.initUrl;
+  const { timescale } = rendition;
+  const inMoments = rendition.segments.flatMap(({ startTicks, ticks, url }, index) =>
+    isWithin(moments, (startTicks + ticks / 2) / timescale)
+      ? [{ index, segment: { url: base + url, durationSeconds: ticks / timescale, initUrl } }]
+      : [],
+  );
+  return writePlaylist(inMoments);
+}
+
+/** Default playlist of a title that has no package: moments spread evenly over all but its last part. */
+export function timelinePlaylist(timeline: Timeline): string | undefined {
+  const moments = spreadMoments(timeline.segments);
+  const inMoments = timeline.segments.flatMap((segment, index) =>
+    isWithin(moments, segment.startSeconds + segment.durationSeconds / 2) ? [{ segment, index }] : [],
+  );
+  return writePlaylist(inMoments);
+}
+
+type Span = { readonly startSeconds: number; readonly durationSeconds: number };
+
+function spreadMoments(segments: readonly TimelineSegment[]): Span[] {
+  const last = segments.at(-1);
+  const first = segments[0];
+  if (first === undefined || last === undefined) return [];
+  const seconds = last.startSeconds + last.durationSeconds - first.startSeconds;
+  const end = first.startSeconds + seconds * (1 - SPOILER_RATIO);
+  const spans: Span[] = [];
+  const step = (end - first.startSeconds) / (MOMENT_COUNT.fewest + 1);
+  for (let index = 0; index <= MOMENT_COUNT.fewest; index += 1) {
+    const from = first.startSeconds + index * step;
+    const begin = segments.find((segment) => segment.startSeconds >= from - 1e-3);
+    if (begin === undefined) continue;
+    const reach = Math.min(end, begin.startSeconds + MOMENT_SECONDS.longest);
+    const enough = begin.startSeconds + MOMENT_SECONDS.shortest;
+    const run = segments.filter(
+      (segment) =>
+        segment.startSeconds >= begin.startSeconds &&
+        segment.startSeconds < enough - 1e-3 &&
+        segment.startSeconds + segment.durationSeconds <= reach + 1e-3,
+    );
+    const durationSeconds = run.reduce((sum, segment) => sum + segment.durationSeconds, 0);
+    if (run.length > 0) spans.push({ startSeconds: begin.startSeconds, durationSeconds });
+  }
+  return spans.length > 0 ? spans : [first];
+}
+
+/** A segment belongs to the moment that holds its middle, so that a boundary off by a tick moves nothing. */
+function isWithin(moments: readonly Span[], middleSeconds: number): boolean {
+  return moments.some(
+    ({ startSeconds, durationSeconds }) =>
+      middleSeconds >= startSeconds && middleSeconds < startSeconds + durationSeconds,
+  );
+}
+
+type Placed = { readonly segment: Omit<TimelineSegment, 'startSeconds'>; readonly index: number };
+
+function writePlaylist(placed: readonly Placed[]): string | undefined {
+  const chosen = placed.filter(({ segment }) => isOneLine(segment));
+  if (chosen.length === 0) return undefined;
+  const longest = Math.max(...chosen.map(({ segment }) => segment.durationSeconds));
+  const lines = [
+    '#EXTM3U',
+    '#EXT-X-VERSION:7',
+    `#EXT-X-TARGETDURATION:${Math.max(1, Math.ceil(longest))}`,
+    '#EXT-X-MEDIA-SEQUENCE:0',
+    '#EXT-X-PLAYLIST-TYPE:VOD',
+  ];
+  let previous: Placed | undefined;
+  for (const one of chosen) {
+    const { segment, index } = one;
+    if (previous !== undefined && index !== previous.index + 1) lines.push('#EXT-X-DISCONTINUITY');
+    const keys = segment.keys ?? [];
+    if (keys.join() !== (previous?.segment.keys ?? []).join())
+      lines.push(...(keys.length > 0 ? keys : ['METHOD=NONE']).map((key) => `#EXT-X-KEY:${key}`));
+    if (segment.initUrl !== undefined && segment.initUrl !== previous?.segment.initUrl)
+      lines.push(`#EXT-X-MAP:URI="${segment.initUrl}"`);
+    lines.push(`#EXTINF:${segment.durationSeconds.toFixed(5)},`, segment.url);
+    previous = one;
+  }
+  lines.push('#EXT-X-ENDLIST', '');
+  return lines.join('\n');
+}
+
+/** A URL with a line break, or a quote inside an attribute, could write tags of its own into the playlist. */
+function isOneLine(segment: Placed['segment']): boolean {
+  const texts = [segment.url, segment.initUrl ?? '', ...(segment.keys ?? [])];
+  return texts.every((text) => !/[\r\n]/.test(text)) && !(segment.initUrl ?? '').includes('"') && segment.url !== '';
+}
