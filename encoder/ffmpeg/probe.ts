@@ -1,0 +1,145 @@
+// Opens a file from outside: says what it is, or refuses it with a coded error, before anything is decoded.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { asEncoderError, EncoderError } from '../errors.ts';
+import { probeArgs, type SourceView } from './args.ts';
+import type { FfmpegTool } from './find.ts';
+import { type AudioStream, frameRateOf, type InputDescription, parseInput, type VideoStream } from './parse.ts';
+import { isSealed } from './sealed.ts';
+
+const PROBE_MS = 30_000;
+/** Faster inputs are brought down to it. */
+const FASTEST = 60;
+/** First bytes of texts that make players fetch other files. */
+const PLAYLISTS = /^\s*(?:#EXTM3U|ffconcat|\[playlist\]|<\?xml|<MPD|<smil|v=0\r?\n|file\s+['"/\w])/i;
+
+/** An input that may be decoded. */
+export type Source = {
+  readonly view: SourceView;
+  readonly sha256: string;
+  readonly sizeBytes: number;
+  readonly format: string;
+  readonly codec: string;
+  /** As the container claims; undefined where it does not. */
+  readonly durationSeconds: number | undefined;
+  readonly audio: AudioStream | undefined;
+};
+
+/** Which file, how large a picture may be, and what ends the wait. */
+export type ProbeOptions = { readonly input: string; readonly maxPixels: number; readonly signal: AbortSignal };
+
+/**
+ * Describes an input. Throws ENCODER_INPUT_MISSING, _REFUSED, _SEALED, _CORRUPT or ENCODER_NO_VIDEO; the file is hashed
+ * in whole, since everything kept from a run is keyed by its content.
+ */
+export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<Source> {
+  const path = resolve(options.input);
+  const sizeBytes = await sizeOf(path);
+  await refusePlaylist(path);
+  if (await isSealed(path)) {
+    throw new EncoderError(
+      'ENCODER_INPUT_SEALED',
+      'the input is encrypted (DRM): it can be cached and previewed by playlist, not encoded; give the clear master',
+    );
+  }
+  const stderr = await describe(tool, path, options);
+  const description = parseInput(stderr);
+  if (description === undefined) throw refusalOf(stderr);
+  const { video, audio } = description;
+  if (video === undefined) {
+    throw new EncoderError('ENCODER_NO_VIDEO', `the input (${description.format}) has no video that can be decoded`);
+  }
+  if (video.isHdr) {
+    throw new EncoderError('ENCODER_INPUT_REFUSED', 'the input is HDR (PQ or HLG): give an SDR master');
+  }
+  if (video.width * video.height > options.maxPixels) {
+    throw new EncoderError(
+      'ENCODER_INPUT_REFUSED',
+      `the picture is ${video.width}x${video.height}, above budget.maxPixels ${options.maxPixels}`,
+    );
+  }
+  const { format, durationSeconds } = description;
+  const view = viewOf(path, { video, audio, maxPixels: options.maxPixels });
+  return { view, sizeBytes, format, codec: video.codec, durationSeconds, audio, sha256: await hashFile(path, options) };
+}
+
+async function sizeOf(path: string): Promise<number> {
+  const found = await stat(path).catch((cause: unknown) => {
+    throw new EncoderError('ENCODER_INPUT_MISSING', `cannot read the input ${path}`, { cause });
+  });
+  if (!found.isFile()) throw new EncoderError('ENCODER_INPUT_REFUSED', `the input ${path} is not a regular file`);
+  if (found.size === 0) throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input ${path} is empty`);
+  return found.size;
+}
+
+async function refusePlaylist(path: string): Promise<void> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw new EncoderError('ENCODER_INPUT_MISSING', `cannot read the input ${path}`, { cause });
+  });
+  try {
+    const head = Buffer.alloc(512);
+    const { bytesRead } = await file.read(head, 0, head.length, 0);
+    if (PLAYLISTS.test(head.toString('latin1', 0, bytesRead).replace(/^\u00ef\u00bb\u00bf/, ''))) {
+      throw new EncoderError('ENCODER_INPUT_REFUSED', 'the input is a playlist or manifest: give the video file itself');
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** ffmpeg's standard error; it always ends with an error, since it is given no output. */
+function describe(tool: FfmpegTool, path: string, options: ProbeOptions): Promise<string> {
+  const [command = tool.path, ...prefix] = [...tool.launcher, tool.path];
+  const limits = { timeout: PROBE_MS, killSignal: 'SIGKILL', maxBuffer: 4 << 20, signal: options.signal } as const;
+  return new Promise((settle, reject) => {
+    execFile(command, [...prefix, ...probeArgs(path, options.maxPixels)], limits, (error, _stdout, stderr) => {
+      if (options.signal.aborted) reject(new EncoderError('ENCODER_STOPPED', 'stopped before the input was known'));
+      else if (error?.killed === true) {
+        reject(new EncoderError('ENCODER_FFMPEG_STALLED', `ffmpeg did not describe the input in ${PROBE_MS / 1000} s`));
+      } else settle(stderr);
+    });
+  });
+}
+
+function refusalOf(stderr: string): EncoderError {
+  const last = stderr.trim().split('\n').slice(-2).join(' | ').slice(0, 400);
+  if (/whitelist/i.test(stderr)) {
+    return new EncoderError('ENCODER_INPUT_REFUSED', `the input is of a kind that is never opened: ${last}`);
+  }
+  return new EncoderError('ENCODER_INPUT_CORRUPT', `the input is no readable video: ${last}`);
+}
+
+type Streams = Required<Pick<InputDescription, 'audio'>> & { readonly video: VideoStream; readonly maxPixels: number };
+
+function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView {
+  const shown = { width: video.width * video.pixelAspect, height: video.height };
+  const isTurned = video.quarterTurns % 2 === 1;
+  const even = (pixels: number): number => Math.max(2, Math.floor(pixels / 2 + 0.01) * 2);
+  const rate = video.frameRate;
+  const isFast = rate.num / rate.den > FASTEST;
+  return {
+    path,
+    videoIndex: video.index,
+    audioIndex: audio?.index,
+    audioChannels: Math.min(2, audio?.channels ?? 2),
+    width: even(isTurned ? shown.height : shown.width),
+    height: even(isTurned ? shown.width : shown.height),
+    frameRate: isFast ? (frameRateOf(FASTEST) ?? rate) : rate,
+    isInterlaced: video.isInterlaced,
+    maxPixels,
+  };
+}
+
+async function hashFile(path: string, options: ProbeOptions): Promise<string> {
+  const hash = createHash('sha256');
+  try {
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal })) hash.update(chunk);
+  } catch (cause) {
+    if (options.signal.aborted) throw new EncoderError('ENCODER_STOPPED', 'stopped while reading the input');
+    throw asEncoderError(cause) ?? cause;
+  }
+  return hash.digest('hex');
+}

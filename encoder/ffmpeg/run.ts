@@ -1,0 +1,220 @@
+// Runs ffmpeg: a bounded number at a time, each watched for progress, stopped by SIGTERM then SIGKILL, and killed by
+// the kernel when this process dies.
+import { type ChildProcess, spawn } from 'node:child_process';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { EncoderError } from '../errors.ts';
+import type { FfmpegTool } from './find.ts';
+import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
+
+/** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
+const TERM_MS = 700;
+/** Lines of standard error kept per run. */
+const TAIL_LINES = 200;
+/** The file descriptor on which ffmpeg reports progress, and the one for a second raw output. */
+const PROGRESS_FD = 3;
+/** Arguments name this as `pipe:4`. */
+const SECOND_FD = 4;
+
+/** One run: arguments after the common ones, and where its raw outputs go. */
+export type FfmpegRun = {
+  readonly args: readonly string[];
+  /** Working directory, so that filter graphs can name files without escaping. */
+  readonly cwd: string;
+  /** Bytes fed to `pipe:0`; an iterable is opened per attempt. */
+  readonly input?: () => AsyncIterable<Buffer>;
+  /** Bytes of `pipe:1`. Called anew, from the first byte, when the run is repeated; see onStart. */
+  readonly onStdout?: (chunk: Buffer) => void;
+  /** Bytes of `pipe:4`. */
+  readonly onSecond?: (chunk: Buffer) => void;
+  /** Before each attempt: forget what an earlier one delivered. */
+  readonly onStart?: () => void;
+};
+
+/** What a run that exited with 0 says of itself. */
+export type FfmpegResult = {
+  /** Frames of the first output, undefined without video. */
+  readonly frames: number | undefined;
+  readonly cpuSeconds: number;
+  /** Lines that ffmpeg marked as errors though it went on. */
+  readonly errors: readonly string[];
+};
+
+/** A bounded set of ffmpeg processes. */
+export type Ffmpeg = {
+  readonly tool: FfmpegTool;
+  /** Threads that one process should use. */
+  readonly threads: number;
+  /** Runs when a slot is free. Rejects with ENCODER_FFMPEG_FAILED, ENCODER_FFMPEG_STALLED or ENCODER_STOPPED. */
+  readonly run: (run: FfmpegRun) => Promise<FfmpegResult>;
+  /** Holds a slot while `work` runs another kind of process. */
+  readonly hold: <Result>(work: () => Promise<Result>) => Promise<Result>;
+  readonly options: FfmpegLimits;
+  /** CPU seconds of all runs so far. */
+  readonly cpuSeconds: () => number;
+};
+
+/** Limits of the set. */
+export type FfmpegLimits = {
+  readonly parallel: number;
+  readonly threads: number;
+  readonly stallMs: number;
+  /** Aborts every run, queued or started. */
+  readonly signal: AbortSignal;
+};
+
+/** Opens a set of at most `parallel` ffmpeg processes over one tool. */
+export function openFfmpeg(tool: FfmpegTool, options: FfmpegLimits): Ffmpeg {
+  let cpuSeconds = 0;
+  const hold = createGate(options.parallel, options.signal);
+  const run = async (wanted: FfmpegRun): Promise<FfmpegResult> => {
+    const attempt = (): Promise<FfmpegResult> => hold(() => runOnce(tool, wanted, options));
+    const result = await attempt().catch((error: unknown) => {
+      // A run that hung or was killed from outside gets one more chance; an error that ffmpeg itself reported does not.
+      const mayRepeat = error instanceof EncoderError && error.retryable && error.code !== 'ENCODER_STOPPED';
+      if (!mayRepeat) throw error;
+      return attempt();
+    });
+    cpuSeconds += result.cpuSeconds;
+    return result;
+  };
+  return { tool, threads: options.threads, run, hold, options, cpuSeconds: () => cpuSeconds };
+}
+
+function stopped(): EncoderError {
+  return new EncoderError('ENCODER_STOPPED', 'stopped; run the same job again to go on from here');
+}
+
+/** First come, first served; waiters are turned away when the signal aborts. */
+function createGate(slots: number, signal: AbortSignal) {
+  let free = slots;
+  const queue: (() => void)[] = [];
+  return async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => queue.push(resolve));
+    try {
+      if (signal.aborted) throw stopped();
+      return await work();
+    } finally {
+      const next = queue.shift();
+      if (next === undefined) free += 1;
+      else next();
+    }
+  };
+}
+
+type Watch = { stderr: string[]; progress: string; isStalled: boolean };
+
+async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits): Promise<FfmpegResult> {
+  wanted.onStart?.();
+  const [command = tool.path, ...prefix] = [...tool.launcher, tool.path];
+  const common = ['-hide_banner', '-y', '-v', 'repeat+level+info', '-nostats', '-benchmark'];
+  if (wanted.input === undefined) common.push('-nostdin');
+  const child = spawn(command, [...prefix, ...common, '-progress', `pipe:${PROGRESS_FD}`, ...wanted.args], {
+    cwd: wanted.cwd,
+    stdio: [wanted.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
+  });
+  const watch: Watch = { stderr: [], progress: '', isStalled: false };
+  const stop = (): void => terminate(child);
+  const timer = setTimeout(() => {
+    watch.isStalled = true;
+    stop();
+  }, limits.stallMs);
+  listen(child, { wanted, watch, timer });
+  limits.signal.addEventListener('abort', stop, { once: true });
+  if (limits.signal.aborted) stop();
+  try {
+    const feeding = feed(child, wanted.input);
+    const ended = await new Promise<{ code: number | null; killer: NodeJS.Signals | null }>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', (code, killer) => resolve({ code, killer }));
+    });
+    await feeding;
+    return judge(ended, watch, limits);
+  } catch (error) {
+    if (error instanceof EncoderError) throw error;
+    throw new EncoderError('ENCODER_FFMPEG_MISSING', `cannot start ${tool.path}: set FFMPEG_PATH to a working ffmpeg`, {
+      cause: error,
+    });
+  } finally {
+    clearTimeout(timer);
+    limits.signal.removeEventListener('abort', stop);
+  }
+}
+
+/** SIGTERM now, SIGKILL a little later unless it is gone by then. A stopped process only feels the second. */
+export function terminate(child: ChildProcess): void {
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), TERM_MS);
+  child.once('close', () => clearTimeout(timer));
+}
+
+function listen(
+  child: ChildProcess,
+  context: { readonly wanted: FfmpegRun; readonly watch: Watch; readonly timer: NodeJS.Timeout },
+): void {
+  const { wanted, watch, timer } = context;
+  // Every descriptor from 1 on was opened as a pipe to read from.
+  const [, stdout, stderr, progress, second] = child.stdio as unknown as (Readable | null)[];
+  let rest = '';
+  stdout?.on('data', (chunk: Buffer) => {
+    timer.refresh();
+    wanted.onStdout?.(chunk);
+  });
+  second?.on('data', (chunk: Buffer) => {
+    timer.refresh();
+    wanted.onSecond?.(chunk);
+  });
+  stderr?.setEncoding('utf8').on('data', (text: string) => {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = (lines.pop() ?? '').slice(-4096);
+    watch.stderr.push(...lines);
+    watch.stderr.splice(0, watch.stderr.length - TAIL_LINES);
+  });
+  progress?.setEncoding('utf8').on('data', (text: string) => {
+    // ffmpeg reports twice a second even when nothing moves: only a change of place is progress.
+    const place = text.replace(/^(?:speed|bitrate|fps|progress)=.*$/gm, '');
+    if (place !== watch.progress) timer.refresh();
+    watch.progress = place;
+  });
+}
+
+async function feed(child: ChildProcess, input: FfmpegRun['input']): Promise<void> {
+  if (input === undefined || child.stdin === null) return;
+  // ffmpeg that ends early closes its end; its exit code and errors say why better than EPIPE does.
+  await pipeline(input(), child.stdin).catch((error: unknown) => {
+    if (error instanceof Error && 'syscall' in error && error.syscall === 'write') return;
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE') return;
+    child.kill('SIGKILL');
+    throw error;
+  });
+}
+
+function judge(
+  ended: { readonly code: number | null; readonly killer: NodeJS.Signals | null },
+  watch: Watch,
+  limits: FfmpegLimits,
+): FfmpegResult {
+  if (limits.signal.aborted) throw stopped();
+  const errors = watch.stderr.filter((line) => /\[(?:error|fatal|panic)\]/.test(line));
+  const tail = (errors.length > 0 ? errors : watch.stderr).slice(-3).join(' | ').slice(0, 600);
+  if (watch.isStalled) {
+    const seconds = limits.stallMs / 1000;
+    throw new EncoderError('ENCODER_FFMPEG_STALLED', `ffmpeg made no progress for ${seconds} s: ${tail}`);
+  }
+  if (ended.killer !== null) {
+    throw new EncoderError('ENCODER_FFMPEG_FAILED', `ffmpeg was killed by ${ended.killer}: ${tail}`, {
+      retryable: true,
+    });
+  }
+  if (ended.code !== 0) {
+    const isFull = errors.some((line) => line.includes('No space left on device'));
+    throw new EncoderError(
+      isFull ? 'ENCODER_DISK_FULL' : 'ENCODER_FFMPEG_FAILED',
+      `ffmpeg ended with ${ended.code}: ${tail}`,
+      { retryable: isFull },
+    );
+  }
+  const stderr = watch.stderr.join('\n');
+  return { frames: parseProgressFrames(watch.progress), cpuSeconds: parseCpuSeconds(stderr), errors };
+}

@@ -1,0 +1,148 @@
+// Decodes the whole source once, small, and finds its shots; later extracts single shots, frame-exact and lossless.
+import { crc32 } from 'node:zlib';
+import { EncoderError } from '../errors.ts';
+import { type FrameSpan, planShots } from '../plan/cuts.ts';
+import { audioEnergy, type FrameMeasure, measureFrame, SMALL, type ShotFeatures, shotFeatures } from '../plan/features.ts';
+import { analyseArgs, extractArgs, type SourceView } from './args.ts';
+import type { Source } from './probe.ts';
+import type { Ffmpeg } from './run.ts';
+
+/** A shorter shot joins a neighbour; a longer one is split. */
+const SHORTEST_SECONDS = 0.5;
+const LONGEST_SECONDS = 12;
+/** Samples a second of the audio that loudness is measured on. */
+const SAMPLE_RATE = 8000;
+/** Container durations are loose; a source that ends earlier than this is truncated. */
+const TRUNCATED = { seconds: 1, ratio: 0.02 } as const;
+/** Lines by which a decoder says that pictures are broken. */
+const BROKEN = /error while decoding|invalid data|corrupt|concealing|no frame!|missing picture|partial file|truncat/i;
+
+/** A shot: its frames, what they show, and their fingerprints. */
+export type Shot = FrameSpan & {
+  readonly features: ShotFeatures;
+  /** CRC-32 of each frame made small, to prove that an extraction holds the same frames. */
+  readonly checksums: readonly number[];
+};
+
+/** Cuts a byte stream into whole small frames. */
+function frameReader(onFrame: (frame: Buffer) => void): { push: (chunk: Buffer) => void; reset: () => void } {
+  let frame = Buffer.alloc(SMALL.bytes);
+  let filled = 0;
+  const push = (chunk: Buffer): void => {
+    for (let at = 0; at < chunk.length; ) {
+      const taken = chunk.copy(frame, filled, at, at + SMALL.bytes - filled);
+      at += taken;
+      filled += taken;
+      if (filled < SMALL.bytes) return;
+      onFrame(frame);
+      frame = Buffer.alloc(SMALL.bytes);
+      filled = 0;
+    }
+  };
+  return { push, reset: () => void (filled = 0) };
+}
+
+/** Loudness per hundredth of a second: sums of squares. */
+type Energy = number[];
+
+/**
+ * All shots in order, covering every frame. `onFrames` hears how many frames are done. Throws ENCODER_INPUT_CORRUPT
+ * for a source that does not decode cleanly to its end, ENCODER_NO_VIDEO for one without frames.
+ */
+export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count: number) => void): Promise<Shot[]> {
+  let measures: FrameMeasure[] = [];
+  let checksums: number[] = [];
+  let energy: Energy = [];
+  let before: Buffer | undefined;
+  let audioRest: Buffer = Buffer.alloc(0);
+  const frames = frameReader((frame) => {
+    measures.push(measureFrame(frame, before));
+    checksums.push(crc32(frame));
+    before = frame;
+    onFrames(measures.length);
+  });
+  const bucketBytes = (SAMPLE_RATE / 100) * 2;
+  const result = await ffmpeg
+    .run({
+      args: analyseArgs(source.view),
+      cwd: '/',
+      onStart: () => {
+        frames.reset();
+        [measures, checksums, energy, before, audioRest] = [[], [], [], undefined, Buffer.alloc(0)];
+      },
+      onStdout: frames.push,
+      onSecond: (chunk) => {
+        const bytes = Buffer.concat([audioRest, chunk]);
+        const whole = bytes.length - (bytes.length % bucketBytes);
+        for (let at = 0; at < whole; at += bucketBytes) energy.push(audioEnergy(bytes.subarray(at, at + bucketBytes)));
+        audioRest = bytes.subarray(whole);
+      },
+    })
+    .catch((error: unknown) => {
+      if (!(error instanceof EncoderError) || error.code !== 'ENCODER_FFMPEG_FAILED' || error.retryable) throw error;
+      throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input does not decode: ${error.message}`, { cause: error });
+    });
+  refuseBroken(source, { frames: measures.length, errors: result.errors });
+  const { num, den } = source.view.frameRate;
+  const limits = { shortest: Math.ceil((SHORTEST_SECONDS * num) / den), longest: Math.floor((LONGEST_SECONDS * num) / den) };
+  const spans = planShots(
+    measures.map((measure) => measure.change),
+    limits,
+  );
+  return spans.map((span) => {
+    const [from, to] = [span.start, span.start + span.frames];
+    const bucket = (frame: number): number => Math.round((frame * den * 100) / num);
+    const heard = energy.slice(bucket(from), bucket(to));
+    const meanSquare = heard.reduce((sum, value) => sum + value, 0) / Math.max(1, heard.length * (SAMPLE_RATE / 100));
+    return { ...span, features: shotFeatures(measures.slice(from, to), meanSquare), checksums: checksums.slice(from, to) };
+  });
+}
+
+function refuseBroken(source: Source, decoded: { readonly frames: number; readonly errors: readonly string[] }): void {
+  if (decoded.frames === 0) throw new EncoderError('ENCODER_NO_VIDEO', 'the input has a video track without frames');
+  const { num, den } = source.view.frameRate;
+  const seconds = (decoded.frames * den) / num;
+  const claimed = source.durationSeconds;
+  const broken = decoded.errors.find((line) => BROKEN.test(line));
+  if (broken !== undefined) {
+    throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input has broken pictures: ${broken.slice(0, 300)}`);
+  }
+  if (claimed !== undefined && seconds < claimed - Math.max(TRUNCATED.seconds, claimed * TRUNCATED.ratio)) {
+    throw new EncoderError(
+      'ENCODER_INPUT_CORRUPT',
+      `the input is truncated: it claims ${claimed.toFixed(2)} s and holds ${seconds.toFixed(2)} s of video`,
+    );
+  }
+}
+
+/** Where an extracted shot goes. */
+export type ExtractTarget = { readonly cwd: string; readonly output: string };
+
+/**
+ * Writes a shot as a lossless file. Seeks, and where that gives other frames than were analysed, decodes from the start.
+ * Throws ENCODER_FRAMES_DIFFER when even that does.
+ */
+export async function extractShot(ffmpeg: Ffmpeg, view: SourceView, shot: Shot & ExtractTarget): Promise<void> {
+  for (const reach of ['seek', 'decode'] as const) {
+    let at = 0;
+    let isSame = true;
+    const frames = frameReader((frame) => {
+      isSame = isSame && crc32(frame) === shot.checksums[at];
+      at += 1;
+    });
+    await ffmpeg.run({
+      args: extractArgs(view, shot, { reach, output: shot.output }),
+      cwd: shot.cwd,
+      onStdout: frames.push,
+      onStart: () => {
+        [at, isSame] = [0, true];
+        frames.reset();
+      },
+    });
+    if (isSame && at === shot.frames) return;
+  }
+  throw new EncoderError(
+    'ENCODER_FRAMES_DIFFER',
+    `frames ${shot.start} to ${shot.start + shot.frames - 1} of the input decode differently each time`,
+  );
+}

@@ -1,0 +1,32 @@
+// Quality metrics: which there are, and how each maps to the points in which ladder limits are written. Pure.
+
+/** In order of preference. */
+export const METRICS = ['vmaf', 'xpsnr', 'ssim', 'psnr'] as const;
+export type MetricName = (typeof METRICS)[number];
+
+/**
+ * A value on the metric's own scale as VMAF-like points, 0..100, strictly growing until it clips. VMAF is its own
+ * scale. The others are straight lines through 70 points at fair and 95 at transparent quality (PSNR and XPSNR 33 and
+ * 43 dB; SSIM 0.95 and 0.99, taken in decibels): good enough to space rungs, not to be reported as VMAF.
+ */
+export const toPoints: Readonly<Record<MetricName, (value: number) => number>> = {
+  vmaf: clip,
+  xpsnr: (decibels) => clip(70 + (decibels - 33) * 2.5),
+  psnr: (decibels) => clip(70 + (decibels - 33) * 2.5),
+  ssim: (value) => clip(70 + (-10 * Math.log10(Math.max(1e-6, 1 - value)) - 13) * 3.57),
+};
+
+function clip(points: number): number {
+  return Math.min(100, Math.max(0, points));
+}
+
+/** Mean, harmonic mean and 5th percentile of scores; throws RangeError without any. */
+export function poolScores(scores: readonly number[]): { mean: number; harmonicMean: number; p5: number } {
+  if (scores.length === 0) throw new RangeError('no scores to pool');
+  const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
+  // Shifted by one, as libvmaf pools it, so that a black frame of score 0 does not divide by zero.
+  const inverse = scores.reduce((sum, score) => sum + 1 / (Math.max(0, score) + 1), 0) / scores.length;
+  const sorted = [...scores].sort((a, b) => a - b);
+  const p5 = sorted[Math.floor((sorted.length - 1) * 0.05)] ?? mean;
+  return { mean, harmonicMean: 1 / inverse - 1, p5 };
+}
