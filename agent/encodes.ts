@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Log } from '../cache/cache.ts';
-import { type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema } from '../encoder/contract.ts';
+import { CONTRACT_VERSION, type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema } from '../encoder/contract.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -43,10 +43,13 @@ export type EncodesOptions = {
   readonly log: Log;
 };
 
+/** A job as submitted here: where it works and publishes is the queue's to say. */
+export type SubmittedJob = Omit<EncodeJobInput, 'version' | 'outDir' | 'publishTo'>;
+
 /** The queue; one job at a time, in the order submitted. */
 export type Encodes = {
   /** False when a job with that id waits or runs. Rejects on a job that the contract refuses (ZodError). */
-  readonly submit: (job: EncodeJobInput) => Promise<boolean>;
+  readonly submit: (job: SubmittedJob) => Promise<boolean>;
   /** Every job since start, in the order submitted. */
   readonly list: () => readonly EncodeStatus[];
   readonly counts: Readonly<EncodeCounts>;
@@ -151,10 +154,11 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
 
   return {
     submit: async (input) => {
-      const job = {
+      const job: EncodeJobInput = {
+        ...input,
+        version: CONTRACT_VERSION,
         outDir: join(options.workDir, input.id),
         publishTo: options.publishDir,
-        ...input,
         budget: { niceness: options.niceness, parallel: options.parallel, ...input.budget },
       };
       jobSchema.parse(job);

@@ -1,9 +1,10 @@
 // What a command is: a name, a line for the overview, its usage, and a run that resolves with an exit code.
+import type { Writable } from 'node:stream';
 
 /** The world a command runs in; `signal` aborts on SIGINT, SIGTERM and SIGHUP. */
 export type Io = {
-  readonly stdout: NodeJS.WritableStream;
-  readonly stderr: NodeJS.WritableStream;
+  readonly stdout: Writable;
+  readonly stderr: Writable;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly signal: AbortSignal;

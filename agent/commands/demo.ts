@@ -1,7 +1,7 @@
 // `nearcast demo` (npm start): an origin as its own process, a node in front of it, and titles that the node encodes
 // itself, with progress on the terminal. Everything lies below one folder; a second start reuses what is encoded.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import type { Log } from '../../cache/cache.ts';
 import { findFfmpeg } from '../encodes.ts';
 import { AgentError } from '../errors.ts';
-import { openFileLog, openLog } from '../log.ts';
+import { type OpenLog, openLog } from '../log.ts';
 import type { Node } from '../node.ts';
 import { type Command, EXIT_UNUSABLE, type Io } from './command.ts';
 import { type DemoTitle, demoConfig, demoTitles } from './demo-content.ts';
@@ -25,7 +25,7 @@ const KILL_AFTER_MS = 2_000;
 /** A mezzanine takes seconds; ffmpeg is stopped when it needs more than this. */
 const MEZZANINE_MS = 300_000;
 
-type Running = { readonly io: Io; readonly dir: string; readonly progress: Progress; readonly log: Log };
+type Running = { readonly io: Io; readonly dir: string; readonly progress: Progress; readonly log: OpenLog };
 
 type OriginProcess = { readonly port: number; readonly close: () => Promise<void> };
 
@@ -161,7 +161,7 @@ async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: R
     if (io.signal.aborted) return;
     progress.show({ id: title.id, name: title.name, step: 'mezzanine', ratio: 0 });
     const input = await makeMezzanine(found.path, title, running);
-    await node.encode({ version: 1, id: title.id, name: title.name, input, outDir: join(running.dir, 'state', 'encode', title.id), sourceClass: 'mezzanine' });
+    await node.encode({ id: title.id, name: title.name, input, sourceClass: 'mezzanine' });
   }
 }
 
@@ -170,7 +170,7 @@ async function runDemo(running: Running, listens: { readonly http: string; reado
   const bunny = findBunny();
   const titles = demoTitles(bunny);
   await mkdir(join(dir, 'public', 'titles'), { recursive: true });
-  const origin = await superviseOrigin(join(dir, 'public'), listens.origin, log);
+  const origin = await superviseOrigin(join(dir, 'public'), listens.origin, log.log);
   let node: Node | undefined;
   try {
     const file = join(dir, 'nearcast.yaml');
@@ -224,7 +224,8 @@ FFMPEG_PATH names the ffmpeg to use.`,
     }
     // On a terminal the log goes to a file, so that it does not run through the bars.
     const isTerminal = 'isTTY' in io.stdout && io.stdout.isTTY === true;
-    const { log } = isTerminal ? openFileLog(join(dir, 'nearcast.log')) : openLog(io.stdout);
+    const stream = isTerminal ? createWriteStream(join(dir, 'nearcast.log'), { flags: 'a' }) : io.stdout;
+    const log = openLog({ level: 'info', stream });
     return runDemo({ io, dir, log, progress: openProgress(io.stdout) }, { http: values.listen, origin: values.origin, metrics: values.metrics });
   },
 };

@@ -1,4 +1,6 @@
 // Progress of several long jobs: one bar per job on a terminal, redrawn in place; one JSON line per step otherwise.
+import type { Writable } from 'node:stream';
+import type { WriteStream } from 'node:tty';
 
 /** A place that shows progress. Call done() before anything else is printed. */
 export type Progress = {
@@ -21,7 +23,7 @@ export function renderBar(ratio: number): string {
   return bar.padEnd(BAR_CELLS, '·');
 }
 
-function openBars(output: NodeJS.WriteStream): Progress {
+function openBars(output: WriteStream): Progress {
   const jobs = new Map<string, { name: string; step: string; ratio: number }>();
   let drawn = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -59,7 +61,7 @@ function openBars(output: NodeJS.WriteStream): Progress {
   };
 }
 
-function openLines(output: NodeJS.WritableStream): Progress {
+function openLines(output: Writable): Progress {
   const line = (fields: Readonly<Record<string, unknown>>) => output.write(`${JSON.stringify(fields)}\n`);
   const shown = new Map<string, string>();
   return {
@@ -76,8 +78,8 @@ function openLines(output: NodeJS.WritableStream): Progress {
 }
 
 /** Bars when `output` is a terminal, else JSON lines. */
-export function openProgress(output: NodeJS.WritableStream): Progress {
+export function openProgress(output: Writable): Progress {
   // Node's own mark of a terminal; only its WriteStream carries columns.
-  const terminal = output as NodeJS.WriteStream;
+  const terminal = output as WriteStream;
   return terminal.isTTY === true ? openBars(terminal) : openLines(output);
 }

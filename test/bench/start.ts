@@ -39,7 +39,7 @@ async function playFirst(): Promise<void> {
     const page = await browser.newPage();
     await page.goto(URL_OF_PAGE);
     await page.locator('[data-title]').first().click();
-    await page.waitForFunction(() => [...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5));
+    await page.waitForFunction(`[...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5)`);
   } finally {
     await browser.close();
   }

@@ -81,7 +81,7 @@ async function play(page: Page, seconds: number): Promise<readonly Response[]> {
   });
   await page.goto(url);
   await page.locator('[data-title="clip"]').first().click();
-  await page.waitForFunction((until) => [...document.querySelectorAll('video')].some((video) => !video.muted && video.currentTime > until), seconds, { timeout: 40_000 });
+  await page.waitForFunction(`[...document.querySelectorAll('video')].some((video) => !video.muted && video.currentTime > ${seconds})`, undefined, { timeout: 40_000 });
   return media;
 }
 
@@ -112,7 +112,7 @@ test('a hover plays a preview made of existing segments', async () => {
   const response = await playlist;
   expect(response.status()).toBe(200);
   expect(await response.headerValue('nearcast-arm')).toBeTruthy();
-  await page.waitForFunction(() => [...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5), undefined, { timeout: 20_000 });
+  await page.waitForFunction(`[...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5)`, undefined, { timeout: 20_000 });
   await page.close();
 }, 40_000);
 
