@@ -92,3 +92,147 @@ export type TitleFact = {
   /** Milliseconds since the epoch. */
   readonly at: number;
 };
+
+/** Bounds of a beacon (the contract's). */
+export const MAX_BATCH_BYTES = 16 * 1024;
+export const MAX_BATCH_EVENTS = 64;
+/** Longest id of a session or a title, characters. */
+export const MAX_ID_LENGTH = 128;
+/** Longest signed token, characters. */
+export const MAX_TOKEN_LENGTH = 1024;
+/** Longest media time, a week of live video. */
+export const MAX_POSITION_SECONDS = 7 * 86_400;
+export const MAX_RATE = 16;
+/** How far behind its arrival an event is believed to have happened; older ones are taken for that old. */
+export const MAX_EVENT_AGE_MS = 3_600_000;
+/** A clock that is further off than this says nothing; its events are refused. */
+const MAX_CLOCK_ERROR_MS = 86_400_000;
+
+const SID = /^[\x21-\x7e]{1,128}$/;
+/** A title id is one path segment, and none that climbs. */
+const TITLE_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+
+/** True for what may be a session id: visible ASCII, at most MAX_ID_LENGTH of it. */
+export function isSid(value: unknown): value is string {
+  return typeof value === 'string' && SID.test(value);
+}
+
+/** True for what may be a title id: never a path, never hidden, at most MAX_ID_LENGTH characters. */
+export function isTitleId(value: unknown): value is string {
+  return typeof value === 'string' && TITLE_ID.test(value);
+}
+
+/** The time to believe of a reported one: at most now, at least MAX_EVENT_AGE_MS ago; undefined when it is absurd. */
+export function believedTime(at: unknown, now: number): number | undefined {
+  if (typeof at !== 'number' || !Number.isFinite(at) || Math.abs(at - now) > MAX_CLOCK_ERROR_MS) return undefined;
+  return Math.max(now - MAX_EVENT_AGE_MS, Math.min(now, at));
+}
+
+/**
+ * Validates a beacon. Unknown keys are ignored and not kept; an event that breaks the schema is left out and counted
+ * in `invalid`; a beacon of which nothing is left is refused. Never throws.
+ */
+export function parseEvents(body: Uint8Array, now: number): ParsedEvents {
+  if (body.byteLength > MAX_BATCH_BYTES) {
+    return refuse('EVENTS_TOO_LARGE', `a beacon has at most ${MAX_BATCH_BYTES} bytes; send fewer events at once`);
+  }
+  const content = parseJson(body);
+  if (content === undefined) return refuse('EVENTS_NOT_JSON', 'the body is not JSON in UTF-8');
+  if (!isRecord(content)) return refuse('EVENTS_INVALID', 'expected an object');
+  if (content['version'] !== 1) return refuse('EVENTS_VERSION', 'expected "version": 1');
+  const { sid, consent, viewerToken, events } = content;
+  if (!isSid(sid)) return refuse('EVENTS_INVALID', `"sid" must be 1 to ${MAX_ID_LENGTH} visible ASCII characters`);
+  if (!isOneOf(CONSENTS, consent)) return refuse('EVENTS_INVALID', `"consent" must be one of ${CONSENTS.join(', ')}`);
+  if (viewerToken !== undefined && !isToken(viewerToken)) {
+    return refuse('EVENTS_INVALID', `"viewerToken" must be a string of at most ${MAX_TOKEN_LENGTH} characters`);
+  }
+  if (!Array.isArray(events)) return refuse('EVENTS_INVALID', '"events" must be a list');
+  if (events.length > MAX_BATCH_EVENTS) {
+    return refuse('EVENTS_TOO_LARGE', `a beacon has at most ${MAX_BATCH_EVENTS} events; send the others in another`);
+  }
+  const valid = events.flatMap((event) => parseEvent(event, now) ?? []);
+  if (valid.length === 0 && events.length > 0) {
+    return refuse('EVENTS_INVALID', 'no event has a believable "at", a known "type" and a "title"');
+  }
+  return {
+    ok: true,
+    batch: {
+      sid: raw(sid),
+      consent,
+      ...(viewerToken === undefined ? {} : { viewerToken: raw(viewerToken) }),
+      events: valid,
+      invalid: events.length - valid.length,
+    },
+  };
+}
+
+function refuse(code: EventsCode, message: string): ParsedEvents {
+  return { ok: false, code, message };
+}
+
+/** One event with what is known and in bounds of it; undefined when a key that it has is out of bounds. */
+function parseEvent(value: unknown, now: number): ViewerEvent | undefined {
+  if (!isRecord(value)) return undefined;
+  const { type, title, positionSeconds, rate, orientation, dwellBucket, rewardToken } = value;
+  const at = believedTime(value['at'], now);
+  if (at === undefined || !isOneOf(EVENT_TYPES, type) || !isTitleId(title)) return undefined;
+  if (!isAbsentOr(positionSeconds, (it) => isWithin(it, MAX_POSITION_SECONDS))) return undefined;
+  if (!isAbsentOr(rate, (it) => isWithin(it, MAX_RATE))) return undefined;
+  if (!isAbsentOr(orientation, (it) => isOneOf(ORIENTATIONS, it))) return undefined;
+  if (!isAbsentOr(dwellBucket, (it) => isOneOf(DWELL_BUCKETS, it))) return undefined;
+  if (!isAbsentOr(rewardToken, isToken)) return undefined;
+  return {
+    at,
+    type,
+    title,
+    ...(isWithin(positionSeconds, MAX_POSITION_SECONDS) ? { positionSeconds } : {}),
+    ...(isWithin(rate, MAX_RATE) ? { rate } : {}),
+    ...(isOneOf(ORIENTATIONS, orientation) ? { orientation } : {}),
+    ...(isOneOf(DWELL_BUCKETS, dwellBucket) ? { dwellBucket } : {}),
+    ...(isToken(rewardToken) ? { rewardToken: raw(rewardToken) } : {}),
+  };
+}
+
+/** Strict UTF-8: a replacement character would join what a sender kept apart. */
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** Text of a body that is UTF-8; undefined when it is not. */
+export function decodeUtf8(body: Uint8Array): string | undefined {
+  try {
+    return utf8.decode(body);
+  } catch {
+    // Not UTF-8 is what the caller asks about.
+    return undefined;
+  }
+}
+
+function parseJson(body: Uint8Array): unknown {
+  const text = decodeUtf8(body);
+  if (text === undefined) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON is what the caller asks about.
+    return undefined;
+  }
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isOneOf<const T extends readonly string[]>(list: T, value: unknown): value is T[number] {
+  return typeof value === 'string' && list.includes(value);
+}
+
+function isAbsentOr(value: unknown, isValid: (value: unknown) => boolean): boolean {
+  return value === undefined || isValid(value);
+}
+
+function isWithin(value: unknown, most: number): value is number {
+  return typeof value === 'number' && value >= 0 && value <= most;
+}
+
+function isToken(value: unknown): value is string {
+  return typeof value === 'string' && value.length > 0 && value.length <= MAX_TOKEN_LENGTH;
+}
