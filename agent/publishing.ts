@@ -1,0 +1,114 @@
+// What happens once the encoder has renamed a package into the publish folder: the catalogue learns of it, the pointers
+// are asked for anew, its beginning is fetched into the cache and pinned, and packages long replaced are removed.
+import { readdir, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Cache, Log } from '../cache/cache.ts';
+import type { Title } from '../encoder/contract.ts';
+import type { Catalogue, Package } from './catalogue.ts';
+
+/** What openPublishing() needs. */
+export type PublishingOptions = {
+  readonly catalogue: Catalogue;
+  readonly cache: Pick<Cache, 'fill' | 'pin' | 'purge'>;
+  readonly publishDir: string;
+  readonly bytesPerSecond: number;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** Bits that one full play of every published title saves against the reference ladder, by cause. */
+export type SavedBits = { cap: number; pruning: number; allocation: number };
+
+/** Takes published packages in. */
+export type Publishing = {
+  /** Never rejects; resolves when the title's beginning is warm or the signal aborts. */
+  readonly published: (id: string, signal: AbortSignal) => Promise<void>;
+  readonly savedBits: () => Readonly<SavedBits>;
+  /** Removes packages that were replaced more than MAX_SESSION_MS ago. Never rejects. */
+  readonly sweep: () => Promise<void>;
+};
+
+/** Nobody watches one package for longer than this. */
+const MAX_SESSION_MS = 24 * 3_600_000;
+/** The beginning that a new viewer asks for at once. */
+const WARM_SECONDS = 30;
+const PACKAGE_NAME = /^[0-9a-f]{16,64}$/;
+
+/** Paths to warm: playlists, init segments and the first WARM_SECONDS of every track. Absolute on the viewer listener. */
+export function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>): readonly string[] {
+  const at = (url: string) => new URL(url, `http://node${baseUrl}`).pathname;
+  const tracks = [...title.renditions, ...title.audio];
+  const beginnings = tracks.flatMap(({ id, initUrl, timescale, segments }) => [
+    at(`${id}/playlist.m3u8`),
+    at(initUrl),
+    ...segments.filter(({ startTicks }) => startTicks < WARM_SECONDS * timescale).map(({ url }) => at(url)),
+  ]);
+  return [at('title.json'), at(title.images.poster), ...beginnings];
+}
+
+function addSavings(sum: SavedBits, { savings, durationSeconds }: Title): void {
+  for (const cause of ['cap', 'pruning', 'allocation'] as const) {
+    sum[cause] += Math.max(0, savings[cause]) * savings.referenceBps * durationSeconds;
+  }
+}
+
+/** Opens the shelf that encodes are put on. */
+export function openPublishing(options: PublishingOptions): Publishing {
+  const { catalogue, cache, publishDir, log, now } = options;
+  const saved: SavedBits = { cap: 0, pruning: 0, allocation: 0 };
+
+  async function list(id: string, found: Package): Promise<void> {
+    if (catalogue.title(id) !== undefined) return;
+    const { name, durationSeconds } = found.title;
+    await catalogue.append({ id, name, durationSeconds, manifestUrl: `/titles/${id}/master.m3u8` });
+  }
+
+  async function warm(found: Package, signal: AbortSignal): Promise<number> {
+    let bytes = 0;
+    for (const path of warmPaths(found)) {
+      if (signal.aborted) break;
+      const ended = await cache.fill(path, { priority: 'off-peak', purpose: 'publish', pin: true, bytesPerSecond: options.bytesPerSecond, signal });
+      if ('bytes' in ended) bytes += ended.bytes;
+      else log('warn', 'publish.not-warm', { path, outcome: ended.outcome, reason: ended.reason });
+    }
+    return bytes;
+  }
+
+  async function sweepTitle(id: string): Promise<void> {
+    const current = catalogue.package(id)?.hash;
+    if (current === undefined) return;
+    for (const name of await readdir(join(publishDir, id))) {
+      if (name === current || !PACKAGE_NAME.test(name)) continue;
+      const dir = join(publishDir, id, name);
+      if (now() - (await stat(dir)).ctimeMs < MAX_SESSION_MS) continue;
+      await rm(dir, { recursive: true });
+      await cache.purge({ prefix: `/titles/${id}/${name}/` });
+      log('info', 'publish.removed-old', { id, hash: name });
+    }
+  }
+
+  return {
+    published: async (id, signal) => {
+      try {
+        const found = catalogue.package(id);
+        if (found === undefined) return log('error', 'publish.no-package', { id });
+        addSavings(saved, found.title);
+        await list(id, found);
+        await cache.purge({ prefix: `/titles/${id}/master.m3u8`, soft: true });
+        await cache.purge({ prefix: `/titles/${id}/manifest.mpd`, soft: true });
+        log('info', 'encode.published', { id, hash: found.hash, warmBytes: await warm(found, signal) });
+      } catch (error) {
+        log('error', 'publish.failed', { id, message: String(error) });
+      }
+    },
+    savedBits: () => saved,
+    sweep: async () => {
+      try {
+        const ids = (await readdir(publishDir, { withFileTypes: true })).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+        for (const { name } of ids) await sweepTitle(name);
+      } catch (error) {
+        log('warn', 'publish.sweep-failed', { message: String(error) });
+      }
+    },
+  };
+}
