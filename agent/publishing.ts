@@ -77,11 +77,12 @@ export function openPublishing(options: PublishingOptions): Publishing {
   async function sweepTitle(id: string): Promise<void> {
     const current = catalogue.package(id)?.hash;
     if (current === undefined) return;
+    // The newest was published when the pointer was written, so every other package was replaced then or before.
+    const replacedAt = (await stat(join(publishDir, id, 'latest.json'))).mtimeMs;
+    if (now() - replacedAt < MAX_SESSION_MS) return;
     for (const name of await readdir(join(publishDir, id))) {
       if (name === current || !PACKAGE_NAME.test(name)) continue;
-      const dir = join(publishDir, id, name);
-      if (now() - (await stat(dir)).ctimeMs < MAX_SESSION_MS) continue;
-      await rm(dir, { recursive: true });
+      await rm(join(publishDir, id, name), { recursive: true });
       await cache.purge({ prefix: `/titles/${id}/${name}/` });
       log('info', 'publish.removed-old', { id, hash: name });
     }
