@@ -4,6 +4,7 @@
 import { generateCandidates, type PredictSession } from '../predict/candidates.ts';
 import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts';
 import { indexCatalogue } from '../predict/catalogue-index.ts';
+import { expectDemand, type TitleDemand } from '../predict/demand.ts';
 import { featureRows } from '../predict/features.ts';
 import type { Popularity, TitleShare } from '../predict/popularity.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
@@ -50,6 +51,8 @@ export type Predictor = {
   readonly nextOf: (titleId: string) => string | undefined;
   /** Expected share of the region's next views by title, 0..1, as of at most SHARES_TTL_MS ago. */
   readonly shares: () => readonly TitleShare[];
+  /** What the region is expected to watch, for the nightly fill; of nobody in particular. */
+  readonly demand: (limit: number) => readonly TitleDemand[];
   readonly stats: () => { readonly byModel: number; readonly byRules: number };
 };
 
@@ -106,6 +109,7 @@ export function openPredictor(options: PredictorOptions): Predictor {
       return ranked && { ...ranked, ...by, place: place + 1, candidates: titles.length };
     },
     nextOf: (titleId) => index().nextOf(titleId),
+    demand: (limit) => expectDemand(index(), shares(), now(), limit),
     stats: () => ({ ...count }),
   };
 }

@@ -5,7 +5,7 @@ import { partBytes, type Timeline, type TimelineTrack } from './timeline.ts';
 /** Why an item is in a plan. */
 export type PlanPart = 'prefix' | 'rest';
 
-/** One URL to fill. `valuePerByte` is comparable within one plan only. */
+/** One URL to fill. `valuePerByte`: chance that the title's next view asks for it, so bytes served per byte stored. */
 export type PlanItem = {
   readonly url: string;
   readonly titleId: string;
@@ -22,8 +22,13 @@ export type PlanCandidate = {
   readonly reasons: readonly string[];
 };
 
-/** What the store holds of a title that nobody planned: what a new object may push out. */
-export type HeldTitle = { readonly titleId: string; readonly bytes: number; readonly score: number };
+/** What the store holds of a title: what a new object may push out. `renditions` of it share its viewers. */
+export type HeldTitle = {
+  readonly titleId: string;
+  readonly bytes: number;
+  readonly score: number;
+  readonly renditions: number;
+};
 
 /** What a plan is made from. */
 export type PlanQuestion = {
@@ -67,6 +72,9 @@ const ASSUMED_SMALL_BYTES = 4096;
  */
 const stillThere = (ratio: number): number => 1 - Math.min(1, Math.max(0, ratio)) / 2;
 
+/** Mean of stillThere() over a title. */
+const MEAN_STILL_THERE = 0.75;
+
 /** Chance that a viewer of the title takes this track: audio always, renditions evenly (no viewer is known here). */
 function trackChance(track: TimelineTrack, timeline: Timeline): number {
   const alike = timeline.tracks.filter(({ kind }) => kind === track.kind).length;
@@ -77,12 +85,12 @@ type Draft = Omit<PlanItem, 'why'> & { readonly title: PlanCandidate };
 
 function draftsOf(candidate: PlanCandidate, prefixSeconds: number): Draft[] {
   const { timeline, score } = candidate;
-  const draft = (url: string, part: PlanPart, bytes: number, value: number): Draft => ({
+  const draft = (url: string, part: PlanPart, bytes: number, valuePerByte: number): Draft => ({
     url,
     titleId: timeline.titleId,
     part,
     bytes,
-    valuePerByte: value / Math.max(1, bytes),
+    valuePerByte,
     title: candidate,
   });
   const drafts = timeline.tracks.flatMap((track) => {
@@ -107,7 +115,10 @@ function draftsOf(candidate: PlanCandidate, prefixSeconds: number): Draft[] {
 function displacer(held: readonly HeldTitle[]) {
   const order = held
     .filter(({ bytes }) => bytes > 0)
-    .map(({ bytes, score }) => ({ left: bytes, valuePerByte: score / bytes }))
+    .map(({ bytes, score, renditions }) => ({
+      left: bytes,
+      valuePerByte: (score * MEAN_STILL_THERE) / Math.max(1, renditions),
+    }))
     .sort((one, other) => one.valuePerByte - other.valuePerByte);
   let displaced = 0;
   return {

@@ -1,0 +1,123 @@
+// One run of the nightly fill: ask what the region will watch, plan what is worth its place, fill it, and say why.
+import type { Decision } from './decisions.ts';
+import type { Fetcher, FetchItem } from './fetcher.ts';
+import { type HeldTitle, type Plan, type PlanOptions, planFills } from './plan.ts';
+import type { Timeline } from './timeline.ts';
+
+/** A title the region is expected to watch; `score` only needs to be comparable with the others of one list. */
+export type Demand = { readonly titleId: string; readonly score: number; readonly reasons: readonly string[] };
+
+/** What a run works with. */
+export type OffPeakOptions = {
+  /** Expected demand, likeliest first, at most `limit`. */
+  readonly demand: (limit: number) => readonly Demand[];
+  /** Undefined for a title that has no package and no readable manifest. */
+  readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
+  readonly isHeld: (url: string) => boolean;
+  /** Room that is left, and what could leave; `scoreOf` gives a title's score in this run, 0 when it is not demanded. */
+  readonly room: (scoreOf: (titleId: string) => number) => {
+    readonly freeBytes: number;
+    readonly held: readonly HeldTitle[];
+  };
+  readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
+  readonly budgetBytes: number;
+  /** Titles considered; default 200. */
+  readonly limit?: number;
+  readonly plan?: PlanOptions;
+  readonly now: () => number;
+  /** Aborts when the window ends; what is left is cancelled. */
+  readonly signal: AbortSignal;
+};
+
+/** What a run did. Each decision carries why its URL was chosen. */
+export type OffPeakSummary = {
+  readonly startedAt: number;
+  readonly endedAt: number;
+  readonly outcome: 'done' | 'stopped' | 'no-demand';
+  readonly considered: number;
+  readonly withoutTimeline: number;
+  readonly plan: Omit<Plan, 'items'> & { readonly items: number };
+  readonly storedBytes: number;
+  readonly counts: Readonly<Record<string, number>>;
+  /** Latest decisions, at most MAX_SUMMARY_ITEMS. */
+  readonly decisions: readonly Decision[];
+};
+
+/** Decisions kept in a summary; all of them are in the decision log and the counts. */
+export const MAX_SUMMARY_ITEMS = 500;
+
+async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considered: number; withoutTimeline: number }> {
+  const demand = options.demand(options.limit ?? 200);
+  const candidates = [];
+  for (const { titleId, score, reasons } of demand) {
+    if (options.signal.aborted) break;
+    const timeline = await options.timelineOf(titleId).catch(() => undefined);
+    if (timeline !== undefined) candidates.push({ timeline, score, reasons });
+  }
+  const scores = new Map(demand.map(({ titleId, score }) => [titleId, score]));
+  const { freeBytes, held } = options.room((titleId) => scores.get(titleId) ?? 0);
+  const plan = planFills({
+    candidates,
+    held,
+    freeBytes,
+    isHeld: options.isHeld,
+    budgetBytes: options.budgetBytes,
+    ...(options.plan === undefined ? {} : { options: options.plan }),
+  });
+  return { plan, considered: demand.length, withoutTimeline: demand.length - candidates.length };
+}
+
+/** Pushes a plan's items and waits until each has ended or the signal aborts. */
+async function runPlan(plan: Plan, { fetcher, signal }: OffPeakOptions): Promise<readonly Decision[]> {
+  const decisions: Decision[] = [];
+  const own = new Set<FetchItem>();
+  const stop = (): void => void fetcher.cancel((item) => own.has(item));
+  await new Promise<void>((resolve) => {
+    let open = 1;
+    const one = (): void => {
+      open -= 1;
+      if (open === 0) resolve();
+    };
+    for (const { url, titleId, bytes, why } of plan.items) {
+      if (signal.aborted) break;
+      const item: FetchItem = { url, titleId, bytes, why, reason: 'off-peak', priority: 'off-peak' };
+      open += 1;
+      own.add(item);
+      const pushed = fetcher.push(item, (decision) => {
+        own.delete(item);
+        decisions.push(decision);
+        one();
+      });
+      if (pushed !== 'queued') {
+        own.delete(item);
+        one();
+      }
+    }
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+    one();
+  });
+  signal.removeEventListener('abort', stop);
+  return decisions;
+}
+
+/** Runs once. A title whose timeline cannot be had is passed over. */
+export async function runOffPeak(options: OffPeakOptions): Promise<OffPeakSummary> {
+  const startedAt = options.now();
+  const planned = await planRun(options);
+  const { items, ...totals } = planned.plan;
+  const decisions = await runPlan(planned.plan, options);
+  const counts: Record<string, number> = {};
+  for (const { outcome } of decisions) counts[outcome] = (counts[outcome] ?? 0) + 1;
+  return {
+    startedAt,
+    endedAt: options.now(),
+    outcome: options.signal.aborted ? 'stopped' : planned.considered === 0 ? 'no-demand' : 'done',
+    considered: planned.considered,
+    withoutTimeline: planned.withoutTimeline,
+    plan: { ...totals, items: items.length },
+    storedBytes: decisions.reduce((sum, { bytes, outcome }) => sum + (outcome === 'stored' ? bytes : 0), 0),
+    counts,
+    decisions: decisions.slice(-MAX_SUMMARY_ITEMS),
+  };
+}
