@@ -1,12 +1,12 @@
 // The hot index: what is known of each object without asking a disk.
 import type { Purpose } from '../contract.ts';
-import type { StoredResponse } from './object.ts';
+import type { StoredObject, StoredResponse } from './object.ts';
 
 /** Bodies up to this live in the database, larger ones in files. */
 export const INLINE_BYTES = 64 * 1024;
 
 /** Head of a stored object: its response and the flags that are stored with it. */
-export type Head = StoredResponse & { readonly lengthBytes: number; readonly isInvalidated: boolean };
+export type Head = StoredResponse & Pick<StoredObject, 'lengthBytes' | 'isInvalidated' | 'ranges'>;
 
 /** Where the disk copy is: `none`; `pending` = not yet readable; `file` = a body file; `inline` = in the database. */
 export type Place = 'none' | 'pending' | 'file' | 'inline';
@@ -16,8 +16,10 @@ export type Entry = {
   readonly id: number;
   readonly key: string;
   readonly variant: string;
-  /** Body bytes. */
+  /** Length of the complete body. */
   readonly bytes: number;
+  /** Bytes of it that are there. */
+  readonly storedBytes: number;
   readonly purpose: Purpose;
   /** Milliseconds since the epoch at which its response came. */
   storedAt: number;

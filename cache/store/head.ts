@@ -1,13 +1,13 @@
 // The head of an object as JSON text in its row: written by encodeHead, read field by field by decodeHead.
 import { PURPOSES, type Purpose } from '../contract.ts';
 import type { Head } from './entry.ts';
-import type { HeaderList } from './object.ts';
+import type { HeaderList, StoredObject } from './object.ts';
 
 /** The head as it lies in the row; key and variant have columns of their own. */
 export function encodeHead(head: Head): string {
-  const { varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated } = head;
+  const { varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges } = head;
   return JSON.stringify({
-    ...{ varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated },
+    ...{ varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges },
   });
 }
 
@@ -17,12 +17,13 @@ export function decodeHead(key: string, variant: string, text: string): Head | u
   if (value === undefined) return undefined;
   const { varyOn, status, requestedAt, receivedAt, lengthBytes, isInvalidated } = value;
   const headers = headerList(value['headers']);
+  const ranges = rangeList(value['ranges']);
   const purpose = PURPOSES.find((one): one is Purpose => one === value['purpose']);
-  if (headers === undefined || purpose === undefined || !isStrings(varyOn)) return undefined;
+  if (headers === undefined || ranges === undefined || purpose === undefined || !isStrings(varyOn)) return undefined;
   if (typeof status !== 'number' || typeof requestedAt !== 'number' || typeof receivedAt !== 'number') return undefined;
   if (typeof lengthBytes !== 'number' || typeof isInvalidated !== 'boolean') return undefined;
   const times = { requestedAt, receivedAt };
-  return { key, variant, varyOn, status, headers, ...times, lengthBytes, purpose, isInvalidated };
+  return { key, variant, varyOn, status, headers, ...times, lengthBytes, purpose, isInvalidated, ranges };
 }
 
 function parse(text: string): Record<string, unknown> | undefined {
@@ -44,6 +45,18 @@ function headerList(value: unknown): HeaderList | undefined {
     if (!isStrings(field) || field.length !== 2) return undefined;
     const [name = '', text = ''] = field;
     list.push([name, text]);
+  }
+  return list;
+}
+
+function rangeList(value: unknown): StoredObject['ranges'] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const list: [number, number][] = [];
+  for (const range of value) {
+    if (!Array.isArray(range) || range.length !== 2) return undefined;
+    const [start, end]: unknown[] = range;
+    if (typeof start !== 'number' || typeof end !== 'number') return undefined;
+    list.push([start, end]);
   }
   return list;
 }

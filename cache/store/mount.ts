@@ -16,14 +16,15 @@ const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
 
 /** What a mount asks of the store. */
 export type MountEvents = GroupEvents & {
-  /** A row that was there at start. */
-  readonly onRow: (row: HotRow) => void;
   /** The object must leave to make room; it has left when this returns. */
   readonly onEvict: (id: number) => void;
 };
 
-/** What opened. `isNew`: the database was missing or damaged and has begun empty. */
+/** Which directory, and whether what it holds is given up. */
 export type MountStart = { readonly path: string; readonly maxBytes: number; readonly isEmptied: boolean };
+
+/** A usable directory and the rows that were there, least recently used first. */
+export type Opened = { readonly mount: Mount; readonly hot: readonly HotRow[] };
 
 /** A usable directory. After close() it takes nothing and loses what it is given. */
 export class Mount {
@@ -43,7 +44,7 @@ export class Mount {
   isClosed = false;
 
   /** Locks, repairs by beginning empty, and loads. Rejects with CACHE_STORE_LOCKED, CACHE_FORMAT_NEWER or the system's error. */
-  static async open(start: MountStart, events: MountEvents): Promise<Mount> {
+  static async open(start: MountStart, events: MountEvents): Promise<Opened> {
     await mkdir(join(start.path, 'bodies'), { recursive: true });
     const lock = lockDirectory(start.path);
     try {
@@ -51,8 +52,7 @@ export class Mount {
       const { rows, hot, foreign } = await openRows(start.path);
       const mount = new Mount(start, { rows, lock, events });
       mount.#foreign = foreign;
-      for (const row of hot) events.onRow(row);
-      return mount;
+      return { mount, hot };
     } catch (error) {
       lock.release();
       throw error;
@@ -113,13 +113,13 @@ export class Mount {
 
   /** An object that was there at start: its room is taken, however much that is. */
   admit(entry: Entry): void {
-    this.usedBytes += entry.bytes + ROW_BYTES;
+    this.usedBytes += entry.storedBytes + ROW_BYTES;
     this.enter(entry);
   }
 
   /** An object whose room is taken may be evicted from now on, if it is not pinned. */
   enter(entry: Entry): void {
-    if (!entry.isPinned) this.#policy.enter(entry.id, entry.bytes);
+    if (!entry.isPinned) this.#policy.enter(entry.id, entry.storedBytes);
   }
 
   touch(entry: Entry): void {
@@ -129,21 +129,21 @@ export class Mount {
 
   pin(entry: Entry): void {
     if (entry.isPinned) this.#policy.leave(entry.id);
-    else this.#policy.enter(entry.id, entry.bytes);
+    else this.#policy.enter(entry.id, entry.storedBytes);
     this.group.use(entry);
   }
 
   /** Removes row and body and gives its room back. */
   remove(entry: Entry): void {
     this.#policy.leave(entry.id);
-    this.release(entry.bytes + ROW_BYTES);
+    this.release(entry.storedBytes + ROW_BYTES);
     this.group.remove(entry);
   }
 
   /** The disk copy was lost already: only its room is given back. */
   forget(entry: Entry): void {
     this.#policy.leave(entry.id);
-    this.release(entry.bytes + ROW_BYTES);
+    this.release(entry.storedBytes + ROW_BYTES);
   }
 
   /** Removes body files that nothing knows; gives how many. */

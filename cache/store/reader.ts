@@ -120,3 +120,7 @@ export const corrupt = (entry: Entry, index: number): CacheError =>
 export function failedReader(error: CacheError): BodyReader {
   return { tier: 'disk', next: () => Promise.reject(error), close: () => undefined };
 }
+
+/** The error of an object that is not there any more. */
+export const gone = (entry: Entry, cause?: unknown): CacheError =>
+  new CacheError('CACHE_DISK_READ', `${entry.key} left the store: fetch it again`, { cause, retryable: true });

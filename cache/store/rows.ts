@@ -18,8 +18,8 @@ const CHECKPOINT_BYTES = 16 * 1024 * 1024;
 
 const SCHEMA = `
 CREATE TABLE objects (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL, format INTEGER NOT NULL, bytes INTEGER NOT NULL,
-  purpose TEXT NOT NULL, storedAt INTEGER NOT NULL, isInline INTEGER NOT NULL,
+  id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL, format INTEGER NOT NULL,
+  lengthBytes INTEGER NOT NULL, storedBytes INTEGER NOT NULL, purpose TEXT NOT NULL, storedAt INTEGER NOT NULL, isInline INTEGER NOT NULL,
   lastUsedAt INTEGER NOT NULL, hits INTEGER NOT NULL, isPinned INTEGER NOT NULL) STRICT;
 CREATE TABLE details (
   id INTEGER PRIMARY KEY, head TEXT NOT NULL, blocks BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
@@ -28,10 +28,16 @@ PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = ${FORMAT_VERSION};
 `;
 
+/** In the order in which a row is written. */
+const OBJECT_COLUMNS = [
+  ...['id', 'key', 'variant', 'format', 'lengthBytes', 'storedBytes', 'purpose', 'storedAt', 'isInline'],
+  ...['lastUsedAt', 'hits', 'isPinned'],
+] as const;
+
 /** What start needs of a row; unverified, so nothing of it but sizes and order is trusted. */
 export type HotRow = Pick<
   Entry,
-  'id' | 'key' | 'variant' | 'bytes' | 'purpose' | 'storedAt' | 'hits' | 'isPinned' | 'lastUsedAt'
+  'id' | 'key' | 'variant' | 'bytes' | 'storedBytes' | 'purpose' | 'storedAt' | 'hits' | 'isPinned' | 'lastUsedAt'
 > & { readonly isInline: boolean };
 
 /** One transaction. */
@@ -215,7 +221,7 @@ export class Rows {
     const text = encodeHead(head);
     const packed = packBlocks(blocks);
     this.#statements.putObject.run(
-      ...[id, key, variant, FORMAT_VERSION, entry.bytes, entry.purpose, Math.trunc(entry.storedAt)],
+      ...[id, key, variant, FORMAT_VERSION, entry.bytes, entry.storedBytes, entry.purpose, Math.trunc(entry.storedAt)],
       ...[Number(entry.bytes <= INLINE_BYTES), Math.trunc(entry.lastUsedAt), entry.hits, Number(entry.isPinned)],
     );
     this.#statements.putDetail.run(id, text, packed, rowChecksum(sealed(entry, text), packed));
@@ -260,6 +266,7 @@ const sealed = (entry: Entry, head: string): readonly (string | number)[] => [
   entry.key,
   entry.variant,
   entry.bytes,
+  entry.storedBytes,
   head,
 ];
 
@@ -269,9 +276,11 @@ function prepareAll(database: DatabaseSync) {
     load: prepare('SELECT * FROM objects ORDER BY lastUsedAt, id'),
     detail: prepare('SELECT head, blocks, checksum FROM details WHERE id = ?'),
     body: prepare('SELECT body FROM bodies WHERE id = ?'),
-    putObject: prepare('INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'),
-    putDetail: prepare('INSERT OR REPLACE INTO details VALUES (?, ?, ?, ?)'),
-    putBody: prepare('INSERT OR REPLACE INTO bodies VALUES (?, ?)'),
+    putObject: prepare(
+      `INSERT OR REPLACE INTO objects (${OBJECT_COLUMNS.join()}) VALUES (${OBJECT_COLUMNS.map(() => '?').join()})`,
+    ),
+    putDetail: prepare('INSERT OR REPLACE INTO details (id, head, blocks, checksum) VALUES (?, ?, ?, ?)'),
+    putBody: prepare('INSERT OR REPLACE INTO bodies (id, body) VALUES (?, ?)'),
     use: prepare('UPDATE objects SET lastUsedAt = ?, hits = ?, isPinned = ? WHERE id = ?'),
     removeObject: prepare('DELETE FROM objects WHERE id = ?'),
     removeDetail: prepare('DELETE FROM details WHERE id = ?'),
@@ -280,11 +289,23 @@ function prepareAll(database: DatabaseSync) {
 }
 
 function hotRow(row: Record<string, SQLOutputValue>): HotRow | undefined {
-  const { id, key, variant, bytes, storedAt, hits, lastUsedAt } = row;
+  const { id, key, variant, lengthBytes: bytes, storedBytes, storedAt, hits, lastUsedAt } = row;
   const purpose = PURPOSES.find((one): one is Purpose => one === row['purpose']);
   if (typeof key !== 'string' || typeof variant !== 'string' || purpose === undefined) return undefined;
   if (typeof id !== 'number' || typeof bytes !== 'number' || typeof storedAt !== 'number') return undefined;
-  if (typeof hits !== 'number' || typeof lastUsedAt !== 'number') return undefined;
+  if (typeof storedBytes !== 'number' || typeof hits !== 'number' || typeof lastUsedAt !== 'number') return undefined;
   const isInline = row['isInline'] === 1;
-  return { id, key, variant, bytes, purpose, storedAt, hits, lastUsedAt, isInline, isPinned: row['isPinned'] === 1 };
+  return {
+    id,
+    key,
+    variant,
+    bytes,
+    storedBytes,
+    purpose,
+    storedAt,
+    hits,
+    lastUsedAt,
+    isInline,
+    isPinned: row['isPinned'] === 1,
+  };
 }

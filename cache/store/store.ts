@@ -1,9 +1,7 @@
 // The store: a RAM tier over disks behind one face. It knows where each object is; the volumes keep it there.
 import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
-import { crc32 } from 'node:zlib';
 import type { StoreStats } from '../contract.ts';
-import { CacheError } from '../errors.ts';
 import type { BodyFile } from './body-file.ts';
 import { blockChecksum } from './checksum.ts';
 import { errorCode } from './disk.ts';
@@ -20,9 +18,9 @@ import type {
   StoredResponse,
   StoreOptions,
 } from './object.ts';
-import { corrupt, failedReader, readBody, Scratch } from './reader.ts';
+import { corrupt, failedReader, gone, readBody, Scratch } from './reader.ts';
 import type { HotRow } from './rows.ts';
-import { Volume } from './volume.ts';
+import { chooseVolume, Volume } from './volume.ts';
 import { Writer, type WritingBudget, type Written } from './writer.ts';
 
 /** RAM that bodies may take while they are written, beside the RAM tier. */
@@ -118,7 +116,6 @@ class TieredStore implements Store {
       isPinned: entry.isPinned,
       hits: entry.hits,
       tier: isAtHand ? 'memory' : 'disk',
-      ranges: [[0, entry.bytes]],
     };
     this.#owners.set(object, entry);
     return object;
@@ -159,7 +156,7 @@ class TieredStore implements Store {
 
   readonly read = (object: StoredObject, range: ByteRange): BodyReader => {
     const entry = this.#entryOf(object);
-    assert(range.start >= 0 && range.start <= range.end && range.end <= entry.bytes, 'range outside the body');
+    assert(isWithin(object.ranges, range), 'range outside of what is stored');
     const body = range.start === range.end ? EMPTY : (this.#memory.get(entry.id) ?? entry.held);
     if (body === EMPTY) return { tier: 'memory', bytes: EMPTY };
     if (body !== undefined) return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
@@ -218,7 +215,7 @@ class TieredStore implements Store {
     response: StoredResponse,
     hint: { readonly isPinned: boolean; readonly worth: number | undefined },
   ): BodyWriter | undefined => {
-    const mount = this.#choose(response.key);
+    const mount = chooseVolume(this.#volumes, response.key)?.mount;
     const length = response.lengthBytes ?? 0;
     const maxRamBytes = Math.max(this.#memory.maxBodyBytes, mount === undefined ? -1 : INLINE_BYTES);
     const fitsDisk = mount !== undefined && length + ROW_BYTES <= mount.limitBytes && mount.hasBacklogRoom(0);
@@ -234,33 +231,21 @@ class TieredStore implements Store {
     });
   };
 
-  /** The directory of a key among those in use: the highest weighted hash (rendezvous), so that a loss moves only its keys. */
-  #choose(key: string): Mount | undefined {
-    let best: Mount | undefined;
-    let bestScore = -1;
-    for (const { mount, path, maxBytes } of this.#volumes) {
-      if (mount === undefined) continue;
-      const uniform = (crc32(`${path} ${key}`) + 1) / (2 ** 32 + 1);
-      const score = maxBytes / -Math.log(uniform);
-      if (score > bestScore) [best, bestScore] = [mount, score];
-    }
-    return best;
-  }
-
   #onDiskFailed(mount: Mount, error: unknown): void {
     if (error !== undefined) this.#volumes.find((volume) => volume.mount === mount)?.report('write', error);
   }
 
   #install(response: StoredResponse, written: Written, isPinned: boolean): StoredObject | undefined {
     const { id, bytes, ram, disk } = written;
-    const head: Head = { ...response, lengthBytes: bytes, isInvalidated: false };
+    const head: Head = { ...response, lengthBytes: bytes, isInvalidated: false, ranges: [[0, bytes]] };
     const entry: Entry = {
-      ...{ id, key: response.key, variant: response.variant, bytes, purpose: response.purpose },
+      ...{ id, key: response.key, variant: response.variant, bytes, storedBytes: bytes, purpose: response.purpose },
       ...{ storedAt: response.receivedAt, lastUsedAt: this.#options.now(), hits: 0, isPinned },
       ...{ head, blocks: disk?.blocks, held: undefined, isGone: false, isCommitted: false },
       disk: disk === undefined ? -1 : this.#volumes.findIndex((volume) => volume.mount === disk.mount),
       place: 'none',
     };
+    if (disk === undefined && (ram === undefined || bytes > this.#memory.maxBodyBytes)) return undefined;
     const old = this.#index.byKey(entry.key).find((other) => other.variant === entry.variant);
     if (old !== undefined) this.#drop(old);
     this.#index.add(entry);
@@ -405,5 +390,5 @@ class TieredStore implements Store {
 
 const EMPTY = Buffer.alloc(0);
 
-const gone = (entry: Entry, cause?: unknown): CacheError =>
-  new CacheError('CACHE_DISK_READ', `${entry.key} left the store: fetch it again`, { cause, retryable: true });
+const isWithin = (ranges: StoredObject['ranges'], range: ByteRange): boolean =>
+  ranges.some(([start, end]) => start <= range.start && range.start <= range.end && range.end <= end);

@@ -33,7 +33,8 @@ export class GroupCommit {
   #soon: NodeJS.Immediate | undefined;
   #cycle: Promise<void> | undefined;
   #isLogBusy = false;
-  #isUnsynced = false;
+  /** Entries whose rows are committed and not synced; undefined when the log has nothing to sync. */
+  #unsynced: Entry[] | undefined;
   #isClosed = false;
 
   constructor(disk: Disk, rows: Rows, events: GroupEvents) {
@@ -110,8 +111,8 @@ export class GroupCommit {
     try {
       const durable = await this.#syncBodies();
       for (const entry of durable) if (!entry.isGone) this.#puts.set(entry, undefined);
-      const committed = this.#commitRows();
-      await this.#syncLog(committed);
+      this.#commitRows();
+      await this.#syncLog();
     } finally {
       this.#cycle = undefined;
     }
@@ -152,10 +153,10 @@ export class GroupCommit {
     this.#wake(GROUP_MS);
   }
 
-  /** One transaction over everything that is ready; gives the entries whose rows it wrote. */
-  #commitRows(): Entry[] {
-    if (this.#isLogBusy || this.#isClosed) return [];
-    if (this.#puts.size + this.#removes.size + this.#uses.size === 0) return [];
+  /** One transaction over everything that is ready. */
+  #commitRows(): void {
+    if (this.#isLogBusy || this.#isClosed) return;
+    if (this.#puts.size + this.#removes.size + this.#uses.size === 0) return;
     const puts = [...this.#puts].filter(([entry]) => !entry.isGone);
     const removes = this.#removes;
     const uses = this.#uses;
@@ -174,13 +175,13 @@ export class GroupCommit {
       for (const [entry] of puts) this.#lose(entry);
       this.#wake(GROUP_MS);
       this.#events.onError('index', error);
-      return [];
+      return;
     }
     void this.#removeBodies(removes);
-    this.#isUnsynced = true;
+    this.#unsynced ??= [];
+    for (const [entry] of puts) this.#unsynced.push(entry);
     this.#wake(GROUP_MS);
     for (const [entry, body] of puts) settle(entry, body);
-    return puts.map(([entry]) => entry);
   }
 
   async #removeBodies(removes: ReadonlyMap<number, boolean>): Promise<void> {
@@ -194,9 +195,10 @@ export class GroupCommit {
     }
   }
 
-  async #syncLog(committed: readonly Entry[]): Promise<void> {
-    if (!this.#isUnsynced) return;
-    this.#isUnsynced = false;
+  async #syncLog(): Promise<void> {
+    const committed = this.#unsynced;
+    if (committed === undefined) return;
+    this.#unsynced = undefined;
     this.#isLogBusy = true;
     try {
       await this.#rows.sync();

@@ -1,5 +1,6 @@
 // The health of one store directory: counts its errors, lowers its limit when the disk is full, takes it out when it
 // fails and tries again later.
+import { crc32 } from 'node:zlib';
 import type { Log, StoreDirectory, StoreStats } from '../contract.ts';
 import { CacheError } from '../errors.ts';
 import { errorCode } from './disk.ts';
@@ -14,6 +15,8 @@ const STRIKE_WINDOW_MS = 10 * 60_000;
 const RETRY_MS = 10_000;
 /** Errors that say nothing about the disk: too many open files, a file that somebody removed, a name that is taken. */
 const INNOCENT = new Set(['EMFILE', 'ENFILE', 'ENOENT', 'EEXIST', 'EBADF']);
+/** Least time between two lowerings of the limit. */
+const SHRINK_MS = 1000;
 const FULL = new Set(['ENOSPC', 'EDQUOT']);
 
 /** What may fail. */
@@ -40,7 +43,9 @@ export class Volume {
   #mount: Mount | undefined;
   #retry: NodeJS.Timeout | undefined;
   #wasMounted = false;
+  #isOpening = false;
   #isClosed = false;
+  #shrunkAt = Number.NEGATIVE_INFINITY;
   #evictions = 0;
 
   constructor(directory: StoreDirectory, events: VolumeEvents, log: Log) {
@@ -84,15 +89,19 @@ export class Volume {
     // What was removed while a directory was out would come back with it: then it begins empty.
     const start = { path: this.path, maxBytes: this.maxBytes, isEmptied: this.#wasMounted };
     const events: MountEvents = {
-      onRow: this.#events.onRow,
       onEvict: this.#events.onEvict,
       onLost: this.#events.onLost,
       onError: (op, error) => this.report(op, error),
     };
-    const mount = await Mount.open(start, events);
+    const { mount, hot } = await Mount.open(start, events);
+    if (this.#isClosed) {
+      await mount.close(false);
+      return;
+    }
     this.#mount = mount;
     this.#wasMounted = true;
     this.#strikes = [];
+    for (const row of hot) this.#events.onRow(row);
     mount.sweep(this.#events.isKnown).then(
       (count) => this.#log('info', 'store.swept', { disk: this.path, count }),
       (error: unknown) => this.report('remove', error),
@@ -112,11 +121,15 @@ export class Volume {
       mount.limitBytes = Math.min(this.maxBytes, mount.limitBytes + Math.ceil(this.maxBytes / 20));
       return;
     }
+    if (this.#isOpening) return;
+    this.#isOpening = true;
     try {
       await this.#bringUp();
       this.#log('info', 'store.disk.back', { disk: this.path });
     } catch {
       this.#count('open'); // It was logged when it went out; the next retry comes by itself.
+    } finally {
+      this.#isOpening = false;
     }
   }
 
@@ -138,7 +151,11 @@ export class Volume {
     return count;
   }
 
+  /** Once per SHRINK_MS, for many writes fail at once of the same lack of room. */
   #shrink(mount: Mount): void {
+    const now = performance.now();
+    if (now - this.#shrunkAt < SHRINK_MS) return;
+    this.#shrunkAt = now;
     mount.limitBytes = Math.floor(Math.min(mount.limitBytes, Math.max(0, mount.usedBytes)) * 0.95);
     mount.evictTo(mount.limitBytes);
     this.#log('warn', 'store.disk.full', { disk: this.path, limitBytes: mount.limitBytes });
@@ -165,4 +182,20 @@ export class Volume {
     clearInterval(this.#retry);
     await this.#mount?.close(isOrderly);
   }
+}
+
+/**
+ * Where a key lives: the usable volume of the highest weighted hash (rendezvous hashing), so that losing a directory
+ * moves only its own keys. Weights are the directories' sizes.
+ */
+export function chooseVolume(volumes: readonly Volume[], key: string): Volume | undefined {
+  let best: Volume | undefined;
+  let bestScore = -1;
+  for (const volume of volumes) {
+    if (volume.mount === undefined) continue;
+    const uniform = (crc32(`${volume.path} ${key}`) + 1) / (2 ** 32 + 1);
+    const score = volume.maxBytes / -Math.log(uniform);
+    if (score > bestScore) [best, bestScore] = [volume, score];
+  }
+  return best;
 }
