@@ -192,11 +192,13 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
   z.object({
     ...step,
     event: z.literal('probe'),
-    durationSeconds: positive,
+    /** As the container claims; absent where it does not. */
+    durationSeconds: positive.optional(),
     width: count,
     height: count,
     frameRate: positive,
   }),
+  z.object({ ...step, event: z.literal('progress'), step: z.enum(['shots', 'package', 'check']) }),
   z.object({ ...step, event: z.literal('shot'), index: count, startSeconds: z.number(), durationSeconds: positive }),
   z.object({
     ...step,
@@ -231,5 +233,22 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
 /** One line of the encoder's output. */
 export type EncodeEvent = z.output<typeof encodeEventSchema>;
 
-/** Exit codes of the encoder program. */
-export const EXIT = { done: 0, failed: 1, usage: 64, badInput: 65, missingTool: 69, tempFail: 75, config: 78 } as const;
+/** What `encoder/main.ts tools` prints: the ffmpeg that would be used, as one JSON line. */
+export const toolsSchema = z.object({
+  version: z.literal(CONTRACT_VERSION),
+  ffmpeg: z.object({
+    path: z.string(),
+    version: z.string(),
+    hasVmaf: z.boolean(),
+    metric: z.string(),
+    why: z.string(),
+  }),
+});
+/** The ffmpeg that the encoder would use. */
+export type EncoderTools = z.output<typeof toolsSchema>;
+
+/**
+ * Exit codes of the encoder program: 0 published; 1 failed for good; 64 the job is invalid; 65 the input is bad; 69 no
+ * usable ffmpeg; 75 try again later (stopped, stalled, disk full, folder taken).
+ */
+export const EXIT = { done: 0, failed: 1, usage: 64, badInput: 65, missingTool: 69, tempFail: 75 } as const;

@@ -1,6 +1,7 @@
 // Arguments of every ffmpeg run, as data. Pure: a whole command can be read and tested without running one.
-import { SMALL } from '../plan/features.ts';
+
 import type { FrameSpan } from '../plan/cuts.ts';
+import { SMALL } from '../plan/features.ts';
 import type { MetricName } from '../plan/metric.ts';
 import type { FrameRate } from './parse.ts';
 
@@ -23,9 +24,18 @@ export type SourceView = {
   readonly maxPixels: number;
 };
 
-/** Options that must stand before `-i` for a file from outside: local file, known container, bounded picture. */
-function guarded(path: string, maxPixels: number): string[] {
-  return ['-protocol_whitelist', 'file', '-format_whitelist', FORMATS, '-max_pixels', `${maxPixels}`, '-i', `file:${path}`];
+/** Options that must stand before a file from outside: local file, known container, bounded picture; ends with -i and it. */
+export function guarded(path: string, maxPixels: number): string[] {
+  return [
+    '-protocol_whitelist',
+    'file',
+    '-format_whitelist',
+    FORMATS,
+    '-max_pixels',
+    `${maxPixels}`,
+    '-i',
+    `file:${path}`,
+  ];
 }
 
 /** Describes a file: ffmpeg prints its streams and ends with an error for want of an output. */
@@ -53,7 +63,17 @@ export function analyseArgs(view: SourceView): string[] {
   const audio =
     view.audioIndex === undefined
       ? []
-      : ['-map', `0:${view.audioIndex}`, '-af', 'aresample=8000:async=1:first_pts=0', '-ac', '1', '-f', 's16le', 'pipe:4'];
+      : [
+          '-map',
+          `0:${view.audioIndex}`,
+          '-af',
+          'aresample=8000:async=1:first_pts=0',
+          '-ac',
+          '1',
+          '-f',
+          's16le',
+          'pipe:4',
+        ];
   return [
     ...guarded(view.path, view.maxPixels),
     ...['-map', `0:${view.videoIndex}`, '-vf', `${normalise(view)},${small}`, '-fps_mode', 'passthrough'],
@@ -94,9 +114,9 @@ export type TrialGroup = {
   readonly outputs: readonly { readonly crf: number; readonly file: string }[];
 };
 
-/** Ticks a second, and per frame, of video tracks: at least 10 000, every frame whole. */
+/** Ticks a second, and per frame, of video tracks: every frame whole, finer than a millisecond. */
 export function videoTimescale(rate: FrameRate): { timescale: number; frameTicks: number } {
-  const factor = Math.max(1, Math.ceil(10_000 / rate.num));
+  const factor = rate.num < 10_000 ? 1000 : 1;
   return { timescale: rate.num * factor, frameTicks: rate.den * factor };
 }
 
@@ -159,5 +179,8 @@ export function qualityArgs(run: QualityRun): string[] {
 
 /** Decodes an MP4 from `pipe:0` and throws the pictures away. */
 export function decodeArgs(threads: number): string[] {
-  return [...['-threads', `${threads}`, '-f', 'mp4', '-i', 'pipe:0'], ...['-fps_mode', 'passthrough', '-f', 'null', '-']];
+  return [
+    ...['-threads', `${threads}`, '-f', 'mp4', '-i', 'pipe:0'],
+    ...['-fps_mode', 'passthrough', '-f', 'null', '-'],
+  ];
 }

@@ -48,7 +48,8 @@ export async function findFfmpeg(options: FindOptions): Promise<FfmpegTool> {
   }
   const system = await onPath('ffmpeg', options.env);
   const installed = system === undefined ? 'none' : await inspect(system, 'the system ffmpeg', launcher);
-  if (typeof installed !== 'string' && installed.hasVmaf) return { ...installed, why: 'the system ffmpeg, with libvmaf' };
+  if (typeof installed !== 'string' && installed.hasVmaf)
+    return { ...installed, why: 'the system ffmpeg, with libvmaf' };
   const bundled = bundledPath();
   const packaged = bundled === undefined ? 'none' : await inspect(bundled, 'bundled with the package', launcher);
   if (typeof packaged !== 'string') return packaged;

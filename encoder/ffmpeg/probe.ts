@@ -83,7 +83,10 @@ async function refusePlaylist(path: string): Promise<void> {
     const head = Buffer.alloc(512);
     const { bytesRead } = await file.read(head, 0, head.length, 0);
     if (PLAYLISTS.test(head.toString('latin1', 0, bytesRead).replace(/^\u00ef\u00bb\u00bf/, ''))) {
-      throw new EncoderError('ENCODER_INPUT_REFUSED', 'the input is a playlist or manifest: give the video file itself');
+      throw new EncoderError(
+        'ENCODER_INPUT_REFUSED',
+        'the input is a playlist or manifest: give the video file itself',
+      );
     }
   } finally {
     await file.close();
@@ -136,7 +139,8 @@ function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView 
 async function hashFile(path: string, options: ProbeOptions): Promise<string> {
   const hash = createHash('sha256');
   try {
-    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal })) hash.update(chunk);
+    for await (const chunk of createReadStream(path, { highWaterMark: 1 << 20, signal: options.signal }))
+      hash.update(chunk);
   } catch (cause) {
     if (options.signal.aborted) throw new EncoderError('ENCODER_STOPPED', 'stopped while reading the input');
     throw asEncoderError(cause) ?? cause;

@@ -8,13 +8,11 @@ import type { FfmpegTool } from './find.ts';
 import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
 
 /** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
-const TERM_MS = 700;
+export const KILL_AFTER_MS = 700;
 /** Lines of standard error kept per run. */
 const TAIL_LINES = 200;
-/** The file descriptor on which ffmpeg reports progress, and the one for a second raw output. */
+/** The file descriptor on which ffmpeg reports progress; the next, 4, is for a second raw output. */
 const PROGRESS_FD = 3;
-/** Arguments name this as `pipe:4`. */
-const SECOND_FD = 4;
 
 /** One run: arguments after the common ones, and where its raw outputs go. */
 export type FfmpegRun = {
@@ -50,6 +48,8 @@ export type Ffmpeg = {
   /** Holds a slot while `work` runs another kind of process. */
   readonly hold: <Result>(work: () => Promise<Result>) => Promise<Result>;
   readonly options: FfmpegLimits;
+  /** Adds what such a process cost. */
+  readonly spend: (cpuSeconds: number) => void;
   /** CPU seconds of all runs so far. */
   readonly cpuSeconds: () => number;
 };
@@ -78,10 +78,14 @@ export function openFfmpeg(tool: FfmpegTool, options: FfmpegLimits): Ffmpeg {
     cpuSeconds += result.cpuSeconds;
     return result;
   };
-  return { tool, threads: options.threads, run, hold, options, cpuSeconds: () => cpuSeconds };
+  const spend = (seconds: number): void => {
+    cpuSeconds += seconds;
+  };
+  return { tool, threads: options.threads, run, hold, options, spend, cpuSeconds: () => cpuSeconds };
 }
 
-function stopped(): EncoderError {
+/** The error of every wait that the signal ended. */
+export function stopped(): EncoderError {
   return new EncoderError('ENCODER_STOPPED', 'stopped; run the same job again to go on from here');
 }
 
@@ -145,7 +149,7 @@ async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits
 /** SIGTERM now, SIGKILL a little later unless it is gone by then. A stopped process only feels the second. */
 export function terminate(child: ChildProcess): void {
   child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), TERM_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   child.once('close', () => clearTimeout(timer));
 }
 

@@ -2,7 +2,14 @@
 import { crc32 } from 'node:zlib';
 import { EncoderError } from '../errors.ts';
 import { type FrameSpan, planShots } from '../plan/cuts.ts';
-import { audioEnergy, type FrameMeasure, measureFrame, SMALL, type ShotFeatures, shotFeatures } from '../plan/features.ts';
+import {
+  audioEnergy,
+  type FrameMeasure,
+  measureFrame,
+  type ShotFeatures,
+  SMALL,
+  shotFeatures,
+} from '../plan/features.ts';
 import { analyseArgs, extractArgs, type SourceView } from './args.ts';
 import type { Source } from './probe.ts';
 import type { Ffmpeg } from './run.ts';
@@ -13,7 +20,7 @@ const LONGEST_SECONDS = 12;
 /** Samples a second of the audio that loudness is measured on. */
 const SAMPLE_RATE = 8000;
 /** Container durations are loose; a source that ends earlier than this is truncated. */
-const TRUNCATED = { seconds: 1, ratio: 0.02 } as const;
+const TRUNCATED = { seconds: 2, ratio: 0.05 } as const;
 /** Lines by which a decoder says that pictures are broken. */
 const BROKEN = /error while decoding|invalid data|corrupt|concealing|no frame!|missing picture|partial file|truncat/i;
 
@@ -39,7 +46,10 @@ function frameReader(onFrame: (frame: Buffer) => void): { push: (chunk: Buffer) 
       filled = 0;
     }
   };
-  return { push, reset: () => void (filled = 0) };
+  const reset = (): void => {
+    filled = 0;
+  };
+  return { push, reset };
 }
 
 /** Loudness per hundredth of a second: sums of squares. */
@@ -84,7 +94,10 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
     });
   refuseBroken(source, { frames: measures.length, errors: result.errors });
   const { num, den } = source.view.frameRate;
-  const limits = { shortest: Math.ceil((SHORTEST_SECONDS * num) / den), longest: Math.floor((LONGEST_SECONDS * num) / den) };
+  const limits = {
+    shortest: Math.ceil((SHORTEST_SECONDS * num) / den),
+    longest: Math.floor((LONGEST_SECONDS * num) / den),
+  };
   const spans = planShots(
     measures.map((measure) => measure.change),
     limits,
@@ -94,7 +107,11 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
     const bucket = (frame: number): number => Math.round((frame * den * 100) / num);
     const heard = energy.slice(bucket(from), bucket(to));
     const meanSquare = heard.reduce((sum, value) => sum + value, 0) / Math.max(1, heard.length * (SAMPLE_RATE / 100));
-    return { ...span, features: shotFeatures(measures.slice(from, to), meanSquare), checksums: checksums.slice(from, to) };
+    return {
+      ...span,
+      features: shotFeatures(measures.slice(from, to), meanSquare),
+      checksums: checksums.slice(from, to),
+    };
   });
 }
 

@@ -56,7 +56,10 @@ export function planShots(changes: readonly number[], limits: ShotLimits): Frame
   const edges = [0, ...cuts, total];
   return edges.slice(1).flatMap((edge, at) => {
     const start = edges[at] ?? 0;
-    return splitEvenly(edge - start, limits.longest).map((part) => ({ start: start + part.start, frames: part.frames }));
+    return splitEvenly(edge - start, limits.longest).map((part) => ({
+      start: start + part.start,
+      frames: part.frames,
+    }));
   });
 }
 

@@ -1,5 +1,5 @@
 // Chooses the rungs of a title from its allocations. Pure.
-import type { QualityPoint } from './hull.ts';
+import { convexHull, type QualityPoint } from './hull.ts';
 
 /** What the ladder must keep to; qualities in points. */
 export type LadderLimits = { readonly maxRungs: number; readonly qualityCap: number; readonly minimumStep: number };
@@ -17,7 +17,8 @@ export function paretoFront<Candidate extends QualityPoint>(candidates: readonly
 }
 
 /**
- * Rungs, best first. The top one is the cheapest candidate that reaches the cap, or the best where none does: more is
+ * Rungs, best first, all on the convex hull of the candidates: what lies below it pays more bits for its quality than a
+ * mixture of its neighbours. The top one is the cheapest that reaches the cap, or the best where none does: more is
  * not seen. Each further rung is the best that is at least `minimumStep` below the one above: closer ones look alike.
  * Never empty unless there are no candidates.
  */
@@ -25,15 +26,13 @@ export function chooseLadder<Candidate extends QualityPoint>(
   candidates: readonly Candidate[],
   limits: LadderLimits,
 ): Candidate[] {
-  const front = paretoFront(candidates);
+  const hull = convexHull(candidates);
   const rungs: Candidate[] = [];
-  let next = front.find((candidate) => candidate.quality >= limits.qualityCap) ?? front.at(-1);
+  let next = hull.find((candidate) => candidate.quality >= limits.qualityCap) ?? hull.at(-1);
   while (next !== undefined && rungs.length < limits.maxRungs) {
     rungs.push(next);
     const { bits, quality } = next;
-    next = front.findLast(
-      (candidate) => candidate.bits < bits && candidate.quality <= quality - limits.minimumStep,
-    );
+    next = hull.findLast((candidate) => candidate.bits < bits && candidate.quality <= quality - limits.minimumStep);
   }
   return rungs;
 }

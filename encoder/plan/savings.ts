@@ -42,7 +42,9 @@ export type TitleCurves = {
  */
 export function estimateSavings(curves: TitleCurves, sourceHeight: number, limits: LadderLimits): Savings {
   const rungs = FIXED_LADDER.filter((rung) => rung.height <= sourceHeight).flatMap((rung) => {
-    const tried = [...curves.uniform].sort((a, b) => Math.abs(a.height - rung.height) - Math.abs(b.height - rung.height));
+    const tried = [...curves.uniform].sort(
+      (a, b) => Math.abs(a.height - rung.height) - Math.abs(b.height - rung.height),
+    );
     const curve = paretoFront(tried[0]?.points ?? []);
     const quality = qualityAt(curve, rung.bitrateBps, limits.qualityCap);
     if (quality === undefined) return [];
@@ -92,7 +94,5 @@ function bitsAt(front: readonly QualityPoint[], quality: number): number {
   const [a, b] = [front[above - 1], front[above]];
   if (b === undefined) return Number.POSITIVE_INFINITY;
   if (a === undefined) return b.bits;
-  return Math.exp(
-    Math.log(a.bits) + (Math.log(b.bits / a.bits) * (quality - a.quality)) / (b.quality - a.quality),
-  );
+  return Math.exp(Math.log(a.bits) + (Math.log(b.bits / a.bits) * (quality - a.quality)) / (b.quality - a.quality));
 }

@@ -1,0 +1,219 @@
+// From trials to a finished package: rungs, audio, poster, title.json, the check, and the last rename.
+import { readFile, rename, rm } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type Title, type TitleShot } from './contract.ts';
+import { VMAF_MODEL } from './ffmpeg/args.ts';
+import { AUDIO_RATE, encodeAudio, writePoster } from './ffmpeg/fluent.ts';
+import type { Source } from './ffmpeg/probe.ts';
+import type { Ffmpeg } from './ffmpeg/run.ts';
+import type { Shot } from './ffmpeg/shots.ts';
+import { toPoints } from './plan/metric.ts';
+import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
+import { widthAt } from './plan/trials.ts';
+import {
+  checkTrack,
+  finishPackage,
+  openPackage,
+  type PackageFolder,
+  publish,
+  type UnnamedTitle,
+  writeTrack,
+} from './publish.ts';
+import type { Trial } from './trial.ts';
+
+/** Every event without what all of them carry. */
+type Facts = EncodeEvent extends infer Event ? (Event extends EncodeEvent ? Omit<Event, Common> : never) : never;
+type Common = 'version' | 'id' | 'progressRatio';
+/** Emits an event, at a progress that never goes back. */
+export type Tell = (facts: Facts, progressRatio?: number) => void;
+
+/** All that a package is made of. */
+export type Build = {
+  readonly job: EncodeJob;
+  readonly ffmpeg: Ffmpeg;
+  readonly source: Source;
+  readonly shots: readonly Shot[];
+  /** Every shot at every height and CRF. */
+  readonly trials: readonly Trial[];
+  readonly tell: Tell;
+};
+
+/** A trial with its quality in points, for planning. */
+type Candidate = PlannedTrial & { readonly trial: Trial };
+type Rendition = Title['renditions'][number];
+
+/** Progress at which the package begins, and at which it is written; then the check. */
+const AT = { start: 0.92, written: 0.95, checked: 0.99 } as const;
+
+/** Builds, checks and publishes; gives where. Nothing is left behind, and nothing published, when it throws. */
+export async function buildPackage(build: Build): Promise<{ hash: string; dir: string }> {
+  const { job, tell } = build;
+  const parent = resolve(job.publishTo ?? job.outDir);
+  const folder = await openPackage(parent, job.id);
+  try {
+    tell({ event: 'progress', step: 'package' }, AT.start);
+    const title = await writePackage(build, folder);
+    await checkPackage(build, folder, title);
+    if (job.publishTo !== undefined) return { hash: title.hash, dir: await publish(folder, parent, title) };
+    const dir = join(parent, 'package');
+    await rm(dir, { recursive: true, force: true });
+    await rename(folder.path, dir);
+    return { hash: title.hash, dir };
+  } catch (error) {
+    await rm(folder.path, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+async function writePackage(build: Build, folder: PackageFolder): Promise<Title> {
+  const { job, ffmpeg, source, shots, tell } = build;
+  const { num, den } = source.view.frameRate;
+  const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
+  const durationSeconds = (frames * den) / num;
+  const points = toPoints[ffmpeg.tool.metric];
+  const candidates = build.trials.map((trial): Candidate => {
+    const { shot, height, crf } = trial;
+    return { shot, height, crf, bits: trial.mediaBytes * 8, quality: points(trial.quality.mean), trial };
+  });
+  const { maxRungs, vmafCap, minimumStep, floorDrop } = job.ladder;
+  const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
+  const shotFrames = shots.map((shot) => shot.frames);
+  const { rungs, savings } = planTitle(candidates, shotFrames, { ...limits, durationSeconds });
+  const [audio, poster] = await Promise.all([writeAudio(build, folder, durationSeconds), makePoster(build, folder)]);
+  const renditions: Rendition[] = [];
+  for (const [index, rung] of rungs.entries()) {
+    const rendition = await writeRendition(build, folder, { rung, id: `v${index + 1}` });
+    renditions.push(rendition);
+    const { id, height, averageBandwidthBps, qualityMean } = rendition;
+    tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
+  }
+  const unnamed: UnnamedTitle = {
+    version: CONTRACT_VERSION,
+    id: job.id,
+    name: job.name ?? job.id,
+    durationSeconds,
+    source: describeSource(build),
+    tools: { nearcast: `encoder-${CONTRACT_VERSION}`, ffmpeg: ffmpeg.tool.version },
+    metric: describeMetric(build),
+    renditions,
+    audio,
+    text: [],
+    shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
+    images: { poster },
+    savings,
+    cost: { cpuSeconds: ffmpeg.cpuSeconds() },
+  };
+  tell({ event: 'progress', step: 'check' }, AT.written);
+  return finishPackage(folder, unnamed);
+}
+
+async function writeRendition(
+  build: Build,
+  folder: PackageFolder,
+  { rung, id }: { readonly rung: Rung<Candidate>; readonly id: string },
+): Promise<Rendition> {
+  const { view } = build.source;
+  const parts = rung.trials.map(({ trial }) => ({ file: trial.file, shotOf: () => trial.shot }));
+  const frames = build.shots.reduce((sum, shot) => sum + shot.frames, 0);
+  const scored = rung.trials.map(({ trial }) => trial.quality.mean * (build.shots[trial.shot]?.frames ?? 0));
+  return {
+    ...(await writeTrack(folder, id, parts)),
+    width: widthAt(view, rung.height),
+    height: rung.height,
+    frameRate: view.frameRate.num / view.frameRate.den,
+    videoRange: 'SDR',
+    qualityMean: scored.reduce((sum, score) => sum + score, 0) / frames,
+  };
+}
+
+async function writeAudio(build: Build, folder: PackageFolder, seconds: number): Promise<Title['audio']> {
+  const { ffmpeg, job, source, shots } = build;
+  if (source.audio === undefined) return [];
+  const output = join(job.outDir, 'trials', 'tmp-audio.mp4');
+  await encodeAudio(ffmpeg, source.view, { output, seconds, segmentSeconds: job.segmentSeconds });
+  const { num, den } = source.view.frameRate;
+  const shotOf = (startTicks: number): number => {
+    const frame = Math.floor((startTicks * num) / (AUDIO_RATE * den));
+    const after = shots.findIndex((shot) => shot.start > frame);
+    return (after < 0 ? shots.length : after) - 1;
+  };
+  const track = await writeTrack(folder, 'a1', [{ file: output, shotOf }]);
+  await rm(output, { force: true });
+  return [{ ...track, language: source.audio.language, channels: source.view.audioChannels }];
+}
+
+/** The middle of the shot that shows most: light, colourful, detailed, and long enough to be typical. */
+async function makePoster({ ffmpeg, job, source, shots }: Build, folder: PackageFolder): Promise<string> {
+  const worth = ({ features, frames }: Shot): number =>
+    (features.spatial + features.saturation) * Math.min(features.luma, 1 - features.luma) * Math.sqrt(frames);
+  const best = shots.reduce((most, shot) => (worth(shot) > worth(most) ? shot : most));
+  const { num, den } = source.view.frameRate;
+  const output = join(job.outDir, 'trials', 'tmp-poster.jpg');
+  const seconds = ((best.start + Math.floor(best.frames / 2)) * den) / num;
+  await writePoster(ffmpeg, source.view, { output, seconds });
+  await folder.write('poster.jpg', await readFile(output));
+  await rm(output, { force: true });
+  return 'poster.jpg';
+}
+
+function describeSource({ job, source }: Build): Title['source'] {
+  const { sha256, sizeBytes, format, codec, view } = source;
+  const frameRate = view.frameRate.num / view.frameRate.den;
+  return {
+    class: job.sourceClass,
+    sha256,
+    sizeBytes,
+    format,
+    codec,
+    width: view.width,
+    height: view.height,
+    frameRate,
+  };
+}
+
+function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
+  const { metric } = ffmpeg.tool;
+  const notes: string[] = [];
+  if (metric !== 'vmaf') {
+    notes.push(`this ffmpeg has no libvmaf: quality is ${metric}, and ladder limits are mapped to it roughly`);
+  }
+  if (job.sourceClass === 'top-rung') {
+    notes.push(
+      'quality is measured against a lossy rung: it says how close to that rung a rendition is, not to the master',
+    );
+  }
+  return { name: metric, model: metric === 'vmaf' ? VMAF_MODEL : metric, subsample: job.trials.subsample, notes };
+}
+
+function describeShot(
+  { source }: Build,
+  rungs: readonly Rung<Candidate>[],
+  { shot, at }: { readonly shot: Shot; readonly at: number },
+): TitleShot {
+  const { num, den } = source.view.frameRate;
+  const durationSeconds = (shot.frames * den) / num;
+  const quality = rungs.flatMap((rung, index) => {
+    const trial = rung.trials[at]?.trial;
+    if (trial === undefined) return [];
+    const bitrateBps = (trial.mediaBytes * 8) / durationSeconds;
+    return [[`v${index + 1}`, { ...trial.quality, crf: trial.crf, bitrateBps }] as const];
+  });
+  return {
+    startSeconds: (shot.start * den) / num,
+    durationSeconds,
+    frames: shot.frames,
+    features: shot.features,
+    quality: Object.fromEntries(quality),
+  };
+}
+
+async function checkPackage({ ffmpeg, shots, tell }: Build, folder: PackageFolder, title: Title): Promise<void> {
+  const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
+  await Promise.all([
+    ...title.renditions.map((rendition) => checkTrack(ffmpeg, folder, { ...rendition, frames })),
+    ...title.audio.map((audio) => checkTrack(ffmpeg, folder, audio)),
+  ]);
+  const tracks = [...title.renditions, ...title.audio];
+  const segments = tracks.reduce((sum, track) => sum + track.segments.length, 0);
+  tell({ event: 'check', renditions: title.renditions.length, segments, frames }, AT.checked);
+}

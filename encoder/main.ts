@@ -1,0 +1,115 @@
+// `nearcast encode`: a job in, NDJSON events and a package out. Runs alone; the daemon starts it as a process.
+import { readFile } from 'node:fs/promises';
+import { getPriority, setPriority } from 'node:os';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { z } from 'zod';
+import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type EncoderTools, EXIT, jobSchema } from './contract.ts';
+import { asEncoderError, EncoderError, EXIT_OF } from './errors.ts';
+import { findFfmpeg } from './ffmpeg/find.ts';
+import { runJob } from './job.ts';
+
+const HELP = `Usage: nearcast encode [JOB.json | -]
+       nearcast encode tools
+
+Encodes one title per shot and publishes it. The job is JSON (encoder/contract.ts), from the file or standard input;
+standard output gets one JSON event a line, the last one "done" or "failed"; standard error gets messages for people.
+Stopped or killed, it goes on where it was when the same job is run again.
+
+  tools    print the ffmpeg that would be used, as one JSON line
+  --help   this text
+
+Exit codes: ${EXIT.done} done, ${EXIT.failed} failed, ${EXIT.usage} invalid job, ${EXIT.badInput} bad input,
+  ${EXIT.missingTool} no usable ffmpeg, ${EXIT.tempFail} stopped or worth another try
+Environment: FFMPEG_PATH, the ffmpeg to use before any other
+`;
+
+/** A job of more than this is none. */
+const JOB_LIMIT_BYTES = 1 << 20;
+
+/** Where the program reads and writes; the process's own outside of tests. */
+export type EncoderIo = {
+  readonly stdin: NodeJS.ReadableStream;
+  readonly stdout: NodeJS.WritableStream;
+  readonly stderr: NodeJS.WritableStream;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborts when the program is told to stop. */
+  readonly signal: AbortSignal;
+};
+
+/** Runs the program; gives its exit code. Throws only on programmer errors. */
+export async function main(argv: readonly string[], io: EncoderIo): Promise<number> {
+  const [first = '-', ...rest] = argv;
+  if (first === '--help' || first === '-h') {
+    io.stdout.write(HELP);
+    return EXIT.done;
+  }
+  const output: Output = { id: 'unknown', progressRatio: 0 };
+  const emit = (event: EncodeEvent): void => {
+    output.progressRatio = event.progressRatio;
+    io.stdout.write(`${JSON.stringify(event)}\n`);
+  };
+  try {
+    if (rest.length > 0 || (first.startsWith('-') && first !== '-')) {
+      throw new EncoderError('ENCODER_JOB_INVALID', `unknown arguments ${argv.join(' ')}; see --help`);
+    }
+    if (first === 'tools') {
+      io.stdout.write(`${JSON.stringify(await describeTools(io))}\n`);
+      return EXIT.done;
+    }
+    const job = await readJob(first, io);
+    output.id = job.id;
+    const tool = await findFfmpeg({ env: io.env, ffmpegPath: job.ffmpegPath });
+    setPriority(Math.max(getPriority(), job.budget.niceness));
+    await runJob(job, { tool, emit, signal: io.signal });
+    return EXIT.done;
+  } catch (error) {
+    const known = asEncoderError(error);
+    if (known === undefined) throw error;
+    if (first !== 'tools') emit(failure(known, output));
+    io.stderr.write(`nearcast encode: ${known.code}: ${known.message}\n`);
+    return EXIT_OF[known.code];
+  }
+}
+
+type Output = { id: string; progressRatio: number };
+
+function failure({ code, message, retryable }: EncoderError, { id, progressRatio }: Output): EncodeEvent {
+  return { version: CONTRACT_VERSION, id, progressRatio, event: 'failed', code, message, retryable };
+}
+
+async function describeTools(io: EncoderIo): Promise<EncoderTools> {
+  const { path, version, hasVmaf, metric, why } = await findFfmpeg({ env: io.env, ffmpegPath: undefined });
+  return { version: CONTRACT_VERSION, ffmpeg: { path, version, hasVmaf, metric, why } };
+}
+
+async function readJob(from: string, io: EncoderIo): Promise<EncodeJob> {
+  const source = from === '-' ? 'standard input' : from;
+  const written = await (from === '-' ? text(io.stdin) : readFile(from, 'utf8')).catch((cause: unknown) => {
+    throw new EncoderError('ENCODER_JOB_INVALID', `cannot read the job from ${source}`, { cause });
+  });
+  if (written.length > JOB_LIMIT_BYTES)
+    throw new EncoderError('ENCODER_JOB_INVALID', `the job in ${source} is too long`);
+  let value: unknown;
+  try {
+    value = JSON.parse(written);
+  } catch (cause) {
+    throw new EncoderError('ENCODER_JOB_INVALID', `the job in ${source} is not JSON; see --help`, { cause });
+  }
+  const parsed = jobSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const problems = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
+  throw new EncoderError('ENCODER_JOB_INVALID', `the job in ${source} is not valid: ${problems}`);
+}
+
+/** Runs as the process itself: signals and a vanished reader stop the job, which ends within 2 s. */
+async function runAsProcess(): Promise<void> {
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+  // Nobody hears the events any more: the parent died or let go of the job.
+  process.stdout.on('error', () => stop.abort());
+  const { stdin, stdout, stderr, env } = process;
+  process.exitCode = await main(process.argv.slice(2), { stdin, stdout, stderr, env, signal: stop.signal });
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsProcess();
