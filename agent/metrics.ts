@@ -127,18 +127,6 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
   { name: 'nearcast_preview_duration_seconds', labels: [], help: 'One preview playlist, from request to answer.', read: ({ preview }) => [{ labels: {}, histogram: preview.seconds }] },
 ];
 
-/** Counts one observation into plain, growing numbers; the shape that metrics.ts reads. */
-export type Observed = { readonly counts: number[]; sum: number };
-/** An empty histogram over HISTOGRAM_SECONDS. */
-export const newHistogram = (): Observed => ({ counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0), sum: 0 });
-/** Adds one duration in seconds. */
-export function observe(histogram: Observed, seconds: number): void {
-  histogram.sum += seconds;
-  for (let i = 0; i < histogram.counts.length; i += 1) {
-    if (seconds <= (HISTOGRAM_SECONDS[i] ?? Number.POSITIVE_INFINITY)) histogram.counts[i] = (histogram.counts[i] ?? 0) + 1;
-  }
-}
-
 function toValues(entry: HistogramEntry, stats: NodeStats) {
   return entry.read(stats).flatMap(({ labels, histogram }) => {
     const total = histogram.counts.at(-1) ?? 0;

@@ -237,7 +237,7 @@ class PrefetchQueue {
     const bytes = 'bytes' in outcome ? outcome.bytes : 0;
     if (outcome.outcome === 'stored') {
       this.#bucket.spend(bytes, now());
-      budget.spend(bytes);
+      budget.spend(bytes, item.priority);
     }
     // A fill that took too long is the origin's trouble; one that we cancelled says nothing.
     const isOurs = outcome.outcome === 'cancelled' && abort.signal.aborted;

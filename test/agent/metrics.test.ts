@@ -1,7 +1,8 @@
 // The metrics catalogue as Prometheus sees it: promtool accepts it, labels are as declared, histograms add up.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
-import { newHistogram, type NodeStats, observe, openMetrics } from '../../agent/metrics.ts';
+import { newHistogram, observe } from '../../agent/histogram.ts';
+import { type NodeStats, openMetrics } from '../../agent/metrics.ts';
 import { HISTOGRAM_SECONDS } from '../../cache/cache.ts';
 
 const perKind = { manifest: 1, init: 2, segment: 3, other: 4 };

@@ -1,0 +1,167 @@
+// Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
+// own, and where a title's timeline comes from.
+import { type Cache, type Log, parseManifest, type ServedRecord } from '../cache/cache.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Config } from './config.ts';
+import { expectDemand } from './predict/demand.ts';
+import { indexCatalogue } from './predict/catalogue-index.ts';
+import type { Prediction } from './prediction.ts';
+import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
+import { type Fetcher, openFetcher } from './prefetch/fetcher.ts';
+import { type InSession, openInSession } from './prefetch/insession.ts';
+import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
+import { manifestTimeline, packageTimeline, type Timeline } from './prefetch/timeline.ts';
+import type { State } from './state.ts';
+import { dayOf } from './state-schema.ts';
+
+/** What openPrefetching() needs. */
+export type PrefetchingOptions = {
+  readonly config: Config['prefetch'];
+  readonly cache: Pick<Cache, 'fill' | 'has' | 'read' | 'stats'>;
+  readonly catalogue: Catalogue;
+  readonly prediction: Prediction;
+  readonly ledger: State['ledger'];
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** Prefetch as the node sees it. */
+export type Prefetching = {
+  readonly fetcher: Fetcher;
+  readonly decisions: DecisionLog;
+  /** A request was answered; hints are the next objects that CMCD names. */
+  readonly served: (record: ServedRecord, hints: readonly string[]) => void;
+  readonly hovered: (titleId: string) => void;
+  /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
+  readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
+  readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
+  readonly offPeak: () => { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number; readonly last: OffPeakSummary | undefined };
+  readonly close: () => Promise<void>;
+};
+
+const MAX_DECISIONS = 2_000;
+const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
+const MANIFEST_DEADLINE_MS = 5_000;
+/** A manifest that is not ours may change; it is read again after this long. */
+const MANIFEST_TTL_MS = 30_000;
+const MAX_TIMELINES = 1_000;
+/** Above this many fills for viewers at once, prefetch starts nothing new. */
+const MAX_VIEWER_FILLS = 8;
+const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
+
+/** Timelines by title: of the package where there is one, else of the manifest, read through the cache itself. */
+function openTimelines({ catalogue, cache, now }: PrefetchingOptions): (titleId: string) => Promise<Timeline | undefined> {
+  const known = new Map<string, { readonly of: unknown; readonly until: number; readonly timeline: Timeline | undefined }>();
+  const remember = (titleId: string, of: unknown, timeline: Timeline | undefined): Timeline | undefined => {
+    if (known.size >= MAX_TIMELINES) known.clear();
+    known.set(titleId, { of, timeline, until: now() + MANIFEST_TTL_MS });
+    return timeline;
+  };
+  return async (titleId) => {
+    const found = catalogue.package(titleId);
+    const before = known.get(titleId);
+    if (found !== undefined) {
+      return before?.of === found ? before.timeline : remember(titleId, found, packageTimeline(found.title, found.baseUrl));
+    }
+    const url = catalogue.title(titleId)?.manifestUrl;
+    if (url === undefined || !url.startsWith('/')) return undefined;
+    if (before?.of === url && before.until > now()) return before.timeline;
+    const read = (path: string) => cache.read(path, { maxBytes: MAX_MANIFEST_BYTES, signal: AbortSignal.timeout(MANIFEST_DEADLINE_MS) });
+    return remember(titleId, url, await manifestTimeline(titleId, url, { read, parse: parseManifest }));
+  };
+}
+
+/** What every title with a package has in the store, for the plan's hysteresis. */
+function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline): number {
+  if (catalogue.package(timeline.titleId) === undefined) return 0;
+  const parts = timeline.tracks.flatMap(({ parts: list }) => list);
+  return parts.reduce((sum, { url, bytes }) => sum + (has(url) === undefined ? 0 : (bytes ?? 0)), 0);
+}
+
+/** Opens prefetch; nothing is fetched before the first request, hover or window. */
+export function openPrefetching(options: PrefetchingOptions): Prefetching {
+  const { config, cache, catalogue, prediction, ledger, now, log } = options;
+  const decisions = createDecisionLog(MAX_DECISIONS);
+  const timelineOf = openTimelines(options);
+  const spent = () => {
+    const bytes = ledger.bytesOn(dayOf(now()));
+    return PREFETCH_PURPOSES.reduce((sum, purpose) => sum + bytes[purpose], 0);
+  };
+  const isHeld = (url: string) => cache.has(url) !== undefined;
+  const fetcher = openFetcher({
+    fill: cache.fill,
+    isHeld,
+    budget: {
+      leftBytes: () => Math.max(0, config.bytesPerDay - spent()),
+      spend: (bytes) => ledger.add({ day: dayOf(now()), purpose: 'in-session', bytes }),
+    },
+    bytesPerSecond: config.bytesPerSecond,
+    decisions,
+    now,
+    hasRoom: () => cache.stats().activeFills <= MAX_VIEWER_FILLS,
+  });
+  const inSession: InSession | undefined = config.inSession
+    ? openInSession({
+        timelineOf,
+        titleRootOf: (path) => {
+          const titleId = catalogue.titleOf(path);
+          return titleId === undefined ? undefined : path.slice(0, path.indexOf(`/${titleId}/`) + titleId.length + 2);
+        },
+        nextOf: prediction.predictor.nextOf,
+        fetcher,
+        now,
+      })
+    : undefined;
+
+  const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };
+  let lastSuccessSeconds = 0;
+  let last: OffPeakSummary | undefined;
+  let isRunning = false;
+
+  async function runOnce(signal: AbortSignal): Promise<OffPeakSummary> {
+    const ids = catalogue.titles().map(({ id }) => id);
+    const timelines = (await Promise.all(ids.map((id) => timelineOf(id)))).filter((timeline) => timeline !== undefined);
+    const { usedBytes, limitBytes } = cache.stats().store;
+    return runOffPeak({
+      demand: (limit) => expectDemand(indexCatalogue(catalogue.titles()), prediction.predictor.shares(), now(), limit),
+      timelineOf,
+      isHeld,
+      room: (scoreOf) => ({
+        freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
+        held: timelines.map((timeline) => ({ titleId: timeline.titleId, bytes: heldBytes(catalogue, cache.has, timeline), score: scoreOf(timeline.titleId) })),
+      }),
+      fetcher,
+      budgetBytes: Math.max(0, config.bytesPerDay - spent()),
+      now,
+      signal,
+    });
+  }
+
+  return {
+    fetcher,
+    decisions,
+    timelineOf,
+    served: (record, hints) => inSession?.onServed(record, hints),
+    hovered: (titleId) => inSession?.onHover(titleId),
+    runWindow: async (signal) => {
+      if (isRunning) return undefined;
+      isRunning = true;
+      try {
+        last = await runOnce(signal);
+        runs[last.outcome] = (runs[last.outcome] ?? 0) + 1;
+        if (last.outcome !== 'stopped') lastSuccessSeconds = now() / 1000;
+        const { decisions: _decisions, ...summary } = last;
+        log('info', 'offpeak.ended', summary);
+        return last;
+      } catch (error) {
+        runs['failed'] = (runs['failed'] ?? 0) + 1;
+        log('error', 'offpeak.failed', { message: String(error) });
+        return undefined;
+      } finally {
+        isRunning = false;
+      }
+    },
+    offPeak: () => ({ runs, lastSuccessSeconds, last }),
+    close: () => fetcher.close(),
+  };
+}
