@@ -11,6 +11,7 @@ import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
 import {
+  checkPromises,
   checkTrack,
   finishPackage,
   openPackage,
@@ -207,7 +208,8 @@ function describeShot(
   };
 }
 
-async function checkPackage({ ffmpeg, shots, tell }: Build, folder: PackageFolder, title: Title): Promise<void> {
+async function checkPackage({ ffmpeg, job, shots, tell }: Build, folder: PackageFolder, title: Title): Promise<void> {
+  await checkPromises(folder, title, job.segmentSeconds);
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
   await Promise.all([
     ...title.renditions.map((rendition) => checkTrack(ffmpeg, folder, { ...rendition, frames })),

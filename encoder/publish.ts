@@ -8,6 +8,7 @@ import { CONTRACT_VERSION, type Title, type TitleSegment, titleSchema } from './
 import { EncoderError } from './errors.ts';
 import { decodeArgs } from './ffmpeg/args.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
+import { checkTitle, inspectSegment, type SegmentFacts } from './package/check.ts';
 import { writeMpd } from './package/dash.ts';
 import { type Fragment, parseFragmented, rebaseFragment } from './package/fmp4.ts';
 import { type HashedFile, packageHash } from './package/hash.ts';
@@ -162,6 +163,19 @@ async function* readAll(folder: string, names: readonly string[]): AsyncGenerato
       yield chunk as Buffer;
     }
   }
+}
+
+/** Holds the segments against title.json. Throws ENCODER_CHECK_FAILED naming the first problems. */
+export async function checkPromises(folder: PackageFolder, title: Title, maxSegmentSeconds: number): Promise<void> {
+  const facts = new Map<string, SegmentFacts>();
+  for (const track of [...title.renditions, ...title.audio]) {
+    const init = await readFile(join(folder.path, track.initUrl));
+    for (const { url } of track.segments) facts.set(url, inspectSegment(init, await readFile(join(folder.path, url))));
+  }
+  const problems = checkTitle({ title, facts, maxSegmentSeconds });
+  if (problems.length === 0) return;
+  const first = problems.slice(0, 3).map((problem) => `${problem.where}: ${problem.message}`);
+  throw new EncoderError('ENCODER_CHECK_FAILED', `${problems.length} problems, the first: ${first.join('; ')}`);
 }
 
 /** A title that has no hash yet. */

@@ -10,6 +10,8 @@ import { type Ffmpeg, KILL_AFTER_MS, stopped } from './run.ts';
 const AUDIO_BPS_PER_CHANNEL = 64_000;
 /** Samples a second of the AAC track, which is also its timescale. */
 export const AUDIO_RATE = 48_000;
+/** Samples in an AAC frame. */
+const AAC_FRAME = 1024;
 /** Samples that ffmpeg's AAC encoder puts before the first; CMAF has no edit list to hide them, so as many are cut. */
 const PRIMING = 1024;
 /** A poster is at most this high. */
@@ -32,11 +34,17 @@ export async function encodeAudio(
     .audioFilters([`aresample=${AUDIO_RATE}:async=1:first_pts=0`, `atrim=start_sample=${PRIMING}`])
     .audioFilters(['asetpts=PTS-STARTPTS', 'apad'])
     .outputOptions(['-map', `0:${view.audioIndex ?? 'a'}`, '-map_metadata', '-1', '-fflags', '+bitexact'])
-    .outputOptions(['-movflags', '+cmaf', '-frag_duration', `${Math.floor(target.segmentSeconds * 1e6)}`])
+    .outputOptions(['-movflags', '+cmaf', '-frag_duration', `${fragmentMicroseconds(target.segmentSeconds)}`])
     .outputOptions(['-t', target.seconds.toFixed(6)])
     .format('mp4')
     .output(target.output);
   await finish(ffmpeg, command);
+}
+
+/** Just below the most whole AAC frames that fit: ffmpeg ends a fragment with the frame that reaches this. */
+function fragmentMicroseconds(seconds: number): number {
+  const frames = Math.max(1, Math.floor((seconds * AUDIO_RATE) / AAC_FRAME));
+  return Math.floor(((frames - 0.5) * AAC_FRAME * 1e6) / AUDIO_RATE);
 }
 
 /** Writes one frame at `seconds` as JPEG. */
