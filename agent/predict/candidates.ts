@@ -7,6 +7,7 @@ import type { TitleShare } from './popularity.ts';
 
 /** Why a title is a candidate. */
 export const REASONS = ['hovered', 'next-episode', 'continue', 'popular', 'launch'] as const;
+/** One of REASONS. */
 export type Reason = (typeof REASONS)[number];
 
 /** A title that a session has opened. A viewing of agent/telemetry/session.ts is one. */
@@ -45,8 +46,9 @@ export type CandidateQuestion = {
   readonly depth: number;
 };
 
-/** A title is begun from 2 % of it on and ended from 95 % on. */
+/** A title is begun from this much of it on, 0..1. */
 export const BEGUN_RATIO = 0.02;
+/** And ended from this much on. */
 export const ENDED_RATIO = 0.95;
 /** What follows is considered from this much of a title on. */
 export const FOLLOWS_RATIO = 0.5;

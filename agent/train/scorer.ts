@@ -105,12 +105,12 @@ function backward(parameters: Parameters, pass: Forward, chosen: number, gradien
 }
 
 /** One step of Adam (Kingma and Ba 2015, algorithm 1) with decoupled weight decay. */
-function adam(values: Float64Array, gradient: Float64Array, moment: AdamState, rate: number, decay: number): void {
+function adam(values: Float64Array, moment: AdamState, rate: number, decay: number): void {
   moment.step += 1;
   const correction1 = 1 - ADAM.beta1 ** moment.step;
   const correction2 = 1 - ADAM.beta2 ** moment.step;
   for (let at = 0; at < values.length; at += 1) {
-    const slope = gradient[at] ?? 0;
+    const slope = moment.gradient[at] ?? 0;
     const first = ADAM.beta1 * (moment.first[at] ?? 0) + (1 - ADAM.beta1) * slope;
     const second = ADAM.beta2 * (moment.second[at] ?? 0) + (1 - ADAM.beta2) * slope * slope;
     moment.first[at] = first;
@@ -120,7 +120,12 @@ function adam(values: Float64Array, gradient: Float64Array, moment: AdamState, r
       value - rate * (first / correction1 / (Math.sqrt(second / correction2) + ADAM.epsilon) + decay * value);
   }
 }
-type AdamState = { readonly first: Float64Array; readonly second: Float64Array; step: number };
+type AdamState = {
+  readonly gradient: Float64Array;
+  readonly first: Float64Array;
+  readonly second: Float64Array;
+  step: number;
+};
 
 function shuffle(order: number[], random: Random): void {
   for (let at = order.length - 1; at > 0; at -= 1) {
@@ -159,7 +164,7 @@ export function trainScorer(questions: readonly Question[], options: TrainOption
   const scale = moments(answered, width);
   const parameters = startParameters(width, hidden, random);
   const gradient = new Float64Array(parameters.values.length);
-  const state = { first: gradient.slice(), second: gradient.slice(), step: 0 };
+  const state = { gradient, first: gradient.slice(), second: gradient.slice(), step: 0 };
   const order = answered.map((_, at) => at);
   for (let epoch = 0; epoch < epochs; epoch += 1) {
     shuffle(order, random);
@@ -173,7 +178,7 @@ export function trainScorer(questions: readonly Question[], options: TrainOption
           backward(parameters, forward(parameters, question, scale), question.chosen, gradient);
       }
       for (let at = 0; at < gradient.length; at += 1) gradient[at] = (gradient[at] ?? 0) / members.length;
-      adam(parameters.values, gradient, state, rate, decay);
+      adam(parameters.values, state, rate, decay);
     }
   }
   return toWeights(parameters, scale);
