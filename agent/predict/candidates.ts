@@ -114,10 +114,9 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
       follows.set(next, entry);
   }
   const shareOf = new Map(question.shares.map(({ titleId, share }) => [titleId, share]));
+  const watchedTitles = watched.map(({ titleId }) => index.titles.get(titleId));
   const ratioOf = (matches: (title: PredictTitle | undefined) => boolean): number =>
-    watched.length === 0
-      ? 0
-      : watched.filter(({ titleId }) => matches(index.titles.get(titleId))).length / watched.length;
+    watched.length === 0 ? 0 : watchedTitles.filter(matches).length / watched.length;
 
   return [...reasonsByTitle(question, watched)].map(([titleId, found]) => {
     const reasons = REASONS.filter((reason) => found.has(reason));
