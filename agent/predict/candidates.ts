@@ -7,6 +7,7 @@ import type { TitleShare } from './popularity.ts';
 
 /** Why a title is a candidate. */
 export const REASONS = ['hovered', 'next-episode', 'continue', 'popular', 'launch'] as const;
+/** One of REASONS. */
 export type Reason = (typeof REASONS)[number];
 
 /** A title that a session has opened. A viewing of agent/telemetry/session.ts is one. */
@@ -45,8 +46,9 @@ export type CandidateQuestion = {
   readonly depth: number;
 };
 
-/** A title is begun from 2 % of it on and ended from 95 % on. */
+/** A title is begun from this much of it on, 0..1. */
 export const BEGUN_RATIO = 0.02;
+/** And ended from this much on. */
 export const ENDED_RATIO = 0.95;
 /** What follows is considered from this much of a title on. */
 export const FOLLOWS_RATIO = 0.5;
@@ -112,10 +114,9 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
       follows.set(next, entry);
   }
   const shareOf = new Map(question.shares.map(({ titleId, share }) => [titleId, share]));
+  const watchedTitles = watched.map(({ titleId }) => index.titles.get(titleId));
   const ratioOf = (matches: (title: PredictTitle | undefined) => boolean): number =>
-    watched.length === 0
-      ? 0
-      : watched.filter(({ titleId }) => matches(index.titles.get(titleId))).length / watched.length;
+    watched.length === 0 ? 0 : watchedTitles.filter(matches).length / watched.length;
 
   return [...reasonsByTitle(question, watched)].map(([titleId, found]) => {
     const reasons = REASONS.filter((reason) => found.has(reason));

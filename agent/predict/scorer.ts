@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 
 /** What follows a dense layer. */
 export const ACTIVATIONS = ['relu', 'sigmoid'] as const;
+/** One of ACTIVATIONS. */
 export type Activation = (typeof ACTIVATIONS)[number];
 
 /** One dense layer: `weights` is [inputs, units] row by row, `bias` [units]. */

@@ -3,8 +3,9 @@
 import type { Kind } from '../../cache/contract.ts';
 import type { PrefetchReason } from './decisions.ts';
 import type { Fetcher, FetchItem } from './fetcher.ts';
+import { episodeStart, followRequest, titleStart, type Wanted } from './follow.ts';
 import { resolveNextObject } from './next-object.ts';
-import { partBytes, placeOf, startupTrack, type Timeline, type TimelineTrack } from './timeline.ts';
+import type { Timeline, TimelineTrack } from './timeline.ts';
 
 /** What is used of a served request (cache/contract.ts, ServedRecord). */
 export type ServedPart = {
@@ -58,37 +59,9 @@ const MAX_RECENT = 4096;
 const RECENT_MS = 20_000;
 /** How long each kind of item is of use. */
 const USEFUL_MS = { 'next-segments': 15_000, 'next-object': 15_000, 'next-episode': 600_000, hover: 15_000 } as const;
-/** Segments of the next episode, and of a title that is looked at. */
-const EPISODE_SEGMENTS = 2;
-const HOVER_SEGMENTS = 1;
 const MAX_HINTS = 4;
 
 type Reason = keyof typeof USEFUL_MS;
-type Wanted = { readonly url: string; readonly bytes: number };
-
-const smallOf = (url: string | undefined, bytes = 0): readonly Wanted[] => (url === undefined ? [] : [{ url, bytes }]);
-
-/** A track's playlist, init segment and first `count` segments. */
-const startOf = (track: TimelineTrack | undefined, count: number): readonly Wanted[] =>
-  track === undefined
-    ? []
-    : [
-        ...smallOf(track.playlistUrl),
-        ...smallOf(track.initUrl, track.initBytes),
-        ...track.parts.slice(0, count).map((part) => ({ url: part.url, bytes: partBytes(part, track) })),
-      ];
-
-/** The first audio track, which players take unless told otherwise. */
-const firstAudio = (timeline: Timeline): TimelineTrack | undefined =>
-  timeline.tracks.find(({ kind }) => kind === 'audio');
-
-/** The track of another title that is most like `track`: of the same id, else of the nearest bandwidth. */
-function likeTrack(timeline: Timeline, track: TimelineTrack): TimelineTrack | undefined {
-  const alike = timeline.tracks.filter(({ kind }) => kind === track.kind);
-  const distance = (other: TimelineTrack): number => Math.abs(other.bandwidthBps - track.bandwidthBps);
-  return alike.find(({ id }) => id === track.id) ?? alike.sort((one, other) => distance(one) - distance(other))[0];
-}
-
 /** Remembers keys for a while, the latest `MAX_RECENT` of them. */
 function createRecent(now: () => number): (key: string) => boolean {
   const until = new Map<string, number>();
@@ -102,6 +75,29 @@ function createRecent(now: () => number): (key: string) => boolean {
   };
 }
 
+/** Runs decisions, at most MAX_PENDING at once. */
+function createPending(count: { overloaded: number; timelineErrors: number }) {
+  const pending = new Set<Promise<void>>();
+  return {
+    begin: (decide: () => Promise<void>): void => {
+      if (pending.size >= MAX_PENDING) {
+        count.overloaded += 1;
+        return;
+      }
+      const decision: Promise<void> = decide()
+        .catch(() => {
+          // A timeline that cannot be read costs this one prefetch; viewers have what they asked for.
+          count.timelineErrors += 1;
+        })
+        .finally(() => pending.delete(decision));
+      pending.add(decision);
+    },
+    idle: async (): Promise<void> => {
+      while (pending.size > 0) await Promise.all(pending);
+    },
+  };
+}
+
 /** Opens in-session prefetch. */
 export function openInSession(options: InSessionOptions): InSession {
   const { fetcher, timelineOf, titleRootOf, nextOf, now } = options;
@@ -109,7 +105,7 @@ export function openInSession(options: InSessionOptions): InSession {
   const isNew = createRecent(now);
   const pushed = { 'next-segments': 0, 'next-object': 0, 'next-episode': 0, hover: 0 };
   const count = { served: 0, refusedHints: 0, overloaded: 0, timelineErrors: 0 };
-  const pending = new Set<Promise<void>>();
+  const pending = createPending(count);
 
   const push = (titleId: string, reason: Reason & PrefetchReason, why: string, wanted: readonly Wanted[]): void => {
     for (const { url, bytes } of wanted) {
@@ -119,19 +115,6 @@ export function openInSession(options: InSessionOptions): InSession {
       if (fetcher.push(item) === 'queued') pushed[reason] += 1;
     }
   };
-  const begin = (decide: () => Promise<void>): void => {
-    if (pending.size >= MAX_PENDING) {
-      count.overloaded += 1;
-      return;
-    }
-    const decision: Promise<void> = decide()
-      .catch(() => {
-        // A timeline that cannot be read costs this one prefetch; viewers have what they asked for.
-        count.timelineErrors += 1;
-      })
-      .finally(() => pending.delete(decision));
-    pending.add(decision);
-  };
   const followHints = (record: ServedPart, titleId: string, hints: readonly string[]): void => {
     const root = titleRootOf(record.path);
     for (const hint of hints.slice(0, MAX_HINTS)) {
@@ -140,37 +123,27 @@ export function openInSession(options: InSessionOptions): InSession {
       else push(titleId, 'next-object', 'the player said that it asks for this next', [{ url, bytes: 0 }]);
     }
   };
-  const followEpisode = async (track: TimelineTrack, titleId: string): Promise<void> => {
+  const followEpisode = async (titleId: string, track: TimelineTrack): Promise<void> => {
     const nextId = nextOf(titleId);
     if (nextId === undefined || !isNew(`episode ${nextId} ${track.id}`)) return;
     const next = await timelineOf(nextId);
-    if (next === undefined) return;
-    const wanted = [...smallOf(next.masterUrl), ...startOf(likeTrack(next, track), EPISODE_SEGMENTS)];
-    push(nextId, 'next-episode', `${titleId} is past ${nextEpisodeRatio} and this follows it`, wanted);
+    const why = `${titleId} is past ${nextEpisodeRatio} and this follows it`;
+    if (next !== undefined) push(nextId, 'next-episode', why, episodeStart(next, track));
   };
   const decideServed = async (record: ServedPart, titleId: string, hints: readonly string[]): Promise<void> => {
     const timeline = await timelineOf(titleId);
-    const place = timeline && placeOf(timeline, record.path);
-    if (timeline !== undefined && record.path === timeline.masterUrl) {
-      const wanted = [...startOf(startupTrack(timeline, startupBps), 1), ...startOf(firstAudio(timeline), 1)];
-      return push(titleId, 'next-segments', 'the playlist was asked for', wanted);
+    const follow = timeline && followRequest(timeline, record.path, { segmentsAhead, startupBps });
+    if (follow === undefined) {
+      followHints(record, titleId, hints);
+      return;
     }
-    if (timeline === undefined || place === undefined) return followHints(record, titleId, hints);
-    const { track, index } = place;
-    const ahead = track.parts.slice(index + 1, index + 1 + segmentsAhead);
-    const wanted = ahead.map((part) => ({ url: part.url, bytes: partBytes(part, track) }));
-    const head = index < 0 ? smallOf(track.initUrl, track.initBytes) : [];
-    push(titleId, 'next-segments', `follows segment ${index} of ${track.id}`, [...head, ...wanted]);
-    const part = track.parts[index];
-    const reached = part === undefined ? 0 : part.startSeconds + part.durationSeconds;
-    if (reached >= nextEpisodeRatio * timeline.durationSeconds) await followEpisode(track, titleId);
+    push(titleId, 'next-segments', follow.why, follow.wanted);
+    if (follow.track !== undefined && follow.reachedRatio >= nextEpisodeRatio)
+      await followEpisode(titleId, follow.track);
   };
   const decideHover = async (titleId: string): Promise<void> => {
     const timeline = await timelineOf(titleId);
-    if (timeline === undefined) return;
-    const track = startupTrack(timeline, startupBps);
-    const starts = [...startOf(track, HOVER_SEGMENTS), ...startOf(firstAudio(timeline), HOVER_SEGMENTS)];
-    push(titleId, 'hover', 'somebody looks at it', [...smallOf(timeline.masterUrl), ...starts]);
+    if (timeline !== undefined) push(titleId, 'hover', 'somebody looks at it', titleStart(timeline, startupBps));
   };
 
   return {
@@ -178,14 +151,12 @@ export function openInSession(options: InSessionOptions): InSession {
       const { title, status, kind } = record;
       if (title === undefined || kind === 'other' || (status !== 200 && status !== 206 && status !== 304)) return;
       count.served += 1;
-      begin(() => decideServed(record, title, nextObjectUrls));
+      pending.begin(() => decideServed(record, title, nextObjectUrls));
     },
     onHover: (titleId) => {
-      if (isNew(`hover ${titleId}`)) begin(() => decideHover(titleId));
+      if (isNew(`hover ${titleId}`)) pending.begin(() => decideHover(titleId));
     },
     stats: () => ({ ...count, pushed: { ...pushed } }),
-    idle: async () => {
-      while (pending.size > 0) await Promise.all(pending);
-    },
+    idle: pending.idle,
   };
 }

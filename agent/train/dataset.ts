@@ -1,6 +1,6 @@
 // Plays a workload through the very code that serves (popularity, candidates, features) and writes down each question
 // with what was then opened. Nothing of a later time is in a question: an event is counted after it was asked about.
-import { generateCandidates, type PredictSession, type WatchedTitle } from '../predict/candidates.ts';
+import { ENDED_RATIO, generateCandidates, type PredictSession, type WatchedTitle } from '../predict/candidates.ts';
 import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { featureRows } from '../predict/features.ts';
 import { createPopularity, DEFAULT_HALF_LIFE_MS, type TitleShare } from '../predict/popularity.ts';
@@ -20,7 +20,6 @@ const SHARES_TTL_MS = 600_000;
 const WARM_UP_MS = 2 * 86_400_000;
 /** A session's memory of titles, as telemetry bounds it. */
 const MAX_HISTORY = 50;
-const ENDED_RATIO = 0.95;
 
 /** Questions of a workload in order of time; `depth` popular titles and launches each. */
 export function makeQuestions(workload: Workload, depth: number): readonly Question[] {

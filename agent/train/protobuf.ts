@@ -3,6 +3,7 @@
 
 /** Element types of a tensor, with their numbers in onnx.proto3 (TensorProto.DataType). */
 export const ELEMENT = { float: 1, int64: 7, bool: 9 } as const;
+/** One of ELEMENT. */
 export type ElementType = keyof typeof ELEMENT;
 
 /** A constant: `dims` are its sizes, `values` row by row. */

@@ -3,8 +3,9 @@ import type { Activation, ScorerWeights } from '../predict/scorer.ts';
 import { buildGraph } from './graph.ts';
 import { encodeModel } from './protobuf.ts';
 
-/** Names of the model's input, float32 [batch, features], and of its output, float32 [batch]. */
+/** Name of the model's input, float32 [batch, features]. */
 export const SCORER_INPUT = 'features';
+/** Name of its output, float32 [batch]. */
 export const SCORER_OUTPUT = 'scores';
 
 /** Operator set 17: the newest whose every operator here is the same in all runtimes since 2022. */

@@ -22,8 +22,11 @@ type Parameters = { readonly width: number; readonly hidden: number; readonly va
 
 const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 
-/** Mean and deviation of every feature over all rows; a feature that never varies gets deviation 1. */
-function moments(questions: readonly Question[], width: number): { mean: number[]; deviation: number[] } {
+/** Mean and deviation of every feature. */
+type Scale = { readonly mean: readonly number[]; readonly deviation: readonly number[] };
+
+/** Scale over all rows; a feature that never varies gets deviation 1. */
+function moments(questions: readonly Question[], width: number): Scale {
   const sums = new Float64Array(width);
   const squares = new Float64Array(width);
   let rows = 0;
@@ -53,64 +56,82 @@ function startParameters(width: number, hidden: number, random: Random): Paramet
   return { width, hidden, values };
 }
 
-type Forward = { readonly inputs: Float64Array; readonly hiddens: Float64Array; readonly chances: Float64Array };
+/** A question with its features standardised, [rows, width]. */
+type Sample = { readonly inputs: Float64Array; readonly rows: number; readonly chosen: number };
 
-/** Scores of a question's rows as chances that add up to 1. */
-function forward(parameters: Parameters, question: Question, scale: { mean: number[]; deviation: number[] }): Forward {
-  const { width, hidden, values } = parameters;
-  const rows = question.titleIds.length;
+/** Outputs of the hidden layer, [rows, hidden], and scores as chances that add up to 1, [rows]. */
+type Forward = { readonly hiddens: Float64Array; readonly chances: Float64Array };
+
+function standardise(question: Question, scale: Scale): Sample {
+  const width = scale.mean.length;
   const inputs = Float64Array.from(
     question.features,
     (value, at) => (value - (scale.mean[at % width] ?? 0)) / (scale.deviation[at % width] ?? 1),
   );
+  return { inputs, rows: question.titleIds.length, chosen: question.chosen };
+}
+
+function forward(parameters: Parameters, { inputs, rows }: Sample): Forward {
+  const { width, hidden, values } = parameters;
+  const biasAt = width * hidden;
   const hiddens = new Float64Array(rows * hidden);
   const scores = new Float64Array(rows);
   for (let row = 0; row < rows; row += 1) {
+    const start = row * hidden;
+    for (let unit = 0; unit < hidden; unit += 1) hiddens[start + unit] = values[biasAt + unit] ?? 0;
+    for (let column = 0; column < width; column += 1) {
+      const input = inputs[row * width + column] ?? 0;
+      const from = column * hidden;
+      for (let unit = 0; unit < hidden; unit += 1) {
+        hiddens[start + unit] = (hiddens[start + unit] ?? 0) + input * (values[from + unit] ?? 0);
+      }
+    }
     let score = 0;
     for (let unit = 0; unit < hidden; unit += 1) {
-      let sum = values[width * hidden + unit] ?? 0;
-      for (let column = 0; column < width; column += 1) {
-        sum += (inputs[row * width + column] ?? 0) * (values[column * hidden + unit] ?? 0);
-      }
-      const active = Math.max(0, sum);
-      hiddens[row * hidden + unit] = active;
-      score += active * (values[width * hidden + hidden + unit] ?? 0);
+      const active = Math.max(0, hiddens[start + unit] ?? 0);
+      hiddens[start + unit] = active;
+      score += active * (values[biasAt + hidden + unit] ?? 0);
     }
     scores[row] = score;
   }
   const highest = scores.reduce((best, score) => Math.max(best, score), -Infinity);
   const exps = scores.map((score) => Math.exp(score - highest));
   const total = exps.reduce((sum, value) => sum + value, 0);
-  return { inputs, hiddens, chances: exps.map((value) => value / total) };
+  return { hiddens, chances: exps.map((value) => value / total) };
 }
 
 /** Adds the gradient of -log(chance of the chosen row) to `gradient`. */
-function backward(parameters: Parameters, pass: Forward, chosen: number, gradient: Float64Array): void {
+function backward(parameters: Parameters, sample: Sample, pass: Forward, gradient: Float64Array): void {
   const { width, hidden, values } = parameters;
-  const outputAt = width * hidden + hidden;
-  for (let row = 0; row < pass.chances.length; row += 1) {
-    const error = (pass.chances[row] ?? 0) - (row === chosen ? 1 : 0);
+  const biasAt = width * hidden;
+  const back = new Float64Array(hidden);
+  for (let row = 0; row < sample.rows; row += 1) {
+    const error = (pass.chances[row] ?? 0) - (row === sample.chosen ? 1 : 0);
     for (let unit = 0; unit < hidden; unit += 1) {
       const active = pass.hiddens[row * hidden + unit] ?? 0;
-      if (active === 0) continue;
-      gradient[outputAt + unit] = (gradient[outputAt + unit] ?? 0) + error * active;
-      const back = error * (values[outputAt + unit] ?? 0);
-      gradient[width * hidden + unit] = (gradient[width * hidden + unit] ?? 0) + back;
-      for (let column = 0; column < width; column += 1) {
-        const at = column * hidden + unit;
-        gradient[at] = (gradient[at] ?? 0) + back * (pass.inputs[row * width + column] ?? 0);
+      const outputAt = biasAt + hidden + unit;
+      const slope = active > 0 ? error * (values[outputAt] ?? 0) : 0;
+      back[unit] = slope;
+      gradient[outputAt] = (gradient[outputAt] ?? 0) + error * active;
+      gradient[biasAt + unit] = (gradient[biasAt + unit] ?? 0) + slope;
+    }
+    for (let column = 0; column < width; column += 1) {
+      const input = sample.inputs[row * width + column] ?? 0;
+      const from = column * hidden;
+      for (let unit = 0; unit < hidden; unit += 1) {
+        gradient[from + unit] = (gradient[from + unit] ?? 0) + input * (back[unit] ?? 0);
       }
     }
   }
 }
 
 /** One step of Adam (Kingma and Ba 2015, algorithm 1) with decoupled weight decay. */
-function adam(values: Float64Array, gradient: Float64Array, moment: AdamState, rate: number, decay: number): void {
+function adam(values: Float64Array, moment: AdamState, rate: number, decay: number): void {
   moment.step += 1;
   const correction1 = 1 - ADAM.beta1 ** moment.step;
   const correction2 = 1 - ADAM.beta2 ** moment.step;
   for (let at = 0; at < values.length; at += 1) {
-    const slope = gradient[at] ?? 0;
+    const slope = moment.gradient[at] ?? 0;
     const first = ADAM.beta1 * (moment.first[at] ?? 0) + (1 - ADAM.beta1) * slope;
     const second = ADAM.beta2 * (moment.second[at] ?? 0) + (1 - ADAM.beta2) * slope * slope;
     moment.first[at] = first;
@@ -120,7 +141,12 @@ function adam(values: Float64Array, gradient: Float64Array, moment: AdamState, r
       value - rate * (first / correction1 / (Math.sqrt(second / correction2) + ADAM.epsilon) + decay * value);
   }
 }
-type AdamState = { readonly first: Float64Array; readonly second: Float64Array; step: number };
+type AdamState = {
+  readonly gradient: Float64Array;
+  readonly first: Float64Array;
+  readonly second: Float64Array;
+  step: number;
+};
 
 function shuffle(order: number[], random: Random): void {
   for (let at = order.length - 1; at > 0; at -= 1) {
@@ -131,7 +157,7 @@ function shuffle(order: number[], random: Random): void {
   }
 }
 
-function toWeights(parameters: Parameters, scale: { mean: number[]; deviation: number[] }): ScorerWeights {
+function toWeights(parameters: Parameters, scale: Scale): ScorerWeights {
   const { width, hidden, values } = parameters;
   const part = (start: number, size: number) => Array.from(values.subarray(start, start + size), Math.fround);
   const layers: DenseLayer[] = [
@@ -148,10 +174,10 @@ function toWeights(parameters: Parameters, scale: { mean: number[]; deviation: n
 
 /**
  * Trains on questions whose choice was among the candidates; asserts that there are some. The softmax fixes scores up
- * to a constant; the output bias is set so that the mean score of all rows is the mean chance of a row.
+ * to a constant, so the output bias stays 0: scores compare titles of one question and mean nothing alone.
  */
 export function trainScorer(questions: readonly Question[], options: TrainOptions): ScorerWeights {
-  const { hidden = 12, epochs = 6, batch = 32, learningRate = 0.004, decay = 0.002 } = options;
+  const { hidden = 12, epochs = 4, batch = 32, learningRate = 0.004, decay = 0.002 } = options;
   const width = FEATURE_NAMES.length;
   const answered = questions.filter(({ chosen }) => chosen >= 0);
   assert(answered.length > 0, 'no question has its answer among the candidates');
@@ -159,8 +185,9 @@ export function trainScorer(questions: readonly Question[], options: TrainOption
   const scale = moments(answered, width);
   const parameters = startParameters(width, hidden, random);
   const gradient = new Float64Array(parameters.values.length);
-  const state = { first: gradient.slice(), second: gradient.slice(), step: 0 };
-  const order = answered.map((_, at) => at);
+  const state = { gradient, first: gradient.slice(), second: gradient.slice(), step: 0 };
+  const samples = answered.map((question) => standardise(question, scale));
+  const order = samples.map((_, at) => at);
   for (let epoch = 0; epoch < epochs; epoch += 1) {
     shuffle(order, random);
     const rate = learningRate * (1 - epoch / epochs);
@@ -168,12 +195,11 @@ export function trainScorer(questions: readonly Question[], options: TrainOption
       gradient.fill(0);
       const members = order.slice(start, start + batch);
       for (const at of members) {
-        const question = answered[at];
-        if (question !== undefined)
-          backward(parameters, forward(parameters, question, scale), question.chosen, gradient);
+        const sample = samples[at];
+        if (sample !== undefined) backward(parameters, sample, forward(parameters, sample), gradient);
       }
       for (let at = 0; at < gradient.length; at += 1) gradient[at] = (gradient[at] ?? 0) / members.length;
-      adam(parameters.values, gradient, state, rate, decay);
+      adam(parameters.values, state, rate, decay);
     }
   }
   return toWeights(parameters, scale);
