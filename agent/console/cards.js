@@ -1,0 +1,176 @@
+// Title cards and the large picture above them. Cards are made once and then only changed, so that nothing jumps.
+import { leave, restOn } from '/.nearcast/page/preview.js';
+
+/**
+ * @typedef {object} Title
+ * @property {string} id
+ * @property {string} name
+ * @property {string} manifestUrl
+ * @property {string | null} [poster]
+ * @property {boolean} ready
+ * @property {number} progressRatio
+ * @property {string} [nextId]
+ */
+
+/**
+ * @typedef {object} Card
+ * @property {HTMLLIElement} item
+ * @property {HTMLButtonElement} button
+ * @property {HTMLElement} art
+ * @property {HTMLImageElement} image
+ * @property {HTMLElement} name
+ * @property {HTMLElement} note
+ * @property {HTMLProgressElement} progress
+ * @property {Title} title
+ */
+
+const HERO = ['hero', 'hero-art', 'hero-name', 'hero-note', 'hero-play'];
+const [hero, heroArt, heroName, heroNote, heroPlay] = HERO.map((id) => document.getElementById(id));
+
+/** @type {Map<string, Card>} */
+const cards = new Map();
+
+/** @param {string} id */
+export function findTitle(id) {
+  return cards.get(id)?.title;
+}
+
+/** Whether any title is still being made. */
+export function isAnyPending() {
+  return [...cards.values()].some(({ title }) => !title.ready);
+}
+
+/**
+ * Shows these titles and no others.
+ * @param {HTMLElement} list
+ * @param {readonly Title[]} titles
+ * @param {(title: Title) => void} onOpen
+ */
+export function showTitles(list, titles, onOpen) {
+  const ids = new Set(titles.map((title) => title.id));
+  for (const [id, card] of cards) {
+    if (ids.has(id)) continue;
+    card.item.remove();
+    cards.delete(id);
+  }
+  for (const title of titles) {
+    const card = cards.get(title.id) ?? makeCard(title, onOpen);
+    if (!card.item.isConnected) list.append(card.item);
+    cards.set(title.id, card);
+    fill(card, title);
+  }
+  showHero(titles);
+}
+
+/**
+ * @param {string} tag
+ * @param {string} className
+ */
+function make(tag, className) {
+  const made = document.createElement(tag);
+  made.className = className;
+  return made;
+}
+
+/**
+ * @param {Title} title
+ * @param {(title: Title) => void} onOpen
+ * @returns {Card}
+ */
+function makeCard(title, onOpen) {
+  const item = document.createElement('li');
+  item.className = 'card';
+  item.dataset.title = title.id;
+  const button = document.createElement('button');
+  button.type = 'button';
+  const art = make('span', 'art');
+  const image = document.createElement('img');
+  image.alt = '';
+  image.decoding = 'async';
+  image.hidden = true;
+  image.addEventListener('error', () => {
+    image.hidden = true;
+  });
+  const progress = document.createElement('progress');
+  progress.max = 1;
+  art.append(image, make('span', 'play'), progress);
+  const name = make('span', 'name');
+  const note = make('span', 'note');
+  button.append(art, name, note);
+  item.append(button);
+  /** @type {Card} */
+  const card = { item, button, art, image, name, note, progress, title };
+  const rest = () => {
+    if (card.title.ready) restOn(card.title.id, art);
+  };
+  button.addEventListener('pointerenter', (event) => {
+    if (event.pointerType === 'mouse') rest();
+  });
+  button.addEventListener('pointerleave', leave);
+  button.addEventListener('focus', () => {
+    if (button.matches(':focus-visible')) rest();
+  });
+  button.addEventListener('blur', leave);
+  button.addEventListener('click', () => {
+    if (card.title.ready) onOpen(card.title);
+  });
+  return card;
+}
+
+/**
+ * @param {Card} card
+ * @param {Title} title
+ */
+function fill(card, title) {
+  card.title = title;
+  const percent = Math.floor(title.progressRatio * 100);
+  const state = title.ready ? 'ready' : title.progressRatio > 0 ? 'encoding' : 'waiting';
+  card.item.dataset.state = state;
+  setText(card.name, title.name);
+  setText(
+    card.note,
+    { ready: 'Ready to play', encoding: `Encoding, ${percent} %`, waiting: 'Waiting to be encoded' }[state],
+  );
+  card.progress.value = title.progressRatio;
+  card.progress.hidden = title.ready;
+  card.progress.setAttribute('aria-label', `Encoding of ${title.name}`);
+  card.button.setAttribute('aria-disabled', String(!title.ready));
+  setImage(card.image, title);
+}
+
+/** @param {readonly Title[]} titles */
+function showHero(titles) {
+  const title = titles.find((one) => one.ready) ?? titles[0];
+  if (hero === null) return;
+  hero.dataset.state = title === undefined ? 'empty' : title.ready ? 'ready' : 'encoding';
+  hero.dataset.title = title?.id ?? '';
+  if (heroPlay instanceof HTMLButtonElement) heroPlay.disabled = title?.ready !== true;
+  if (heroArt instanceof HTMLImageElement && title !== undefined) setImage(heroArt, title);
+  setText(heroName, title?.name ?? 'Nothing here yet');
+  if (title === undefined) setText(heroNote, 'The first title appears as soon as its encode begins.');
+  else if (title.ready) setText(heroNote, 'Encoded shot by shot on this node, and served from its cache.');
+  else setText(heroNote, `The first title is being encoded: ${Math.floor(title.progressRatio * 100)} % done.`);
+}
+
+/**
+ * @param {HTMLImageElement} image
+ * @param {Title} title
+ */
+function setImage(image, title) {
+  if (typeof title.poster !== 'string' || !title.ready) {
+    image.hidden = true;
+    return;
+  }
+  if (image.getAttribute('src') === title.poster) return;
+  image.src = title.poster;
+  image.hidden = false;
+}
+
+/**
+ * Leaves the text alone when it is the same, so that a reader aloud is not disturbed.
+ * @param {Element | null} target
+ * @param {string} text
+ */
+export function setText(target, text) {
+  if (target !== null && target.textContent !== text) target.textContent = text;
+}

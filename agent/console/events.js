@@ -1,0 +1,123 @@
+// What the page tells the node: a session id, the consent, and events in small batches (CONTRACTS.md, viewer routes).
+
+/** @typedef {'none' | 'personal'} Consent */
+/** @typedef {'play'|'pause'|'seek'|'rate'|'hover'|'unhover'|'open'|'next'|'stop'|'mute'|'orientation'} EventType */
+/**
+ * @typedef {object} ViewerEvent
+ * @property {EventType} type
+ * @property {string} title
+ * @property {number} [positionSeconds]
+ * @property {number} [rate]
+ * @property {'portrait' | 'landscape'} [orientation]
+ * @property {string} [dwellBucket]
+ * @property {string} [rewardToken]
+ */
+
+const URL_EVENTS = '/.nearcast/events';
+const STORE_KEY = 'nearcast';
+const MOST_EVENTS = 64;
+/** Events wait this long for company. */
+const BATCH_MS = 800;
+
+/** @type {(ViewerEvent & { at: number })[]} */
+let waiting = [];
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let timer;
+let session = readSession();
+
+/** @returns {{ sid: string, consent: Consent }} */
+function readSession() {
+  try {
+    const read = JSON.parse(sessionStorage.getItem(STORE_KEY) ?? 'null');
+    if (read?.consent === 'personal' && typeof read.sid === 'string') return { sid: read.sid, consent: 'personal' };
+  } catch {
+    // No storage here: the session lasts as long as the page.
+  }
+  return { sid: makeId(), consent: 'none' };
+}
+
+/** Kept for this tab, and only with consent: without it every load of the page is somebody new. */
+function keepSession() {
+  try {
+    if (session.consent === 'personal') sessionStorage.setItem(STORE_KEY, JSON.stringify(session));
+    else sessionStorage.removeItem(STORE_KEY);
+  } catch {
+    // No storage here: the session lasts as long as the page.
+  }
+}
+
+/** A random UUID; crypto.randomUUID needs a secure context, which a node on a local network is not. */
+function makeId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+}
+
+/** The CMCD session id. */
+export function sessionId() {
+  return session.sid;
+}
+
+/** @returns {Consent} */
+export function consent() {
+  return session.consent;
+}
+
+/**
+ * Sets the consent. Withdrawing it erases: the node hears `none` for the old session, which then ends.
+ * @param {Consent} next
+ */
+export function setConsent(next) {
+  flush();
+  const isWithdrawn = next === 'none';
+  if (!isWithdrawn) session = { ...session, consent: next };
+  post(isWithdrawn ? { ...session, consent: 'none' } : session, []);
+  if (isWithdrawn) session = { sid: makeId(), consent: 'none' };
+  keepSession();
+}
+
+/**
+ * Queues one event; `hover` and `open` go at once, because the node can fetch ahead by them.
+ * @param {ViewerEvent} event
+ */
+export function tell(event) {
+  waiting.push({ at: Date.now(), ...event });
+  if (event.type === 'hover' || event.type === 'open' || waiting.length >= MOST_EVENTS) flush();
+  else timer ??= setTimeout(flush, BATCH_MS);
+}
+
+/** Sends what waits; with a beacon when the page may be going. */
+export function flush() {
+  clearTimeout(timer);
+  timer = undefined;
+  if (waiting.length === 0) return;
+  const events = waiting.slice(0, MOST_EVENTS);
+  waiting = [];
+  post(session, events);
+}
+
+/**
+ * @param {{ sid: string, consent: Consent }} who
+ * @param {readonly object[]} events
+ */
+function post(who, events) {
+  const body = JSON.stringify({ version: 1, sid: who.sid, consent: who.consent, events });
+  if (document.visibilityState === 'hidden' && navigator.sendBeacon(URL_EVENTS, body)) return;
+  const headers = { 'content-type': 'application/json' };
+  // An event that is lost costs a little foresight; the page never waits for it.
+  fetch(URL_EVENTS, { method: 'POST', body, headers, keepalive: true }).catch(() => undefined);
+}
+
+/** @param {number} milliseconds How long a pointer rested. */
+export function dwellBucket(milliseconds) {
+  if (milliseconds < 1000) return 'under-1';
+  if (milliseconds < 3000) return '1-3';
+  return milliseconds < 10_000 ? '3-10' : 'over-10';
+}
+
+addEventListener('pagehide', flush);
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'hidden') flush();
+});
