@@ -1,7 +1,12 @@
 // Errors of the agent: one class, its codes a closed union, each documented in ARCHITECTURE.md.
 
 /** Every code of the agent. */
-export const AGENT_CODES = ['AGENT_CONFIG_INVALID'] as const;
+export const AGENT_CODES = [
+  'AGENT_CONFIG_INVALID',
+  'AGENT_STATE_NEWER',
+  'AGENT_STATE_UNUSABLE',
+  'AGENT_CATALOGUE_WRITE',
+] as const;
 export type AgentCode = (typeof AGENT_CODES)[number];
 
 /** An operating error of the agent; `message` says what to do, `retryable` whether trying again may help. */
