@@ -1,0 +1,235 @@
+// Everything behind "agent: on", composed: telemetry, prediction, prefetch, encoding, preview, and the routes and
+// control calls over them. With "agent: off" none of this is opened.
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
+import { type ListedTitle, viewerRoutes } from './api.ts';
+import { type Catalogue, openCatalogue } from './catalogue.ts';
+import type { Config } from './config.ts';
+import { consoleRoutes } from './console/console.ts';
+import { type Encodes, type EncodeStatus, openEncodes } from './encodes.ts';
+import type { NodeStats } from './metrics.ts';
+import { openPrediction, type Prediction } from './prediction.ts';
+import { openPrefetching, type Prefetching } from './prefetching.ts';
+import type { PredictSession } from './predict/candidates.ts';
+import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPublishing, type Publishing } from './publishing.ts';
+import { openState, type State } from './state.ts';
+import { type Intake, openIntake } from './telemetry/intake.ts';
+import { openSessions, type Session, type Sessions } from './telemetry/session.ts';
+
+/** What openAgent() needs; the cache is given later, since its routes are the agent's. */
+export type AgentOptions = {
+  readonly config: Config;
+  readonly cache: Cache;
+  readonly stats: () => NodeStats;
+  readonly tokenSecret: Uint8Array | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly onEncode: (status: EncodeStatus) => void;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** The opened rooms of the agent. */
+export type Agent = {
+  readonly catalogue: Catalogue;
+  readonly sessions: Sessions;
+  readonly intake: Intake;
+  readonly prediction: Prediction;
+  readonly prefetching: Prefetching;
+  readonly encodes: Encodes | undefined;
+  readonly preview: Preview;
+  readonly publishing: Publishing;
+  readonly state: State;
+  readonly routes: readonly Route[];
+  readonly titles: () => readonly ListedTitle[];
+  readonly served: (record: ServedRecord) => void;
+  /** What a session says to the predictor. */
+  readonly watchedOf: (session: Session) => PredictSession;
+  /** Housekeeping; every minute. */
+  readonly sweep: () => void;
+  /** Stops everything; what can be resumed stays on disk. */
+  readonly close: () => Promise<void>;
+};
+
+const FLUSH_MS = 2_000;
+/** Choices and the ledger are kept this long for off-policy estimates. */
+const LOG_DAYS = 60;
+/** Rewards that a player can report. */
+const REWARD_OF = { open: 'open', play: 'play', unhover: 'unhover' } as const;
+const NICENESS = 10;
+
+function previewSecret(state: State): Uint8Array {
+  const known = state.secrets.get('preview');
+  if (known !== undefined) return known;
+  const drawn = randomBytes(32);
+  state.secrets.set('preview', drawn);
+  return drawn;
+}
+
+const watchedOf = (session: Session): PredictSession => ({
+  watched: session.history.map(({ titleId, positionSeconds, at }) => ({ titleId, positionSeconds, at })),
+  hoveredId: session.hovered?.titleId,
+});
+
+function historyOf(session: Session | undefined, durationOf: (titleId: string) => number | undefined): ViewerHistory | undefined {
+  if (session === undefined) return undefined;
+  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
+    const duration = durationSeconds ?? durationOf(titleId);
+    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
+  });
+  return { watched };
+}
+
+/** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
+function listTitles(catalogue: Catalogue, encodes: Encodes | undefined): readonly ListedTitle[] {
+  const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
+  const listed = catalogue.titles().map(({ id, name, manifestUrl, images, nextId, series }): ListedTitle => {
+    const found = catalogue.package(id);
+    const job = jobs.get(id);
+    const url = manifestUrl ?? `/titles/${id}/master.m3u8`;
+    const isOurs = url.startsWith(`/titles/${id}/`);
+    const isReady = found !== undefined || (!isOurs && job === undefined);
+    return {
+      id,
+      name: name ?? found?.title.name ?? id,
+      manifestUrl: url,
+      poster: found === undefined ? (images?.['poster'] ?? null) : new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname,
+      ready: isReady,
+      progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
+      ...(nextId === undefined ? {} : { nextId }),
+      ...(series === undefined ? {} : { series }),
+    };
+  });
+  const known = new Set(listed.map(({ id }) => id));
+  const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
+  return [
+    ...listed,
+    ...coming.map(({ id, name, progressRatio }) => ({ id, name, manifestUrl: `/titles/${id}/master.m3u8`, poster: null, ready: false, progressRatio })),
+  ];
+}
+
+async function openEncoding(
+  { config, env, onEncode, now, log }: AgentOptions,
+  onPublished: (id: string) => void,
+): Promise<Encodes | undefined> {
+  if (!config.encode.enabled) return undefined;
+  const ffmpegPath = config.encode.ffmpegPath;
+  const encodes = await openEncodes({
+    workDir: join(config.state.dir, 'encode'),
+    publishDir: config.publish.dir,
+    niceness: NICENESS,
+    parallel: Math.max(1, Math.round(availableParallelism() * config.encode.cpuShare)),
+    defaults: { codecs: [...config.encode.codecs], ladder: { vmafCap: config.encode.vmafCap }, ...(ffmpegPath === null ? {} : { ffmpegPath }) },
+    env,
+    onEvent: (event) => {
+      const status = encodes.list().find(({ id }) => id === event.id);
+      if (status !== undefined) onEncode(status);
+      if (event.event === 'done') onPublished(event.id);
+    },
+    now,
+    log,
+  });
+  return encodes;
+}
+
+/** Opens every room and wires them. Rejects with the codes of openState(), openEncodes() and openCatalogue(). */
+export async function openAgent(options: AgentOptions): Promise<Agent> {
+  const { config, cache, now, log } = options;
+  const closing = new AbortController();
+  const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
+  const catalogue = openCatalogue({ ...config.catalogue, publishDir: config.publish.dir, log });
+  const durationOf = (titleId: string) => catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
+  const sessions = openSessions({
+    maxSessions: config.telemetry.maxSessions,
+    idleMs: config.telemetry.sessionHours * 3_600_000,
+    durationOf,
+    now,
+    ...(config.privacy.retentionDays > 0 ? { watches: state.watches } : {}),
+    ...(options.tokenSecret === undefined ? {} : { tokenSecret: options.tokenSecret }),
+  });
+  const prediction = await openPrediction({
+    titles: catalogue.titles,
+    catalogueVersion: () => catalogue.stats().reloads,
+    region: config.node.region,
+    modelsDir: join(config.state.dir, 'models'),
+    hasModel: config.predict.enabled,
+    deadlineMs: config.predict.deadlineMs,
+    snapshots: state.snapshots,
+    now,
+    log,
+  });
+  const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, prediction, ledger: state.ledger, now, log });
+  const publishing = openPublishing({ catalogue, cache, publishDir: config.publish.dir, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
+  const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
+  const preview = openPreview({
+    packageOf: async (titleId) => {
+      const found = catalogue.package(titleId);
+      if (found !== undefined) return { state: 'ready', title: found.title };
+      if (encodes?.list().some(({ id }) => id === titleId) === true) return { state: 'pending' };
+      const timeline = await prefetching.timelineOf(titleId);
+      if (timeline !== undefined) return { state: 'foreign', timeline };
+      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
+    },
+    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    store: state.arms,
+    secret: previewSecret(state),
+    deadlineMs: config.preview.deadlineMs,
+    now,
+    random: Math.random,
+  });
+  const intake = openIntake({
+    sessions,
+    now,
+    titleOf: catalogue.titleOf,
+    durationOf,
+    maxEventsPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
+    maxEventsPerMinute: config.telemetry.maxEventsPerMinute,
+    onTitle: ({ titleId, kind, amount, at }) => {
+      if (kind === 'play') prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
+      if (kind === 'hover' && config.prefetch.enabled) prefetching.hovered(titleId);
+    },
+    onEvent: ({ type, rewardToken }) => {
+      if (rewardToken !== undefined && Object.hasOwn(REWARD_OF, type)) preview.reward(rewardToken, REWARD_OF[type as keyof typeof REWARD_OF]);
+    },
+    onServed: (record, hints) => {
+      if (config.prefetch.enabled) prefetching.served(record, hints);
+    },
+  });
+  const titles = () => listTitles(catalogue, encodes);
+  return {
+    catalogue, sessions, intake, prediction, prefetching, encodes, preview, publishing, state, titles, watchedOf,
+    routes: viewerRoutes({
+      titles,
+      events: intake.events,
+      preview: async ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+      stats: options.stats,
+      decisions: () => prefetching.decisions.latest(50),
+      encodes: () => encodes?.list() ?? [],
+      previewDeadlineMs: config.preview.deadlineMs,
+      page: consoleRoutes(),
+    }),
+    served: intake.served,
+    sweep: () => {
+      catalogue.reload();
+      sessions.sweep();
+      preview.sweep();
+      prediction.save();
+      state.purge({ now: now(), watchDays: config.privacy.retentionDays, logDays: LOG_DAYS });
+      void publishing.sweep();
+    },
+    close: async () => {
+      closing.abort();
+      await encodes?.close();
+      await prefetching.close();
+      await preview.close();
+      prediction.save();
+      await prediction.close();
+      intake.close();
+      sessions.close();
+      catalogue.close();
+      state.close();
+    },
+  };
+}
