@@ -3,8 +3,16 @@ import type { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
 import type { Log, OriginOptions } from './contract.ts';
 import { CacheError } from './errors.ts';
-import { afterFailure, afterNothing, afterSending, afterSuccess, type Breaker, CLOSED, mayPass } from './rules/breaker.ts';
-import { type Fields, fieldsOf, valueOf } from './rules/fields.ts';
+import {
+  afterFailure,
+  afterNothing,
+  afterSending,
+  afterSuccess,
+  type Breaker,
+  CLOSED,
+  mayPass,
+} from './rules/breaker.ts';
+import { type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_CONNECTIONS = 128;
@@ -60,8 +68,7 @@ export type OriginTools = {
   readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
-  /** Hears every request that goes out and every one that fails. */
-  readonly onRequest: () => void;
+  /** Hears of each request that failed. */
   readonly onFailure: () => void;
 };
 
@@ -96,7 +103,7 @@ function rawFields(raw: unknown): Fields {
 
 /** Why a head cannot be an answer to what was asked; undefined when it can. */
 function headFault(request: OriginRequest, status: number): string | undefined {
-  const asked = (name: string) => valueOf(request.headers, name) !== undefined;
+  const asked = (name: string) => fieldValue(request.headers, name) !== undefined;
   if (status === 206 && !asked('range')) return '206 without Range';
   if (status === 304 && !asked('if-none-match') && !asked('if-modified-since')) return '304 without a condition';
   return undefined;
@@ -154,7 +161,6 @@ export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
       };
     }
     breaker = afterSending(breaker);
-    tools.onRequest();
     const dispatch: Dispatch = { pool: pools.kept, resource: prefix + request.resource, firstByteMs, tools };
     return exchange(request, dispatch, {
       ...sink,
@@ -227,10 +233,11 @@ function exchange(request: OriginRequest, dispatch: Dispatch, sink: ExchangeSink
     }
     hasHead = true;
     clearTimeout(deadline);
-    const length = valueOf(headers, 'content-length');
+    const length = fieldValue(headers, 'content-length');
     const isBodiless = request.method === 'HEAD' || status === 204 || status === 304;
     const lengthBytes = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
-    const isDelimited = isBodiless || lengthBytes !== undefined || valueOf(headers, 'transfer-encoding') !== undefined;
+    const isDelimited =
+      isBodiless || lengthBytes !== undefined || fieldValue(headers, 'transfer-encoding') !== undefined;
     sink.onHead({ status, headers, requestedAt, receivedAt: tools.now(), lengthBytes, isDelimited });
   };
   const handler: Dispatcher.DispatchHandler = {
@@ -259,7 +266,7 @@ function exchange(request: OriginRequest, dispatch: Dispatch, sink: ExchangeSink
     },
   };
   const send = (pool: Pool): void => {
-    const headers = request.headers.flatMap(([name, value]) => [name, value]);
+    const headers = request.headers.flat();
     try {
       const body = request.body ?? null;
       pool.dispatch({ path: dispatch.resource, method: request.method, headers, body }, handler);

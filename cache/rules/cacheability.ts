@@ -1,6 +1,6 @@
 // Whether a response may be stored by a shared cache (RFC 9111 sections 3 and 3.5), and whether it is worth it.
 import { isBare } from './directives.ts';
-import { type Fields, splitList, valueOf } from './fields.ts';
+import { type Fields, fieldValue, splitList } from './fields.ts';
 import { HEURISTIC_STATUS, type Policy } from './freshness.ts';
 
 /** Final status codes whose caching this node understands (for must-understand, RFC 9111 section 5.2.2.3). */
@@ -19,7 +19,8 @@ export type Refusal =
   | 'authorization'
   | 'vary'
   | 'set-cookie'
-  | 'no-freshness';
+  | 'no-freshness'
+  | 'undelimited';
 
 /** The request's part in the decision. */
 export type Asked = { readonly method: string; readonly hasAuthorization: boolean; readonly noStore: boolean };
@@ -42,11 +43,11 @@ export function refusalOf(asked: Asked, status: number, headers: Fields, policy:
   if (status < 200 || status === 206 || status === 304 || status > 599) return 'status';
   const refused = refusalByDirectives(asked, status, policy);
   if (refused !== null) return refused;
-  if (splitList(valueOf(headers, 'vary') ?? '').includes('*')) return 'vary';
+  if (splitList(fieldValue(headers, 'vary') ?? '').includes('*')) return 'vary';
   if (!policy.isExplicit && !HEURISTIC_STATUS.has(status) && !policy.directives.has('public')) return 'no-freshness';
   // Nothing forbids it (RFC 9111 section 7.3), but a cookie without explicit freshness is most often one viewer's.
-  if (!policy.isExplicit && valueOf(headers, 'set-cookie') !== undefined) return 'set-cookie';
-  const canValidate = valueOf(headers, 'etag') !== undefined || valueOf(headers, 'last-modified') !== undefined;
+  if (!policy.isExplicit && fieldValue(headers, 'set-cookie') !== undefined) return 'set-cookie';
+  const canValidate = fieldValue(headers, 'etag') !== undefined || fieldValue(headers, 'last-modified') !== undefined;
   const servesStale = policy.staleWhileRevalidateMs > 0 || policy.staleIfErrorMs > 0;
   const isUseful = policy.lifetimeMs > policy.initialAgeMs || canValidate || (policy.isExplicit && servesStale);
   return isUseful ? null : 'no-freshness';

@@ -1,5 +1,5 @@
 // Cache-Control and its targeted forms (RFC 9111 section 5.2, RFC 9213) as directives with their arguments.
-import { type Fields, splitList, unquote, valuesOf } from './fields.ts';
+import { type Fields, fieldLines, splitList, unquote } from './fields.ts';
 
 /** Directive names in lower case, each with its arguments in order of appearance; undefined for one without. */
 export type Directives = ReadonlyMap<string, readonly (string | undefined)[]>;
@@ -51,7 +51,8 @@ export function fieldsNamedBy(directives: Directives, name: string): readonly st
   );
 }
 
-const SF_MEMBER = /^([a-z*][a-z0-9_\-.*]*)(?:=("(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"|\?[01]|-?\d{1,15}(?:\.\d{1,3})?|[A-Za-z*][!#$%&'*+\-.^_`|~\w:/]*))?((?:;.*)?)$/;
+const SF_MEMBER =
+  /^([a-z*][a-z0-9_\-.*]*)(?:=("(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"|\?[01]|-?\d{1,15}(?:\.\d{1,3})?|[A-Za-z*][!#$%&'*+\-.^_`|~\w:/]*))?((?:;.*)?)$/;
 
 /** A structured dictionary (RFC 8941) of directives; undefined when it does not parse. Of repeated keys the last counts. */
 function parseTargeted(values: readonly string[]): Directives | undefined {
@@ -77,11 +78,11 @@ export function governingDirectives(
   targets: readonly string[],
 ): { readonly isTargeted: boolean; readonly directives: Directives } {
   for (const target of targets) {
-    const values = valuesOf(fields, target);
+    const values = fieldLines(fields, target);
     if (values.length === 0) continue;
     const directives = parseTargeted(values);
     // A max-age that is no integer makes that directive unusable, and with it this field's freshness.
     if (directives !== undefined) return { isTargeted: true, directives };
   }
-  return { isTargeted: false, directives: parseDirectives(valuesOf(fields, 'cache-control')) };
+  return { isTargeted: false, directives: parseDirectives(fieldLines(fields, 'cache-control')) };
 }

@@ -4,15 +4,15 @@
 export type Fields = readonly (readonly [name: string, value: string])[];
 
 /** Every value of a field, one per line. */
-export function valuesOf(fields: Fields, name: string): readonly string[] {
+export function fieldLines(fields: Fields, name: string): readonly string[] {
   const values: string[] = [];
   for (const field of fields) if (field[0] === name) values.push(field[1]);
   return values;
 }
 
 /** The field's lines joined as one list (RFC 9110 section 5.3); undefined when it is absent. */
-export function valueOf(fields: Fields, name: string): string | undefined {
-  const values = valuesOf(fields, name);
+export function fieldValue(fields: Fields, name: string): string | undefined {
+  const values = fieldLines(fields, name);
   return values.length === 0 ? undefined : values.join(', ');
 }
 
@@ -65,7 +65,7 @@ const HOP_BY_HOP = new Set([
 
 /** The fields that go beyond this hop: without the hop-by-hop ones and those that Connection names. */
 export function endToEnd(fields: Fields): Fields {
-  const named = valueOf(fields, 'connection');
+  const named = fieldValue(fields, 'connection');
   const listed = named === undefined ? undefined : new Set(splitList(named.toLowerCase()));
   return fields.filter(([name]) => !HOP_BY_HOP.has(name) && listed?.has(name) !== true);
 }

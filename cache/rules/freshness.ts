@@ -1,7 +1,7 @@
 // How long a response is fresh, how old it is, and how long it may be served stale (RFC 9111 section 4.2, RFC 5861).
 import { parseHttpDate } from './date.ts';
 import { type Directives, fieldsNamedBy, governingDirectives, isBare, secondsOf } from './directives.ts';
-import { type Fields, splitList, valueOf, valuesOf } from './fields.ts';
+import { type Fields, fieldLines, fieldValue, splitList } from './fields.ts';
 
 /** What the operator decides where the origin is silent. */
 export type FreshnessRules = {
@@ -50,14 +50,14 @@ export function targetsOf(rules: FreshnessRules): readonly string[] {
 
 /** The first Age value in seconds; 0 when absent or no number (RFC 9111 section 5.1: invalid is ignored). */
 export function ageSecondsOf(headers: Fields): number {
-  const first = splitList(valuesOf(headers, 'age').join(','))[0];
+  const first = splitList(fieldLines(headers, 'age').join(','))[0];
   return first !== undefined && /^\d+$/.test(first) ? Math.min(Number(first), MAX_AGE_SECONDS) : 0;
 }
 
 /** Age at arrival (RFC 9111 section 4.2.3: corrected_initial_age). */
 export function initialAgeMs(received: Received): number {
   const { headers, requestedAt, receivedAt } = received;
-  const date = parseHttpDate(valueOf(headers, 'date') ?? '', receivedAt);
+  const date = parseHttpDate(fieldValue(headers, 'date') ?? '', receivedAt);
   const apparentMs = date === undefined ? 0 : Math.max(0, receivedAt - date);
   // Date has whole seconds: up to one of them is rounding, not age.
   const roundedMs = apparentMs < 1000 ? 0 : apparentMs;
@@ -70,18 +70,18 @@ function explicitLifetimeMs(received: Received, directives: Directives, isTarget
   if (shared !== undefined) return shared * 1000;
   const maxAge = secondsOf(directives, 'max-age');
   if (maxAge !== undefined) return maxAge * 1000;
-  const expires = valuesOf(received.headers, 'expires')[0];
+  const expires = fieldLines(received.headers, 'expires')[0];
   if (expires === undefined || isTargeted) return undefined;
   const at = parseHttpDate(expires, received.receivedAt);
-  const date = parseHttpDate(valueOf(received.headers, 'date') ?? '', received.receivedAt) ?? received.receivedAt;
+  const date = parseHttpDate(fieldValue(received.headers, 'date') ?? '', received.receivedAt) ?? received.receivedAt;
   // An unreadable Expires, above all "0", means already expired (RFC 9111 section 5.3).
   return at === undefined ? 0 : Math.max(0, at - date);
 }
 
 function impliedLifetimeMs(received: Received, directives: Directives, rules: FreshnessRules): number {
   if (!HEURISTIC_STATUS.has(received.status) && !directives.has('public')) return 0;
-  const modified = parseHttpDate(valueOf(received.headers, 'last-modified') ?? '', received.receivedAt);
-  const date = parseHttpDate(valueOf(received.headers, 'date') ?? '', received.receivedAt) ?? received.receivedAt;
+  const modified = parseHttpDate(fieldValue(received.headers, 'last-modified') ?? '', received.receivedAt);
+  const date = parseHttpDate(fieldValue(received.headers, 'date') ?? '', received.receivedAt) ?? received.receivedAt;
   if (modified !== undefined && modified < date) {
     return Math.min((date - modified) * HEURISTIC_RATIO, HEURISTIC_MAX_MS);
   }
@@ -92,7 +92,7 @@ function impliedLifetimeMs(received: Received, directives: Directives, rules: Fr
 export function policyOf(received: Received, rules: FreshnessRules): Policy {
   const { directives, isTargeted } = governingDirectives(received.headers, targetsOf(rules));
   const explicitMs = explicitLifetimeMs(received, directives, isTargeted);
-  const pragma = valueOf(received.headers, 'pragma');
+  const pragma = fieldValue(received.headers, 'pragma');
   // Pragma has no meaning in responses by RFC 9111 section 5.4; origins that send it alone mean "do not reuse".
   const isPragma = !isTargeted && directives.size === 0 && pragma !== undefined && /(^|,)\s*no-cache/i.test(pragma);
   const mustValidate = isBare(directives, 'no-cache') || (isPragma && explicitMs === undefined);

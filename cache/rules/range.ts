@@ -12,9 +12,7 @@ const NONE: RangeChoice = { choice: 'none' };
 export const MAX_RANGES = 16;
 
 /** One range-spec: bytes [first, last] of an object of unknown length; `suffix` counts from the end. */
-export type RangeSpec =
-  | { readonly first: number; readonly last: number | undefined }
-  | { readonly suffix: number };
+export type RangeSpec = { readonly first: number; readonly last: number | undefined } | { readonly suffix: number };
 
 function parseSpec(text: string): RangeSpec | undefined {
   const match = /^(\d*)-(\d*)$/.exec(text.trim());
@@ -61,10 +59,7 @@ export function chooseRange(value: string | undefined, lengthBytes: number): Ran
 }
 
 /** Content-Range of a part, or of a 416 when `part` is absent. */
-export function contentRange(
-  lengthBytes: number,
-  part?: { readonly start: number; readonly end: number },
-): string {
+export function contentRange(lengthBytes: number, part?: { readonly start: number; readonly end: number }): string {
   return part === undefined ? `bytes */${lengthBytes}` : `bytes ${part.start}-${part.end - 1}/${lengthBytes}`;
 }
 

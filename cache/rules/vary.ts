@@ -1,5 +1,5 @@
 // Vary (RFC 9111 section 4.1): which request fields a response depends on, and their values in one normal form.
-import { type Fields, splitList, valueOf } from './fields.ts';
+import { type Fields, fieldValue, splitList } from './fields.ts';
 
 /** More fields than this in Vary, and the response is taken as varying on everything. */
 export const MAX_VARY_FIELDS = 16;
@@ -9,7 +9,7 @@ const WEIGHTED = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept
 
 /** Lower-case names in Vary, sorted, without repeats; undefined for `*` or too many. */
 export function varyOn(headers: Fields): readonly string[] | undefined {
-  const value = valueOf(headers, 'vary');
+  const value = fieldValue(headers, 'vary');
   if (value === undefined) return [];
   const names = [...new Set(splitList(value.toLowerCase()))].sort();
   return names.includes('*') || names.length > MAX_VARY_FIELDS ? undefined : names;
@@ -41,7 +41,7 @@ export function variantOf(names: readonly string[], request: Fields): string {
   if (names.length === 0) return '';
   return names
     .map((name) => {
-      const value = valueOf(request, name);
+      const value = fieldValue(request, name);
       return `${name}${value === undefined ? '' : `:${normaliseField(name, value)}`}`;
     })
     .join('\n');

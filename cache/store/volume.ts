@@ -1,0 +1,201 @@
+// The health of one store directory: counts its errors, lowers its limit when the disk is full, takes it out when it
+// fails and tries again later.
+import { crc32 } from 'node:zlib';
+import type { Log, StoreDirectory, StoreStats } from '../contract.ts';
+import { CacheError } from '../errors.ts';
+import { errorCode } from './disk.ts';
+import type { Entry } from './entry.ts';
+import { Mount, type MountEvents } from './mount.ts';
+import { type HotRow, isDamaged, isFull } from './rows.ts';
+
+/** Errors of a directory within STRIKE_WINDOW_MS that take it out. */
+const MAX_STRIKES = 5;
+const STRIKE_WINDOW_MS = 10 * 60_000;
+/** Until a directory that was taken out is tried again, and between two steps by which a lowered limit comes back. */
+const RETRY_MS = 10_000;
+/** Errors that say nothing about the disk: too many open files, a file that somebody removed, a name that is taken. */
+const INNOCENT = new Set(['EMFILE', 'ENFILE', 'ENOENT', 'EEXIST', 'EBADF']);
+/** Least time between two lowerings of the limit. */
+const SHRINK_MS = 1000;
+const FULL = new Set(['ENOSPC', 'EDQUOT']);
+
+/** What may fail. */
+export type Operation = StoreStats['errors'][number]['op'];
+
+/** What a volume asks of the store. */
+export type VolumeEvents = {
+  readonly onRow: (row: HotRow) => void;
+  readonly onEvict: (id: number) => void;
+  readonly onLost: (entry: Entry) => void;
+  /** Everything that is only there is lost. */
+  readonly onDown: () => void;
+  readonly isKnown: (id: number) => boolean;
+};
+
+/** One directory of the store, usable (`mount`) or not. */
+export class Volume {
+  readonly path: string;
+  readonly maxBytes: number;
+  readonly #events: VolumeEvents;
+  readonly #log: Log;
+  readonly #counts = new Map<Operation, number>();
+  #strikes: number[] = [];
+  #mount: Mount | undefined;
+  #retry: NodeJS.Timeout | undefined;
+  #wasMounted = false;
+  #isOpening = false;
+  #isClosed = false;
+  #shrunkAt = Number.NEGATIVE_INFINITY;
+  #evictions = 0;
+
+  constructor(directory: StoreDirectory, events: VolumeEvents, log: Log) {
+    this.path = directory.path;
+    this.maxBytes = directory.maxBytes;
+    this.#events = events;
+    this.#log = log;
+  }
+
+  /** The open directory; undefined while it is out. */
+  get mount(): Mount | undefined {
+    return this.#mount;
+  }
+
+  get isDegraded(): boolean {
+    return this.#mount === undefined || this.#mount.limitBytes < this.maxBytes;
+  }
+
+  get evictions(): number {
+    return this.#evictions + (this.#mount?.evictions ?? 0);
+  }
+
+  errors(): StoreStats['errors'] {
+    return [...this.#counts].map(([op, count]) => ({ disk: this.path, op, count }));
+  }
+
+  /** Opens for the first time. Rejects with a CacheError when the directory can't be used. */
+  async open(): Promise<void> {
+    try {
+      await this.#bringUp();
+    } catch (error) {
+      this.#count('open');
+      if (error instanceof CacheError) throw error;
+      const cause = errorCode(error) ?? String(error);
+      const message = `store directory ${this.path} can't be used (${cause}): mend it, or set store.required to false`;
+      throw new CacheError('CACHE_STORE_UNUSABLE', message, { cause: error, retryable: true });
+    }
+  }
+
+  async #bringUp(): Promise<void> {
+    // What was removed while a directory was out would come back with it: then it begins empty.
+    const start = { path: this.path, maxBytes: this.maxBytes, isEmptied: this.#wasMounted };
+    const events: MountEvents = {
+      onEvict: this.#events.onEvict,
+      onLost: this.#events.onLost,
+      onError: (op, error) => this.report(op, error),
+    };
+    const { mount, hot } = await Mount.open(start, events);
+    if (this.#isClosed) {
+      await mount.close(false);
+      return;
+    }
+    this.#mount = mount;
+    this.#wasMounted = true;
+    this.#strikes = [];
+    for (const row of hot) this.#events.onRow(row);
+    mount.sweep(this.#events.isKnown).then(
+      (count) => this.#log('info', 'store.swept', { disk: this.path, count }),
+      (error: unknown) => this.report('remove', error),
+    );
+  }
+
+  /** From now on an absent or failing directory is tried again every RETRY_MS. */
+  watch(): void {
+    if (this.#isClosed || this.#retry !== undefined) return;
+    this.#retry = setInterval(() => void this.#heal(), RETRY_MS);
+    this.#retry.unref();
+  }
+
+  async #heal(): Promise<void> {
+    const mount = this.#mount;
+    if (mount !== undefined) {
+      mount.limitBytes = Math.min(this.maxBytes, mount.limitBytes + Math.ceil(this.maxBytes / 20));
+      return;
+    }
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    try {
+      await this.#bringUp();
+      this.#log('info', 'store.disk.back', { disk: this.path });
+    } catch {
+      this.#count('open'); // It was logged when it went out; the next retry comes by itself.
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  /** Counts an error of this directory and judges it. */
+  report(op: Operation, error: unknown): void {
+    const count = this.#count(op);
+    const code = errorCode(error);
+    const isLoud = (count & (count - 1)) === 0; // The 1st, 2nd, 4th, 8th...: a failing disk must not flood the log.
+    if (isLoud) this.#log('warn', 'store.disk.error', { disk: this.path, op, count, code, cause: String(error) });
+    if (this.#mount === undefined || (code !== undefined && INNOCENT.has(code))) return;
+    if (isFull(error) || (code !== undefined && FULL.has(code))) this.#shrink(this.#mount);
+    else if (isDamaged(error) || code === 'EROFS') this.#takeOut();
+    else this.#strike();
+  }
+
+  #count(op: Operation): number {
+    const count = (this.#counts.get(op) ?? 0) + 1;
+    this.#counts.set(op, count);
+    return count;
+  }
+
+  /** Once per SHRINK_MS, for many writes fail at once of the same lack of room. */
+  #shrink(mount: Mount): void {
+    const now = performance.now();
+    if (now - this.#shrunkAt < SHRINK_MS) return;
+    this.#shrunkAt = now;
+    mount.limitBytes = Math.floor(Math.min(mount.limitBytes, Math.max(0, mount.usedBytes)) * 0.95);
+    mount.evictTo(mount.limitBytes);
+    this.#log('warn', 'store.disk.full', { disk: this.path, limitBytes: mount.limitBytes });
+  }
+
+  #strike(): void {
+    const now = performance.now();
+    this.#strikes = [...this.#strikes.filter((at) => now - at < STRIKE_WINDOW_MS), now];
+    if (this.#strikes.length >= MAX_STRIKES) this.#takeOut();
+  }
+
+  #takeOut(): void {
+    const mount = this.#mount;
+    if (mount === undefined) return;
+    this.#evictions += mount.evictions;
+    this.#mount = undefined;
+    this.#log('error', 'store.disk.out', { disk: this.path });
+    this.#events.onDown();
+    mount.close(false).catch((error: unknown) => this.report('index', error));
+  }
+
+  async close(isOrderly: boolean): Promise<void> {
+    this.#isClosed = true;
+    clearInterval(this.#retry);
+    await this.#mount?.close(isOrderly);
+  }
+}
+
+/**
+ * Where a key lives: the usable volume of the highest weighted hash (rendezvous hashing), so that losing a directory
+ * moves only its own keys. Weights are the directories' sizes.
+ */
+export function chooseVolume(volumes: readonly Volume[], key: string): Volume | undefined {
+  let best: Volume | undefined;
+  let bestScore = -1;
+  for (const volume of volumes) {
+    if (volume.mount === undefined) continue;
+    const uniform = (crc32(`${volume.path} ${key}`) + 1) / (2 ** 32 + 1);
+    const score = volume.maxBytes / -Math.log(uniform);
+    if (score > bestScore) [best, bestScore] = [volume, score];
+  }
+  return best;
+}
