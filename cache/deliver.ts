@@ -1,0 +1,284 @@
+// Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
+import { CacheError } from './errors.ts';
+import { allowsRange, isNotModified } from './rules/conditional.ts';
+import { type Fields, fieldValue } from './rules/fields.ts';
+import { type FreshnessRules, type Policy, policyOf, type Reuse } from './rules/freshness.ts';
+import { kindOf } from './rules/kind.ts';
+import { chooseRange, contentRange, type RangeChoice } from './rules/range.ts';
+import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
+import { type Counters, isPrefetch } from './stats.ts';
+import type { BodyReader, Store, StoredObject } from './store/object.ts';
+import { requestField, type Visit } from './visit.ts';
+
+/** A body at hand is given to the connection in pieces of this size, so that a viewer who leaves costs no more. */
+const PIECE_BYTES = 1024 * 1024;
+/** Fields of a 304 (RFC 9110 section 15.4.5). */
+const NOT_MODIFIED_FIELDS = new Set(['cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'via']);
+
+/** The parts of an answer's head. */
+export type Head = { readonly status: number; readonly flat: readonly string[]; readonly facts: StatusFacts };
+
+/** A stored head, read once: its policy and the flat list of fields that every answer from it begins with. */
+type Prepared = { readonly policy: Policy; readonly flat: readonly string[]; readonly upstreamStatus: string };
+
+/** Writes answers for one cache. */
+export class Delivery {
+  readonly #rules: FreshnessRules;
+  readonly #store: Store;
+  readonly #counters: Counters;
+  readonly #name: string;
+  readonly #via: string;
+  /** Keyed by the header list, which changes exactly when the stored head does. */
+  readonly #prepared = new WeakMap<Fields, Prepared>();
+
+  constructor(options: {
+    readonly rules: FreshnessRules;
+    readonly store: Store;
+    readonly counters: Counters;
+    readonly nodeId: string;
+  }) {
+    this.#rules = options.rules;
+    this.#store = options.store;
+    this.#counters = options.counters;
+    this.#name = nameItem(options.nodeId);
+    this.#via = `1.1 ${pseudonym(options.nodeId)}`;
+  }
+
+  /** The policy of a stored response. */
+  policyOf(object: StoredObject): Policy {
+    return this.#prepare(object).policy;
+  }
+
+  #prepare(object: StoredObject): Prepared {
+    const known = this.#prepared.get(object.headers);
+    if (known !== undefined) return known;
+    const prepared = {
+      policy: policyOf(object, this.#rules),
+      flat: this.flat(object.headers, object.receivedAt),
+      upstreamStatus: fieldValue(object.headers, 'cache-status') ?? '',
+    };
+    this.#prepared.set(object.headers, prepared);
+    return prepared;
+  }
+
+  /** Response fields as Node takes them, without those that each answer sets anew, with Via and a Date. */
+  flat(headers: Fields, receivedAt: number): string[] {
+    const own = this.#rules.target.toLowerCase();
+    const flat: string[] = [];
+    let via = this.#via;
+    let hasDate = false;
+    for (const [name, value] of headers) {
+      if (name === 'via') via = `${value}, ${this.#via}`;
+      else if (name !== 'content-length' && name !== 'age' && name !== 'cache-status' && name !== own) {
+        flat.push(name, value);
+      }
+      if (name === 'date') hasDate = true;
+    }
+    if (!hasDate) flat.push('date', new Date(receivedAt).toUTCString());
+    flat.push('via', via);
+    return flat;
+  }
+
+  /** Cache-Status of this cache after those of the caches before it. */
+  status(facts: StatusFacts, upstream: string): string {
+    const own = cacheStatus(this.#name, facts);
+    return upstream === '' ? own : `${upstream}, ${own}`;
+  }
+
+  /** An answer of the cache itself, with a short text. */
+  refuse(visit: Visit, status: number, text: string, facts: StatusFacts): void {
+    if (visit.isGone) return;
+    visit.result = 'error';
+    const body = `${status} ${text}\n`;
+    visit.markFirstByte();
+    visit.response.writeHead(status, {
+      'content-type': 'text/plain; charset=utf-8',
+      'content-length': Buffer.byteLength(body),
+      'cache-control': 'no-store',
+      'cache-status': this.status(facts, ''),
+    });
+    if (!visit.isHead) visit.bytes = Buffer.byteLength(body);
+    visit.response.end(visit.isHead ? undefined : body);
+  }
+
+  /** What the visit asks of a whole representation: all of it, a part, or nothing satisfiable. */
+  choose(
+    visit: Visit,
+    head: { status: number; headers: Fields; receivedAt: number },
+    lengthBytes: number,
+  ): RangeChoice {
+    const { headers } = visit.request;
+    if (headers.range === undefined || head.status !== 200 || visit.isHead) return { choice: 'whole' };
+    const isAllowed = allowsRange(requestField(visit.request, 'if-range'), head.headers, head.receivedAt);
+    return chooseRange(isAllowed ? headers.range : undefined, lengthBytes);
+  }
+
+  /** Whether the visit's own copy is this one. */
+  isNotModified(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): boolean {
+    const { headers } = visit.request;
+    const ifNoneMatch = headers['if-none-match'];
+    const ifModifiedSince = headers['if-modified-since'];
+    if (ifNoneMatch === undefined && ifModifiedSince === undefined) return false;
+    return isNotModified({ ifNoneMatch, ifModifiedSince }, head);
+  }
+
+  /** A 304 with the fields that it may update. */
+  notModified(visit: Visit, flat: readonly string[], statusText: string, ageSeconds: number): void {
+    const kept: string[] = [];
+    for (let index = 0; index + 1 < flat.length; index += 2) {
+      const name = flat[index] ?? '';
+      if (NOT_MODIFIED_FIELDS.has(name)) kept.push(name, flat[index + 1] ?? '');
+    }
+    kept.push('age', String(ageSeconds), 'cache-status', statusText);
+    this.#writeHead(visit, 304, kept);
+    visit.response.end();
+  }
+
+  #writeHead(visit: Visit, status: number, flat: readonly string[]): void {
+    visit.markFirstByte();
+    visit.response.writeHead(status, [...flat]);
+  }
+
+  /** Writes a head for a body of `lengthBytes`, or of unknown length, of which `range` is sent. */
+  head(visit: Visit, head: Head & { readonly lengthBytes: number | undefined }, range: RangeChoice): void {
+    const flat = [...head.flat];
+    const { lengthBytes } = head;
+    if (range.choice === 'part' && lengthBytes !== undefined) {
+      flat.push('content-range', contentRange(lengthBytes, range), 'content-length', String(range.end - range.start));
+      this.#writeHead(visit, 206, flat);
+      return;
+    }
+    if (lengthBytes !== undefined && head.status !== 204) flat.push('content-length', String(lengthBytes));
+    this.#writeHead(visit, head.status, flat);
+  }
+
+  /** A 416 that tells the length. */
+  unsatisfiable(visit: Visit, lengthBytes: number, statusText: string): void {
+    this.#writeHead(visit, 416, [
+      ...['content-range', contentRange(lengthBytes), 'content-length', '0', 'accept-ranges', 'bytes'],
+      ...['date', new Date(visit.at).toUTCString(), 'via', this.#via, 'cache-status', statusText],
+    ]);
+    visit.response.end();
+  }
+
+  /**
+   * Answers from the store. `onLost` hears when the bytes cannot be read: with no offset before the head was written,
+   * so that the visit may start anew; else from which byte of the representation somebody else must go on.
+   */
+  stored(
+    visit: Visit,
+    object: StoredObject,
+    reuse: Reuse,
+    facts: StatusFacts,
+    onLost: (error: CacheError, rest?: { readonly start: number; readonly end: number }) => void,
+  ): void {
+    const prepared = this.#prepare(object);
+    const ageSeconds = Math.floor(reuse.ageMs / 1000);
+    const ttlSeconds = Math.floor(reuse.freshForMs / 1000);
+    const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
+    if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
+    this.#count(visit, object);
+    if (this.isNotModified(visit, object)) {
+      this.notModified(visit, prepared.flat, statusText, ageSeconds);
+      return;
+    }
+    const range = this.choose(visit, object, object.lengthBytes);
+    if (range.choice === 'none') {
+      this.unsatisfiable(visit, object.lengthBytes, statusText);
+      return;
+    }
+    const flat = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
+    const writeHead = () =>
+      this.head(visit, { status: object.status, flat, facts, lengthBytes: object.lengthBytes }, range);
+    const part = range.choice === 'part' ? range : { start: 0, end: object.lengthBytes };
+    if (visit.isHead || part.end === part.start) {
+      writeHead();
+      visit.response.end();
+      return;
+    }
+    const body = this.#store.read(object, part);
+    if (body.tier === 'memory') {
+      writeHead();
+      writeAll(visit, body.bytes);
+    } else {
+      void writeFromDisk(visit, body, writeHead).then((outcome) => {
+        if (outcome === undefined) return;
+        const hasHead = visit.response.headersSent;
+        onLost(outcome, hasHead ? { start: part.start + visit.bytes, end: part.end } : undefined);
+      });
+    }
+  }
+
+  #count(visit: Visit, object: StoredObject): void {
+    const { isFirst } = this.#store.touch(object);
+    if (!isFirst || !isPrefetch(object.purpose)) return;
+    visit.prefetched = object.purpose;
+    this.#counters.prefetch.usefulBytes += object.lengthBytes;
+  }
+}
+
+/** Writes a body that is at hand; a large one in pieces, as fast as the viewer takes them. */
+function writeAll(visit: Visit, bytes: Buffer): void {
+  const { response } = visit;
+  if (bytes.length <= PIECE_BYTES) {
+    visit.bytes += bytes.length;
+    response.end(bytes);
+    return;
+  }
+  let offset = 0;
+  const next = (): void => {
+    while (offset < bytes.length) {
+      if (visit.isGone) return;
+      const piece = bytes.subarray(offset, offset + PIECE_BYTES);
+      offset += piece.length;
+      visit.bytes += piece.length;
+      if (offset === bytes.length) response.end(piece);
+      else if (!response.write(piece)) {
+        response.once('drain', next);
+        return;
+      }
+    }
+  };
+  next();
+}
+
+/** Resolves when the viewer takes more, or has gone. */
+function drained(visit: Visit): Promise<void> {
+  const { response } = visit;
+  return new Promise((resolve) => {
+    const settle = () => {
+      response.off('drain', settle);
+      response.off('close', settle);
+      resolve();
+    };
+    response.once('drain', settle);
+    response.once('close', settle);
+  });
+}
+
+/** Writes verified blocks as they are read; the head goes out with the first. Resolves with why the bytes ended early. */
+async function writeFromDisk(
+  visit: Visit,
+  body: Extract<BodyReader, { tier: 'disk' }>,
+  writeHead: () => void,
+): Promise<CacheError | undefined> {
+  try {
+    for (;;) {
+      const bytes = await body.next();
+      if (visit.isGone) return undefined;
+      if (!visit.response.headersSent) writeHead();
+      if (bytes === undefined) {
+        visit.response.end();
+        return undefined;
+      }
+      visit.bytes += bytes.length;
+      if (!visit.response.write(bytes)) await drained(visit);
+      if (visit.isGone) return undefined;
+    }
+  } catch (error) {
+    if (error instanceof CacheError) return error;
+    return new CacheError('CACHE_DISK_READ', 'A stored body could not be read.', { cause: error });
+  } finally {
+    body.close();
+  }
+}

@@ -1,0 +1,111 @@
+// What an origin's head means for a fill: what is stored under which variant, or which stored response it confirms.
+import type { Log, Priority, Purpose } from './contract.ts';
+import type { Origin, OriginHead } from './origin.ts';
+import { type Refusal, refusalOf } from './rules/cacheability.ts';
+import { confirms, updatedBy } from './rules/conditional.ts';
+import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
+import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
+import { variantOf, varyOn } from './rules/vary.ts';
+import type { Counters } from './stats.ts';
+import type { Store, StoredObject, StoredResponse } from './store/object.ts';
+
+/** Variants of one key that are kept; one more replaces the oldest. */
+const MAX_VARIANTS = 32;
+
+/** What a fill is for. `fields`: the first asker's, as forwarded; they decide the variant. */
+export type FillRequest = {
+  readonly key: string;
+  readonly resource: string;
+  readonly origin: Origin;
+  readonly fields: Fields;
+  readonly purpose: Purpose;
+  /** A stored response that the origin may confirm by a 304. */
+  readonly revalidates: StoredObject | undefined;
+  /** A 5xx counts as a failure, because something stale may be served instead (RFC 5861 section 4). */
+  readonly prefersStale: boolean;
+  readonly isPinned: boolean;
+};
+
+/** What fills share. */
+export type FillTools = {
+  readonly store: Store;
+  readonly rules: FreshnessRules;
+  readonly counters: Counters;
+  readonly worth: ((key: string) => number | undefined) | undefined;
+  readonly now: () => number;
+  readonly log: Log;
+  /** Bytes in the windows of all fills. */
+  readonly windows: { bytes: number };
+  /** Whether somebody more urgent than this priority is being filled. */
+  readonly isOutranked: (priority: Priority) => boolean;
+  /** Hears of every head, with why it is not stored. */
+  readonly onHead: (key: string, refusal: Refusal | null) => void;
+};
+
+/** A response as it goes to viewers and store. */
+export type KeptHead = {
+  readonly response: StoredResponse;
+  readonly policy: Policy;
+  /** Null: may be stored. */
+  readonly refusal: Refusal | null;
+  /** The store has taken it. */
+  readonly isStored: boolean;
+  /** May answer who asks after the head came. */
+  readonly isFresh: boolean;
+};
+
+/** Reads the head of a new response. A body that only its connection's end delimits is never stored. */
+export function keptHead(received: OriginHead, request: FillRequest, tools: FillTools): KeptHead {
+  const policy = policyOf(received, tools.rules);
+  const asked = {
+    method: 'GET',
+    hasAuthorization: fieldValue(request.fields, 'authorization') !== undefined,
+    noStore: false,
+  };
+  const names = varyOn(received.headers);
+  const refusal =
+    refusalOf(asked, received.status, received.headers, policy) ??
+    (names === undefined ? 'vary' : received.isDelimited ? null : 'undelimited');
+  const stripped = refusal === null ? strippedFields(policy) : new Set<string>();
+  const headers: Fields = endToEnd(received.headers).filter(
+    ([name]) => !stripped.has(name) && name !== 'content-length',
+  );
+  if (refusal === null) dropOldestVariant(request, tools);
+  return {
+    policy,
+    refusal,
+    isStored: false,
+    isFresh: refusal === null && policy.lifetimeMs > policy.initialAgeMs,
+    response: {
+      key: request.key,
+      variant: variantOf(names ?? [], request.fields),
+      varyOn: names ?? [],
+      status: received.status,
+      headers,
+      requestedAt: received.requestedAt,
+      receivedAt: received.receivedAt,
+      lengthBytes: received.lengthBytes ?? (received.status === 204 ? 0 : undefined),
+      purpose: request.purpose,
+    },
+  };
+}
+
+function dropOldestVariant(request: FillRequest, tools: FillTools): void {
+  const stored = tools.store.find(request.key);
+  if (stored.length < MAX_VARIANTS) return;
+  const oldest = stored.reduce((one, other) => (one.receivedAt <= other.receivedAt ? one : other));
+  tools.store.remove(oldest);
+}
+
+/** The stored response that a 304 confirms, updated; undefined when it confirms none, or it has left the store. */
+export function revalidated(received: OriginHead, request: FillRequest, tools: FillTools): StoredObject | undefined {
+  const known = request.revalidates;
+  if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
+  tools.store.update(known, {
+    headers: updatedBy(known.headers, received.headers),
+    requestedAt: received.requestedAt,
+    receivedAt: received.receivedAt,
+    isInvalidated: false,
+  });
+  return tools.store.find(request.key).find(({ variant }) => variant === known.variant);
+}

@@ -1,0 +1,137 @@
+// All running fills: who may join which, who goes first, and which keys are known to be shared by nobody.
+import type { Log, Priority } from './contract.ts';
+import { Fill } from './fill.ts';
+import type { FillRequest, FillTools } from './fill-head.ts';
+import type { FillReader, Listener } from './reader.ts';
+import type { Fields } from './rules/fields.ts';
+import type { FreshnessRules } from './rules/freshness.ts';
+import type { Counters } from './stats.ts';
+import type { Store } from './store/object.ts';
+
+/** How long requests for a key that gave an unsharable answer don't wait for each other. */
+const UNSHARED_MS = 10_000;
+/** Keys of that kind that are remembered. */
+const MAX_UNSHARED = 4096;
+
+/** What the fills of a cache need. */
+export type FillsOptions = {
+  readonly store: Store;
+  readonly rules: FreshnessRules;
+  readonly counters: Counters;
+  readonly worth: ((key: string) => number | undefined) | undefined;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** The running fills of a cache. */
+export type Fills = {
+  /** Joins a running fill of the key or starts one. `onJoined` first hears whether another's fill is shared. */
+  readonly join: (request: FillRequest, listener: Listener, isAlone: boolean) => Joined;
+  /** A fill to wait for without reading: a running one, or a new one of this priority. Call release() when done. */
+  readonly keep: (request: FillRequest, priority: Priority, bytesPerSecond: number | undefined) => Fill;
+  readonly isRunning: (key: string) => boolean;
+  /** What is coming for these keys is outdated. */
+  readonly forget: (matches: (key: string) => boolean) => void;
+  readonly count: () => number;
+  readonly cancelAll: () => void;
+};
+
+/** A place in a fill, and whether somebody else had started it. */
+export type Joined = { readonly reader: FillReader; readonly isCollapsed: boolean };
+
+/** Keys whose last answer was for one viewer only; bounded, the oldest goes first. */
+class UnsharedKeys {
+  readonly #until = new Map<string, number>();
+
+  add(key: string, nowMs: number): void {
+    this.#until.delete(key);
+    this.#until.set(key, nowMs + UNSHARED_MS);
+    const oldest = this.#until.size > MAX_UNSHARED ? this.#until.keys().next().value : undefined;
+    if (oldest !== undefined) this.#until.delete(oldest);
+  }
+
+  delete(key: string): void {
+    this.#until.delete(key);
+  }
+
+  has(key: string, nowMs: number): boolean {
+    return (this.#until.get(key) ?? 0) > nowMs;
+  }
+}
+
+/** Opens the table of fills. */
+export function openFills(options: FillsOptions): Fills {
+  const running = new Map<string, Fill[]>();
+  const unshared = new UnsharedKeys();
+  const all = new Set<Fill>();
+
+  const tools: FillTools = {
+    ...options,
+    windows: { bytes: 0 },
+    isOutranked: (priority) => {
+      for (const fill of all) {
+        if (fill.priority === 'viewer' && priority !== 'viewer') return true;
+        if (fill.priority === 'in-session' && priority === 'off-peak') return true;
+      }
+      return false;
+    },
+    onHead: (key, refusal) => {
+      if (refusal === null) unshared.delete(key);
+      else unshared.add(key, options.now());
+    },
+  };
+  const end = (fill: Fill): void => {
+    all.delete(fill);
+    const left = running.get(fill.request.key)?.filter((each) => each !== fill) ?? [];
+    if (left.length === 0) running.delete(fill.request.key);
+    else running.set(fill.request.key, left);
+  };
+  const start = (request: FillRequest, priority: Priority): Fill => {
+    const fill = new Fill(request, priority, tools, end);
+    all.add(fill);
+    const others = running.get(request.key);
+    if (others === undefined) running.set(request.key, [fill]);
+    else others.push(fill);
+    return fill;
+  };
+  const joinable = (key: string, fields: Fields): Fill | undefined => {
+    const fills = running.get(key);
+    if (fills === undefined || unshared.has(key, options.now())) return undefined;
+    const names = new Set(options.store.find(key).flatMap(({ varyOn }) => varyOn));
+    for (const fill of fills) for (const name of fill.variesOn) names.add(name);
+    const sorted = [...names].sort();
+    return fills.find((fill) => fill.accepts(fields, sorted));
+  };
+
+  return {
+    join: (request, listener, isAlone) => {
+      const other = isAlone ? undefined : joinable(request.key, request.fields);
+      if (other !== undefined) {
+        options.counters.coalesced += 1;
+        return { reader: other.join(request.fields, listener), isCollapsed: true };
+      }
+      const fill = start(request, 'viewer');
+      const reader = fill.join(request.fields, listener);
+      fill.start();
+      return { reader, isCollapsed: false };
+    },
+    keep: (request, priority, bytesPerSecond) => {
+      const other = joinable(request.key, request.fields);
+      const fill = other ?? start(request, priority);
+      fill.keepers += 1;
+      if (other === undefined) {
+        fill.bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY;
+        fill.start();
+      }
+      return fill;
+    },
+    isRunning: (key) => running.has(key),
+    forget: (matches) => {
+      for (const fill of all) if (matches(fill.request.key)) fill.forget();
+    },
+    count: () => all.size,
+    cancelAll: () => {
+      for (const fill of [...all]) fill.cancel();
+    },
+  };
+}

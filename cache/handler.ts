@@ -1,0 +1,421 @@
+// The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { CacheOptions, Route, ServedRecord } from './contract.ts';
+import { Delivery } from './deliver.ts';
+import type { CacheError } from './errors.ts';
+import { WINDOW_BYTES } from './fill.ts';
+import type { FillRequest } from './fill-head.ts';
+import type { Fills } from './fills.ts';
+import type { Origin, OriginHead } from './origin.ts';
+import { fieldsFor, pass, passRequest, passRest, type Sender } from './pass.ts';
+import type { FillHead, FillReader } from './reader.ts';
+import { answerRoute, routeFor } from './routes.ts';
+import { describes, updatedBy } from './rules/conditional.ts';
+import { endToEnd, fieldValue } from './rules/fields.ts';
+import { ageMs, type Reuse, reuseOf } from './rules/freshness.ts';
+import { keyOf, originFor, targetOf } from './rules/key.ts';
+import { kindOf } from './rules/kind.ts';
+import { malformed, originForm } from './rules/request.ts';
+import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
+import { chooseVariant } from './rules/vary.ts';
+import type { Counters } from './stats.ts';
+import type { Store, StoredObject } from './store/object.ts';
+import { requestField, Visit } from './visit.ts';
+
+/** What the handler conducts. */
+export type HandlerParts = {
+  readonly options: CacheOptions;
+  readonly origins: readonly Origin[];
+  readonly store: Store;
+  readonly fills: Fills;
+  readonly counters: Counters;
+  readonly remoteHash: (request: IncomingMessage) => string;
+  /** Removes a path's stored responses and what is coming for them. */
+  readonly invalidate: (url: string) => void;
+};
+
+/** How often a visit may start anew after its stored bytes turned out unreadable. */
+const MAX_RESTARTS = 2;
+const UNSAFE = new Set(['POST', 'PUT', 'DELETE', 'PATCH']);
+
+/** Answers the requests of a cache's viewer listener. */
+export class Handler {
+  readonly #parts: HandlerParts;
+  readonly #options: CacheOptions;
+  readonly #store: Store;
+  readonly #fills: Fills;
+  readonly #counters: Counters;
+  readonly #sender: Sender;
+  readonly #delivery: Delivery;
+  readonly #ignored: ReadonlySet<string>;
+  readonly #routes: readonly Route[];
+
+  constructor(parts: HandlerParts) {
+    const { options, store, fills, counters } = parts;
+    this.#parts = parts;
+    this.#options = options;
+    this.#store = store;
+    this.#fills = fills;
+    this.#counters = counters;
+    this.#sender = { name: pseudonym(options.nodeId), counters };
+    this.#delivery = new Delivery({ rules: options.rules, store, counters, nodeId: options.nodeId });
+    this.#ignored = new Set(options.ignoredQuery ?? []);
+    this.#routes = options.routes ?? [];
+  }
+
+  /** Answers one request; never throws. */
+  handle(request: IncomingMessage, response: ServerResponse): void {
+    try {
+      this.#receive(request, response);
+    } catch (error) {
+      this.#options.log('error', 'request.failed', {
+        error: error instanceof Error ? (error.stack ?? '') : String(error),
+      });
+      response.destroy();
+    }
+  }
+
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const { method = '', url = '', httpVersion, rawHeaders } = request;
+    const fault = malformed({ method, url, httpVersion, rawHeaders });
+    if (fault !== undefined) {
+      this.#refuseMalformed(response, fault);
+      return;
+    }
+    const resource = originForm(url);
+    const target = targetOf(resource, this.#ignored);
+    const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
+    if (route !== undefined) {
+      void answerRoute(
+        route,
+        { request, response, url: resource },
+        { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash },
+      );
+      return;
+    }
+    const origin = originFor(this.#parts.origins, target.path);
+    if (origin === undefined) {
+      answerPlainly(response, 404, 'No origin serves this path.');
+      return;
+    }
+    const place = { target, origin, key: keyOf(origin.name, target.resource) };
+    const visit = new Visit(request, response, place, this.#options.now());
+    response.once('close', () => this.#record(visit));
+    if (isLoop(requestField(request, 'cdn-loop'), this.#sender.name)) {
+      this.#delivery.refuse(visit, 508, 'This request has been here before.', { detail: 'loop' });
+      return;
+    }
+    if (method !== 'GET' && method !== 'HEAD') {
+      this.#forward(visit, 'method');
+      return;
+    }
+    const { headers } = request;
+    // A cache can't evaluate these for the origin (RFC 9111 section 4.3.2).
+    const hasPrecondition = headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined;
+    if (hasPrecondition) this.#forward(visit, 'request');
+    else this.#lookUp(visit, 0);
+  }
+
+  #refuseMalformed(response: ServerResponse, fault: string): void {
+    this.#counters.malformed += 1;
+    response.shouldKeepAlive = false;
+    answerPlainly(response, 400, `The request has ${fault}.`);
+  }
+
+  #record(visit: Visit): void {
+    this.#counters.served(visit.result, visit.kind, visit.bytes, visit.firstByteMs);
+    if (this.#options.onServed === undefined) return;
+    try {
+      const served: ServedRecord = visit.record(
+        this.#parts.remoteHash(visit.request),
+        this.#options.titleOf?.(visit.target.path),
+      );
+      this.#options.onServed(served);
+    } catch (error) {
+      this.#options.log('error', 'served.hook-failed', { error: String(error) });
+    }
+  }
+
+  #lookUp(visit: Visit, restarts: number): void {
+    const found = this.#store.find(visit.key);
+    const object = chooseVariant(found, () => visit.fields);
+    if (object === undefined) {
+      visit.forward = found.length > 0 ? 'vary-miss' : 'uri-miss';
+      this.#withoutStored(visit);
+      return;
+    }
+    const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
+    if (reuse.use === 'fresh') {
+      this.#hit(visit, object, reuse, restarts);
+      return;
+    }
+    if (reuse.use === 'stale') {
+      this.#stale(visit, object, reuse, restarts);
+      return;
+    }
+    visit.forward = reuse.freshForMs > 0 && !object.isInvalidated ? 'request' : 'stale';
+    if (reuse.onError) visit.fallback = object;
+    if (visit.demands.onlyIfCached) {
+      this.#notCached(visit);
+      return;
+    }
+    if (visit.isHead || visit.demands.noStore) {
+      this.#forward(visit, visit.forward, object);
+      return;
+    }
+    this.#fill(visit, object, false);
+  }
+
+  #notCached(visit: Visit): void {
+    this.#delivery.refuse(visit, 504, 'Not in this cache, and only-if-cached was asked.', { detail: 'only-if-cached' });
+  }
+
+  #withoutStored(visit: Visit): void {
+    if (visit.demands.onlyIfCached) {
+      this.#notCached(visit);
+      return;
+    }
+    if (visit.isHead || visit.demands.noStore) {
+      this.#forward(visit, visit.demands.noStore ? 'request' : visit.forward);
+      return;
+    }
+    this.#fill(visit, undefined, false);
+  }
+
+  #hit(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
+    visit.result = 'hit';
+    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+  }
+
+  #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
+    visit.result = 'stale';
+    if (!this.#fills.isRunning(visit.key)) {
+      const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), 'viewer', undefined);
+      void keeper.done;
+    }
+    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+  }
+
+  #fromStore(
+    visit: Visit,
+    object: StoredObject,
+    how: { readonly reuse: Reuse; readonly facts: StatusFacts; readonly restarts: number },
+  ): void {
+    this.#delivery.stored(visit, object, how.reuse, how.facts, (error, rest) => {
+      this.#options.log('warn', 'store.read-failed', { code: error.code });
+      this.#store.remove(object);
+      if (visit.isGone) return;
+      if (rest !== undefined)
+        return passRest(visit, this.#sender, object.headers, { ...rest, total: object.lengthBytes });
+      if (how.restarts < MAX_RESTARTS) this.#lookUp(visit, how.restarts + 1);
+      else this.#forward(visit, 'miss');
+    });
+  }
+
+  #fillRequest(visit: Visit, object: StoredObject | undefined, purpose: FillRequest['purpose']): FillRequest {
+    return {
+      key: visit.key,
+      resource: visit.target.resource,
+      origin: visit.origin,
+      fields: fieldsFor(visit, this.#sender, true),
+      purpose,
+      revalidates: object,
+      prefersStale: purpose === 'revalidate' || visit.fallback !== undefined,
+      isPinned: object?.isPinned ?? false,
+    };
+  }
+
+  #fill(visit: Visit, object: StoredObject | undefined, isAlone: boolean): void {
+    visit.result = 'miss';
+    const { response } = visit;
+    let headers: FillHead | undefined;
+    let isDraining = false;
+    const pump = (reader: FillReader): void => {
+      if (isDraining || visit.isGone || !response.headersSent) return;
+      for (let bytes = reader.pull(); bytes !== undefined; bytes = reader.pull()) {
+        visit.bytes += bytes.length;
+        if (response.write(bytes)) continue;
+        isDraining = true;
+        response.once('drain', () => {
+          isDraining = false;
+          pump(reader);
+        });
+        break;
+      }
+      if (reader.isAtEnd()) response.end();
+      reader.settle();
+    };
+    const { reader, isCollapsed } = this.#fills.join(
+      this.#fillRequest(visit, object, object === undefined ? 'viewer' : 'revalidate'),
+      {
+        onHead: (head, reader) => {
+          headers = head;
+          if (visit.isGone) return;
+          this.#fillHead(visit, head, reader);
+          pump(reader);
+        },
+        onReady: (reader) => pump(reader),
+        onUnshared: () => this.#fill(visit, object, true),
+        onBehind: (reader) => {
+          if (headers?.outcome !== 'response') return;
+          const { headers: fields, lengthBytes: total } = headers.response;
+          passRest(visit, this.#sender, fields, {
+            start: reader.offset,
+            end: Math.min(reader.limit, total ?? 0),
+            total,
+          });
+        },
+        onError: (error) => this.#fillFailed(visit, error),
+      },
+      isAlone,
+    );
+    visit.isCollapsed = isCollapsed;
+    response.once('close', () => reader.leave());
+  }
+
+  #fillHead(visit: Visit, head: FillHead, reader: FillReader): void {
+    const facts: StatusFacts = { fwd: visit.forward, ...(visit.isCollapsed && { collapsed: true }) };
+    if (head.outcome === 'confirmed') {
+      visit.result = 'revalidated';
+      const { object } = head;
+      const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
+      this.#fromStore(visit, object, { reuse, facts: { ...facts, fwdStatus: 304 }, restarts: 0 });
+      return;
+    }
+    const { response, policy, refusal } = head;
+    if (refusal !== null) visit.result = 'pass';
+    if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
+    const status = this.#delivery.status(
+      {
+        ...facts,
+        fwdStatus: response.status,
+        ...(head.isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' }),
+      },
+      fieldValue(response.headers, 'cache-status') ?? '',
+    );
+    const flat = this.#delivery.flat(response.headers, response.receivedAt);
+    const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, this.#options.now()) / 1000);
+    if (this.#delivery.isNotModified(visit, response)) {
+      this.#delivery.notModified(visit, flat, status, ageSeconds);
+      reader.leave();
+      return;
+    }
+    const { lengthBytes } = response;
+    const range =
+      lengthBytes === undefined ? ({ choice: 'whole' } as const) : this.#delivery.choose(visit, response, lengthBytes);
+    if (range.choice === 'none') {
+      this.#delivery.unsatisfiable(visit, lengthBytes ?? 0, status);
+      reader.leave();
+      return;
+    }
+    // Far into a body that only begins to come, or not to be stored: the origin answers the range itself.
+    if (range.choice === 'part' && (range.start > WINDOW_BYTES || !head.isStored)) {
+      reader.leave();
+      this.#forward(visit, 'partial');
+      return;
+    }
+    if (ageSeconds > 0 || fieldValue(response.headers, 'age') !== undefined) flat.push('age', String(ageSeconds));
+    flat.push('cache-status', status);
+    if (range.choice === 'part') reader.select(range.start, range.end);
+    this.#delivery.head(visit, { status: response.status, flat, facts, lengthBytes }, range);
+    visit.response.flushHeaders();
+  }
+
+  #fillFailed(visit: Visit, error: CacheError): void {
+    if (visit.response.headersSent) {
+      visit.response.destroy();
+      return;
+    }
+    const { fallback } = visit;
+    const isThere =
+      fallback !== undefined && this.#store.find(visit.key).some(({ variant }) => variant === fallback.variant);
+    if (fallback === undefined || !isThere) {
+      this.#failed(visit, error);
+      return;
+    }
+    visit.result = 'stale';
+    visit.fallback = undefined;
+    const reuse = reuseOf(this.#delivery.policyOf(fallback), fallback, visit.demands, this.#options.now());
+    this.#fromStore(visit, fallback, { reuse, facts: { hit: true, detail: 'stale-if-error' }, restarts: MAX_RESTARTS });
+  }
+
+  #failed(visit: Visit, error: CacheError): void {
+    const isLate = error.code === 'CACHE_ORIGIN_TIMEOUT';
+    this.#delivery.refuse(
+      visit,
+      isLate ? 504 : 502,
+      isLate ? 'The origin did not answer in time.' : 'The origin failed.',
+      {
+        fwd: visit.forward,
+        detail: error.code,
+      },
+    );
+  }
+
+  #forward(visit: Visit, why: StatusFacts['fwd'] & string, stored?: StoredObject): void {
+    visit.result = 'pass';
+    visit.forward = why;
+    pass(visit, this.#sender, passRequest(visit, this.#sender), {
+      onHead: (head) => this.#forwardHead(visit, head, stored),
+      onError: (error) =>
+        visit.isHead && visit.fallback !== undefined ? this.#fillFailed(visit, error) : this.#failed(visit, error),
+    });
+  }
+
+  #forwardHead(visit: Visit, head: OriginHead, stored: StoredObject | undefined): void {
+    const { method = '' } = visit.request;
+    const isDone = head.status >= 200 && head.status < 400;
+    if (UNSAFE.has(method) || !['GET', 'HEAD', 'OPTIONS', 'TRACE'].includes(method)) {
+      if (isDone) this.#invalidateBy(visit, head);
+    } else if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
+    if (visit.isGone) return;
+    const headers = endToEnd(head.headers);
+    const flat = this.#delivery.flat(headers, head.receivedAt);
+    const age = fieldValue(headers, 'age');
+    if (age !== undefined) flat.push('age', age);
+    const facts: StatusFacts = { fwd: visit.forward, fwdStatus: head.status };
+    flat.push('cache-status', this.#delivery.status(facts, fieldValue(headers, 'cache-status') ?? ''));
+    const { lengthBytes } = head;
+    this.#delivery.head(visit, { status: head.status, flat, facts, lengthBytes }, { choice: 'whole' });
+    visit.response.flushHeaders();
+  }
+
+  /** RFC 9111 section 4.4: the target, and what Location and Content-Location name on the same host. */
+  #invalidateBy(visit: Visit, head: OriginHead): void {
+    this.#parts.invalidate(visit.target.resource);
+    const host = `http://${requestField(visit.request, 'host') ?? 'localhost'}`;
+    const base = URL.parse(visit.target.resource, host);
+    for (const name of ['location', 'content-location']) {
+      const value = fieldValue(head.headers, name);
+      const url = value === undefined || base === null ? null : URL.parse(value, base.href);
+      if (url !== null && url.host === base?.host) this.#parts.invalidate(url.pathname + url.search);
+    }
+  }
+
+  /** RFC 9111 section 4.3.5: a HEAD's answer renews the stored response, or shows that it is outdated. */
+  #freshenByHead(stored: StoredObject, head: OriginHead): void {
+    if (!describes(head.headers, stored)) {
+      this.#store.update(stored, { isInvalidated: true });
+      return;
+    }
+    const { requestedAt, receivedAt } = head;
+    this.#store.update(stored, {
+      headers: updatedBy(stored.headers, head.headers),
+      requestedAt,
+      receivedAt,
+      isInvalidated: false,
+    });
+  }
+}
+
+/** A short answer before anything is known of the request. */
+function answerPlainly(response: ServerResponse, status: number, text: string): void {
+  const body = `${status} ${text}\n`;
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    ...(!response.shouldKeepAlive && { connection: 'close' }),
+  });
+  response.end(body);
+}

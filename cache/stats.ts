@@ -1,0 +1,98 @@
+// The cache's counters: plain integers, added to on the way, read at scrape.
+import {
+  type CacheStats,
+  HISTOGRAM_SECONDS,
+  KINDS,
+  type Kind,
+  PURPOSES,
+  type Purpose,
+  RESULTS,
+  type Result,
+  type StoreStats,
+} from './contract.ts';
+
+type Counts<Name extends string> = Record<Name, number>;
+
+function zeros<Name extends string>(names: readonly Name[]): Counts<Name> {
+  // Every name of the list gets its entry here, so the record is whole.
+  return Object.fromEntries(names.map((name) => [name, 0])) as Counts<Name>;
+}
+
+function each<Name extends string, Value>(names: readonly Name[], make: () => Value): Record<Name, Value> {
+  // As above.
+  return Object.fromEntries(names.map((name) => [name, make()])) as Record<Name, Value>;
+}
+
+/** Observations per bucket of HISTOGRAM_SECONDS, not cumulative, with one bucket more for what lies above. */
+type Buckets = { readonly counts: number[]; sum: number };
+
+/** Whether a fill of this purpose is a prefetch: asked for before any viewer did. */
+export function isPrefetch(purpose: Purpose): boolean {
+  return purpose === 'in-session' || purpose === 'off-peak';
+}
+
+/** The counters of one cache; everyone adds to them directly. */
+export class Counters {
+  readonly requests: Record<Result, Counts<Kind>> = each(RESULTS, () => zeros(KINDS));
+  readonly sentBytes = zeros(RESULTS);
+  readonly originBytes = zeros(PURPOSES);
+  readonly originRequests = zeros(PURPOSES);
+  readonly prefetch = { storedBytes: 0, usefulBytes: 0, wastedBytes: 0 };
+  originErrors = 0;
+  coalesced = 0;
+  routeErrors = 0;
+  malformed = 0;
+  readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
+    counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
+    sum: 0,
+  }));
+
+  /** Adds one answered request. */
+  served(result: Result, kind: Kind, bytes: number, firstByteMs: number): void {
+    this.requests[result][kind] += 1;
+    this.sentBytes[result] += bytes;
+    const seconds = firstByteMs / 1000;
+    const buckets = this.#firstByte[result];
+    let index = 0;
+    while (index < HISTOGRAM_SECONDS.length && seconds > (HISTOGRAM_SECONDS[index] ?? 0)) index += 1;
+    buckets.counts[index] = (buckets.counts[index] ?? 0) + 1;
+    buckets.sum += seconds;
+  }
+
+  /** An object that left the store. */
+  evicted(object: { readonly purpose: Purpose; readonly bytes: number; readonly wasUsed: boolean }): void {
+    if (isPrefetch(object.purpose) && !object.wasUsed) this.prefetch.wastedBytes += object.bytes;
+  }
+
+  /** A copy for the outside; histograms become cumulative. */
+  read(now: {
+    readonly store: StoreStats;
+    readonly openConnections: number;
+    readonly activeFills: number;
+  }): CacheStats {
+    const cumulative = ({ counts, sum }: Buckets) => {
+      let total = 0;
+      return {
+        counts: counts.map((count) => {
+          total += count;
+          return total;
+        }),
+        sum,
+      };
+    };
+    const { requests, sentBytes, originBytes, originRequests, prefetch } = structuredClone({
+      requests: this.requests,
+      sentBytes: this.sentBytes,
+      originBytes: this.originBytes,
+      originRequests: this.originRequests,
+      prefetch: this.prefetch,
+    });
+    const firstByteSeconds = each(RESULTS, () => cumulative({ counts: [], sum: 0 }));
+    for (const result of RESULTS) firstByteSeconds[result] = cumulative(this.#firstByte[result]);
+    const { originErrors, coalesced, routeErrors, malformed } = this;
+    return {
+      ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
+      ...{ originErrors, coalesced, routeErrors, malformed, ...now },
+    };
+  }
+}

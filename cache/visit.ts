@@ -1,0 +1,112 @@
+// One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
+import type { Origin } from './origin.ts';
+import { parseDirectives } from './rules/directives.ts';
+import { type Fields, fieldsOf } from './rules/fields.ts';
+import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
+import type { Target } from './rules/key.ts';
+import { kindOf } from './rules/kind.ts';
+import { isCmcdField } from './rules/request.ts';
+import type { Forward } from './rules/status.ts';
+import type { StoredObject } from './store/object.ts';
+
+/** A single-valued request field; Node joins or drops repeated ones. */
+export function requestField(request: IncomingMessage, name: string): string | undefined {
+  const value = request.headers[name];
+  return typeof value === 'string' ? value : value?.join(', ');
+}
+
+/** What the visit needs to know of the request's place. */
+export type VisitPlace = { readonly target: Target; readonly key: string; readonly origin: Origin };
+
+/** A request for something of an origin. */
+export class Visit {
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
+  readonly target: Target;
+  readonly key: string;
+  readonly origin: Origin;
+  readonly demands: Demands;
+  readonly at: number;
+  kind: Kind;
+  result: Result = 'error';
+  forward: Forward = 'uri-miss';
+  isCollapsed = false;
+  /** Why bytes go no further into the store, for Cache-Status. */
+  detail: string | undefined;
+  prefetched: Purpose | undefined;
+  /** A stored response that may be served when the origin fails. */
+  fallback: StoredObject | undefined;
+  /** Body bytes handed to the connection. */
+  bytes = 0;
+  firstByteMs = 0;
+  #fields: Fields | undefined;
+  readonly #startedMs = performance.now();
+
+  constructor(request: IncomingMessage, response: ServerResponse, place: VisitPlace, at: number) {
+    this.request = request;
+    this.response = response;
+    this.target = place.target;
+    this.key = place.key;
+    this.origin = place.origin;
+    this.at = at;
+    this.kind = kindOf(place.target.path);
+    const { 'cache-control': control, pragma } = request.headers;
+    const isPlain = control === undefined && pragma === undefined;
+    this.demands = isPlain ? NO_DEMANDS : demandsOf(parseDirectives(control === undefined ? [] : [control]), pragma);
+  }
+
+  /** The request's fields as they came. */
+  get fields(): Fields {
+    this.#fields ??= fieldsOf(this.request.rawHeaders);
+    return this.#fields;
+  }
+
+  get isHead(): boolean {
+    return this.request.method === 'HEAD';
+  }
+
+  /** Nothing can be written any more. */
+  get isGone(): boolean {
+    return this.response.destroyed || this.response.writableEnded;
+  }
+
+  /** To be called when the head is about to be written. */
+  markFirstByte(): void {
+    this.firstByteMs = performance.now() - this.#startedMs;
+  }
+
+  #cmcd(): RawCmcd | undefined {
+    const headers: Record<string, string> = {};
+    let hasHeaders = false;
+    for (const name in this.request.headers) {
+      if (!isCmcdField(name)) continue;
+      headers[name] = requestField(this.request, name) ?? '';
+      hasHeaders = true;
+    }
+    const query = this.target.cmcd;
+    if (query === undefined && !hasHeaders) return undefined;
+    return { ...(query !== undefined && { query }), ...(hasHeaders && { headers }) };
+  }
+
+  /** The record of this visit once its response has closed. */
+  record(remoteHash: string, title: string | undefined): ServedRecord {
+    const cmcd = this.#cmcd();
+    return {
+      at: this.at,
+      key: this.key,
+      path: this.target.path,
+      kind: this.kind,
+      status: this.response.headersSent ? this.response.statusCode : 0,
+      result: this.result,
+      bytes: this.bytes,
+      isComplete: this.response.writableFinished,
+      firstByteMs: this.firstByteMs,
+      remoteHash,
+      ...(title !== undefined && { title }),
+      ...(this.prefetched !== undefined && { prefetched: this.prefetched }),
+      ...(cmcd !== undefined && { cmcd }),
+    };
+  }
+}
