@@ -159,18 +159,41 @@ export type QualityRun = {
 /** The model that VMAF scores are given for. */
 export const VMAF_MODEL = 'vmaf_v0.6.1';
 
+/** Which frames a run compares so that every n-th can be scored, as an expression of ffmpeg's select filter. */
+type Thinning = { readonly keep: string; readonly period: number; readonly kept: readonly number[] };
+
+/**
+ * libvmaf looks at single frames but for motion, which it takes from both neighbours: the other frames can be dropped
+ * before they are scaled, and the scores stay the same. The other metrics need no neighbours.
+ */
+function thinningOf(metric: MetricName, subsample: number): Thinning {
+  const kept = metric === 'vmaf' ? [0, 1, subsample - 1] : [0];
+  const period = subsample > kept.length ? subsample : 1;
+  if (period === 1) return { keep: '', period, kept: [0] };
+  return { keep: `select='${kept.map((at) => `eq(mod(n\\,${period})\\,${at})`).join('+')}',`, period, kept };
+}
+
+/** How many frames a run compares, and how many of these it scores. */
+export function comparedFrames(frames: number, run: Pick<QualityRun, 'metric' | 'subsample'>) {
+  const { kept, period } = thinningOf(run.metric, run.subsample);
+  const compared = kept.reduce((sum, at) => sum + Math.max(0, Math.ceil((frames - at) / period)), 0);
+  const isPerFrame = run.metric !== 'vmaf' && period === 1;
+  return { compared, scored: isPerFrame ? frames : Math.ceil(frames / run.subsample) };
+}
+
 /**
  * Scores every n-th frame at the source's size. Both sides get frame numbers as timestamps: mismatched timebases would
- * pair wrong frames. The fallback metrics look at single frames, so the others are dropped before them.
+ * pair wrong frames.
  */
 export function qualityArgs(run: QualityRun): string[] {
-  const align = 'settb=1/1000,setpts=N';
+  const { keep, period, kept } = thinningOf(run.metric, run.subsample);
+  const align = `${keep}settb=1/1000,setpts=N`;
   const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=yuv420p`;
-  const thin = run.metric === 'vmaf' || run.subsample === 1 ? '' : `select='not(mod(n\\,${run.subsample}))',`;
-  const model = `model=version=${VMAF_MODEL}:n_subsample=${run.subsample}:n_threads=${run.threads}`;
+  const every = period === 1 ? run.subsample : kept.length;
+  const model = `model=version=${VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
   const filter =
     run.metric === 'vmaf' ? `libvmaf=log_fmt=json:log_path=${run.log}:${model}` : `${run.metric}=stats_file=${run.log}`;
-  const graph = `[0:v]${thin}${align},${scale}[d];[1:v]${thin}${align},format=yuv420p[r];[d][r]${filter}`;
+  const graph = `[0:v]${align},${scale}[d];[1:v]${align},format=yuv420p[r];[d][r]${filter}`;
   return [
     ...['-threads', '1', '-i', run.distorted, '-threads', '1', '-i', run.reference],
     ...['-filter_complex', graph, '-fps_mode', 'passthrough', '-f', 'null', '-'],

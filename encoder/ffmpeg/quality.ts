@@ -3,7 +3,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from '../errors.ts';
 import { poolScores } from '../plan/metric.ts';
-import { type QualityRun, qualityArgs } from './args.ts';
+import { comparedFrames, type QualityRun, qualityArgs } from './args.ts';
 import { parseStats, parseVmafLog } from './parse.ts';
 import type { Ffmpeg } from './run.ts';
 
@@ -23,12 +23,11 @@ export async function measureQuality(
     const { frames } = await ffmpeg.run({ args: qualityArgs(run), cwd: run.cwd });
     const text = await readFile(log, 'utf8');
     const scores = run.metric === 'vmaf' ? parseVmafLog(text) : parseStats(text, run.metric);
-    const sampled = Math.ceil(run.frames / run.subsample);
-    const compared = run.metric === 'vmaf' ? run.frames : sampled;
-    if (frames !== compared || scores.length !== sampled || scores.some((score) => !Number.isFinite(score))) {
+    const { compared, scored } = comparedFrames(run.frames, run);
+    if (frames !== compared || scores.length !== scored || scores.some((score) => !Number.isFinite(score))) {
       throw new EncoderError(
         'ENCODER_FRAMES_DIFFER',
-        `${run.metric} compared ${frames} of ${compared} frames and scored ${scores.length} of ${sampled}`,
+        `${run.metric} compared ${frames} of ${compared} frames and scored ${scores.length} of ${scored}`,
       );
     }
     return poolScores(scores);
