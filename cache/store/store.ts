@@ -286,8 +286,8 @@ class TieredStore implements Store {
     try {
       await file.drained();
     } catch (error) {
-      this.#onDiskFailed(mount, error);
       this.#onLost(entry);
+      this.#onDiskFailed(mount, error);
       void file.discard();
       return;
     }
