@@ -14,19 +14,20 @@ export type RankedTitle = {
 
 /**
  * Weights set by hand, in log-odds: being looked at counts most, then what follows a title almost watched to its end,
- * then what was begun lately; popularity and launches order the rest. Not learnt from anything: the baseline that a
+ * then what was begun lately; popularity and launches, which even at
+ * their most count less than any of these, order the rest. Not learnt from anything: the baseline that a
  * model must beat.
  */
 const RULE: Readonly<Record<FeatureName, number>> = {
-  log_share: 6,
+  log_share: 4,
   launch: 1,
-  is_next: 1,
+  is_next: 2,
   previous_progress: 2,
-  previous_recency: 1.5,
-  is_begun: 1,
+  previous_recency: 2,
+  is_begun: 2,
   position: 0,
-  begun_recency: 2,
-  is_hovered: 5,
+  begun_recency: 2.5,
+  is_hovered: 7,
   genre_ratio: 0.5,
   series_ratio: 0.5,
   is_finished: -4,
@@ -38,7 +39,7 @@ export const RULES: ScorerWeights = {
   features: FEATURE_NAMES,
   mean: FEATURE_NAMES.map(() => 0),
   deviation: FEATURE_NAMES.map(() => 1),
-  layers: [{ units: 1, weights: FEATURE_NAMES.map((name) => RULE[name]), bias: [-7], activation: 'sigmoid' }],
+  layers: [{ units: 1, weights: FEATURE_NAMES.map((name) => RULE[name]), bias: [-6], activation: 'sigmoid' }],
 };
 
 /** Puts candidates in order of `scores`, best first, ties by id; at most `limit` of them. */
