@@ -68,7 +68,7 @@ describe('rules on one file', () => {
     ['inheritance', `${P}class A extends B {}`, ['inheritance']],
     ['an empty catch', `${P}\ntry { a(); } catch {}`, ['empty-catch']],
     ['an empty handler', `${P}\na().catch(() => {});`, ['empty-catch']],
-    ['a handler to undefined', `${P}\na().catch(() => undefined);`, ['empty-catch']],
+    ['a handler to undefined', `${P}\nvoid a().catch(() => undefined);`, ['empty-catch']],
     ['an import without ending', `${P}import { a } from './a';`, ['import-ending']],
     ['an import of .js', `${P}import { a } from './a.js';`, ['import-ending']],
     ['a dynamic import without ending', `${P}await import('./a');`, ['import-ending']],
@@ -93,6 +93,8 @@ describe('rules on one file', () => {
     ['casts one below the other', `${P}// They are.\nconst a = b as string;\nconst c = d as string;`],
     ['errors that inherit', `${P}class A extends Error {}`],
     ['an explained catch', `${P}\ntry { a(); } catch {\n  // It is gone already.\n}`],
+    ['a handler that gives undefined on', `${P}\nconst b = await a().catch(() => undefined);`],
+    ['an import of data', `${P}import a from './a.json' with { type: 'json' };`],
     ['an explained handler', `${P}\n// It is gone already.\na().catch(() => {});`],
   ])('let %s pass', (_name, text) => expect(shape(text)).toEqual([]));
 
@@ -240,10 +242,25 @@ describe('dead code', () => {
     expect(unusedExports([b, source('agent/c.ts', `const b = await import('./b.ts');`)])).toEqual([]);
   });
 
+  test('a program beside it that a file starts lives, and so does a script of the console', () => {
+    const starter = source('test/agent/c.test.ts', `new URL('writer.ts', import.meta.url);`);
+    const writer = source('test/agent/writer.ts', 'a();');
+    const page = source('agent/console/page.js', `import { show } from '/.nearcast/page/cards.js';`);
+    const cards = source('agent/console/cards.js', 'export function show() {} export function hide() {}');
+    expect(deadFiles([starter, writer, page, cards])).toEqual([]);
+    expect(messages(unusedExports([page, cards]))).toBe(`nothing imports 'hide'`);
+    expect(packagePlaces(page)).toEqual([]);
+  });
+
   test('a type lives when another export is spelled with it', () => {
     const text = (rest: string) => source('agent/a.ts', `export type A = { a: A };\n${rest}`);
     expect(messages(unusedExports([text('const f = (): A => g();')]))).toBe(`nothing imports 'A'`);
     expect(messages(unusedExports([text('export const f = (): A => g();')]))).toBe(`nothing imports 'f'`);
+  });
+
+  test('a list lives when an exported type is derived from it', () => {
+    const text = 'export const L = [1] as const; export type T = (typeof L)[0];';
+    expect(messages(unusedExports([source('agent/a.ts', text)]))).toBe(`nothing imports 'T'`);
   });
 });
 
@@ -264,6 +281,13 @@ describe('lists in step', () => {
     expect(check([errors, raised], ['CACHE_A', 'CACHE_B', 'CACHE_C'].map(row))).toBe("CACHE_C is in no room's *_CODES");
     expect(check([errors, raised], ['CACHE_A', 'CACHE_B', 'CACHE_B'].map(row))).toContain('twice');
     expect(check([errors], [row('CACHE_A'), row('CACHE_B')])).toBe('CACHE_B is never raised');
+  });
+
+  test('error codes that are keys of a table', () => {
+    const keyed = source('encoder/errors.ts', `export const EXIT_OF = { ENCODER_A: 1, ENCODER_B: 2 } as const;`);
+    const thrown = source('encoder/job.ts', `throw new EncoderError('ENCODER_A');`);
+    const found = errorCodes([keyed, thrown], table(row('ENCODER_A')));
+    expect(messages(found)).toBe('ENCODER_B has no filled row in ARCHITECTURE.md\nENCODER_B is never raised');
   });
 
   test.each([

@@ -22,6 +22,7 @@ const PURE = [
   'agent/train/protobuf.ts',
   'agent/train/sasrec.ts',
   'agent/prefetch/plan.ts',
+  'agent/prefetch/timeline.ts',
   'agent/prefetch/governor.ts',
   'agent/preview/moments.ts',
   'agent/preview/playlist.ts',

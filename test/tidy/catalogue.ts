@@ -1,25 +1,45 @@
 // Rules that hold lists in step: error codes and their table, commands in documents, names at the top level.
-import { nameOf, nodeIn, nodesIn, type Source, type TextFile, type Violation, violation } from './source.ts';
+import {
+  nameOf,
+  nodeIn,
+  nodesIn,
+  type Source,
+  type SyntaxNode,
+  type TextFile,
+  type Violation,
+  violation,
+} from './source.ts';
 
 const CODE = /^[A-Z][A-Z0-9]*(_[A-Z0-9]+)+$/;
 
-type Code = { readonly code: string; readonly path: string; readonly line: number };
+type Code = { readonly code: string; readonly path: string; readonly line: number; readonly isKey?: boolean };
 
-/** Every error code of the rooms: the strings of their exported `*_CODES` lists. */
+/** Where codes are declared: as strings of an exported `*_CODES` list, or in an errors.ts as keys of a table. */
+function declaringNodes(source: Source, node: SyntaxNode): readonly SyntaxNode[] {
+  if (node.type !== 'VariableDeclarator') return [];
+  const init = nodeIn(node['init']);
+  const value = nodeIn(init?.['expression']) ?? init;
+  if (/_CODES$/.test(nameOf(nodeIn(node['id'])))) return nodesIn(value?.['elements']);
+  if (!/\/errors\.ts$/.test(source.path)) return [];
+  return nodesIn(value?.['properties']).flatMap((property) => nodesIn(property['key']));
+}
+
+/** Every error code of the rooms. */
 function codesOf(sources: readonly Source[]): Code[] {
   return sources
-    .filter(({ path }) => !path.startsWith('test/'))
+    .filter(isProduct)
     .flatMap((source) =>
-      source.visits.flatMap(({ node }) => {
-        if (node.type !== 'VariableDeclarator' || !/_CODES$/.test(nameOf(nodeIn(node['id'])))) return [];
-        const list = nodeIn(node['init']);
-        return nodesIn(nodeIn(list?.['expression'])?.['elements'] ?? list?.['elements']).map((element) => ({
-          code: nameOf(element),
+      source.visits
+        .flatMap(({ node }) => declaringNodes(source, node))
+        .map((node) => ({
+          code: nameOf(node),
           path: source.path,
-          line: element.loc.start.line,
-        }));
-      }),
-    );
+          line: node.loc.start.line,
+          isKey: node.type === 'Identifier',
+        }))
+        .filter(({ code }) => CODE.test(code)),
+    )
+    .filter(({ code }, index, all) => all.findIndex((other) => other.code === code) === index);
 }
 
 /** The rows of the document's error table: lines that begin with a code in a first cell. */
@@ -38,7 +58,8 @@ export function errorCodes(sources: readonly Source[], document: TextFile): Viol
   const documented = documentedCodes(document);
   const isDeclared = new Set(declared.map(({ code }) => code));
   const isDocumented = new Set(documented.map(({ code }) => code));
-  const text = (code: string) => `'${code}'`;
+  const mentions = (code: string) =>
+    sources.filter(isProduct).reduce((sum, { text }) => sum + text.split(`'${code}'`).length - 1, 0);
   return [
     ...declared
       .filter(({ code }) => !isDocumented.has(code))
@@ -50,15 +71,12 @@ export function errorCodes(sources: readonly Source[], document: TextFile): Viol
       .filter(({ code }, index) => documented.findIndex((other) => other.code === code) !== index)
       .map((at) => violation('error-code', at, `${at.code} stands in the table twice`)),
     ...declared
-      .filter(
-        ({ code }) => sources.filter(isProduct).reduce((sum, { text: all }) => sum + count(all, text(code)), 0) < 2,
-      )
+      .filter(({ code, isKey }) => mentions(code) < (isKey ? 1 : 2))
       .map((at) => violation('error-code', at, `${at.code} is never raised`)),
   ];
 }
 
 const isProduct = ({ path }: TextFile): boolean => !path.startsWith('test/');
-const count = (text: string, part: string): number => text.split(part).length - 1;
 
 const BUILT_IN = new Set(['ci', 'install', 'pack', 'audit', 'version', 'ls', 'run', 'exec']);
 const SCRIPT = /\bnpm (?:run ([\w:.-]+)|(test|start|[a-z]+)\b)/g;

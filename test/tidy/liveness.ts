@@ -1,11 +1,20 @@
 // Rules on dead code: files that nothing reaches and exports that nothing imports.
-import { nameOf, nodeIn, nodesIn, type Source, type SyntaxNode, type Violation, violation } from './source.ts';
+import {
+  BROWSER_FOLDER,
+  nameOf,
+  nodeIn,
+  nodesIn,
+  type Source,
+  type SyntaxNode,
+  type Violation,
+  violation,
+} from './source.ts';
 
 /** What a person, a unit or another process starts. Tests and benches are entries too. */
 const ENTRIES = ['run.mjs', 'agent/main.ts', 'encoder/main.ts', 'agent/model/child.ts'] as const;
-const TEST_ENTRIES = /^test\/(.*\.test\.ts|bench\/.*\.ts|vitest\.config\.ts)$/;
+const TEST_ENTRIES = /^test\/(.*\.test\.ts|bench\/.*\.ts|(.*\/)?vitest\.config\.ts)$/;
 /** The console's scripts are loaded by its pages, not by modules. */
-const BROWSER = 'agent/console/';
+const isLoadedByPage = (path: string): boolean => path.startsWith(`${BROWSER_FOLDER}/`) && path.endsWith('.js');
 
 /** Files that no entry reaches by import or by `new URL('./program.ts', import.meta.url)`. */
 export function deadFiles(sources: readonly Source[]): Violation[] {
@@ -18,11 +27,11 @@ export function deadFiles(sources: readonly Source[]): Violation[] {
     }
   }
   return sources
-    .filter(({ path }) => !reached.has(path) && !path.startsWith(BROWSER))
+    .filter(({ path }) => !reached.has(path) && !isLoadedByPage(path))
     .map(({ path }) => violation('dead-file', { path, line: 1 }, 'no entry and no test reaches this file'));
 }
 
-type Export = { readonly name: string; readonly isType: boolean; readonly statement: SyntaxNode };
+type Export = { readonly name: string; readonly statement: SyntaxNode };
 
 function declaredNames(declaration: SyntaxNode): readonly string[] {
   if (declaration.type !== 'VariableDeclaration') return [nameOf(nodeIn(declaration['id']))];
@@ -33,16 +42,18 @@ function exportsOf(source: Source): readonly Export[] {
   return source.statements.flatMap((statement) => {
     const declaration = nodeIn(statement['declaration']);
     if (statement.type !== 'ExportNamedDeclaration' || declaration === undefined) return [];
-    const isType = /^TS(TypeAlias|Interface)Declaration$/.test(declaration.type);
-    return declaredNames(declaration).map((name) => ({ name, isType, statement }));
+    return declaredNames(declaration).map((name) => ({ name, statement }));
   });
 }
 
-/** Whether another export of the same file names this type: then callers need it to spell what they get. */
+/**
+ * Whether another export of the same file is spelled with this one, so that callers may need its name: a type in a
+ * signature, or the list from which a union type is derived.
+ */
 function isPartOfSurface(source: Source, name: string, statement: SyntaxNode): boolean {
   return source.visits.some(({ node, parent }) => {
     if (nameOf(node) !== name || node.type !== 'Identifier') return false;
-    if (parent?.node.type !== 'TSTypeReference' && parent?.node.type !== 'TSClassImplements') return false;
+    if (!/^TS(TypeReference|ClassImplements|TypeQuery)$/.test(parent?.node.type ?? '')) return false;
     const holder = source.statements.find((other) => other.start <= node.start && node.end <= other.end);
     return holder !== undefined && holder !== statement && holder.type === 'ExportNamedDeclaration';
   });
@@ -51,7 +62,7 @@ function isPartOfSurface(source: Source, name: string, statement: SyntaxNode): b
 /** `*_CODES` lists are read by the rule on error codes. */
 const READ_HERE = /_CODES$/;
 
-/** Exports that no other file imports. A type also lives when another export of its file is spelled with it. */
+/** Exports that no other file imports, and that no other export of their file is spelled with. */
 export function unusedExports(sources: readonly Source[]): Violation[] {
   const used = new Set(
     sources.flatMap((source) =>
@@ -64,7 +75,7 @@ export function unusedExports(sources: readonly Source[]): Violation[] {
     exportsOf(source)
       .filter(({ name }) => !used.has(`${source.path}:${name}`) && !used.has(`${source.path}:*`))
       .filter(({ name }) => !READ_HERE.test(name))
-      .filter(({ name, isType, statement }) => !(isType && isPartOfSurface(source, name, statement)))
+      .filter(({ name, statement }) => !isPartOfSurface(source, name, statement))
       .map(({ name, statement }) =>
         violation('unused-export', { path: source.path, line: statement.loc.start.line }, `nothing imports '${name}'`),
       ),

@@ -148,12 +148,13 @@ function looseTypes(source: Source): Violation[] {
   });
 }
 
-const MAY_EXPORT_DEFAULT = new Set(['test/vitest.config.ts', 'test/reporter.ts']);
+/** vitest takes configurations and reporters by their default export. */
+const MAY_EXPORT_DEFAULT = /^test\/((.*\/)?vitest\.config|reporter)\.ts$/;
 
 /** Exports have names; no barrels. */
 function exportForms(source: Source): Violation[] {
   return source.statements.flatMap((statement) => {
-    if (statement.type === 'ExportDefaultDeclaration' && !MAY_EXPORT_DEFAULT.has(source.path)) {
+    if (statement.type === 'ExportDefaultDeclaration' && !MAY_EXPORT_DEFAULT.test(source.path)) {
       return [violation('default-export', lineOf(source, statement), 'export it by name')];
     }
     const isNamespace = nodesIn(statement['specifiers']).some((node) => node.type === 'ExportNamespaceSpecifier');
@@ -173,17 +174,20 @@ function inheritance(source: Source): Violation[] {
   });
 }
 
-function emptyBlockOf(node: SyntaxNode): SyntaxNode | undefined {
+/** The block that takes an error: of a catch clause, or of a `.catch(handler)` whose result nobody looks at. */
+function catchingBody({ node, parent }: Visit): SyntaxNode | undefined {
   if (node.type === 'CatchClause') return nodeIn(node['body']);
   if (node.type !== 'CallExpression' || nameOf(nodeIn(nodeIn(node['callee'])?.['property'])) !== 'catch') return;
-  const handler = nodesIn(node['arguments'])[0];
-  return handler === undefined ? undefined : nodeIn(handler['body']);
+  const body = nodeIn(nodesIn(node['arguments'])[0]?.['body']);
+  const isDiscarded = parent?.node.type === 'ExpressionStatement' || parent?.node['operator'] === 'void';
+  return body?.type === 'BlockStatement' || isDiscarded ? body : undefined;
 }
 
 /** An error that is swallowed says why it is right to go on. */
 function emptyCatch(source: Source): Violation[] {
-  return source.visits.flatMap(({ node }) => {
-    const body = emptyBlockOf(node);
+  return source.visits.flatMap((visit) => {
+    const { node } = visit;
+    const body = catchingBody(visit);
     if (body === undefined) return [];
     const isEmpty = body.type === 'BlockStatement' ? nodesIn(body['body']).length === 0 : nameOf(body) === 'undefined';
     const isExplained = source.comments.some(
@@ -202,6 +206,7 @@ function importEndings(source: Source): Violation[] {
   const ending = source.path.endsWith('.ts') ? '.ts' : '.js';
   return source.links.flatMap((link) => {
     if (link.path === undefined || link.how === 'url' || link.specifier.endsWith(ending)) return [];
+    if (link.specifier.endsWith('.json')) return [];
     const at = { path: source.path, line: link.line };
     return [violation('import-ending', at, `'${link.specifier}' must end in ${ending}`)];
   });

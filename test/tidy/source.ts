@@ -10,6 +10,9 @@ export type Violation = {
   readonly message: string;
 };
 
+/** Scripts that run in a browser. */
+export const BROWSER_FOLDER = 'agent/console';
+
 /** A file of the repository; `path` is relative to its root, with slashes. */
 export type TextFile = { readonly path: string; readonly text: string };
 
@@ -135,12 +138,23 @@ function rawLink(node: SyntaxNode): Raw | undefined {
   }
 }
 
+/**
+ * Where a specifier leads in the repository, undefined for packages. A URL is relative to its file even without a dot.
+ * The console's scripts name each other by the path under which the node serves their folder.
+ */
+function resolve(path: string, how: Link['how'], specifier: string): string | undefined {
+  const folder = posix.dirname(path);
+  if (specifier.startsWith('/') && folder === BROWSER_FOLDER) return posix.join(folder, posix.basename(specifier));
+  const isRelative = specifier.startsWith('.') || (how === 'url' && !specifier.includes(':'));
+  return isRelative ? posix.join(folder, specifier) : undefined;
+}
+
 function linksOf(path: string, visits: readonly Visit[]): Link[] {
   return visits.flatMap(({ node }) => {
     const raw = rawLink(node);
     if (raw?.from?.type !== 'StringLiteral') return [];
     const specifier = nameOf(raw.from);
-    const target = specifier.startsWith('.') ? posix.join(posix.dirname(path), specifier) : undefined;
+    const target = resolve(path, raw.how, specifier);
     return [{ how: raw.how, specifier, path: target, isType: raw.isType, names: raw.names, line: node.loc.start.line }];
   });
 }
