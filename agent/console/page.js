@@ -7,6 +7,7 @@ import { leave, takeToken } from '/.nearcast/page/preview.js';
 
 /** @typedef {import('./cards.js').Title} Title */
 
+/** Between two questions while something is being made or missed, and otherwise. */
 const PENDING_MS = 1000;
 const SETTLED_MS = 15_000;
 const ACTIVITY_MS = 2000;
@@ -47,8 +48,9 @@ async function refreshTitles() {
   if (list === null || !Array.isArray(titles)) return;
   showTitles(list, titles, open);
   showNext();
-  const empty = document.getElementById('empty');
-  if (empty !== null) empty.hidden = titles.length > 0;
+  const [empty, hint] = ['empty', 'shelf-hint'].map((id) => document.getElementById(id));
+  empty?.toggleAttribute('hidden', titles.length > 0);
+  hint?.toggleAttribute('hidden', titles.length === 0);
 }
 
 async function refreshActivity() {
@@ -115,4 +117,4 @@ document.addEventListener('visibilitychange', () => {
 openPlayer(findTitle);
 showConsent();
 repeat(refreshTitles, () => (isAnyPending() || missed > 0 ? PENDING_MS : SETTLED_MS));
-repeat(refreshActivity, () => ACTIVITY_MS);
+repeat(refreshActivity, () => (missed > 0 ? PENDING_MS : ACTIVITY_MS));

@@ -204,7 +204,7 @@ async function encode(
   await mkdir(dir, { recursive: true });
   const hls = ['-f', 'hls', '-hls_time', '1', '-hls_playlist_type', 'vod', '-hls_segment_type', 'fmp4'];
   const coding = ['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '12', '-keyint_min', '12', '-sc_threshold', '0'];
-  const looks = ['-an', '-t', String(options.seconds), '-vf', 'scale=640:360,fps=12', '-pix_fmt', 'yuv420p'];
+  const looks = ['-an', '-t', String(options.seconds), '-vf', 'scale=320:180,fps=12', '-pix_fmt', 'yuv420p'];
   const names = ['-hls_fmp4_init_filename', 'init.mp4', '-hls_segment_filename', 'v%d.m4s', 'v.m3u8'];
   const limits = { cwd: dir, timeout: FFMPEG_MS };
   await run(options.ffmpeg, ['-v', 'error', '-y', ...title.input, ...looks, ...coding, ...hls, ...names], limits);
@@ -216,7 +216,7 @@ async function encode(
 }
 
 async function writeMaster(dir: string): Promise<void> {
-  const stream = '#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e",RESOLUTION=640x360';
+  const stream = '#EXT-X-STREAM-INF:BANDWIDTH=900000,CODECS="avc1.42c01e",RESOLUTION=320x180';
   await writeFile(join(dir, 'master.m3u8'), `#EXTM3U\n#EXT-X-VERSION:7\n${stream}\nv.m3u8\n`);
 }
 
@@ -262,8 +262,8 @@ async function describeTitle(dir: string, { id, name }: PageTitle): Promise<Titl
         initUrl: 'init.mp4',
         initBytes: 1,
         timescale: 12_288,
-        width: 640,
-        height: 360,
+        width: 320,
+        height: 180,
         frameRate: 12,
         videoRange: 'SDR',
         qualityMean: 0,
