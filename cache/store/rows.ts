@@ -185,7 +185,8 @@ export class Rows {
     if (!rowChecksum(sealed(entry, head), packed).equals(checksum)) return undefined;
     const blocks = unpackBlocks(packed);
     const decoded = decodeHead(entry.key, entry.variant, head);
-    return blocks === undefined || decoded === undefined ? undefined : { head: decoded, blocks };
+    const isWhole = blocks !== undefined && decoded !== undefined && decoded.lengthBytes === entry.bytes;
+    return isWhole ? { head: decoded, blocks } : undefined;
   }
 
   /** The body of an inline object, unverified. */
