@@ -14,6 +14,7 @@ import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
 import type { PredictSession } from './predict/candidates.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { openState, type State } from './state.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
@@ -173,7 +174,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
     sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    store: state.arms,
+    store: openPreviewStore(state),
     secret: previewSecret(state),
     deadlineMs: config.preview.deadlineMs,
     now,

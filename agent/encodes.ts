@@ -37,6 +37,8 @@ export type EncodesOptions = {
   readonly niceness: number;
   /** ffmpeg processes of one job; 0 means one per core. */
   readonly parallel: number;
+  /** What every job takes where it says nothing else. */
+  readonly defaults: Pick<EncodeJobInput, 'codecs' | 'ladder' | 'ffmpegPath'>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
@@ -155,6 +157,7 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
   return {
     submit: async (input) => {
       const job: EncodeJobInput = {
+        ...options.defaults,
         ...input,
         version: CONTRACT_VERSION,
         outDir: join(options.workDir, input.id),

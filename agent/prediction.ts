@@ -1,6 +1,5 @@
 // The predictor with what keeps it alive: counters of popularity on disk, the champion model in its process, and how
 // long answers took.
-import { join } from 'node:path';
 import type { Log } from '../cache/cache.ts';
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import { type ChampionKeeper, keepChampion } from './model/champion.ts';

@@ -93,7 +93,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     isHeld,
     budget: {
       leftBytes: () => Math.max(0, config.bytesPerDay - spent()),
-      spend: (bytes) => ledger.add({ day: dayOf(now()), purpose: 'in-session', bytes }),
+      spend: (bytes, purpose) => ledger.add({ day: dayOf(now()), purpose, bytes }),
     },
     bytesPerSecond: config.bytesPerSecond,
     decisions,

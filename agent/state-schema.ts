@@ -17,14 +17,6 @@ export type WatchRow = {
   readonly bucket: WatchBucket;
 };
 
-/** Decayed demand for a title in a region, as of `updatedAt` (milliseconds since the epoch). */
-export type PopularityRow = {
-  readonly region: string;
-  readonly titleId: string;
-  readonly value: number;
-  readonly updatedAt: number;
-};
-
 /** Decayed outcomes of a preview arm, as of `updatedAt`. */
 export type ArmRow = {
   readonly titleId: string;
@@ -54,10 +46,7 @@ export const MIGRATIONS: readonly string[] = [
      day INTEGER NOT NULL, pseudonym TEXT NOT NULL, title TEXT NOT NULL, bucket INTEGER NOT NULL,
      PRIMARY KEY (day, pseudonym, title)
    ) STRICT, WITHOUT ROWID;
-   CREATE TABLE popularity (
-     region TEXT NOT NULL, title TEXT NOT NULL, value REAL NOT NULL, updated_at INTEGER NOT NULL,
-     PRIMARY KEY (region, title)
-   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE snapshots (name TEXT PRIMARY KEY, json TEXT NOT NULL) STRICT, WITHOUT ROWID;
    CREATE TABLE arms (
      title TEXT NOT NULL, arm TEXT NOT NULL, successes REAL NOT NULL, failures REAL NOT NULL, updated_at INTEGER NOT NULL,
      PRIMARY KEY (title, arm)

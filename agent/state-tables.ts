@@ -5,7 +5,6 @@ import {
   type ArmRow,
   type ChoiceRow,
   type LedgerRow,
-  type PopularityRow,
   WATCH_BUCKETS,
   type WatchRow,
 } from './state-schema.ts';
@@ -46,7 +45,8 @@ export type Tables = {
     /** Removes every row of these pseudonyms, from the file's bytes too; how many rows. */
     readonly erase: (pseudonyms: readonly string[]) => number;
   };
-  readonly popularity: { readonly put: (row: PopularityRow) => void; readonly all: () => readonly PopularityRow[] };
+  /** Sums over all viewers, such as popularity, as one JSON document each. Never anything of a viewer. */
+  readonly snapshots: { readonly put: (name: string, json: string) => void; readonly get: (name: string) => string | undefined };
   readonly arms: { readonly put: (row: ArmRow) => void; readonly all: () => readonly ArmRow[] };
   readonly choices: {
     /** Logs a choice and gives the number under which its reward may come. */
@@ -71,7 +71,7 @@ export type Tables = {
 export function openTables(database: Database): Tables {
   return {
     watches: watchTable(database),
-    popularity: popularityTable(database),
+    snapshots: snapshotTable(database),
     arms: armTable(database),
     choices: choiceTable(database),
     ledger: ledgerTable(database),
@@ -122,21 +122,15 @@ function watchTable(database: Database): Tables['watches'] {
   };
 }
 
-function popularityTable(database: Database): Tables['popularity'] {
-  const upsert = database.prepare(
-    'INSERT OR REPLACE INTO popularity (region, title, value, updated_at) VALUES (?, ?, ?, ?)',
-  );
-  const select = database.prepare(`SELECT region, title, value, updated_at FROM popularity LIMIT ${MAX_ROWS}`);
+function snapshotTable(database: Database): Tables['snapshots'] {
+  const upsert = database.prepare('INSERT OR REPLACE INTO snapshots (name, json) VALUES (?, ?)');
+  const select = database.prepare('SELECT json FROM snapshots WHERE name = ?');
   return {
-    put: ({ region, titleId, value, updatedAt }) =>
-      database.put(`popularity ${region} ${titleId}`, upsert, [region, titleId, value, Math.round(updatedAt)]),
-    all: () =>
-      readRows(database, select).map((row) => ({
-        region: String(row['region']),
-        titleId: String(row['title']),
-        value: Number(row['value']),
-        updatedAt: Number(row['updated_at']),
-      })),
+    put: (name, json) => database.put(`snapshot ${name}`, upsert, [name, json]),
+    get: (name) => {
+      const [row] = readRows(database, select, name);
+      return row === undefined ? undefined : String(row['json']);
+    },
   };
 }
 

@@ -46,14 +46,14 @@ describe('rows', () => {
   test('of every table are seen at once and after a restart', () => {
     const dir = freshDir();
     const watch = { day: 20_000, pseudonym: 'p1', titleId: 't1', bucket: 'part' } as const;
-    const popular = { region: 'eu', titleId: 't1', value: 2.5, updatedAt: 1_700_000_000_000 };
     const arm = { titleId: 't1', arm: 'action', successes: 1.5, failures: 2.25, updatedAt: 1_700_000_000_000 };
     const choice = { day: 20_000, titleId: 't1', arm: 'action', propensity: 0.25 };
     const first = open(dir);
     const check = (state: State): void => {
       expect(state.watches.since(19_999)).toEqual([watch]);
       expect(state.watches.since(20_001)).toEqual([]);
-      expect(state.popularity.all()).toEqual([popular]);
+      expect(state.snapshots.get('popularity')).toBe('{"b":2}');
+      expect(state.snapshots.get('absent')).toBeUndefined();
       expect(state.arms.all()).toEqual([arm]);
       expect(state.choices.since(0)).toEqual([{ ...choice, reward: 1 }, choice]);
       expect(state.ledger.bytesOn(20_000)).toEqual({ ...noBytes, 'off-peak': 1500 });
@@ -61,8 +61,8 @@ describe('rows', () => {
       expect(state.secrets.get('absent')).toBeUndefined();
     };
     first.watches.put(watch);
-    first.popularity.put({ ...popular, value: 1 });
-    first.popularity.put(popular);
+    first.snapshots.put('popularity', '{"a":1}');
+    first.snapshots.put('popularity', '{"b":2}');
     first.arms.put(arm);
     const id = first.choices.add(choice);
     first.choices.add(choice);
@@ -95,9 +95,9 @@ describe('rows', () => {
 
   test('that are unsound cost no other row', () => {
     const state = open(freshDir());
-    state.popularity.put({ region: 'eu', titleId: 'bad', value: Number.NaN, updatedAt: 1 });
-    state.popularity.put({ region: 'eu', titleId: 'good', value: 1, updatedAt: 1 });
-    expect(state.popularity.all().map((row) => row.titleId)).toEqual(['good']);
+    state.arms.put({ titleId: 'bad', arm: 'a', successes: Number.NaN, failures: 0, updatedAt: 1 });
+    state.arms.put({ titleId: 'good', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
+    expect(state.arms.all().map((row) => row.titleId)).toEqual(['good']);
     expect(state.stats()).toMatchObject({ written: 1, dropped: 1, errors: 0, pending: 0 });
   });
 
@@ -105,7 +105,7 @@ describe('rows', () => {
     const dir = freshDir();
     const state = openState({ dir, flushMs: 5, log: () => undefined });
     opened.push(state);
-    state.popularity.put({ region: 'eu', titleId: 't', value: 1, updatedAt: 1 });
+    state.arms.put({ titleId: 't', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
     expect(state.stats().pending).toBe(1);
     await expect.poll(() => state.stats().written).toBe(1);
   });
@@ -172,7 +172,7 @@ describe('a file that is not right', () => {
     const dir = freshDir();
     const before = open(dir);
     for (let i = 0; i < 500; i += 1) {
-      before.popularity.put({ region: 'eu', titleId: `title-${i}`, value: 1, updatedAt: 1 });
+      before.arms.put({ titleId: `title-${i}`, arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
     }
     before.close();
     damage(join(dir, 'state.sqlite'));
@@ -181,9 +181,9 @@ describe('a file that is not right', () => {
     expect(lines).toEqual([['warn', 'state.damaged']]);
     expect(after.stats().recoveries).toBe(1);
     expect(existsSync(join(dir, 'state.sqlite.damaged'))).toBe(true);
-    after.popularity.put({ region: 'eu', titleId: 't', value: 1, updatedAt: 1 });
+    after.arms.put({ titleId: 't', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
     after.close();
-    expect(open(dir).popularity.all()).toHaveLength(1);
+    expect(open(dir).arms.all()).toHaveLength(1);
   });
 
   test('was written by a later version: it is left alone', async () => {
@@ -213,7 +213,7 @@ describe('a file that is not right', () => {
     expect(() => open(dir)).toThrow(expect.objectContaining({ code: 'AGENT_STATE_UNUSABLE' }));
     child.kill('SIGKILL');
     await once(child, 'exit');
-    expect(open(dir).popularity.all()).toHaveLength(1);
+    expect(open(dir).arms.all()).toHaveLength(1);
   });
 });
 
@@ -229,7 +229,7 @@ test('a kill in the middle of writing loses nothing that was flushed', async () 
   if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
   const state = open(dir);
   expect(state.stats().recoveries).toBe(0);
-  expect(state.popularity.all().length).toBeGreaterThanOrEqual(flushed);
+  expect(state.arms.all().length).toBeGreaterThanOrEqual(flushed);
 });
 
 test('days are UTC days, and buckets follow the ratio watched', () => {
