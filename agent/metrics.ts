@@ -7,7 +7,7 @@ import { type CacheStats, HISTOGRAM_SECONDS, type Histogram } from '../cache/cac
 export type NodeStats = {
   readonly build: { readonly version: string; readonly node: string };
   readonly cache: CacheStats;
-  readonly prefetch: { readonly isPaused: boolean; readonly filledBytes: number; readonly outcomes: Readonly<Record<string, number>> };
+  readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;

@@ -128,7 +128,12 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       isHeld,
       room: (scoreOf) => ({
         freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-        held: timelines.map((timeline) => ({ titleId: timeline.titleId, bytes: heldBytes(catalogue, cache.has, timeline), score: scoreOf(timeline.titleId) })),
+        held: timelines.map((timeline) => ({
+          titleId: timeline.titleId,
+          bytes: heldBytes(catalogue, cache.has, timeline),
+          score: scoreOf(timeline.titleId),
+          renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
+        })),
       }),
       fetcher,
       budgetBytes: Math.max(0, config.bytesPerDay - spent()),

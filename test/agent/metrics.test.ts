@@ -39,7 +39,7 @@ function exampleStats(): NodeStats {
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },
     },
-    prefetch: { isPaused: false, filledBytes: 3, outcomes: { stored: 1 } },
+    prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
     predict: { answers: { model: 4, rules: 1 }, seconds: { model: histogram, rules: empty }, childRestarts: 0, models: [{ alias: 'champion', version: 'abc' }] },
     encode: { jobs: { started: 2, done: 1, failed: 0 }, active: 1, progressRatio: 0.5, cpuSeconds: 12.5, lastSuccessSeconds: 0, savedBits: { cap: 1, pruning: 2, allocation: 3 } },
