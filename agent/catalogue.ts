@@ -1,5 +1,11 @@
 // The catalogue: what the publisher says of its titles, and where the newest package of each one lies.
-import type { Title } from '../encoder/contract.ts';
+import { readFileSync, statSync } from 'node:fs';
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Log } from '../cache/contract.ts';
+import { latestSchema, type Title, titleSchema } from '../encoder/contract.ts';
+import { AgentError } from './errors.ts';
+import { isTitleId } from './telemetry/event.ts';
 
 /** One line of the catalogue. Only `id` must be there; what a line does not say is unknown. */
 export type CatalogueTitle = {
@@ -29,19 +35,266 @@ export type Package = {
   readonly baseUrl: string;
 };
 
-/** An open catalogue. Everything but append() is synchronous and answers from memory. */
+/** An open catalogue. Everything but append() is synchronous; package() reads the disk once a title. */
 export type Catalogue = {
   readonly title: (id: string) => CatalogueTitle | undefined;
   /** In the order of the file. */
   readonly titles: () => readonly CatalogueTitle[];
   /** The title that a request path belongs to, by titlePattern. */
   readonly titleOf: (path: string) => string | undefined;
-  /** The newest package of a title, from publishDir/ID/latest.json; cached until that file changes. */
+  /** The newest package of a title, from publishDir/ID/latest.json; cached until reload() sees it changed. */
   readonly package: (id: string) => Package | undefined;
-  /** Adds a line or replaces that of the same id, atomically. Rejects with AGENT_CATALOGUE_WRITE. */
+  /**
+   * Adds a line, or writes these keys over those of the line of the same id, atomically; keys that only the line has
+   * stay. Rejects with AGENT_CATALOGUE_WRITE.
+   */
   readonly append: (entry: CatalogueTitle) => Promise<void>;
-  /** Reads the file again when it has changed; true when something is different now. */
+  /** Looks whether the file or a package pointer has changed; true when something is different now. */
   readonly reload: () => boolean;
   readonly stats: () => { readonly titles: number; readonly badLines: number; readonly reloads: number };
   readonly close: () => void;
 };
+
+/** Largest files that are read, bytes. */
+const MAX_CATALOGUE_BYTES = 64 * 1024 * 1024;
+const MAX_PACKAGE_BYTES = 32 * 1024 * 1024;
+/** Packages kept in memory; the one loaded first leaves first. */
+const MAX_PACKAGES = 256;
+/** Longest path that is matched against titlePattern, characters. */
+const MAX_PATH_LENGTH = 2048;
+/** Bad lines that one reading names in the log; all are counted. */
+const MAX_NAMED_LINES = 20;
+
+/** What openCatalogue() needs. */
+export type CatalogueOptions = {
+  readonly file: string;
+  /** Regular expression with a group `title`, matched against request paths. */
+  readonly titlePattern: string;
+  readonly publishDir: string;
+  /** Path on the viewer listener under which publishDir is served, with slashes at both ends. */
+  readonly publishPath: string;
+  /** How often the files are looked at; undefined: only reload() does. */
+  readonly reloadMs?: number;
+  readonly log: Log;
+};
+
+type Loaded = { readonly found: Package | undefined; readonly stamp: string };
+
+/** Opens a catalogue; a file that is not there yet is an empty one. Throws for a titlePattern that is none. */
+export function openCatalogue(options: CatalogueOptions): Catalogue {
+  const pattern = new RegExp(options.titlePattern);
+  const packages = new Map<string, Loaded>();
+  const counts = { badLines: 0, reloads: 0 };
+  let titles: ReadonlyMap<string, CatalogueTitle> = new Map();
+  let stamp = '';
+  let writing: Promise<void> = Promise.resolve();
+
+  const reload = (): boolean => {
+    let isChanged = dropChanged(packages, options.publishDir);
+    const seen = stampOf(options.file);
+    if (seen !== stamp) {
+      stamp = seen;
+      const read = readLines(options);
+      titles = read.titles;
+      counts.badLines = read.badLines;
+      counts.reloads += 1;
+      isChanged = true;
+    }
+    return isChanged;
+  };
+  reload();
+  const timer = options.reloadMs === undefined ? undefined : setInterval(reload, options.reloadMs);
+  timer?.unref();
+  return {
+    title: (id) => titles.get(id),
+    titles: () => [...titles.values()],
+    titleOf: (path) => titleOf(pattern, path),
+    package: (id) => loadCached(packages, id, options),
+    append: (entry) => {
+      writing = writing
+        .catch(() => undefined)
+        .then(() => writeLine(options.file, entry))
+        .then(() => {
+          packages.delete(entry.id);
+          reload();
+        });
+      return writing;
+    },
+    reload,
+    stats: () => ({ titles: titles.size, ...counts }),
+    close: () => clearInterval(timer),
+  };
+}
+
+/** What tells one version of a file from another; '' when there is none. */
+function stampOf(file: string): string {
+  const stat = statSync(file, { throwIfNoEntry: false });
+  return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
+}
+
+function titleOf(pattern: RegExp, path: string): string | undefined {
+  if (path.length > MAX_PATH_LENGTH) return undefined;
+  const title = pattern.exec(path)?.groups?.['title'];
+  return isTitleId(title) ? title : undefined;
+}
+
+function readLines({ file, log }: CatalogueOptions): {
+  readonly titles: ReadonlyMap<string, CatalogueTitle>;
+  readonly badLines: number;
+} {
+  const titles = new Map<string, CatalogueTitle>();
+  let badLines = 0;
+  for (const [i, line] of readText(file, log).split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const parsed = parseLine(line);
+    if (typeof parsed !== 'string') {
+      titles.set(parsed.id, parsed);
+      continue;
+    }
+    badLines += 1;
+    if (badLines <= MAX_NAMED_LINES) log('warn', 'catalogue.bad_line', { file, line: i + 1, reason: parsed });
+  }
+  return { titles, badLines };
+}
+
+function readText(file: string, log: Log): string {
+  try {
+    const stat = statSync(file, { throwIfNoEntry: false });
+    if (stat === undefined) return '';
+    if (stat.size > MAX_CATALOGUE_BYTES) throw new Error(`larger than ${MAX_CATALOGUE_BYTES} bytes`);
+    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+  } catch (error) {
+    log('error', 'catalogue.unreadable', { file, error });
+    return '';
+  }
+}
+
+/** A line's title, or why it is none. */
+export function parseLine(line: string): CatalogueTitle | string {
+  const value = parseJson(line);
+  if (!isRecord(value)) return 'not a JSON object';
+  const { id, releaseAt, ...rest } = value;
+  if (!isTitleId(id)) return '"id" is missing or no title id (letters, digits, ".", "_", "-", at most 128)';
+  const released = typeof releaseAt === 'string' ? Date.parse(releaseAt) : releaseAt;
+  const fields = { ...rest, ...(released === undefined ? {} : { releaseAt: released }) };
+  const known: Record<string, unknown> = { id };
+  for (const [name, isValid] of Object.entries(FIELDS)) {
+    const field = isRecord(fields) ? fields[name] : undefined;
+    if (field === undefined || field === null) continue;
+    if (!isValid(field)) return `"${name}" is not what it should be`;
+    known[name] = field;
+  }
+  // Sound: every key was checked by its entry in FIELDS, which has all of CatalogueTitle's but id.
+  return known as CatalogueTitle;
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value !== '';
+const isNumber = (value: unknown): boolean => typeof value === 'number' && Number.isFinite(value);
+const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
+const FIELDS: Readonly<Record<Exclude<keyof CatalogueTitle, 'id'>, (value: unknown) => boolean>> = {
+  name: isText,
+  manifestUrl: isText,
+  durationSeconds: (value) => typeof value === 'number' && value > 0 && Number.isFinite(value),
+  series: isText,
+  season: isNumber,
+  episode: isNumber,
+  nextId: isTitleId,
+  releaseAt: isNumber,
+  genres: isTexts,
+  people: isTexts,
+  images: (value) => isRecord(value) && Object.values(value).every(isText),
+};
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Not JSON is what the caller asks about.
+    return undefined;
+  }
+}
+
+/** Drops packages whose pointer has changed; true when one has. */
+function dropChanged(packages: Map<string, Loaded>, publishDir: string): boolean {
+  const changed = [...packages].filter(([id, { stamp }]) => stampOf(join(publishDir, id, 'latest.json')) !== stamp);
+  for (const [id] of changed) packages.delete(id);
+  return changed.length > 0;
+}
+
+function loadCached(packages: Map<string, Loaded>, id: string, options: CatalogueOptions): Package | undefined {
+  if (!isTitleId(id)) return undefined;
+  const cached = packages.get(id);
+  if (cached !== undefined) return cached.found;
+  const stamp = stampOf(join(options.publishDir, id, 'latest.json'));
+  const found = stamp === '' ? undefined : loadPackage(id, options);
+  packages.set(id, { found, stamp });
+  const [oldest] = packages.size > MAX_PACKAGES ? packages.keys() : [];
+  if (oldest !== undefined) packages.delete(oldest);
+  return found;
+}
+
+/** Reads the newest package of a title; one that breaks its contract is told and is as good as none. */
+function loadPackage(id: string, { publishDir, publishPath, log }: CatalogueOptions): Package | undefined {
+  try {
+    const { hash } = latestSchema.parse(readJson(join(publishDir, id, 'latest.json')));
+    if (!/^[0-9a-f]{16,64}$/.test(hash)) throw new Error('latest.json: "hash" is not a hash');
+    const title = titleSchema.parse(readJson(join(publishDir, id, hash, 'title.json')));
+    if (title.id !== id || title.hash !== hash)
+      throw new Error('title.json: "id" and "hash" are not those of its folder');
+    return { hash, title, baseUrl: `${publishPath}${id}/${hash}/` };
+  } catch (error) {
+    log('warn', 'catalogue.bad_package', { title: id, error });
+    return undefined;
+  }
+}
+
+function readJson(file: string): unknown {
+  if (statSync(file).size > MAX_PACKAGE_BYTES) throw new Error(`${file} is larger than ${MAX_PACKAGE_BYTES} bytes`);
+  return JSON.parse(readFileSync(file, 'utf8'));
+}
+
+/** Writes the file anew with this entry: beside it, synced, then renamed over it. */
+async function writeLine(file: string, entry: CatalogueTitle): Promise<void> {
+  const beside = `${file}.${process.pid}.new`;
+  try {
+    const lines = (await readFile(file, 'utf8').catch(emptyIfAbsent)).split('\n').filter((line) => line.trim() !== '');
+    await mkdir(dirname(file), { recursive: true });
+    const handle = await open(beside, 'w');
+    try {
+      await handle.writeFile(`${withEntry(lines, entry).join('\n')}\n`);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await rename(beside, file);
+  } catch (cause) {
+    await rm(beside, { force: true }).catch(() => undefined);
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('AGENT_CATALOGUE_WRITE', `the catalogue ${file} cannot be written (${reason})`, {
+      cause,
+      retryable: true,
+    });
+  }
+}
+
+function emptyIfAbsent(error: unknown): string {
+  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+  throw error;
+}
+
+/** The lines with the entry in the place of its title's, whose other keys it keeps; at the end when it is new. */
+function withEntry(lines: readonly string[], entry: CatalogueTitle): readonly string[] {
+  const isSame = (line: string): boolean => {
+    const value = parseJson(line);
+    return isRecord(value) && value['id'] === entry.id;
+  };
+  const last = lines.findLastIndex(isSame);
+  const before: unknown = parseJson(lines[last] ?? '');
+  const written = JSON.stringify({ ...(isRecord(before) ? before : {}), ...entry });
+  if (last < 0) return [...lines, written];
+  return lines.flatMap((line, i) => (i === last ? [written] : isSame(line) ? [] : [line]));
+}

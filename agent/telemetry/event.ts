@@ -1,5 +1,6 @@
 // The one schema of what a player may tell us: its bounds, its closed lists, and its validation. Raw values carry a
 // brand that the log refuses. Nothing biometric has a place here: no camera, microphone or motion, only enums.
+import type { Kind } from '../../cache/contract.ts';
 
 declare const rawTelemetry: unique symbol;
 /**
@@ -91,6 +92,25 @@ export type TitleFact = {
   readonly amount: number;
   /** Milliseconds since the epoch. */
   readonly at: number;
+};
+
+/** A request that was served, as telemetry sees it. It names no viewer: who it was is told beside it. */
+export type ViewerRequest = {
+  readonly at: number;
+  readonly path: string;
+  readonly kind: Kind;
+  readonly titleId?: string;
+  /** Paths on this node that the player says it will ask for next, query included; at most 8. */
+  readonly nextPaths: readonly string[];
+  readonly bitrateKbps?: number;
+  readonly bufferMs?: number;
+  /** Media duration of the object. */
+  readonly objectSeconds?: number;
+  readonly rate?: number;
+  /** The player fills its buffer for the first time, or after a seek or a stall. */
+  readonly isStartup: boolean;
+  /** Its buffer ran empty since its last request. */
+  readonly isStarved: boolean;
 };
 
 /** Bounds of a beacon (the contract's). */

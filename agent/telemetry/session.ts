@@ -1,4 +1,4 @@
-// Sessions of viewers who consented: bounded in number and age, in RAM alone. Who did not consent is not here.
+// A consented session as other rooms may see it: a snapshot, read-only. sessions.ts holds what lives behind it.
 import type { DwellBucket, EventType, Orientation, Raw } from './event.ts';
 
 /** One title as one viewer watched it. */
@@ -11,7 +11,7 @@ export type Viewing = {
   readonly durationSeconds?: number;
   /** When it was last seen, milliseconds since the epoch. */
   readonly at: number;
-  /** At least COMPLETED_RATIO of it was reached, or the player said that it ended. */
+  /** At least 95 % of it was reached, or the player said that it ended. */
   readonly isCompleted: boolean;
 };
 
@@ -46,12 +46,11 @@ export type Session = {
   readonly current?: CurrentViewing;
   /** The title under the pointer now. */
   readonly hovered?: Hover;
-  /** Newest first, the current one included, at most MAX_HISTORY; each title once. */
+  /** Newest first, the current one included, at most 50; each title once. */
   readonly history: readonly Viewing[];
-  /** Newest first, at most MAX_HOVERS. */
+  /** Newest first, at most 20. */
   readonly hovers: readonly Hover[];
-  /** Newest first, at most MAX_ACTIONS. */
+  /** Newest first, at most 32. */
   readonly actions: readonly Action[];
   readonly orientation?: Orientation;
-  readonly isMuted?: boolean;
 };

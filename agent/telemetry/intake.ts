@@ -1,0 +1,346 @@
+// Where telemetry comes in: beacons and CMCD, from the events route and from every served request. It counts facts of
+// titles for everybody, and passes on who it was only for those who consented. Floods are dropped and counted.
+import type { RawCmcd, ServedRecord } from '../../cache/contract.ts';
+import { type CmcdReport, type PlayState, parseCmcd, parseCmcdEvents } from './cmcd.ts';
+import {
+  believedTime,
+  decodeUtf8,
+  EVENT_TYPES,
+  type EventBatch,
+  type EventsCode,
+  type EventType,
+  isTitleId,
+  MAX_BATCH_BYTES,
+  MAX_POSITION_SECONDS,
+  MAX_RATE,
+  parseEvents,
+  type TitleFact,
+  type ViewerEvent,
+  type ViewerRequest,
+} from './event.ts';
+import type { Session } from './session.ts';
+import type { Sessions } from './sessions.ts';
+import { COMPLETED_RATIO } from './viewing.ts';
+
+/** Served requests that may wait for a turn of the event loop; a power of two. */
+const RING_SIZE = 8192;
+/** Served requests that are read in one turn, so that no viewer waits behind them for long. */
+const READ_AT_ONCE = 128;
+/** Titles that were served, remembered so that a beacon cannot make up others. */
+const MAX_SERVED_TITLES = 20_000;
+/** A play that begins later in a title is the end of a pause, seconds. */
+const PLAY_STARTS_WITHIN_SECONDS = 30;
+/** One object never counts for more, whatever its player says. */
+const MAX_OBJECT_SECONDS = 60;
+
+/** What openIntake() needs. Callbacks are synchronous and must not throw. */
+export type IntakeOptions = {
+  readonly sessions: Sessions;
+  readonly now: () => number;
+  readonly onTitle: (fact: TitleFact) => void;
+  /** The session is there for consented viewers alone, as it is after the event. */
+  readonly onEvent: (event: ViewerEvent, session: Session | undefined) => void;
+  readonly onRequest: (request: ViewerRequest, session: Session | undefined) => void;
+  readonly titleOf: (path: string) => string | undefined;
+  /** Whether the catalogue has the title. */
+  readonly isTitle: (titleId: string) => boolean;
+  readonly durationOf: (titleId: string) => number | undefined;
+  /** Events and requests of one consented session that change its state. */
+  readonly maxPerViewerPerMinute: number;
+  /** Events of all viewers together. */
+  readonly maxPerMinute: number;
+};
+
+/** What the events route answers. */
+export type EventsAnswer =
+  | { readonly status: 204 }
+  | { readonly status: 400; readonly code: EventsCode; readonly message: string };
+
+/** Counts since start. Events, but for the CMCD of requests. */
+export type IntakeStats = {
+  readonly accepted: number;
+  /** Refused beacons (one each) and events that broke the schema. */
+  readonly invalid: number;
+  /** Over an allowance, or served requests that found the ring full. */
+  readonly dropped: number;
+  readonly cmcdParsed: number;
+  readonly cmcdInvalid: number;
+};
+
+/** An open intake. */
+export type Intake = {
+  /** Takes the body of POST /.nearcast/events. Never throws. */
+  readonly events: (body: Buffer, contentType: string) => EventsAnswer;
+  /** Takes a served request: one write into a ring, read in a later turn. Never throws. */
+  readonly served: (record: ServedRecord) => void;
+  readonly stats: () => IntakeStats;
+  /** Reads what waits, then takes no more. */
+  readonly close: () => void;
+};
+
+type Room = IntakeOptions & {
+  readonly counts: { -readonly [Key in keyof IntakeStats]: number };
+  /** In order of their last request. */
+  readonly servedTitles: Set<string>;
+  readonly window: { minute: number; used: number };
+};
+
+/** Opens the intake. */
+export function openIntake(options: IntakeOptions): Intake {
+  const room: Room = {
+    ...options,
+    counts: { accepted: 0, invalid: 0, dropped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
+    servedTitles: new Set(),
+    window: { minute: 0, used: 0 },
+  };
+  const ring = openRing((record) => readServed(room, record));
+  return {
+    events: (body, contentType) => {
+      const isCmcd = /^\s*application\/cmcd\b/i.test(contentType);
+      const answer = isCmcd ? takeCmcd(room, body) : takeBeacon(room, body);
+      if (answer.status === 400) room.counts.invalid += 1;
+      return answer;
+    },
+    served: (record) => {
+      if (!ring.push(record)) room.counts.dropped += 1;
+    },
+    stats: () => ({ ...room.counts }),
+    close: ring.close,
+  };
+}
+
+type Ring = { readonly push: (record: ServedRecord) => boolean; readonly close: () => void };
+
+/** A bounded queue that is read in turns of the event loop after the one that filled it. */
+function openRing(read: (record: ServedRecord) => void): Ring {
+  const slots = new Array<ServedRecord | undefined>(RING_SIZE);
+  let head = 0;
+  let tail = 0;
+  let isOpen = true;
+  let turn: NodeJS.Immediate | undefined;
+  const readSome = (most: number): void => {
+    for (let i = 0; i < most && head < tail; i += 1, head += 1) {
+      const record = slots[head % RING_SIZE];
+      slots[head % RING_SIZE] = undefined;
+      if (record !== undefined) read(record);
+    }
+  };
+  const schedule = (): void => {
+    turn ??= setImmediate(() => {
+      turn = undefined;
+      readSome(READ_AT_ONCE);
+      if (head < tail) schedule();
+    });
+  };
+  return {
+    push: (record) => {
+      if (!isOpen || tail - head >= RING_SIZE) return false;
+      slots[tail % RING_SIZE] = record;
+      tail += 1;
+      schedule();
+      return true;
+    },
+    close: () => {
+      isOpen = false;
+      clearImmediate(turn);
+      readSome(RING_SIZE);
+    },
+  };
+}
+
+/** How many of so many events may pass in this minute; the others are counted as dropped. */
+function admit(room: Room, count: number): number {
+  const minute = Math.floor(room.now() / 60_000);
+  if (room.window.minute !== minute) Object.assign(room.window, { minute, used: 0 });
+  const admitted = Math.max(0, Math.min(count, room.maxPerMinute - room.window.used));
+  room.window.used += admitted;
+  room.counts.dropped += count - admitted;
+  return admitted;
+}
+
+function takeBeacon(room: Room, body: Buffer): EventsAnswer {
+  const parsed = parseEvents(body, room.now());
+  if (!parsed.ok) return { status: 400, code: parsed.code, message: parsed.message };
+  const { batch } = parsed;
+  room.counts.invalid += batch.invalid;
+  const events = batch.events.slice(0, admit(room, batch.events.length));
+  // A word about consent is always heard, also when a flood drops the events beside it.
+  const session = batch.consent === 'none' ? withdraw(room, batch) : takePersonal(room, batch, events);
+  const passed = session === undefined ? events : events.slice(0, session.passed);
+  room.counts.accepted += passed.length;
+  for (const fact of distinctFacts(passed.flatMap((event) => factsOf(event, room.durationOf)))) tellTitle(room, fact);
+  for (const event of passed) room.onEvent(event, session?.session);
+  return { status: 204 };
+}
+
+function withdraw(room: Room, { sid }: EventBatch): undefined {
+  room.sessions.withdraw(sid);
+  return undefined;
+}
+
+type Passed = { readonly session: Session | undefined; readonly passed: number };
+
+function takePersonal(room: Room, { sid, viewerToken }: EventBatch, events: readonly ViewerEvent[]): Passed {
+  room.sessions.consent(sid, viewerToken);
+  const passed = room.sessions.allow(sid, events.length, room.maxPerViewerPerMinute);
+  room.counts.dropped += events.length - passed;
+  const inOrder = events.slice(0, passed).sort((a, b) => a.at - b.at);
+  for (const event of inOrder) room.sessions.take(sid, event);
+  return { session: room.sessions.get(sid), passed };
+}
+
+/** What an event says of its title. Stateless, and so the same for viewers with and without consent. */
+function factsOf(event: ViewerEvent, durationOf: (titleId: string) => number | undefined): readonly TitleFact[] {
+  const { type, title: titleId, at, positionSeconds = 0 } = event;
+  if (type === 'hover') return [{ titleId, kind: 'hover', amount: 1, at }];
+  if (type === 'play' && positionSeconds < PLAY_STARTS_WITHIN_SECONDS)
+    return [{ titleId, kind: 'play', amount: 1, at }];
+  const durationSeconds = durationOf(titleId);
+  const isAtEnd = durationSeconds !== undefined && positionSeconds >= COMPLETED_RATIO * durationSeconds;
+  const hasLeft = type === 'stop' || type === 'next';
+  return hasLeft && isAtEnd ? [{ titleId, kind: 'complete', amount: 1, at }] : [];
+}
+
+/** One fact of a kind for each title, however often a beacon repeats it. */
+function distinctFacts(facts: readonly TitleFact[]): readonly TitleFact[] {
+  return [...new Map(facts.map((fact) => [`${fact.kind} ${fact.titleId}`, fact])).values()];
+}
+
+/** Passes a fact on, unless its title was made up. */
+function tellTitle(room: Room, fact: TitleFact): void {
+  if (room.isTitle(fact.titleId) || room.servedTitles.has(fact.titleId)) room.onTitle(fact);
+}
+
+function takeCmcd(room: Room, body: Buffer): EventsAnswer {
+  if (body.byteLength > MAX_BATCH_BYTES) {
+    return { status: 400, code: 'EVENTS_TOO_LARGE', message: `a report has at most ${MAX_BATCH_BYTES} bytes` };
+  }
+  const text = decodeUtf8(body);
+  const { reports, invalid } = parseCmcdEvents(text ?? '');
+  if (reports.length === 0) {
+    return { status: 400, code: 'EVENTS_INVALID', message: 'expected CMCD reports in UTF-8, one a line' };
+  }
+  room.counts.invalid += invalid;
+  for (const report of reports.slice(0, admit(room, reports.length))) takeReport(room, report);
+  return { status: 204 };
+}
+
+function takeReport(room: Room, report: CmcdReport): void {
+  const titleId = isTitleId(report.cid) ? report.cid : undefined;
+  const at = believedTime(report.at ?? room.now(), room.now());
+  if (at === undefined) {
+    room.counts.invalid += 1;
+    return;
+  }
+  const { sid } = report;
+  if (sid !== undefined && !passes(room, sid)) return;
+  room.counts.accepted += 1;
+  const event = titleId === undefined ? undefined : eventOf(report, titleId, at);
+  if (event !== undefined && sid !== undefined) room.sessions.take(sid, event);
+  if (sid !== undefined) room.sessions.hear(sid, { report, titleId, at });
+  if (event === undefined) return;
+  for (const fact of factsOfReport(report, event, room.durationOf)) tellTitle(room, fact);
+  room.onEvent(event, sid === undefined ? undefined : room.sessions.get(sid));
+}
+
+/** Players tell their states one by one: a start is a play, while going on after a pause is none. */
+function factsOfReport(
+  report: CmcdReport,
+  event: ViewerEvent,
+  durationOf: IntakeOptions['durationOf'],
+): readonly TitleFact[] {
+  const { title: titleId, at } = event;
+  if (report.event === 'ce') return factsOf(event, durationOf);
+  if (report.playState === 'starting') return [{ titleId, kind: 'play', amount: 1, at }];
+  return report.playState === 'ended' ? [{ titleId, kind: 'complete', amount: 1, at }] : [];
+}
+
+/** False when a consented session has used up its minute. Others are no state, and always pass. */
+function passes(room: Room, sid: string): boolean {
+  if (room.sessions.get(sid) === undefined || room.sessions.allow(sid, 1, room.maxPerViewerPerMinute) === 1)
+    return true;
+  room.counts.dropped += 1;
+  return false;
+}
+
+const EVENT_BY_STATE: Readonly<Partial<Record<PlayState, EventType>>> = {
+  starting: 'open',
+  playing: 'play',
+  paused: 'pause',
+  seeking: 'seek',
+  ended: 'stop',
+  quit: 'stop',
+};
+
+/** The event that an event-mode report tells, in the words of the beacon; undefined for a mere report. */
+function eventOf(report: CmcdReport, titleId: string, at: number): ViewerEvent | undefined {
+  const custom = EVENT_TYPES.find((type) => report.event === 'ce' && type === report.customEvent);
+  const state = report.event === 'ps' && report.playState !== undefined ? EVENT_BY_STATE[report.playState] : undefined;
+  const type = custom ?? state ?? (report.event === 'pr' ? 'rate' : undefined);
+  if (type === undefined) return undefined;
+  const { positionSeconds, rate } = report;
+  return {
+    at,
+    type,
+    title: titleId,
+    ...(positionSeconds === undefined ? {} : { positionSeconds: Math.min(MAX_POSITION_SECONDS, positionSeconds) }),
+    ...(rate === undefined ? {} : { rate: Math.min(MAX_RATE, rate) }),
+  };
+}
+
+function readServed(room: Room, record: ServedRecord): void {
+  const report = record.cmcd === undefined ? undefined : readCmcd(room, record.cmcd);
+  const fromCid = isTitleId(report?.cid) ? report.cid : undefined;
+  const titleId = record.title ?? room.titleOf(record.path) ?? fromCid;
+  const isGood = record.status >= 200 && record.status < 300;
+  if (titleId !== undefined && isGood) rememberTitle(room.servedTitles, titleId);
+  const sid = report?.sid;
+  if (report !== undefined && sid !== undefined && isGood && passes(room, sid)) {
+    room.sessions.hear(sid, { report, titleId, at: record.at });
+  }
+  const isVideo = report?.objectType === 'video' || report?.objectType === 'muxed';
+  if (isVideo && isGood && record.isComplete && titleId !== undefined && report.objectSeconds !== undefined) {
+    const amount = Math.min(MAX_OBJECT_SECONDS, report.objectSeconds);
+    tellTitle(room, { titleId, kind: 'watch', amount, at: record.at });
+  }
+  room.onRequest(requestOf(record, titleId, report), sid === undefined ? undefined : room.sessions.get(sid));
+}
+
+function readCmcd(room: Room, source: RawCmcd): CmcdReport | undefined {
+  if (source.query === undefined && Object.keys(source.headers ?? {}).length === 0) return undefined;
+  const report = parseCmcd(source);
+  room.counts[report === undefined ? 'cmcdInvalid' : 'cmcdParsed'] += 1;
+  return report;
+}
+
+function rememberTitle(titles: Set<string>, titleId: string): void {
+  titles.delete(titleId);
+  titles.add(titleId);
+  const [oldest] = titles.size > MAX_SERVED_TITLES ? titles : [];
+  if (oldest !== undefined) titles.delete(oldest);
+}
+
+function requestOf(record: ServedRecord, titleId: string | undefined, report: CmcdReport | undefined): ViewerRequest {
+  return {
+    at: record.at,
+    path: record.path,
+    kind: record.kind,
+    ...(titleId === undefined ? {} : { titleId }),
+    nextPaths: report === undefined ? [] : pathsOf(report.nextObjectUrls, record.path),
+    ...(report?.bitrateKbps === undefined ? {} : { bitrateKbps: report.bitrateKbps }),
+    ...(report?.bufferMs === undefined ? {} : { bufferMs: report.bufferMs }),
+    ...(report?.objectSeconds === undefined ? {} : { objectSeconds: report.objectSeconds }),
+    ...(report?.rate === undefined ? {} : { rate: report.rate }),
+    isStartup: report?.isStartup ?? false,
+    isStarved: report?.isStarved ?? false,
+  };
+}
+
+/** Next objects as paths on this node; those on another host are left out. */
+function pathsOf(urls: readonly string[], path: string): readonly string[] {
+  const base = 'http://node.invalid';
+  return urls.flatMap((url) => {
+    const resolved = URL.canParse(url, base + path) ? new URL(url, base + path) : undefined;
+    return resolved?.origin === base ? [resolved.pathname + resolved.search] : [];
+  });
+}

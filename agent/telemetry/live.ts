@@ -1,0 +1,252 @@
+// What a consented session and its viewer are while they live, and how each event and each CMCD report changes them.
+// Pure but for the records it changes; sessions.ts owns those, their number and their end.
+import type { CmcdReport, PlayState } from './cmcd.ts';
+import { type EventType, type Orientation, raw, type ViewerEvent } from './event.ts';
+import type { Action, CurrentViewing, Hover, Session, Viewing } from './session.ts';
+import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt } from './viewing.ts';
+
+/** Bounds of one viewer and one session. */
+export const MAX_HISTORY = 50;
+export const MAX_HOVERS = 20;
+export const MAX_ACTIONS = 32;
+
+/** A viewer: one session, or all that showed the same token. */
+export type Viewer = {
+  /** `sid:ID` or `token:SUBJECT`; never leaves this room. */
+  readonly key: string;
+  readonly sids: Set<string>;
+  /** By title, the last seen at the end. */
+  readonly tracks: Map<string, Track>;
+  /** Newest first. */
+  hovers: readonly Hover[];
+  /** Under which rows of this viewer stand on disk. */
+  readonly pseudonyms: Set<string>;
+  seenAt: number;
+};
+
+/** A session while it lives. */
+export type Live = {
+  readonly sid: string;
+  viewer: Viewer;
+  /** Title that plays, and whether an event or only a request told so. */
+  current: { readonly titleId: string; readonly isTold: boolean } | undefined;
+  hovered: Hover | undefined;
+  /** Newest first. */
+  actions: readonly Action[];
+  orientation: Orientation | undefined;
+  seenAt: number;
+  minute: number;
+  usedThisMinute: number;
+};
+
+/** A viewer of whom nothing is known yet. */
+export function newViewer(key: string, at: number): Viewer {
+  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at };
+}
+
+/** A session in which nothing happened yet. */
+export function newLive(sid: string, viewer: Viewer, at: number): Live {
+  return {
+    sid,
+    viewer,
+    current: undefined,
+    hovered: undefined,
+    actions: [],
+    orientation: undefined,
+    seenAt: at,
+    minute: 0,
+    usedThisMinute: 0,
+  };
+}
+
+/** Adds to a viewer all that is known of another, who turned out to be the same. */
+export function mergeViewer(from: Viewer, into: Viewer): void {
+  const tracks = [...into.tracks.values(), ...from.tracks.values()].sort((a, b) => a.seenAt - b.seenAt);
+  into.tracks.clear();
+  for (const track of tracks) {
+    into.tracks.delete(track.titleId);
+    into.tracks.set(track.titleId, track);
+  }
+  for (const [oldest] of [...into.tracks].slice(0, Math.max(0, into.tracks.size - MAX_HISTORY))) {
+    into.tracks.delete(oldest);
+  }
+  into.hovers = [...into.hovers, ...from.hovers].sort((a, b) => b.at - a.at).slice(0, MAX_HOVERS);
+  for (const pseudonym of from.pseudonyms) into.pseudonyms.add(pseudonym);
+}
+
+type DurationOf = (titleId: string) => number | undefined;
+
+/** The track of a title, made anew where there is none, and moved to the end as the last seen. */
+function trackOf(viewer: Viewer, titleId: string, at: number, durationOf: DurationOf): Track {
+  const track = viewer.tracks.get(titleId) ?? newTrack(titleId, durationOf(titleId), at);
+  viewer.tracks.delete(titleId);
+  viewer.tracks.set(titleId, track);
+  const [oldest] = viewer.tracks.size > MAX_HISTORY ? viewer.tracks.keys() : [];
+  if (oldest !== undefined) viewer.tracks.delete(oldest);
+  return track;
+}
+
+type Happening = { readonly live: Live; readonly event: ViewerEvent; readonly durationOf: DurationOf };
+
+/** What each event does; it gives the track that it changed. */
+const HANDLERS: Readonly<Record<EventType, (happening: Happening) => Track | undefined>> = {
+  open: (it) => {
+    const track = turnTo(it);
+    track.isEnded = false;
+    return track;
+  },
+  play: (it) => {
+    const track = turnTo(it);
+    goOn(track, it.event.at, it.event.positionSeconds);
+    track.isPlaying = true;
+    track.isEnded = false;
+    track.rate = it.event.rate ?? 1;
+    return track;
+  },
+  pause: (it) => halt(it),
+  seek: (it) => {
+    const track = turnTo(it);
+    jump(track, it.event.at, it.event.positionSeconds);
+    return track;
+  },
+  rate: (it) => {
+    const track = turnTo(it);
+    goOn(track, it.event.at, it.event.positionSeconds);
+    track.rate = it.event.rate ?? track.rate;
+    return track;
+  },
+  next: (it) => leave(it),
+  stop: (it) => leave(it),
+  hover: ({ live, event }) => {
+    live.hovered = hoverOf(event);
+    live.viewer.hovers = [live.hovered, ...live.viewer.hovers].slice(0, MAX_HOVERS);
+    return undefined;
+  },
+  unhover: ({ live, event }) => {
+    live.hovered = undefined;
+    const [last, ...others] = live.viewer.hovers;
+    if (last?.titleId === event.title) live.viewer.hovers = [{ ...hoverOf(event), at: last.at }, ...others];
+    return undefined;
+  },
+  mute: () => undefined,
+  orientation: ({ live, event }) => {
+    live.orientation = event.orientation ?? live.orientation;
+    return undefined;
+  },
+};
+
+function hoverOf({ title, at, dwellBucket }: ViewerEvent): Hover {
+  return { titleId: title, at, ...(dwellBucket === undefined ? {} : { dwellBucket }) };
+}
+
+/** The event's title becomes the current one; the one before it is left where it is. */
+function turnTo({ live, event, durationOf }: Happening): Track {
+  const before = live.current?.titleId;
+  const track = trackOf(live.viewer, event.title, event.at, durationOf);
+  if (before !== undefined && before !== event.title) haltTrack(live.viewer.tracks.get(before), event.at);
+  live.current = { titleId: event.title, isTold: true };
+  return track;
+}
+
+function haltTrack(track: Track | undefined, at: number, positionSeconds?: number): void {
+  if (track === undefined) return;
+  goOn(track, at, positionSeconds);
+  track.isPlaying = false;
+}
+
+function halt(it: Happening): Track {
+  const track = turnTo(it);
+  haltTrack(track, it.event.at, it.event.positionSeconds);
+  return track;
+}
+
+function leave(it: Happening): Track {
+  const track = halt(it);
+  it.live.current = undefined;
+  return track;
+}
+
+/** Takes an event; gives the track that it changed, if one. */
+export function takeEvent(live: Live, event: ViewerEvent, durationOf: DurationOf): Track | undefined {
+  const { type, title, at, positionSeconds } = event;
+  const action = { type, titleId: title, at, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+  live.actions = [action, ...live.actions].slice(0, MAX_ACTIONS);
+  return HANDLERS[type]({ live, event, durationOf });
+}
+
+const PLAYING: ReadonlySet<PlayState> = new Set(['playing']);
+const HALTED: ReadonlySet<PlayState> = new Set(['paused', 'waiting', 'rebuffering', 'failed', 'seeking']);
+const LEFT: ReadonlySet<PlayState> = new Set(['ended', 'quit']);
+
+type Heard = { readonly report: CmcdReport; readonly titleId: string | undefined; readonly at: number };
+
+/**
+ * Takes a CMCD report; gives the track that it changed, if one. An event goes before a request: a player that fetches
+ * another title (a preview, say) does not change what the viewer was told to be watching.
+ */
+export function takeReport(live: Live, { report, titleId, at }: Heard, durationOf: DurationOf): Track | undefined {
+  const isOther = live.current !== undefined && live.current.titleId !== titleId;
+  if (titleId === undefined || (isOther && live.current?.isTold === true)) return undefined;
+  if (isOther) haltTrack(live.viewer.tracks.get(live.current?.titleId ?? ''), at);
+  const track = trackOf(live.viewer, titleId, at, durationOf);
+  live.current = { titleId, isTold: live.current?.isTold === true };
+  track.seenAt = Math.max(track.seenAt, at);
+  if (report.objectType === 'video' || report.objectType === 'muxed') {
+    track.fetchedSeconds += report.objectSeconds ?? 0;
+    track.bitrateKbps = report.bitrateKbps ?? track.bitrateKbps;
+    track.bufferMs = report.bufferMs ?? track.bufferMs;
+  }
+  if (report.positionSeconds !== undefined) goOn(track, at, report.positionSeconds);
+  if (report.rate !== undefined && report.rate > 0) track.rate = report.rate;
+  return hearState(live, track, report.playState, at);
+}
+
+function hearState(live: Live, track: Track, state: PlayState | undefined, at: number): Track {
+  if (state === undefined) return track;
+  if (PLAYING.has(state) && !track.isPlaying) {
+    goOn(track, at);
+    track.isPlaying = true;
+    track.isEnded = false;
+  }
+  if (HALTED.has(state) || LEFT.has(state)) haltTrack(track, at);
+  if (state === 'ended') track.isEnded = true;
+  if (LEFT.has(state)) live.current = undefined;
+  return track;
+}
+
+/** The session as others may see it. */
+export function snapshot(live: Live, name: string, now: number): Session {
+  const tracks = [...live.viewer.tracks.values()].reverse();
+  const current = live.current === undefined ? undefined : live.viewer.tracks.get(live.current.titleId);
+  return {
+    sid: raw(live.sid),
+    viewer: raw(name),
+    ...(current === undefined ? {} : { current: currentOf(current, now) }),
+    ...(live.hovered === undefined ? {} : { hovered: live.hovered }),
+    history: tracks.map((track) => viewingOf(track, now)),
+    hovers: live.viewer.hovers,
+    actions: live.actions,
+    ...(live.orientation === undefined ? {} : { orientation: live.orientation }),
+  };
+}
+
+function viewingOf(track: Track, now: number): Viewing {
+  return {
+    titleId: track.titleId,
+    positionSeconds: positionAt(track, now),
+    watchedSeconds: watchedAt(track, now),
+    ...(track.durationSeconds === undefined ? {} : { durationSeconds: track.durationSeconds }),
+    at: track.seenAt,
+    isCompleted: isCompletedAt(track, now),
+  };
+}
+
+function currentOf(track: Track, now: number): CurrentViewing {
+  return {
+    ...viewingOf(track, now),
+    isPlaying: track.isPlaying,
+    rate: track.rate,
+    ...(track.bitrateKbps === undefined ? {} : { bitrateKbps: track.bitrateKbps }),
+    ...(track.bufferMs === undefined ? {} : { bufferMs: track.bufferMs }),
+  };
+}
