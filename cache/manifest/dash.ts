@@ -15,6 +15,7 @@ import {
   text,
   UnusableManifest,
 } from './manifest.ts';
+import { requireWellFormed } from './wellformed.ts';
 
 /** The steps as used here; mpd-parser has no types of its own. */
 type UntypedSteps = {
@@ -38,6 +39,7 @@ const steps: UntypedSteps = { toDom: stringToMpdXml, toRepresentations: inheritA
 export function parseDash(mpd: string, url: string, nowMs: number): Manifest {
   if (mpd.length > LIMIT.dashCharacters) throw new UnusableManifest('the MPD is too long');
   if (/%0\d{3,}d/.test(mpd)) throw new UnusableManifest('a template asks for numbers of 100 digits or more');
+  requireWellFormed(mpd);
   const dom = steps.toDom(mpd);
   keepFirstBaseUrls(dom);
   const representations = list(
@@ -117,7 +119,9 @@ function readRendition(playlist: unknown): Read {
     const durationSeconds = amount(field(item, 'duration'));
     if (uri === undefined || startSeconds === undefined || durationSeconds === undefined) return [];
     const map = field(item, 'map');
-    const mapUri = text(field(map, 'uri')) === undefined ? undefined : text(field(map, 'resolvedUri'));
+    // Without any initialization mpd-parser gives an empty URI, which resolves to the base URL.
+    const hasInit = text(field(map, 'uri')) !== undefined || field(map, 'byterange') !== undefined;
+    const mapUri = hasInit ? text(field(map, 'resolvedUri')) : undefined;
     const init = mapUri === undefined ? undefined : resource(mapUri, field(map, 'byterange'), uri);
     const found = resource(uri, field(item, 'byterange'), uri);
     return [{ ...found, rendition: id, startSeconds, durationSeconds, ...known('init', init) }];

@@ -278,14 +278,20 @@ describe('refused, with the reason', () => {
       DASH,
       /without id/,
     ],
-    ['broken XML', '<MPD><Period>', DASH, /refused/],
-    ['deep nesting', `<MPD>${'<a>'.repeat(100_000)}`, DASH, /refused/],
+    ['broken XML', '<MPD><Period>', DASH, /not closed/],
+    ['deep nesting', `<MPD>${'<a>'.repeat(100_000)}`, DASH, /too deep/],
+    ['a doctype', '<!DOCTYPE MPD [<!ENTITY a "b">]><MPD/>', DASH, /well-formed/],
+    ['unclosed comments', `<MPD>${'<!--'.repeat(100_000)}`, DASH, /well-formed/],
+    ['attributes without end', `<MPD ${'a="b" '.repeat(100_000)}`, DASH, /well-formed/],
+    ['end tags only', '</MPD>'.repeat(50_000), DASH, /closed/],
+    ['no period', '<MPD/>', DASH, /refused/],
   ])('%s', (_, text, contentType, reason) => {
     vi.spyOn(console, 'error').mockReturnValue();
     vi.spyOn(console, 'warn').mockReturnValue();
     const began = performance.now();
     expect(problem(text, contentType)).toMatch(reason);
     expect(performance.now() - began).toBeLessThan(2000);
+    expect(console.error).not.toHaveBeenCalled();
   });
 });
 
@@ -312,6 +318,15 @@ describe('hostile text', () => {
       [Object, Object.prototype, Object.prototype.toString, Array.prototype].map((one) => Reflect.ownKeys(one)),
     ).toEqual(before);
     expect(Reflect.get({}, 'polluted')).toBeUndefined();
+  });
+
+  test('a large flat MPD is read in bounded time', () => {
+    const body = `<SegmentTemplate media="$Time$"><SegmentTimeline>${'<S d="4"/>'.repeat(40_000)}</SegmentTimeline></SegmentTemplate>`;
+    const began = performance.now();
+    expect(
+      parsed(mpd(`<Representation id="v">${body}</Representation>`), BASE, DASH).renditions[0]?.segments,
+    ).toHaveLength(40_000);
+    expect(performance.now() - began).toBeLessThan(5000);
   });
 
   const token = fc.constantFrom(
