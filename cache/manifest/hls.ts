@@ -1,0 +1,127 @@
+// HLS playlists (RFC 8216), read by m3u8-parser. It trusts its input more than an edge node may, so it only sees tags
+// that are used here, and none that could write outside its own objects.
+// @ts-expect-error: the package has no types; the type below says which of its interface is used.
+import { Parser } from 'm3u8-parser';
+import {
+  absoluteUrl,
+  amount,
+  field,
+  known,
+  LIMIT,
+  list,
+  type Manifest,
+  type Rendition,
+  resource,
+  type Segment,
+  text,
+  UnusableManifest,
+} from './manifest.ts';
+
+/** The parser as it is used here: push text, end, and read an object of any shape. */
+type UntypedParser = { push: (text: string) => void; end: () => void; readonly manifest: unknown };
+// m3u8-parser has no types of its own; these three members are its documented interface.
+const openParser = (): UntypedParser => new Parser() as UntypedParser;
+
+const USED_TAGS = new Set([
+  '#EXTM3U',
+  '#EXTINF',
+  '#EXT-X-BYTERANGE',
+  '#EXT-X-MAP',
+  '#EXT-X-ENDLIST',
+  '#EXT-X-MEDIA-SEQUENCE',
+  '#EXT-X-STREAM-INF',
+  '#EXT-X-MEDIA',
+]);
+
+/** Names that would reach Object.prototype when m3u8-parser uses them as keys, which it does with TYPE and GROUP-ID. */
+const INHERITED = Object.getOwnPropertyNames(Object.prototype);
+
+function isSafeLine(line: string): boolean {
+  const tag = line.split(':', 1)[0] ?? '';
+  if (tag === '#EXT-X-MEDIA' && INHERITED.some((name) => line.includes(name))) {
+    throw new UnusableManifest('EXT-X-MEDIA with a name that is not allowed');
+  }
+  return !line.startsWith('#') || USED_TAGS.has(tag.trim());
+}
+
+/** Parses a media or multivariant playlist that was fetched from `url`. Throws UnusableManifest. */
+export function parseHls(playlist: string, url: string): Manifest {
+  if (playlist.length > LIMIT.hlsCharacters) throw new UnusableManifest('the playlist is too long');
+  const lines = playlist.split(/\r\n|\n|\r/).map((line) => line.trim());
+  if (lines[0]?.replace(/^\uFEFF/, '') !== '#EXTM3U') throw new UnusableManifest('it does not begin with #EXTM3U');
+  if (lines.some((line) => line.startsWith('#EXT-X-DEFINE'))) {
+    throw new UnusableManifest('variables (EXT-X-DEFINE) are not supported');
+  }
+  const isSealed = lines.some((line) => /^#EXT-X-(SESSION-)?KEY:/.test(line) && !/[:,]METHOD=NONE\b/.test(line));
+  const parser = openParser();
+  parser.push(`${lines.filter(isSafeLine).join('\n')}\n`);
+  parser.end();
+  const { manifest } = parser;
+  const variants = list(field(manifest, 'playlists'));
+  if (variants.length > 0) {
+    const renditions = [...variants.flatMap((variant) => readVariant(variant, url)), ...readGroups(manifest, url)];
+    if (renditions.length > LIMIT.renditions) throw new UnusableManifest('too many renditions');
+    return { protocol: 'hls', isLive: false, isSealed, renditions };
+  }
+  const segments = readSegments(manifest, url);
+  const isLive = field(manifest, 'endList') !== true;
+  return { protocol: 'hls', isLive, isSealed, renditions: [{ id: url, kind: 'video', segments }] };
+}
+
+function readVariant(variant: unknown, base: string): Rendition[] {
+  const uri = text(field(variant, 'uri'));
+  const attributes = field(variant, 'attributes');
+  if (uri === undefined) return [];
+  const url = absoluteUrl(uri, base);
+  const resolution = field(attributes, 'RESOLUTION');
+  return [
+    {
+      id: url,
+      kind: 'video',
+      url,
+      ...known('bandwidthBps', amount(Number(field(attributes, 'BANDWIDTH')))),
+      ...known('averageBandwidthBps', amount(Number(field(attributes, 'AVERAGE-BANDWIDTH')))),
+      ...known('codecs', text(field(attributes, 'CODECS'))),
+      ...known('width', amount(field(resolution, 'width'))),
+      ...known('height', amount(field(resolution, 'height'))),
+      segments: [],
+    },
+  ];
+}
+
+function readGroups(manifest: unknown, base: string): Rendition[] {
+  const kinds = { AUDIO: 'audio', VIDEO: 'video', SUBTITLES: 'text' } as const;
+  return Object.entries(kinds).flatMap(([type, kind]) =>
+    values(field(field(manifest, 'mediaGroups'), type)).flatMap((group) =>
+      values(group).flatMap((rendition): Rendition[] => {
+        const uri = text(field(rendition, 'uri'));
+        if (uri === undefined) return [];
+        const url = absoluteUrl(uri, base);
+        return [{ id: url, kind, url, ...known('language', text(field(rendition, 'language'))), segments: [] }];
+      }),
+    ),
+  );
+}
+
+function values(value: unknown): readonly unknown[] {
+  return typeof value === 'object' && value !== null ? Object.values(value) : [];
+}
+
+function readSegments(manifest: unknown, base: string): readonly Segment[] {
+  const raw = list(field(manifest, 'segments'));
+  if (raw.length > LIMIT.segments) throw new UnusableManifest('too many segments');
+  const segments: Segment[] = [];
+  let startSeconds = 0;
+  for (const item of raw) {
+    const uri = text(field(item, 'uri'));
+    if (uri === undefined) continue;
+    const durationSeconds = amount(field(item, 'duration')) ?? 0;
+    const map = field(item, 'map');
+    const mapUri = text(field(map, 'uri'));
+    const init = mapUri === undefined ? undefined : resource(mapUri, field(map, 'byterange'), base);
+    const found = resource(uri, field(item, 'byterange'), base);
+    segments.push({ ...found, rendition: base, startSeconds, durationSeconds, ...known('init', init) });
+    startSeconds += durationSeconds;
+  }
+  return segments;
+}
