@@ -12,13 +12,14 @@ import { type Encodes, type EncodeStatus, openEncodes } from './encodes.ts';
 import type { NodeStats } from './metrics.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
-import type { PredictSession } from './predict/candidates.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { openState, type State } from './state.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
-import { openSessions, type Session, type Sessions } from './telemetry/session.ts';
+import type { Session } from './telemetry/session.ts';
+import { openSessions, type Sessions } from './telemetry/sessions.ts';
+import { openTimelines, type Timelines } from './timelines.ts';
 
 /** What openAgent() needs; the cache is given later, since its routes are the agent's. */
 export type AgentOptions = {
@@ -39,6 +40,7 @@ export type Agent = {
   readonly intake: Intake;
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
+  readonly timelines: Timelines;
   readonly encodes: Encodes | undefined;
   readonly preview: Preview;
   readonly publishing: Publishing;
@@ -46,8 +48,6 @@ export type Agent = {
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
-  /** What a session says to the predictor. */
-  readonly watchedOf: (session: Session) => PredictSession;
   /** Housekeeping; every minute. */
   readonly sweep: () => void;
   /** Stops everything; what can be resumed stays on disk. */
@@ -68,11 +68,6 @@ function previewSecret(state: State): Uint8Array {
   state.secrets.set('preview', drawn);
   return drawn;
 }
-
-const watchedOf = (session: Session): PredictSession => ({
-  watched: session.history.map(({ titleId, positionSeconds, at }) => ({ titleId, positionSeconds, at })),
-  hoveredId: session.hovered?.titleId,
-});
 
 function historyOf(session: Session | undefined, durationOf: (titleId: string) => number | undefined): ViewerHistory | undefined {
   if (session === undefined) return undefined;
@@ -161,7 +156,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     now,
     log,
   });
-  const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, prediction, ledger: state.ledger, now, log });
+  const timelines = openTimelines({ catalogue, cache, now });
+  const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, timelines, prediction, ledger: state.ledger, now, log });
   const publishing = openPublishing({ catalogue, cache, publishDir: config.publish.dir, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
   const preview = openPreview({
@@ -169,7 +165,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       const found = catalogue.package(titleId);
       if (found !== undefined) return { state: 'ready', title: found.title };
       if (encodes?.list().some(({ id }) => id === titleId) === true) return { state: 'pending' };
-      const timeline = await prefetching.timelineOf(titleId);
+      const timeline = await timelines.forPreview(titleId);
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
@@ -185,8 +181,9 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     now,
     titleOf: catalogue.titleOf,
     durationOf,
-    maxEventsPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxEventsPerMinute: config.telemetry.maxEventsPerMinute,
+    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.package(titleId) !== undefined,
+    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
+    maxPerMinute: config.telemetry.maxEventsPerMinute,
     onTitle: ({ titleId, kind, amount, at }) => {
       if (kind === 'play') prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
       if (kind === 'hover' && config.prefetch.enabled) prefetching.hovered(titleId);
@@ -194,13 +191,13 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     onEvent: ({ type, rewardToken }) => {
       if (rewardToken !== undefined && Object.hasOwn(REWARD_OF, type)) preview.reward(rewardToken, REWARD_OF[type as keyof typeof REWARD_OF]);
     },
-    onServed: (record, hints) => {
-      if (config.prefetch.enabled) prefetching.served(record, hints);
+    onRequest: ({ path, kind, titleId, nextPaths }) => {
+      if (config.prefetch.enabled) prefetching.served({ path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) }, nextPaths);
     },
   });
   const titles = () => listTitles(catalogue, encodes);
   return {
-    catalogue, sessions, intake, prediction, prefetching, encodes, preview, publishing, state, titles, watchedOf,
+    catalogue, sessions, intake, prediction, prefetching, encodes, preview, publishing, state, titles, timelines,
     routes: viewerRoutes({
       titles,
       events: intake.events,

@@ -78,7 +78,7 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   if (sid === null) return bad('explain takes url, title or sid');
   const session = agent.sessions.get(sid);
   if (session === undefined) return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
-  const ranking = await agent.prediction.rank({ session: agent.watchedOf(session), limit: MAX_EXPLAINED });
+  const ranking = await agent.prediction.rank({ session, limit: MAX_EXPLAINED });
   return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
 }
 
@@ -94,7 +94,7 @@ async function preposition({ agent }: Controlled, { body }: ControlInput): Promi
   if (agent === undefined) return OFF;
   const urls = [...textsOf(body, 'urls')];
   for (const titleId of textsOf(body, 'titles')) {
-    const timeline = await agent.prefetching.timelineOf(titleId);
+    const timeline = await agent.timelines.of(titleId);
     if (timeline === undefined) return bad(`title ${titleId} has neither a package nor a readable manifest`);
     urls.push(timeline.masterUrl);
     for (const { playlistUrl, initUrl, parts } of timeline.tracks) {

@@ -112,7 +112,7 @@ function readStats(cache: Cache, agent: Agent | undefined, rest: Pick<NodeStats,
     },
     preview: { answers: preview?.answers ?? {}, rewards: preview?.rewards.results ?? {}, seconds: preview?.durationSeconds ?? NO_HISTOGRAM },
     events: agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 },
-    sessions: agent?.sessions.size() ?? 0,
+    sessions: agent?.sessions.stats().sessions ?? 0,
   };
 }
 

@@ -1,6 +1,6 @@
 // Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
 // own, and where a title's timeline comes from.
-import { type Cache, type Log, parseManifest, type ServedRecord } from '../cache/cache.ts';
+import type { Cache, Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { expectDemand } from './predict/demand.ts';
@@ -8,17 +8,19 @@ import { indexCatalogue } from './predict/catalogue-index.ts';
 import type { Prediction } from './prediction.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type Fetcher, openFetcher } from './prefetch/fetcher.ts';
-import { type InSession, openInSession } from './prefetch/insession.ts';
+import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
-import { manifestTimeline, packageTimeline, type Timeline } from './prefetch/timeline.ts';
+import type { Timeline } from './prefetch/timeline.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
+import type { Timelines } from './timelines.ts';
 
 /** What openPrefetching() needs. */
 export type PrefetchingOptions = {
   readonly config: Config['prefetch'];
-  readonly cache: Pick<Cache, 'fill' | 'has' | 'read' | 'stats'>;
+  readonly cache: Pick<Cache, 'fill' | 'has' | 'stats'>;
   readonly catalogue: Catalogue;
+  readonly timelines: Timelines;
   readonly prediction: Prediction;
   readonly ledger: State['ledger'];
   readonly now: () => number;
@@ -30,46 +32,18 @@ export type Prefetching = {
   readonly fetcher: Fetcher;
   readonly decisions: DecisionLog;
   /** A request was answered; hints are the next objects that CMCD names. */
-  readonly served: (record: ServedRecord, hints: readonly string[]) => void;
+  readonly served: (part: ServedPart, hints: readonly string[]) => void;
   readonly hovered: (titleId: string) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
-  readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
   readonly offPeak: () => { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number; readonly last: OffPeakSummary | undefined };
   readonly close: () => Promise<void>;
 };
 
 const MAX_DECISIONS = 2_000;
-const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
-const MANIFEST_DEADLINE_MS = 5_000;
-/** A manifest that is not ours may change; it is read again after this long. */
-const MANIFEST_TTL_MS = 30_000;
-const MAX_TIMELINES = 1_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
-
-/** Timelines by title: of the package where there is one, else of the manifest, read through the cache itself. */
-function openTimelines({ catalogue, cache, now }: PrefetchingOptions): (titleId: string) => Promise<Timeline | undefined> {
-  const known = new Map<string, { readonly of: unknown; readonly until: number; readonly timeline: Timeline | undefined }>();
-  const remember = (titleId: string, of: unknown, timeline: Timeline | undefined): Timeline | undefined => {
-    if (known.size >= MAX_TIMELINES) known.clear();
-    known.set(titleId, { of, timeline, until: now() + MANIFEST_TTL_MS });
-    return timeline;
-  };
-  return async (titleId) => {
-    const found = catalogue.package(titleId);
-    const before = known.get(titleId);
-    if (found !== undefined) {
-      return before?.of === found ? before.timeline : remember(titleId, found, packageTimeline(found.title, found.baseUrl));
-    }
-    const url = catalogue.title(titleId)?.manifestUrl;
-    if (url === undefined || !url.startsWith('/')) return undefined;
-    if (before?.of === url && before.until > now()) return before.timeline;
-    const read = (path: string) => cache.read(path, { maxBytes: MAX_MANIFEST_BYTES, signal: AbortSignal.timeout(MANIFEST_DEADLINE_MS) });
-    return remember(titleId, url, await manifestTimeline(titleId, url, { read, parse: parseManifest }));
-  };
-}
 
 /** What every title with a package has in the store, for the plan's hysteresis. */
 function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline): number {
@@ -82,7 +56,7 @@ function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline):
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, catalogue, prediction, ledger, now, log } = options;
   const decisions = createDecisionLog(MAX_DECISIONS);
-  const timelineOf = openTimelines(options);
+  const timelineOf = options.timelines.of;
   const spent = () => {
     const bytes = ledger.bytesOn(dayOf(now()));
     return PREFETCH_PURPOSES.reduce((sum, purpose) => sum + bytes[purpose], 0);
@@ -145,8 +119,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
   return {
     fetcher,
     decisions,
-    timelineOf,
-    served: (record, hints) => inSession?.onServed(record, hints),
+    served: (part, hints) => inSession?.onServed(part, hints),
     hovered: (titleId) => inSession?.onHover(titleId),
     runWindow: async (signal) => {
       if (isRunning) return undefined;

@@ -91,6 +91,7 @@ export function openPublishing(options: PublishingOptions): Publishing {
   return {
     published: async (id, signal) => {
       try {
+        catalogue.reload();
         const found = catalogue.package(id);
         if (found === undefined) return log('error', 'publish.no-package', { id });
         addSavings(saved, found.title);

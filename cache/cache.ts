@@ -1,7 +1,16 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
 import { createHmac, randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Cache, CacheOptions, FillOptions, FillOutcome, Holding, PurgeSelector } from './contract.ts';
+import type {
+  Cache,
+  CacheOptions,
+  FillOptions,
+  FillOutcome,
+  Holding,
+  PurgeSelector,
+  ReadObject,
+  ReadOptions,
+} from './contract.ts';
 import { CacheError } from './errors.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
@@ -30,6 +39,8 @@ export type {
   Priority,
   PurgeSelector,
   Purpose,
+  ReadObject,
+  ReadOptions,
   RawCmcd,
   Result,
   Route,
@@ -40,6 +51,8 @@ export type {
   StoreStats,
 } from './contract.ts';
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
+export type { Manifest, Segment } from './manifest/manifest.ts';
+export { parseManifest } from './manifest/timeline.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -127,6 +140,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     serve: (listen) => server.listen(listen),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
+    read: (url, how) => readWhole(parts, url, how),
     purge: async (selector) => purge(parts, selector),
     pin: (url, isPinned) => pin(parts, url, isPinned),
     stats: () =>
@@ -234,4 +248,19 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
   if (end.end === 'failed') return { outcome: 'failed', reason: end.error.code };
   if (how.pin === true && !end.object.isPinned) parts.store.update(end.object, { isPinned: true });
   return { outcome: 'stored', bytes: end.object.lengthBytes, status: end.object.status };
+}
+
+/** The body of what is stored for a URL, filled or confirmed before. */
+async function readWhole(parts: Parts, url: string, { maxBytes, signal }: ReadOptions): Promise<ReadObject | undefined> {
+  const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', signal });
+  const place = placeOf(parts, url);
+  if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
+  const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;
+  const contentType = object.headers.find(([name]) => name === 'content-type')?.[1] ?? '';
+  const body = parts.store.read(object, { start: 0, end: object.lengthBytes });
+  if (body.tier === 'memory') return { bytes: body.bytes, contentType };
+  const blocks: Buffer[] = [];
+  for (let block = await body.next(); block !== undefined; block = await body.next()) blocks.push(Buffer.from(block));
+  return { bytes: Buffer.concat(blocks), contentType };
 }

@@ -134,6 +134,11 @@ export type FillOptions = {
   readonly signal?: AbortSignal;
 };
 
+/** Limits of read(). */
+export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSignal };
+/** A whole stored body. */
+export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
+
 /** What to remove; `soft` keeps the object as stale, to be revalidated. */
 export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
 
@@ -194,6 +199,8 @@ export type Cache = {
   readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
+  /** Fills if need be and gives the body; undefined: not stored, not 200, not whole, or above maxBytes. */
+  readonly read: (url: string, options: ReadOptions) => Promise<ReadObject | undefined>;
   /** Resolves with how many objects it removed or marked. */
   readonly purge: (selector: PurgeSelector) => Promise<number>;
   /** False when nothing is stored for that URL. */
