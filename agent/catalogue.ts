@@ -176,10 +176,13 @@ export function parseLine(line: string): CatalogueTitle | string {
   const { id, releaseAt, ...rest } = value;
   if (!isTitleId(id)) return '"id" is missing or no title id (letters, digits, ".", "_", "-", at most 128)';
   const released = typeof releaseAt === 'string' ? Date.parse(releaseAt) : releaseAt;
-  const fields = { ...rest, ...(released === undefined ? {} : { releaseAt: released }) };
+  const fields: Readonly<Record<string, unknown>> = {
+    ...rest,
+    ...(released === undefined ? {} : { releaseAt: released }),
+  };
   const known: Record<string, unknown> = { id };
   for (const [name, isValid] of Object.entries(FIELDS)) {
-    const field = isRecord(fields) ? fields[name] : undefined;
+    const field = fields[name];
     if (field === undefined || field === null) continue;
     if (!isValid(field)) return `"${name}" is not what it should be`;
     known[name] = field;
