@@ -174,7 +174,7 @@ export class Delivery {
   ): void {
     const prepared = this.#prepare(object);
     const ageSeconds = Math.floor(reuse.ageMs / 1000);
-    const ttlSeconds = Math.floor(reuse.freshForMs / 1000);
+    const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);
     const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
     if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
     this.#count(visit, object);

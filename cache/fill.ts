@@ -96,7 +96,7 @@ export class Fill {
   }
 
   join(fields: Fields, listener: Listener): FillReader {
-    const reader = new FillReader(this, fields, listener);
+    const reader = new FillReader(this, fields, listener, this.#exchange !== undefined);
     this.#readers.add(reader);
     this.hadViewer = true;
     if (this.priority !== 'viewer') {

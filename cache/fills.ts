@@ -25,8 +25,8 @@ export type FillsOptions = {
 
 /** The running fills of a cache. */
 export type Fills = {
-  /** Joins a running fill of the key or starts one. `onJoined` first hears whether another's fill is shared. */
-  readonly join: (request: FillRequest, listener: Listener, isAlone: boolean) => Joined;
+  /** Joins a running fill of the key, or starts one when there is none to join or `isAlone` is asked. */
+  readonly join: (request: FillRequest, listener: Listener, isAlone: boolean) => FillReader;
   /** A fill to wait for without reading: a running one, or a new one of this priority. Call release() when done. */
   readonly keep: (request: FillRequest, priority: Priority, bytesPerSecond: number | undefined) => Fill;
   readonly isRunning: (key: string) => boolean;
@@ -35,9 +35,6 @@ export type Fills = {
   readonly count: () => number;
   readonly cancelAll: () => void;
 };
-
-/** A place in a fill, and whether somebody else had started it. */
-export type Joined = { readonly reader: FillReader; readonly isCollapsed: boolean };
 
 /** Keys whose last answer was for one viewer only; bounded, the oldest goes first. */
 class UnsharedKeys {
@@ -108,12 +105,12 @@ export function openFills(options: FillsOptions): Fills {
       const other = isAlone ? undefined : joinable(request.key, request.fields);
       if (other !== undefined) {
         options.counters.coalesced += 1;
-        return { reader: other.join(request.fields, listener), isCollapsed: true };
+        return other.join(request.fields, listener);
       }
       const fill = start(request, 'viewer');
       const reader = fill.join(request.fields, listener);
       fill.start();
-      return { reader, isCollapsed: false };
+      return reader;
     },
     keep: (request, priority, bytesPerSecond) => {
       const other = joinable(request.key, request.fields);

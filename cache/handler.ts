@@ -120,6 +120,8 @@ export class Handler {
     this.#counters.malformed += 1;
     response.shouldKeepAlive = false;
     answerPlainly(response, 400, `The request has ${fault}.`);
+    // What follows on this connection can't be trusted to be a request.
+    response.socket?.destroySoon();
   }
 
   #record(visit: Visit): void {
@@ -245,7 +247,7 @@ export class Handler {
       if (reader.isAtEnd()) response.end();
       reader.settle();
     };
-    const { reader, isCollapsed } = this.#fills.join(
+    const reader = this.#fills.join(
       this.#fillRequest(visit, object, object === undefined ? 'viewer' : 'revalidate'),
       {
         onHead: (head, reader) => {
@@ -269,12 +271,11 @@ export class Handler {
       },
       isAlone,
     );
-    visit.isCollapsed = isCollapsed;
     response.once('close', () => reader.leave());
   }
 
   #fillHead(visit: Visit, head: FillHead, reader: FillReader): void {
-    const facts: StatusFacts = { fwd: visit.forward, ...(visit.isCollapsed && { collapsed: true }) };
+    const facts: StatusFacts = { fwd: visit.forward, ...(reader.isCollapsed && { collapsed: true }) };
     if (head.outcome === 'confirmed') {
       visit.result = 'revalidated';
       const { object } = head;

@@ -161,8 +161,11 @@ export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
       };
     }
     breaker = afterSending(breaker);
-    const dispatch: Dispatch = { pool: pools.kept, resource: prefix + request.resource, firstByteMs, tools };
-    return exchange(request, dispatch, {
+    const dispatch: Dispatch = {
+      ...{ pool: pools.kept, fresh: pools.fresh, name: options.name, firstByteMs, tools },
+      resource: prefix + request.resource,
+    };
+    return new Conversation(request, dispatch, {
       ...sink,
       onHead: (head) => {
         settle(head.status >= 500 ? afterFailure(breaker, tools.now(), tools.random()) : afterSuccess());
@@ -173,8 +176,6 @@ export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
         settle(afterFailure(breaker, tools.now(), tools.random()));
         sink.onError(error);
       },
-      name: options.name,
-      fresh: pools.fresh,
       onAbort: () => settle(afterNothing(breaker)),
     });
   };
@@ -190,107 +191,130 @@ export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
 
 type Dispatch = {
   readonly pool: Pool;
+  readonly fresh: Pool;
+  readonly name: string;
   readonly resource: string;
   readonly firstByteMs: number;
   readonly tools: OriginTools;
 };
-type ExchangeSink = OriginSink & { readonly name: string; readonly fresh: Pool; readonly onAbort: () => void };
+type ExchangeSink = OriginSink & { readonly onAbort: () => void };
 
 /** One request and, where it is safe, its one repetition. */
-function exchange(request: OriginRequest, dispatch: Dispatch, sink: ExchangeSink): Exchange {
-  const { tools } = dispatch;
-  const requestedAt = tools.now();
-  let controller: Dispatcher.DispatchController | undefined;
-  let hasHead = false;
-  let isOver = false;
-  let isPaused = false;
-  let canRetry = SAFE.has(request.method) && request.body === undefined;
+class Conversation implements Exchange {
+  readonly #request: OriginRequest;
+  readonly #dispatch: Dispatch;
+  readonly #sink: ExchangeSink;
+  readonly #requestedAt: number;
+  readonly #deadline: NodeJS.Timeout;
+  #controller: Dispatcher.DispatchController | undefined;
+  #hasHead = false;
+  #isOver = false;
+  #isPaused = false;
+  #canRetry: boolean;
 
-  const fail = (error: unknown): void => {
-    if (isOver) return;
-    isOver = true;
-    clearTimeout(deadline);
-    sink.onError(errorOf(error, hasHead, sink.name));
-  };
-  const timeout = () =>
-    new CacheError('CACHE_ORIGIN_TIMEOUT', `Origin ${sink.name} sent no head in ${dispatch.firstByteMs} ms.`, {
-      retryable: true,
-    });
-  const deadline = setTimeout(() => {
-    const error = timeout();
-    fail(error);
-    controller?.abort(error);
-  }, dispatch.firstByteMs);
+  constructor(request: OriginRequest, dispatch: Dispatch, sink: ExchangeSink) {
+    this.#request = request;
+    this.#dispatch = dispatch;
+    this.#sink = sink;
+    this.#requestedAt = dispatch.tools.now();
+    this.#canRetry = SAFE.has(request.method) && request.body === undefined;
+    this.#deadline = setTimeout(() => this.#stop(this.#lateError()), dispatch.firstByteMs);
+    this.#send(dispatch.pool);
+  }
 
-  const startHead = (status: number, raw: unknown): void => {
-    const headers = rawFields(raw);
-    const fault = headFault(request, status);
+  pause(): void {
+    this.#isPaused = true;
+    if (this.#hasHead) this.#controller?.pause();
+  }
+
+  resume(): void {
+    this.#isPaused = false;
+    this.#controller?.resume();
+  }
+
+  abort(): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#sink.onAbort();
+    this.#controller?.abort(new CacheError('CACHE_CANCELLED', 'No longer wanted.'));
+  }
+
+  #lateError(): CacheError {
+    const { name, firstByteMs } = this.#dispatch;
+    const text = `Origin ${name} sent no head in ${firstByteMs} ms.`;
+    return new CacheError('CACHE_ORIGIN_TIMEOUT', text, { retryable: true });
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    clearTimeout(this.#deadline);
+  }
+
+  #fail(error: unknown): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#sink.onError(errorOf(error, this.#hasHead, this.#dispatch.name));
+  }
+
+  #stop(error: CacheError): void {
+    this.#fail(error);
+    this.#controller?.abort(error);
+  }
+
+  #send(pool: Pool): void {
+    const { method, headers, body = null } = this.#request;
+    try {
+      pool.dispatch({ path: this.#dispatch.resource, method, headers: headers.flat(), body }, this.#handler());
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #handler(): Dispatcher.DispatchHandler {
+    return {
+      onRequestStart: (controller) => {
+        this.#controller = controller;
+        if (this.#isOver) controller.abort(this.#lateError());
+      },
+      onResponseStart: (controller, status) => {
+        // An interim response (RFC 9110 section 15.2) says nothing that a cache needs.
+        if (status < 200 || this.#isOver) return;
+        this.#onHead(status, rawFields(controller.rawHeaders));
+        if (this.#isPaused) controller.pause();
+      },
+      onResponseData: (_controller, bytes) => {
+        if (!this.#isOver) this.#sink.onBytes(bytes);
+      },
+      onResponseEnd: () => {
+        if (this.#isOver) return;
+        this.#end();
+        this.#sink.onEnd();
+      },
+      onResponseError: (_controller, error) => {
+        if (this.#isOver || this.#hasHead || !this.#canRetry || !isConnectionLoss(error)) {
+          this.#fail(error);
+          return;
+        }
+        this.#canRetry = false;
+        this.#send(this.#dispatch.fresh);
+      },
+    };
+  }
+
+  #onHead(status: number, headers: Fields): void {
+    const fault = headFault(this.#request, status);
     if (fault !== undefined) {
-      const error = new CacheError('CACHE_ORIGIN_INVALID', `Origin ${sink.name} answered wrongly: ${fault}.`);
-      fail(error);
-      controller?.abort(error);
+      this.#stop(new CacheError('CACHE_ORIGIN_INVALID', `Origin ${this.#dispatch.name} answered wrongly: ${fault}.`));
       return;
     }
-    hasHead = true;
-    clearTimeout(deadline);
+    this.#hasHead = true;
+    clearTimeout(this.#deadline);
     const length = fieldValue(headers, 'content-length');
-    const isBodiless = request.method === 'HEAD' || status === 204 || status === 304;
+    const isBodiless = this.#request.method === 'HEAD' || status === 204 || status === 304;
     const lengthBytes = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
     const isDelimited =
       isBodiless || lengthBytes !== undefined || fieldValue(headers, 'transfer-encoding') !== undefined;
-    sink.onHead({ status, headers, requestedAt, receivedAt: tools.now(), lengthBytes, isDelimited });
-  };
-  const handler: Dispatcher.DispatchHandler = {
-    onRequestStart: (started) => {
-      controller = started;
-      if (isOver) started.abort(timeout());
-    },
-    onResponseStart: (started, status) => {
-      // An interim response (RFC 9110 section 15.2) says nothing that a cache needs.
-      if (status < 200 || isOver) return;
-      startHead(status, started.rawHeaders);
-      if (isPaused) started.pause();
-    },
-    onResponseData: (_started, bytes) => {
-      if (!isOver) sink.onBytes(bytes);
-    },
-    onResponseEnd: () => {
-      if (isOver) return;
-      isOver = true;
-      sink.onEnd();
-    },
-    onResponseError: (_started, error) => {
-      if (isOver || hasHead || !canRetry || !isConnectionLoss(error)) return fail(error);
-      canRetry = false;
-      send(sink.fresh);
-    },
-  };
-  const send = (pool: Pool): void => {
-    const headers = request.headers.flat();
-    try {
-      const body = request.body ?? null;
-      pool.dispatch({ path: dispatch.resource, method: request.method, headers, body }, handler);
-    } catch (error) {
-      fail(error);
-    }
-  };
-  send(dispatch.pool);
-
-  return {
-    pause: () => {
-      isPaused = true;
-      if (hasHead) controller?.pause();
-    },
-    resume: () => {
-      isPaused = false;
-      controller?.resume();
-    },
-    abort: () => {
-      if (isOver) return;
-      isOver = true;
-      clearTimeout(deadline);
-      sink.onAbort();
-      controller?.abort(new CacheError('CACHE_CANCELLED', 'No longer wanted.'));
-    },
-  };
+    const receivedAt = this.#dispatch.tools.now();
+    this.#sink.onHead({ status, headers, requestedAt: this.#requestedAt, receivedAt, lengthBytes, isDelimited });
+  }
 }

@@ -37,9 +37,12 @@ export class FillReader {
   limit = Number.POSITIVE_INFINITY;
   readonly fields: Fields;
   readonly listener: Listener;
+  /** Somebody else had started the fill. */
+  readonly isCollapsed: boolean;
   readonly #fill: Source;
 
-  constructor(fill: Source, fields: Fields, listener: Listener) {
+  constructor(fill: Source, fields: Fields, listener: Listener, isCollapsed: boolean) {
+    this.isCollapsed = isCollapsed;
     this.#fill = fill;
     this.fields = fields;
     this.listener = listener;

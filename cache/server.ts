@@ -51,6 +51,8 @@ export function openServer(options: ServerOptions): Server {
   let isListening = false;
   const server = createServer(
     {
+      // The handler refuses a missing Host, so that it is counted.
+      requireHostHeader: false,
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       headersTimeout: HEAD_TIMEOUT_MS,
       requestTimeout: REQUEST_TIMEOUT_MS,
@@ -66,10 +68,9 @@ export function openServer(options: ServerOptions): Server {
   server.timeout = STALL_TIMEOUT_MS;
   server.on('connection', (socket) => admit(socket, limit));
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET' || !socket.writable) {
-      socket.destroy();
-      return;
-    }
+    if (error.code === 'ECONNRESET') socket.destroy();
+    // A refusal is already on its way out and ends this connection.
+    if (!socket.writable) return;
     options.onMalformed();
     const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
     const status = isLate ? '408 Request Timeout' : '400 Bad Request';

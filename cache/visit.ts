@@ -32,9 +32,6 @@ export class Visit {
   kind: Kind;
   result: Result = 'error';
   forward: Forward = 'uri-miss';
-  isCollapsed = false;
-  /** Why bytes go no further into the store, for Cache-Status. */
-  detail: string | undefined;
   prefetched: Purpose | undefined;
   /** A stored response that may be served when the origin fails. */
   fallback: StoredObject | undefined;

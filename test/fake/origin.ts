@@ -81,7 +81,8 @@ function stopsOf(answer: Answer, length: number): readonly { offset: number; unt
       until: () => wait(pace.overMs / pace.pieces),
     });
   }
-  if (answer.cutAfterBytes !== undefined) stops.push({ offset: answer.cutAfterBytes, until: () => Promise.resolve('cut') });
+  if (answer.cutAfterBytes !== undefined)
+    stops.push({ offset: answer.cutAfterBytes, until: () => Promise.resolve('cut') });
   return stops.sort((one, other) => one.offset - other.offset);
 }
 
@@ -110,7 +111,7 @@ function ranged(request: Seen, answer: Answer, whole: Buffer): { body: Buffer; s
   return { body: whole.subarray(start, end), status: 206, range: `bytes ${start}-${end - 1}/${whole.length}` };
 }
 
-async function respond(request: Seen, response: ServerResponse, answer: Answer): Promise<void> {
+async function respond(request: Seen, response: ServerResponse, answer: Answer, now: () => number): Promise<void> {
   await answer.headAfter;
   const { socket } = response;
   if (answer.isBlackHole === true || socket === null) return;
@@ -118,7 +119,7 @@ async function respond(request: Seen, response: ServerResponse, answer: Answer):
     socket.end(answer.raw);
     return;
   }
-  response.sendDate = answer.headers?.['date'] === undefined;
+  response.setHeader('date', new Date(now()).toUTCString());
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   if (answer.etag !== undefined) response.setHeader('etag', answer.etag);
   if (answer.etag !== undefined && request.headers['if-none-match'] === answer.etag) {
@@ -137,21 +138,21 @@ async function respond(request: Seen, response: ServerResponse, answer: Answer):
   await sendBody(response, answer, body);
 }
 
-/** Starts an origin on an ephemeral port of 127.0.0.1. Paths that were not set answer 404. */
-export async function openFakeOrigin(): Promise<FakeOrigin> {
+/** Starts an origin on an ephemeral port of 127.0.0.1; `now` is its clock. Paths that were not set answer 404. */
+export async function openFakeOrigin(now: () => number = Date.now): Promise<FakeOrigin> {
   const answers = new Map<string, Answer | ((request: Seen) => Answer)>();
   const seen: Seen[] = [];
   const waiting = new Set<() => void>();
   const sockets = new Set<Socket>();
   const pathOf = (url: string) => url.split('?')[0] ?? url;
-  const server = createServer({ strictContentLength: false }, (request, response) => {
+  const server = createServer((request, response) => {
     void readAll(request).then(
       (body) => {
         const one = { method: request.method ?? '', url: request.url ?? '', headers: request.headers, body };
         seen.push(one);
         for (const check of [...waiting]) check();
         const answer = answers.get(pathOf(one.url)) ?? { status: 404 };
-        return respond(one, response, typeof answer === 'function' ? answer(one) : answer);
+        return respond(one, response, typeof answer === 'function' ? answer(one) : answer, now);
       },
       () => response.destroy(),
     );

@@ -1,6 +1,6 @@
 // A whole cache on loopback for tests: a real origin, a real store in a temporary directory, real HTTP from outside.
 import { mkdtemp, rm } from 'node:fs/promises';
-import { type ClientRequest, type IncomingHttpHeaders, type IncomingMessage, request as httpRequest } from 'node:http';
+import { type ClientRequest, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,7 +27,10 @@ export type TestNode = {
   readonly passSeconds: (seconds: number) => void;
   readonly get: (path: string, headers?: Record<string, string>, method?: string, body?: string) => Promise<Got>;
   /** Starts a request and gives it and its response once the head is there. */
-  readonly start: (path: string, headers?: Record<string, string>) => Promise<{ request: ClientRequest; response: IncomingMessage }>;
+  readonly start: (
+    path: string,
+    headers?: Record<string, string>,
+  ) => Promise<{ request: ClientRequest; response: IncomingMessage }>;
   /** Sends bytes on a new connection; resolves with all that came until it closed. */
   readonly raw: (bytes: string) => Promise<string>;
   /** Resolves when so many requests have been recorded. */
@@ -35,7 +38,9 @@ export type TestNode = {
   readonly close: () => Promise<void>;
 };
 
-export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules'>> & {
+/** What a test may set. */
+export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'>> & {
+  readonly ramBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
@@ -50,10 +55,16 @@ export function readResponse(response: IncomingMessage): Promise<{ body: Buffer;
   });
 }
 
-function get(port: number, path: string, options: { headers?: Record<string, string>; method?: string; body?: string }): Promise<Got> {
+function get(
+  port: number,
+  path: string,
+  options: { headers?: Record<string, string>; method?: string; body?: string },
+): Promise<Got> {
   const startedMs = performance.now();
   return new Promise((resolve, reject) => {
-    const { headers = {}, method = 'GET', body } = options;
+    const { method = 'GET', body } = options;
+    const length = body === undefined ? {} : { 'content-length': String(body.length) };
+    const headers = { ...length, ...options.headers };
     const request = httpRequest({ port, path, method, headers, host: '127.0.0.1', agent: false }, (response) => {
       const firstByteMs = performance.now() - startedMs;
       void readResponse(response).then((read) =>
@@ -67,16 +78,17 @@ function get(port: number, path: string, options: { headers?: Record<string, str
 
 /** Opens a cache in front of a fresh origin. */
 export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
-  const origin = await openFakeOrigin();
   const path = await mkdtemp(join(tmpdir(), 'nearcast-http-'));
   const served: ServedRecord[] = [];
   const waiting = new Set<() => void>();
   let shiftMs = 0;
-  const { origin: originSetup, rules, onServed, ...rest } = setup;
+  const now = () => Date.now() + shiftMs;
+  const origin = await openFakeOrigin(now);
+  const { origin: originSetup, rules, onServed, ramBytes = 64 * 1024 * 1024, ...rest } = setup;
   const cache = await open({
-    store: { ramBytes: 64 * 1024 * 1024, dirs: [{ path, maxBytes: 512 * 1024 * 1024 }], required: true },
+    store: { ramBytes, dirs: [{ path, maxBytes: 512 * 1024 * 1024 }], required: true },
     nodeId: 'edge-test',
-    now: () => Date.now() + shiftMs,
+    now,
     log: () => undefined,
     ...rest,
     origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }],
@@ -94,7 +106,11 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       shiftMs += seconds * 1000;
     },
     get: (target, headers, method, body) =>
-      get(port, target, { ...(headers && { headers }), ...(method && { method }), ...(body !== undefined && { body }) }),
+      get(port, target, {
+        ...(headers && { headers }),
+        ...(method && { method }),
+        ...(body !== undefined && { body }),
+      }),
     start: (target, headers = {}) =>
       new Promise((resolve, reject) => {
         const request = httpRequest({ port, path: target, headers, host: '127.0.0.1', agent: false }, (response) =>
