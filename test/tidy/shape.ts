@@ -108,13 +108,17 @@ function exportedDocs(source: Source): Violation[] {
 
 const isConst = (node: SyntaxNode) => nameOf(nodeIn(nodeIn(node['typeAnnotation'])?.['typeName'])) === 'const';
 
-function statementLine(visit: Visit): number {
-  let at: Visit | undefined = visit;
-  while (at !== undefined && at.field !== 'body') at = at.parent;
-  return (at ?? visit).node.loc.start.line;
+/** First lines of a node and of all that holds it, up to its statement or class member. */
+function firstLines(visit: Visit): readonly number[] {
+  const lines: number[] = [];
+  for (let at: Visit | undefined = visit; at !== undefined; at = at.parent) {
+    lines.push(at.node.loc.start.line);
+    if (/^(Program|BlockStatement|ClassBody)$/.test(at.parent?.node.type ?? '')) break;
+  }
+  return lines;
 }
 
-/** A cast says why it is sound: a comment on its line, the line before, or before its statement. */
+/** A cast says why it is sound: a comment on its line, or above it or whatever holds it in its statement. */
 function casts(source: Source): Violation[] {
   const commented = new Set<number>();
   for (const comment of source.comments) {
@@ -126,8 +130,7 @@ function casts(source: Source): Violation[] {
     const { node } = visit;
     if (node.type === 'TSAsExpression' && isConst(node)) continue;
     const line = nodeIn(node['typeAnnotation'])?.loc.start.line ?? node.loc.end.line;
-    const first = statementLine(visit);
-    if (commented.has(line) || commented.has(first)) {
+    if ([line, ...firstLines(visit)].some((above) => commented.has(above))) {
       // Casts on the very next line share the comment.
       commented.add(node.loc.end.line + 1);
       continue;
