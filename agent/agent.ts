@@ -79,13 +79,13 @@ function historyOf(session: Session | undefined, durationOf: (titleId: string) =
 }
 
 /** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
-function listTitles(catalogue: Catalogue, encodes: Encodes | undefined): readonly ListedTitle[] {
+function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishPath: string): readonly ListedTitle[] {
   const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
   const listed = catalogue.titles().map(({ id, name, manifestUrl, images, nextId, series }): ListedTitle => {
     const found = catalogue.package(id);
     const job = jobs.get(id);
-    const url = manifestUrl ?? `/titles/${id}/master.m3u8`;
-    const isOurs = url.startsWith(`/titles/${id}/`);
+    const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
+    const isOurs = url.startsWith(`${publishPath}${id}/`);
     const isReady = found !== undefined || (!isOurs && job === undefined);
     return {
       id,
@@ -102,7 +102,7 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined): readonl
   const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
   return [
     ...listed,
-    ...coming.map(({ id, name, progressRatio }) => ({ id, name, manifestUrl: `/titles/${id}/master.m3u8`, poster: null, ready: false, progressRatio })),
+    ...coming.map(({ id, name, progressRatio }) => ({ id, name, manifestUrl: `${publishPath}${id}/master.m3u8`, poster: null, ready: false, progressRatio })),
   ];
 }
 
@@ -135,7 +135,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   const { config, cache, now, log } = options;
   const closing = new AbortController();
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
-  const catalogue = openCatalogue({ ...config.catalogue, publishDir: config.publish.dir, log });
+  const catalogue = openCatalogue({ ...config.catalogue, publishDir: config.publish.dir, publishPath: config.publish.path, log });
   const durationOf = (titleId: string) => catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
   const sessions = openSessions({
     maxSessions: config.telemetry.maxSessions,
@@ -158,7 +158,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   });
   const timelines = openTimelines({ catalogue, cache, now });
   const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, timelines, prediction, ledger: state.ledger, now, log });
-  const publishing = openPublishing({ catalogue, cache, publishDir: config.publish.dir, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
+  const publishing = openPublishing({ catalogue, cache, publishDir: config.publish.dir, publishPath: config.publish.path, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
   const preview = openPreview({
     packageOf: async (titleId) => {
@@ -195,7 +195,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       if (config.prefetch.enabled) prefetching.served({ path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) }, nextPaths);
     },
   });
-  const titles = () => listTitles(catalogue, encodes);
+  const titles = () => listTitles(catalogue, encodes, config.publish.path);
   return {
     catalogue, sessions, intake, prediction, prefetching, encodes, preview, publishing, state, titles, timelines,
     routes: viewerRoutes({

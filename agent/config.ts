@@ -140,7 +140,16 @@ const sections = {
       titlePattern: titlePattern.default('^/titles/(?<title>[^/]+)/'),
     })
     .prefault({}),
-  publish: z.strictObject({ dir: z.string().min(1).default('var/titles') }).prefault({}),
+  publish: z
+    .strictObject({
+      dir: z.string().min(1).default('var/titles'),
+      path: z
+        .string()
+        .regex(/^\/([^?#]*\/)?$/, 'expected a path with slashes at both ends, such as /titles/')
+        .default('/titles/')
+        .describe('where an origin serves publish.dir'),
+    })
+    .prefault({}),
   telemetry: z
     .strictObject({
       maxSessions: z.number().int().min(1).max(1_000_000).default(10_000).describe('consented sessions held in RAM'),
@@ -386,7 +395,7 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     state: { dir: from(config.state.dir) },
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
-    publish: { dir: from(config.publish.dir) },
+    publish: { ...config.publish, dir: from(config.publish.dir) },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,

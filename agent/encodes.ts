@@ -8,7 +8,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Log } from '../cache/cache.ts';
-import { CONTRACT_VERSION, type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema } from '../encoder/contract.ts';
+import { CONTRACT_VERSION, type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema, toolsSchema } from '../encoder/contract.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -108,7 +108,7 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
     entry.tries += 1;
     counts.started += 1;
     const onEvent = (event: EncodeEvent) => {
-      setStatus(entry, { step: event.event, progressRatio: event.progressRatio });
+      setStatus(entry, { step: event.event === 'progress' ? event.step : event.event, progressRatio: event.progressRatio });
       if (event.event !== 'done') options.onEvent(event);
     };
     const { child, ended } = runEncoder(entry.job, options, onEvent);
@@ -251,10 +251,7 @@ export type FoundFfmpeg = { readonly ok: true; readonly path: string } | { reado
 export async function findFfmpeg(env: Readonly<Record<string, string | undefined>>): Promise<FoundFfmpeg> {
   try {
     const { stdout } = await promisify(execFile)(process.execPath, [ENCODER, 'tools'], { env: { ...env }, timeout: TOOLS_MS });
-    const tools: unknown = JSON.parse(stdout);
-    const path = typeof tools === 'object' && tools !== null && 'path' in tools ? tools.path : undefined;
-    if (typeof path === 'string') return { ok: true, path };
-    return { ok: false, message: `the encoder answered ${stdout.slice(0, 200)}` };
+    return { ok: true, path: toolsSchema.parse(JSON.parse(stdout)).ffmpeg.path };
   } catch (error) {
     // execFile's error carries what the encoder said on stderr, one clear line.
     const stderr = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr).trim() : '';

@@ -11,6 +11,8 @@ export type PublishingOptions = {
   readonly catalogue: Catalogue;
   readonly cache: Pick<Cache, 'fill' | 'pin' | 'purge'>;
   readonly publishDir: string;
+  /** Where publishDir is on the viewer listener, slashes at both ends. */
+  readonly publishPath: string;
   readonly bytesPerSecond: number;
   readonly now: () => number;
   readonly log: Log;
@@ -54,13 +56,13 @@ function addSavings(sum: SavedBits, { savings, durationSeconds }: Title): void {
 
 /** Opens the shelf that encodes are put on. */
 export function openPublishing(options: PublishingOptions): Publishing {
-  const { catalogue, cache, publishDir, log, now } = options;
+  const { catalogue, cache, publishDir, publishPath, log, now } = options;
   const saved: SavedBits = { cap: 0, pruning: 0, allocation: 0 };
 
   async function list(id: string, found: Package): Promise<void> {
     if (catalogue.title(id) !== undefined) return;
     const { name, durationSeconds } = found.title;
-    await catalogue.append({ id, name, durationSeconds, manifestUrl: `/titles/${id}/master.m3u8` });
+    await catalogue.append({ id, name, durationSeconds, manifestUrl: `${publishPath}${id}/master.m3u8` });
   }
 
   async function warm(found: Package, signal: AbortSignal): Promise<number> {
@@ -83,7 +85,7 @@ export function openPublishing(options: PublishingOptions): Publishing {
     for (const name of await readdir(join(publishDir, id))) {
       if (name === current || !PACKAGE_NAME.test(name)) continue;
       await rm(join(publishDir, id, name), { recursive: true });
-      await cache.purge({ prefix: `/titles/${id}/${name}/` });
+      await cache.purge({ prefix: `${publishPath}${id}/${name}/` });
       log('info', 'publish.removed-old', { id, hash: name });
     }
   }
@@ -96,8 +98,8 @@ export function openPublishing(options: PublishingOptions): Publishing {
         if (found === undefined) return log('error', 'publish.no-package', { id });
         addSavings(saved, found.title);
         await list(id, found);
-        await cache.purge({ prefix: `/titles/${id}/master.m3u8`, soft: true });
-        await cache.purge({ prefix: `/titles/${id}/manifest.mpd`, soft: true });
+        await cache.purge({ prefix: `${publishPath}${id}/master.m3u8`, soft: true });
+        await cache.purge({ prefix: `${publishPath}${id}/manifest.mpd`, soft: true });
         log('info', 'encode.published', { id, hash: found.hash, warmBytes: await warm(found, signal) });
       } catch (error) {
         log('error', 'publish.failed', { id, message: String(error) });

@@ -8,7 +8,6 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import type { Log } from '../../cache/cache.ts';
 import { findFfmpeg } from '../encodes.ts';
 import { AgentError } from '../errors.ts';
 import { type OpenLog, openLog } from '../log.ts';
@@ -66,15 +65,15 @@ function spawnOrigin(publicDir: string, listen: string): Promise<{ readonly chil
 }
 
 /** Keeps an origin process running on one port until closed. */
-async function superviseOrigin(publicDir: string, listen: string, log: Log): Promise<OriginProcess> {
+async function superviseOrigin(publicDir: string, listen: string, { log: { log }, io: { signal } }: Running): Promise<OriginProcess> {
   let current = await spawnOrigin(publicDir, listen);
   const { port } = current;
   const host = listen.slice(0, listen.lastIndexOf(':'));
   let isClosed = false;
   const watch = (child: ChildProcess) =>
-    child.once('exit', (code, signal) => {
-      if (isClosed) return;
-      log('warn', 'demo.origin-died', { code, signal });
+    child.once('exit', (code, killedBy) => {
+      if (isClosed || signal.aborted) return;
+      log('warn', 'demo.origin-died', { code, signal: killedBy });
       setTimeout(restart, ORIGIN_RESTART_MS).unref();
     });
   const restart = () => {
@@ -170,7 +169,7 @@ async function runDemo(running: Running, listens: { readonly http: string; reado
   const bunny = findBunny();
   const titles = demoTitles(bunny);
   await mkdir(join(dir, 'public', 'titles'), { recursive: true });
-  const origin = await superviseOrigin(join(dir, 'public'), listens.origin, log.log);
+  const origin = await superviseOrigin(join(dir, 'public'), listens.origin, running);
   let node: Node | undefined;
   try {
     const file = join(dir, 'nearcast.yaml');
