@@ -298,6 +298,7 @@ export class Handler {
     const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, this.#options.now()) / 1000);
     if (this.#delivery.isNotModified(visit, response)) {
       this.#delivery.notModified(visit, flat, status, ageSeconds);
+      reader.select(0, 0);
       reader.leave();
       return;
     }
