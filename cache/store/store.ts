@@ -3,7 +3,7 @@ import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStats } from '../contract.ts';
 import type { BodyFile } from './body-file.ts';
-import { blockChecksum } from './checksum.ts';
+import { blockChecksum, blockCount } from './checksum.ts';
 import { errorCode } from './disk.ts';
 import { type Entry, type Head, INLINE_BYTES, Index } from './entry.ts';
 import { type Memory, openMemory } from './memory.ts';
@@ -127,7 +127,7 @@ class TieredStore implements Store {
     if (entry.head !== undefined || mount === undefined) return entry.head;
     try {
       const detail = mount.rows.detail(entry);
-      if (detail === undefined || detail.head.lengthBytes !== entry.bytes) {
+      if (detail === undefined || detail.blocks.length !== blockCount(entry.bytes)) {
         this.#quarantine(entry, 'row');
         return undefined;
       }
@@ -286,8 +286,8 @@ class TieredStore implements Store {
     try {
       await file.drained();
     } catch (error) {
-      this.#onDiskFailed(mount, error);
       this.#onLost(entry);
+      this.#onDiskFailed(mount, error);
       void file.discard();
       return;
     }

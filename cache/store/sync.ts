@@ -129,8 +129,8 @@ export class GroupCommit {
           await file.sync();
           synced.push(entry);
         } catch (error) {
-          this.#events.onError('sync', error);
           this.#lose(entry);
+          this.#events.onError('sync', error);
         }
       }
     };
@@ -140,8 +140,8 @@ export class GroupCommit {
       await this.#disk.syncNames(synced.map((entry) => entry.id));
       return synced;
     } catch (error) {
-      this.#events.onError('sync', error);
       for (const entry of synced) this.#lose(entry);
+      this.#events.onError('sync', error);
       return [];
     }
   }
