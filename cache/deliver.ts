@@ -1,4 +1,5 @@
 // Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
+import type { ServerResponse } from 'node:http';
 import { CacheError } from './errors.ts';
 import { allowsRange, isNotModified } from './rules/conditional.ts';
 import { type Fields, fieldValue } from './rules/fields.ts';
@@ -281,4 +282,16 @@ async function writeFromDisk(
   } finally {
     body.close();
   }
+}
+
+/** A short answer before anything is known of the request. */
+export function answerPlainly(response: ServerResponse, status: number, text: string): void {
+  const body = `${status} ${text}\n`;
+  response.writeHead(status, {
+    'content-type': 'text/plain; charset=utf-8',
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    ...(!response.shouldKeepAlive && { connection: 'close' }),
+  });
+  response.end(body);
 }

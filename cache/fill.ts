@@ -50,6 +50,7 @@ export class Fill {
   #isOver = false;
   #isForgotten = false;
   #isFull = false;
+  #isWanted = false;
   #paceTimer: NodeJS.Timeout | undefined;
   #paceAt = 0;
   #counted = 0;
@@ -110,6 +111,8 @@ export class Fill {
 
   leave(reader: FillReader): void {
     if (!this.#readers.delete(reader)) return;
+    // Who got all that it asked for, a range perhaps, has shown that the object is wanted; who left early has not.
+    if (reader.isAtEnd()) this.#isWanted = true;
     if (this.#isOver) {
       if (this.#readers.size === 0) this.#release();
       return;
@@ -188,7 +191,7 @@ export class Fill {
   #isWorthFinishing(): boolean {
     if (this.#head?.outcome !== 'response' || this.#writer === undefined || this.#writer.isAbandoned()) return false;
     const { lengthBytes } = this.#head.response;
-    if (lengthBytes !== undefined && this.window.end * 2 > lengthBytes) return true;
+    if (this.#isWanted || (lengthBytes !== undefined && this.window.end * 2 > lengthBytes)) return true;
     return (this.#tools.worth?.(this.request.key) ?? 0) >= WORTH_FINISHING;
   }
 

@@ -1,7 +1,7 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
-import { Delivery } from './deliver.ts';
+import { answerPlainly, Delivery } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
@@ -13,6 +13,7 @@ import { answerRoute, routeFor } from './routes.ts';
 import { describes, updatedBy } from './rules/conditional.ts';
 import { endToEnd, fieldValue } from './rules/fields.ts';
 import { ageMs, type Reuse, reuseOf } from './rules/freshness.ts';
+import { invalidatedBy } from './rules/invalidation.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
 import { malformed, originForm } from './rules/request.ts';
@@ -36,7 +37,6 @@ export type HandlerParts = {
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
 const MAX_RESTARTS = 2;
-const UNSAFE = new Set(['POST', 'PUT', 'DELETE', 'PATCH']);
 
 /** Answers the requests of a cache's viewer listener. */
 export class Handler {
@@ -298,6 +298,7 @@ export class Handler {
     const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, this.#options.now()) / 1000);
     if (this.#delivery.isNotModified(visit, response)) {
       this.#delivery.notModified(visit, flat, status, ageSeconds);
+      reader.select(0, 0);
       reader.leave();
       return;
     }
@@ -365,10 +366,9 @@ export class Handler {
 
   #forwardHead(visit: Visit, head: OriginHead, stored: StoredObject | undefined): void {
     const { method = '' } = visit.request;
-    const isDone = head.status >= 200 && head.status < 400;
-    if (UNSAFE.has(method) || !['GET', 'HEAD', 'OPTIONS', 'TRACE'].includes(method)) {
-      if (isDone) this.#invalidateBy(visit, head);
-    } else if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
+    const asked = { method, resource: visit.target.resource, host: requestField(visit.request, 'host') ?? 'localhost' };
+    for (const url of invalidatedBy(asked, head.status, head.headers)) this.#parts.invalidate(url);
+    if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
     if (visit.isGone) return;
     const headers = endToEnd(head.headers);
     const flat = this.#delivery.flat(headers, head.receivedAt);
@@ -379,18 +379,6 @@ export class Handler {
     const { lengthBytes } = head;
     this.#delivery.head(visit, { status: head.status, flat, facts, lengthBytes }, { choice: 'whole' });
     visit.response.flushHeaders();
-  }
-
-  /** RFC 9111 section 4.4: the target, and what Location and Content-Location name on the same host. */
-  #invalidateBy(visit: Visit, head: OriginHead): void {
-    this.#parts.invalidate(visit.target.resource);
-    const host = `http://${requestField(visit.request, 'host') ?? 'localhost'}`;
-    const base = URL.parse(visit.target.resource, host);
-    for (const name of ['location', 'content-location']) {
-      const value = fieldValue(head.headers, name);
-      const url = value === undefined || base === null ? null : URL.parse(value, base.href);
-      if (url !== null && url.host === base?.host) this.#parts.invalidate(url.pathname + url.search);
-    }
   }
 
   /** RFC 9111 section 4.3.5: a HEAD's answer renews the stored response, or shows that it is outdated. */
@@ -407,16 +395,4 @@ export class Handler {
       isInvalidated: false,
     });
   }
-}
-
-/** A short answer before anything is known of the request. */
-function answerPlainly(response: ServerResponse, status: number, text: string): void {
-  const body = `${status} ${text}\n`;
-  response.writeHead(status, {
-    'content-type': 'text/plain; charset=utf-8',
-    'content-length': Buffer.byteLength(body),
-    'cache-control': 'no-store',
-    ...(!response.shouldKeepAlive && { connection: 'close' }),
-  });
-  response.end(body);
 }

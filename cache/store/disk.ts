@@ -182,8 +182,8 @@ async function openSized(path: string, lengthBytes: number): Promise<FileHandle>
   throw WRONG_LENGTH;
 }
 
-/** A failed opening left nothing to close, and a failed close loses nothing that was only read. */
 function closeQuietly(opening: Promise<FileHandle>): void {
+  // A failed opening left nothing to close, and a failed close loses nothing, for the file was only read.
   opening.then((file) => file.close()).catch(() => undefined);
 }
 

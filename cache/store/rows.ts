@@ -10,7 +10,7 @@ import { type Entry, type Head, INLINE_BYTES } from './entry.ts';
 import { decodeHead, encodeHead } from './head.ts';
 
 /** Version of the database's layout and of the rows this code writes (FORMAT.md, Versions). */
-export const FORMAT_VERSION = 1;
+const FORMAT_VERSION = 1;
 /** 'NCST' in ASCII: PRAGMA application_id of every store database. */
 const APPLICATION_ID = 0x4e435354;
 /** The write-ahead log is folded into the database when it is longer. */

@@ -127,6 +127,21 @@ describe('viewers who leave', () => {
     expect(node.served[0]).toMatchObject({ isComplete: false, bytes: offset });
   });
 
+  test.each([
+    ['a range', { range: 'bytes=10-19' }, 206],
+    ['a 304', { 'if-none-match': '"e"' }, 304],
+  ])('a cold object of which a viewer got %s is fetched whole behind it', async (_name, headers, status) => {
+    const { origin, get, cache } = await setUp();
+    const rest = gate();
+    origin.set('/a', { body, headers: { ...fresh, etag: '"e"' }, gates: [{ offset: MiB, until: rest.until }] });
+    expect((await get('/a', headers)).status).toBe(status);
+    await node.recorded(1);
+    rest.open();
+    while (cache.stats().activeFills > 0) await new Promise(setImmediate);
+    expect((await get('/a')).body.equals(body)).toBe(true);
+    expect(origin.seen('/a')).toHaveLength(1);
+  });
+
   test('a viewer who does not read holds up nobody', async () => {
     const { origin, start, get } = await setUp();
     const large = Buffer.alloc(40 * MiB, 'forty mebibytes ');
