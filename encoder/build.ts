@@ -80,7 +80,8 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
   const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
   const shotFrames = shots.map((shot) => shot.frames);
   const { rungs, savings } = planTitle(candidates, shotFrames, { ...limits, durationSeconds });
-  const [audio, poster] = await Promise.all([writeAudio(build, folder, durationSeconds), makePoster(build, folder)]);
+  const audio = await writeAudio(build, folder, durationSeconds);
+  const poster = await makePoster(build, folder);
   const renditions: Rendition[] = [];
   for (const [index, rung] of rungs.entries()) {
     const rendition = await writeRendition(build, folder, { rung, id: `v${index + 1}` });
@@ -211,7 +212,7 @@ function describeShot(
 async function checkPackage({ ffmpeg, job, shots, tell }: Build, folder: PackageFolder, title: Title): Promise<void> {
   await checkPromises(folder, title, job.segmentSeconds);
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
-  await Promise.all([
+  await ffmpeg.all([
     ...title.renditions.map((rendition) => checkTrack(ffmpeg, folder, { ...rendition, frames })),
     ...title.audio.map((audio) => checkTrack(ffmpeg, folder, audio)),
   ]);

@@ -42,13 +42,15 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
   const outDir = resolve(job.outDir);
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);
-  // One failed step stops the others, so that none works for a package that will not be.
-  const stop = new AbortController();
-  const signal = AbortSignal.any([context.signal, stop.signal]);
   try {
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
-    const ffmpeg = openFfmpeg(context.tool, { parallel, threads, stallMs: job.budget.stallSeconds * 1000, signal });
+    const ffmpeg = openFfmpeg(context.tool, {
+      parallel,
+      threads,
+      stallMs: job.budget.stallSeconds * 1000,
+      signal: context.signal,
+    });
     let reached = 0;
     const tell: Tell = (facts, progressRatio = 0) => {
       reached = Math.max(reached, Math.min(1, progressRatio));
@@ -56,7 +58,6 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
     };
     await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
   } finally {
-    stop.abort();
     await release();
   }
 }
@@ -167,7 +168,7 @@ async function runTrials(
       trials.push(...(await runShotTrials(plan, next.shot, next.at)));
     }
   };
-  await Promise.all(Array.from({ length: ffmpeg.options.parallel }, worker));
+  await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
   return trials.sort((a, b) => a.shot - b.shot);
 }
 

@@ -61,22 +61,16 @@ export async function runShotTrials(plan: TrialPlan, shot: Shot, at: number): Pr
   const output = shotFile(at);
   try {
     await extractShot(plan.ffmpeg, plan.source.view, { ...shot, cwd: plan.folder, output });
-    // All settle before the shot's file goes: none may still read it.
-    const runs = await Promise.allSettled(
-      groups.map((group, index) => {
+    const runs = await plan.ffmpeg.all(
+      groups.map(async (group, index) => {
         const missing = plan.crfs.filter((_, crf) => kept[index]?.[crf] === undefined);
         return missing.length === 0 ? [] : runGroup(group, missing);
       }),
     );
-    return found.concat(runs.flatMap(fulfilled));
+    return found.concat(runs.flat());
   } finally {
     await rm(join(plan.folder, output), { force: true });
   }
-}
-
-function fulfilled<Value>(settled: PromiseSettledResult<Value>): Value {
-  if (settled.status === 'rejected') throw settled.reason;
-  return settled.value;
 }
 
 function shotFile(at: number): string {
@@ -135,8 +129,7 @@ async function runGroup(group: Group, crfs: readonly number[]): Promise<Trial[]>
       `shot ${group.at} at ${group.height} lines has ${encoded.frames} frames instead of ${group.shot.frames}`,
     );
   }
-  const runs = await Promise.allSettled(outputs.map((output) => scoreTrial(group, output)));
-  return runs.map(fulfilled);
+  return plan.ffmpeg.all(outputs.map((output) => scoreTrial(group, output)));
 }
 
 async function scoreTrial(group: Group, output: { readonly crf: number; readonly file: string }): Promise<Trial> {

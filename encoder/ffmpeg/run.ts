@@ -48,6 +48,12 @@ export type Ffmpeg = {
   /** Holds a slot while `work` runs another kind of process. */
   readonly hold: <Result>(work: () => Promise<Result>) => Promise<Result>;
   readonly options: FfmpegLimits;
+  /**
+   * Waits for all of the works, each of which runs in this set, and gives their results in order. When one fails, every
+   * run of the set is stopped, the others are waited for, and the first failure is thrown: nothing still reads or
+   * writes files that the caller then removes.
+   */
+  readonly all: <Result>(works: readonly Promise<Result>[]) => Promise<Result[]>;
   /** Adds what such a process cost. */
   readonly spend: (cpuSeconds: number) => void;
   /** CPU seconds of all runs so far. */
@@ -64,8 +70,10 @@ export type FfmpegLimits = {
 };
 
 /** Opens a set of at most `parallel` ffmpeg processes over one tool. */
-export function openFfmpeg(tool: FfmpegTool, options: FfmpegLimits): Ffmpeg {
+export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
   let cpuSeconds = 0;
+  const failed = new AbortController();
+  const options = { ...limits, signal: AbortSignal.any([limits.signal, failed.signal]) };
   const hold = createGate(options.parallel, options.signal);
   const run = async (wanted: FfmpegRun): Promise<FfmpegResult> => {
     const attempt = (): Promise<FfmpegResult> => hold(() => runOnce(tool, wanted, options));
@@ -81,7 +89,25 @@ export function openFfmpeg(tool: FfmpegTool, options: FfmpegLimits): Ffmpeg {
   const spend = (seconds: number): void => {
     cpuSeconds += seconds;
   };
-  return { tool, threads: options.threads, run, hold, options, spend, cpuSeconds: () => cpuSeconds };
+  const all = async <Result>(works: readonly Promise<Result>[]): Promise<Result[]> => {
+    const failures: unknown[] = [];
+    const results: Result[] = [];
+    const watched = works.map((work, at) =>
+      work.then(
+        (result) => {
+          results[at] = result;
+        },
+        (error: unknown) => {
+          failures.push(error);
+          failed.abort();
+        },
+      ),
+    );
+    await Promise.all(watched);
+    if (failures.length > 0) throw failures[0];
+    return results;
+  };
+  return { tool, threads: options.threads, run, hold, all, options, spend, cpuSeconds: () => cpuSeconds };
 }
 
 /** The error of every wait that the signal ended. */
@@ -128,18 +154,16 @@ async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits
   limits.signal.addEventListener('abort', stop, { once: true });
   if (limits.signal.aborted) stop();
   try {
-    const feeding = feed(child, wanted.input);
-    const ended = await new Promise<{ code: number | null; killer: NodeJS.Signals | null }>((resolve, reject) => {
-      child.on('error', reject);
+    const closed = new Promise<{ code: number | null; killer: NodeJS.Signals | null }>((resolve, reject) => {
+      child.on('error', (cause) => {
+        const message = `cannot start ${tool.path}: set FFMPEG_PATH to a working ffmpeg`;
+        reject(new EncoderError('ENCODER_FFMPEG_MISSING', message, { cause }));
+      });
       child.on('close', (code, killer) => resolve({ code, killer }));
     });
-    await feeding;
+    const [ended, inputError] = await Promise.all([closed, feed(child, wanted.input)]);
+    if (inputError !== undefined) throw inputError;
     return judge(ended, watch, limits);
-  } catch (error) {
-    if (error instanceof EncoderError) throw error;
-    throw new EncoderError('ENCODER_FFMPEG_MISSING', `cannot start ${tool.path}: set FFMPEG_PATH to a working ffmpeg`, {
-      cause: error,
-    });
   } finally {
     clearTimeout(timer);
     limits.signal.removeEventListener('abort', stop);
@@ -183,15 +207,19 @@ function listen(
   });
 }
 
-async function feed(child: ChildProcess, input: FfmpegRun['input']): Promise<void> {
-  if (input === undefined || child.stdin === null) return;
-  // ffmpeg that ends early closes its end; its exit code and errors say why better than EPIPE does.
-  await pipeline(input(), child.stdin).catch((error: unknown) => {
-    if (error instanceof Error && 'syscall' in error && error.syscall === 'write') return;
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE') return;
+/** Writes the input; gives what went wrong with reading it, so that the caller can wait for the process first. */
+async function feed(child: ChildProcess, input: FfmpegRun['input']): Promise<unknown> {
+  if (input === undefined || child.stdin === null) return undefined;
+  try {
+    await pipeline(input(), child.stdin);
+    return undefined;
+  } catch (error) {
+    // ffmpeg that ends early closes its end; its exit code and errors say why better than EPIPE does.
+    if (error instanceof Error && 'syscall' in error && error.syscall === 'write') return undefined;
+    if (error instanceof Error && 'code' in error && error.code === 'ERR_STREAM_PREMATURE_CLOSE') return undefined;
     child.kill('SIGKILL');
-    throw error;
-  });
+    return error;
+  }
 }
 
 function judge(
