@@ -12,7 +12,10 @@ export type Champion = { readonly modelVersion: string; readonly weights: Scorer
 
 /** Keeps the champion running. */
 export type ChampionKeeper = {
-  /** Stores the shipped model where the site has none, then loads the champion. Rejects with AGENT_MODEL_STORE. */
+  /**
+   * Makes the shipped model the champion where the site has none, or only one that shipped earlier; then loads the
+   * champion. Rejects with AGENT_MODEL_STORE.
+   */
   readonly start: () => Promise<Champion | undefined>;
   /** Never that model again (until restart): loads the one before it. For the runtime's onDisabled. */
   readonly giveUp: (modelVersion: string) => Promise<Champion | undefined>;
@@ -52,13 +55,13 @@ export function keepChampion(registry: ModelRegistry, runtime: ModelRuntime, now
     const { scorer, metrics } = seedModel();
     if (!isSoundScorer(scorer) || !hasOurFeatures(scorer)) return;
     const about = { features: scorer.features, createdAt: now(), trainedOn: 'synthetic' as const, metrics, scorer };
-    const sha256 = await registry.add(encodeScorer(scorer), about);
-    await registry.point('champion', sha256);
+    await registry.point('champion', await registry.add(encodeScorer(scorer), about));
   };
 
   return {
     start: async () => {
-      if ((await soundChampion()) === undefined) await storeSeed();
+      const champion = await soundChampion();
+      if (champion === undefined || champion.manifest.trainedOn === 'synthetic') await storeSeed();
       return await loadBest();
     },
     giveUp: async (modelVersion) => {

@@ -48,30 +48,38 @@ export function isSoundScorer(scorer: ScorerWeights): boolean {
   return scorer.layers.length > 0 && inputs === 1;
 }
 
-function runLayer(layer: DenseLayer, input: Float64Array): Float64Array {
-  const output = Float64Array.from(layer.bias);
+/** Fills `output` [units] from `input`. */
+function runLayer(layer: DenseLayer, input: Float64Array, output: Float64Array): void {
+  const { units, weights, bias } = layer;
+  for (let unit = 0; unit < units; unit += 1) output[unit] = bias[unit] ?? 0;
   for (let row = 0; row < input.length; row += 1) {
     const value = input[row] ?? 0;
-    const start = row * layer.units;
-    for (let unit = 0; unit < layer.units; unit += 1) {
-      output[unit] = (output[unit] ?? 0) + value * (layer.weights[start + unit] ?? 0);
+    const start = row * units;
+    for (let unit = 0; unit < units; unit += 1) {
+      output[unit] = (output[unit] ?? 0) + value * (weights[start + unit] ?? 0);
     }
   }
-  return output.map(activate[layer.activation]);
+  const finish = activate[layer.activation];
+  for (let unit = 0; unit < units; unit += 1) output[unit] = finish(output[unit] ?? 0);
 }
 
 /** Scores [rows] of `features` [rows, scorer.features.length], row by row; asserts that the sizes agree. */
 export function scoreRows(scorer: ScorerWeights, features: Float32Array, rows: number): Float32Array {
   const width = scorer.features.length;
   assert.equal(features.length, rows * width, 'features must be [rows, width]');
+  const inputs = new Float64Array(width);
+  const layers = scorer.layers.map((layer) => ({ layer, output: new Float64Array(layer.units) }));
   const scores = new Float32Array(rows);
   for (let row = 0; row < rows; row += 1) {
-    let values: Float64Array = new Float64Array(width);
     for (let column = 0; column < width; column += 1) {
       const raw = features[row * width + column] ?? 0;
-      values[column] = (raw - (scorer.mean[column] ?? 0)) / (scorer.deviation[column] ?? 1);
+      inputs[column] = (raw - (scorer.mean[column] ?? 0)) / (scorer.deviation[column] ?? 1);
     }
-    for (const layer of scorer.layers) values = runLayer(layer, values);
+    let values: Float64Array = inputs;
+    for (const { layer, output } of layers) {
+      runLayer(layer, values, output);
+      values = output;
+    }
     scores[row] = values[0] ?? 0;
   }
   return scores;

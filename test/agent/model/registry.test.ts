@@ -206,6 +206,40 @@ describe('the champion and the predictor', () => {
     expect(answer.titles[0]?.titleId).toBe('d');
   });
 
+  test('a champion that answers NaN is noticed before it serves, and the one before it serves instead', async () => {
+    const { registry, hashes } = await champions(1);
+    const bad = { ...scorerOf(1), mean: FEATURE_NAMES.map(() => Number.NaN) };
+    const sha256 = await registry.add(encodeScorer(bad), about(bad));
+    await registry.point('champion', sha256);
+    const disabled: string[] = [];
+    const runtime = openRuntime({
+      deadlineMs: 100,
+      log: () => undefined,
+      onDisabled: (modelVersion) => {
+        disabled.push(modelVersion);
+        void keeper.giveUp(modelVersion);
+      },
+    });
+    open.push(runtime);
+    const keeper = keepChampion(registry, runtime, () => NOW);
+    await keeper.start();
+    const predictor = predictorOf({ champion: keeper.current, runtime });
+    await expect.poll(async () => (await predictor.rank({ limit: 9 })).answeredBy, { timeout: 10_000 }).toBe('model');
+    expect((await predictor.rank({ limit: 9 })).modelVersion).toBe(hashes[0]);
+    expect(disabled).toEqual([sha256]);
+  });
+
+  test("a shipped model of an earlier release makes way for the present one; a site's own does not", async () => {
+    const registry = await openRegistry(dir);
+    const old = { ...about(scorerOf(1)), trainedOn: 'synthetic' as const };
+    await registry.point('champion', await registry.add(encodeScorer(scorerOf(1)), old));
+    const shipped = await keepChampion(registry, runtimeOf(), () => NOW).start();
+    expect(shipped?.weights).toEqual(seedModel().scorer);
+    const own = await registry.add(encodeScorer(scorerOf(2)), about(scorerOf(2)));
+    await registry.point('champion', own);
+    expect((await keepChampion(registry, runtimeOf(), () => NOW).start())?.modelVersion).toBe(own);
+  });
+
   test('a model of other features than this node computes is passed over', async () => {
     const { registry, hashes } = await champions(1);
     const other: ScorerWeights = { ...scorerOf(5), features: ['x', ...FEATURE_NAMES.slice(1)] };
