@@ -89,7 +89,7 @@ export function tell(event) {
 }
 
 /** Sends what waits; with a beacon when the page may be going. */
-export function flush() {
+function flush() {
   clearTimeout(timer);
   timer = undefined;
   if (waiting.length === 0) return;

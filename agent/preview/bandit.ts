@@ -1,10 +1,4 @@
 // Thompson sampling over the cuts of a title, with the exact chance of each arm. Pure: chance and time come in.
-//
-// Belief: Beta(1 + successes, 1 + failures) per arm, older rewards discounted (Raj and Kalyani 2017, discounted
-// Thompson sampling). Instead of drawing one value per arm and taking the largest, the chance that each arm is the
-// largest is integrated and one uniform number picks the arm: the same policy, and the propensity that is logged is the
-// very number that was drawn from. So an error of the quadrature moves the policy a little, but never the estimate
-// (IPS, SNIPS) made from the log.
 
 /** What was seen of one arm: discounted counts as of `at` (milliseconds since the epoch). */
 export type Posterior = { readonly successes: number; readonly failures: number; readonly at: number };
@@ -15,7 +9,10 @@ export type Belief = { readonly alpha: number; readonly beta: number };
 /** Nothing seen. */
 export const UNSEEN: Posterior = { successes: 0, failures: 0, at: 0 };
 
-/** Counts as of `now`: each reward halves in weight every `halfLifeMs`. A clock set back discounts nothing. */
+/**
+ * Counts as of `now`: each reward halves in weight every `halfLifeMs` (discounted Thompson sampling, Raj and Kalyani
+ * 2017). A clock set back discounts nothing.
+ */
 export function discount(posterior: Posterior, now: number, halfLifeMs: number): Posterior {
   const weight = 0.5 ** (Math.max(0, now - posterior.at) / halfLifeMs);
   return { successes: posterior.successes * weight, failures: posterior.failures * weight, at: now };
@@ -48,7 +45,10 @@ export function believe(
 export type Choice = { readonly index: number; readonly propensity: number; readonly propensities: readonly number[] };
 
 /**
- * Draws an arm with one uniform number in [0, 1). A share of `explorationRatio` of all choices is uniform, so every
+ * Draws an arm with one uniform number in [0, 1). Instead of drawing one value per arm and taking the largest, the chance
+ * that each arm is the largest is integrated and the number picks by it: the same policy, and the propensity that is
+ * logged is the very number that was drawn from. So an error of the quadrature moves the policy a little, but never the
+ * estimate (IPS, SNIPS) made from the log. A share of `explorationRatio` of all choices is uniform, so every
  * propensity is at least explorationRatio / arms and importance weights are bounded by arms / explorationRatio.
  */
 export function chooseArm(

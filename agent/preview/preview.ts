@@ -97,6 +97,8 @@ export type PreviewStats = {
 export type Preview = {
   /** Never rejects; answers within the deadline. */
   readonly answer: (request: PreviewRequest) => Promise<PreviewReply>;
+  /** Derives a title's cuts ahead, so that its first viewer does not wait for that; worth it once a package is read. */
+  readonly prepare: (title: Title) => void;
   /** Counts one reward; a bad, used or expired token is counted and changes nothing. */
   readonly reward: (token: string, outcome: Exclude<RewardOutcome, 'expired'>) => RewardResult;
   /** Counts choices whose reward never came as failures; every answer and reward does so too. */
@@ -135,6 +137,7 @@ export function openPreview(options: PreviewOptions): Preview {
       counts.observe(reply, (performance.now() - startedAt) / 1000);
       return reply;
     },
+    prepare: (title) => void room.profileOf(title),
     reward: rewards.take,
     sweep: rewards.sweep,
     stats: () => ({ ...counts.read(), rewards: rewards.stats() }),

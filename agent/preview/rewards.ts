@@ -67,6 +67,7 @@ export type Rewards = {
 };
 
 const DAY_MS = 86_400_000;
+const NO_RESULTS = { success: 0, failure: 0, malformed: 0, forged: 0, expired: 0, replayed: 0, full: 0 } as const;
 const STORE_DEADLINE_MS = 5000;
 /** Choices that wait for their reward, and redeemed tokens remembered until they expire; about 200 bytes each. */
 const MOST_WAITING = 20_000;
@@ -85,31 +86,22 @@ export function openRewards(options: {
   const { store, halfLifeMs, now } = options;
   const tokens = openTokens({ secret: options.secret, ttlMs: options.ttlMs, maxSeen: MOST_WAITING, now });
   const writer = openPosteriorWriter({ store, halfLifeMs, deadlineMs: STORE_DEADLINE_MS });
-  /** By nonce, in order of expiry. */
-  const waiting = new Map<string, TokenClaims>();
-  const results: Record<RewardResult, number> = {
-    success: 0,
-    failure: 0,
-    malformed: 0,
-    forged: 0,
-    expired: 0,
-    replayed: 0,
-    full: 0,
-  };
+  const waiting = openWaiting();
+  const results: Record<RewardResult, number> = { ...NO_RESULTS };
   let expiries = 0;
-  const lost = { choices: 0, records: 0 };
+  let lostRecords = 0;
 
   function log(record: PreviewRecord): void {
     try {
       store.log(record);
     } catch {
-      lost.records += 1; // A full log must not cost the viewer the preview.
+      lostRecords += 1; // A full log must not cost the viewer the preview.
     }
   }
 
   function settle(claims: TokenClaims, outcome: RewardOutcome): 'success' | 'failure' {
     const reward = outcome === 'open' || outcome === 'play' ? 1 : 0;
-    waiting.delete(claims.nonce);
+    waiting.remove(claims);
     writer.add(claims.title, { arm: claims.arm, reward, at: now() });
     const { nonce: id, title, arm, propensity } = claims;
     log({ version: 1, kind: 'reward', id, day: dayOf(now()), title, arm, propensity, reward, outcome });
@@ -117,27 +109,17 @@ export function openRewards(options: {
   }
 
   function sweep(): void {
-    for (const claims of waiting.values()) {
-      if (claims.expiresAt > now()) break;
+    for (const claims of waiting.takeExpired(now())) {
       settle(claims, 'expired');
       expiries += 1;
     }
-  }
-
-  function remember(claims: TokenClaims): void {
-    const [oldest] = waiting.keys();
-    if (waiting.size >= MOST_WAITING && oldest !== undefined) {
-      waiting.delete(oldest);
-      lost.choices += 1;
-    }
-    waiting.set(claims.nonce, claims);
   }
 
   return {
     offer({ title, arm, propensity, answer, arms }) {
       sweep();
       const { token, claims } = tokens.issue({ title, arm, propensity });
-      remember(claims);
+      waiting.add(claims);
       log({ version: 1, kind: 'choice', id: claims.nonce, day: dayOf(now()), title, arm, propensity, answer, arms });
       return token;
     },
@@ -152,10 +134,38 @@ export function openRewards(options: {
     stats: () => ({
       results: { ...results },
       expiries,
-      waiting: waiting.size,
-      lost: { ...lost, rewards: writer.lost() },
+      waiting: waiting.size(),
+      lost: { rewards: writer.lost(), choices: waiting.lost(), records: lostRecords },
     }),
     settled: writer.settled,
+  };
+}
+
+/** Choices whose reward may still come, in order of expiry; when too many wait, the oldest is forgotten. */
+function openWaiting() {
+  const byNonce = new Map<string, TokenClaims>();
+  let lost = 0;
+  return {
+    add(claims: TokenClaims): void {
+      const [oldest] = byNonce.keys();
+      if (byNonce.size >= MOST_WAITING && oldest !== undefined) {
+        byNonce.delete(oldest);
+        lost += 1;
+      }
+      byNonce.set(claims.nonce, claims);
+    },
+    remove: (claims: TokenClaims) => void byNonce.delete(claims.nonce),
+    takeExpired(now: number): TokenClaims[] {
+      const expired: TokenClaims[] = [];
+      for (const claims of byNonce.values()) {
+        if (claims.expiresAt > now) break;
+        expired.push(claims);
+      }
+      for (const { nonce } of expired) byNonce.delete(nonce);
+      return expired;
+    },
+    size: () => byNonce.size,
+    lost: () => lost,
   };
 }
 

@@ -106,6 +106,9 @@ describe('page', () => {
     await playsPast('.card video', 0.3);
     expect(await page.locator('.card video').count()).toBe(1);
     expect(await page.evaluate(`document.querySelector('.card video').muted`)).toBe(true);
+    // Moments are 2 s here: beyond that lies a jump in time, which the player must cross.
+    await page.evaluate(`document.querySelector('.card video').playbackRate = 4`);
+    await playsPast('.card video', 2.5);
     await page.hover('h1');
     await page.waitForSelector('.card video', { state: 'detached' });
     const { events } = await server.waitForBeacon((beacon) =>

@@ -72,11 +72,70 @@ export async function openPageServer(options: {
   readonly seconds: number;
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
-  const packages = new Map(made.map((title) => [title.id, title]));
   const records: PreviewRecord[] = [];
-  const preview = openPreview({
+  const preview = openPagePreview(made, records);
+  const beacons: Beacon[] = [];
+  const asked: string[] = [];
+  const waiting = new Set<(beacon: Beacon) => void>();
+  const http = createServer((request, response) => {
+    answer({ server, dir: options.dir, asked, onBeacon }, request, response).catch(() => response.destroy());
+  });
+  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
+  const address = http.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const server: PageServer = {
+    url: `http://127.0.0.1:${port}/`,
+    titles: options.titles.map(listTitle),
+    activity: IDLE,
+    isUp: true,
+    beacons,
+    records,
+    preview,
+    asked,
+    waitForBeacon(satisfies) {
+      const past = beacons.find(satisfies);
+      if (past !== undefined) return Promise.resolve(past);
+      const { promise, resolve } = Promise.withResolvers<Beacon>();
+      waiting.add((beacon) => satisfies(beacon) && resolve(beacon));
+      return promise;
+    },
+    async close() {
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
+      await preview.close();
+    },
+  };
+  function onBeacon(beacon: Beacon): void {
+    beacons.push(beacon);
+    for (const { rewardToken, type } of beacon.events)
+      if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) preview.reward(rewardToken, type);
+    for (const tell of waiting) tell(beacon);
+  }
+  return server;
+}
+
+/** Figures of a node that has served nothing yet. */
+const IDLE = {
+  hitRatio: null,
+  byteHitRatio: null,
+  requests: {},
+  originBytes: 0,
+  servedBytes: 0,
+  prefetched: [],
+  model: { version: null, answeredBy: 'rules' },
+  encodes: [],
+};
+
+function listTitle({ id, name, nextId }: PageTitle): Listed {
+  const base = `/titles/${id}/${HASH}`;
+  const listed = { id, name, manifestUrl: `${base}/master.m3u8`, poster: `${base}/poster.jpg`, ready: true };
+  return { ...listed, progressRatio: 1, ...(nextId === undefined ? {} : { nextId }) };
+}
+
+function openPagePreview(titles: readonly Title[], records: PreviewRecord[]): Preview {
+  return openPreview({
     packageOf: (id) => {
-      const title = packages.get(id);
+      const title = titles.find((one) => one.id === id);
       return title === undefined ? undefined : { state: 'ready', title };
     },
     sessionOf: () => undefined,
@@ -86,107 +145,57 @@ export async function openPageServer(options: {
     now: () => Date.now(),
     random: () => 0.1,
   });
-  const routes = consoleRoutes();
-  const beacons: Beacon[] = [];
-  const waiting = new Set<(beacon: Beacon) => void>();
-  const asked: string[] = [];
+}
 
-  async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const url = new URL(request.url ?? '/', 'http://localhost');
-    const path = decodeURIComponent(url.pathname);
-    asked.push(path + url.search);
-    const send = (status: number, headers: Record<string, string>, body?: string | Buffer) =>
-      response.writeHead(status, headers).end(body);
-    const sendJson = (value: unknown) => send(200, { 'content-type': 'application/json' }, JSON.stringify(value));
-    const route = routes.find((one) => one.prefix === path);
-    if (!server.isUp) return void send(503, {});
-    if (route !== undefined) {
-      const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
-      const { signal } = new AbortController();
-      const asRoute = {
-        method: 'GET',
-        path,
-        query: url.searchParams,
-        headers,
-        body: Buffer.alloc(0),
-        remoteHash: '',
-        signal,
-      };
-      const reply = await route.answer(asRoute);
-      return void send(reply.status, { ...reply.headers }, reply.body);
-    }
-    if (path === '/.nearcast/titles') return void sendJson(server.titles);
-    if (path === '/.nearcast/activity') return void sendJson(server.activity);
-    if (path === '/.nearcast/events') {
-      // Sound: only the page under test posts here, and the test then reads what it claims to send.
-      const beacon = JSON.parse(await readBody(request)) as Beacon;
-      beacons.push(beacon);
-      for (const { rewardToken, type } of beacon.events)
-        if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) preview.reward(rewardToken, type);
-      for (const tell of waiting) tell(beacon);
-      return void send(204, {});
-    }
-    const [, titleId] = /^\/\.nearcast\/preview\/(.+)\.m3u8$/.exec(path) ?? [];
-    if (titleId !== undefined) {
-      const reply = await preview.answer({ titleId, signal: new AbortController().signal });
-      return void send(reply.status, { ...reply.headers }, reply.body);
-    }
-    if (!path.startsWith('/titles/') || path.includes('..')) return void send(404, {});
-    const body = await readFile(join(options.dir, path)).catch(() => undefined);
-    send(body === undefined ? 404 : 200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' }, body);
+const ROUTES = consoleRoutes();
+
+type Site = {
+  readonly server: PageServer;
+  readonly dir: string;
+  readonly asked: string[];
+  readonly onBeacon: (beacon: Beacon) => void;
+};
+
+async function answer(site: Site, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { server } = site;
+  const url = new URL(request.url ?? '/', 'http://localhost');
+  const path = decodeURIComponent(url.pathname);
+  site.asked.push(path + url.search);
+  const send = (status: number, headers: Record<string, string>, body?: string | Buffer) =>
+    void response.writeHead(status, headers).end(body);
+  const sendJson = (value: unknown) => send(200, { 'content-type': 'application/json' }, JSON.stringify(value));
+  if (!server.isUp) return send(503, {});
+  const route = ROUTES.find((one) => one.prefix === path);
+  const { signal } = new AbortController();
+  if (route !== undefined) {
+    const headers = Object.fromEntries(Object.entries(request.headers).map(([name, value]) => [name, String(value)]));
+    const asRoute = {
+      method: 'GET',
+      path,
+      query: url.searchParams,
+      headers,
+      body: Buffer.alloc(0),
+      remoteHash: '',
+      signal,
+    };
+    const reply = await route.answer(asRoute);
+    return send(reply.status, { ...reply.headers }, reply.body);
   }
-
-  const http = createServer((request, response) => {
-    answer(request, response).catch(() => response.destroy());
-  });
-  await new Promise<void>((resolve) => http.listen(0, '127.0.0.1', resolve));
-  const address = http.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const server: PageServer = {
-    url: `http://127.0.0.1:${port}/`,
-    titles: options.titles.map(({ id, name, nextId }) => ({
-      id,
-      name,
-      manifestUrl: `/titles/${id}/${HASH}/master.m3u8`,
-      poster: `/titles/${id}/${HASH}/poster.jpg`,
-      ready: true,
-      progressRatio: 1,
-      ...(nextId === undefined ? {} : { nextId }),
-    })),
-    activity: {
-      hitRatio: null,
-      byteHitRatio: null,
-      requests: {},
-      originBytes: 0,
-      servedBytes: 0,
-      prefetched: [],
-      model: { version: null, answeredBy: 'rules' },
-      encodes: [],
-    },
-    isUp: true,
-    beacons,
-    records,
-    preview,
-    asked,
-    waitForBeacon(satisfies) {
-      const past = beacons.find(satisfies);
-      if (past !== undefined) return Promise.resolve(past);
-      return new Promise((resolve) => {
-        const tell = (beacon: Beacon) => {
-          if (!satisfies(beacon)) return;
-          waiting.delete(tell);
-          resolve(beacon);
-        };
-        waiting.add(tell);
-      });
-    },
-    async close() {
-      http.closeAllConnections();
-      await new Promise((resolve) => http.close(resolve));
-      await preview.close();
-    },
-  };
-  return server;
+  if (path === '/.nearcast/titles') return sendJson(server.titles);
+  if (path === '/.nearcast/activity') return sendJson(server.activity);
+  if (path === '/.nearcast/events') {
+    // Sound: only the page under test posts here, and the test then reads what it claims to send.
+    site.onBeacon(JSON.parse(await readBody(request)) as Beacon);
+    return send(204, {});
+  }
+  const [, titleId] = /^\/\.nearcast\/preview\/(.+)\.m3u8$/.exec(path) ?? [];
+  if (titleId !== undefined) {
+    const reply = await server.preview.answer({ titleId, signal });
+    return send(reply.status, { ...reply.headers }, reply.body);
+  }
+  if (!path.startsWith('/titles/') || path.includes('..')) return send(404, {});
+  const body = await readFile(join(site.dir, path)).catch(() => undefined);
+  send(body === undefined ? 404 : 200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' }, body);
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {

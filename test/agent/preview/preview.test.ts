@@ -91,6 +91,16 @@ describe('answers', () => {
     expect((await preview.answer({ titleId: 'varied', signal })).body).toContain('/v540/');
   });
 
+  test('a prepared title is answered by the cuts derived ahead', async () => {
+    const { preview, ask } = open();
+    const title = makeVariedTitle('varied', 9);
+    packages['varied'] = { state: 'ready', title };
+    preview.prepare(title);
+    title.shots.length = 0; // Whoever derives the cuts only now finds no shots, and so no arms.
+    expect(await ask('varied')).toMatchObject({ answer: 'cohort' });
+    packages['varied'] = { state: 'ready', title: varied };
+  });
+
   test.each([
     ['nobody', 404, 'none', 'unknown'],
     ['coming', 409, 'none', 'pending'],
@@ -111,21 +121,41 @@ describe('deadline', () => {
     throw new Error('disk on fire');
   };
 
-  test.each<[string, Partial<PreviewOptions>, number, string, string]>([
-    ['a slow store: the default cut', { store: slowStore }, 200, 'default', 'posteriors-late'],
-    ['a slow session: the posterior of the title', { sessionOf: never }, 200, 'cohort', 'session-late'],
-    ['a slow package: the poster', { packageOf: never }, 503, 'none', 'package-late'],
-    ['everything slow', { packageOf: never, sessionOf: never, store: slowStore }, 503, 'none', 'package-late'],
-    ['a failing store', { store: { ...slowStore, load: failing } }, 200, 'default', 'posteriors-failed'],
-    ['a failing session', { sessionOf: failing }, 200, 'cohort', 'session-failed'],
-    ['a failing package', { packageOf: failing }, 503, 'none', 'package-failed'],
-    ['a session that rejects', { sessionOf: () => Promise.reject(new Error('no')) }, 200, 'cohort', 'session-failed'],
-  ])('%s', async (_name, overrides, status, answer, reason) => {
+  test.each<[string, Partial<PreviewOptions>, { status: number; answer: string; reason: string }]>([
+    [
+      'a slow store: the default cut',
+      { store: slowStore },
+      { status: 200, answer: 'default', reason: 'posteriors-late' },
+    ],
+    [
+      'a slow session: the posterior of the title',
+      { sessionOf: never },
+      { status: 200, answer: 'cohort', reason: 'session-late' },
+    ],
+    ['a slow package: the poster', { packageOf: never }, { status: 503, answer: 'none', reason: 'package-late' }],
+    [
+      'everything slow',
+      { packageOf: never, sessionOf: never, store: slowStore },
+      { status: 503, answer: 'none', reason: 'package-late' },
+    ],
+    [
+      'a failing store',
+      { store: { ...slowStore, load: failing } },
+      { status: 200, answer: 'default', reason: 'posteriors-failed' },
+    ],
+    ['a failing session', { sessionOf: failing }, { status: 200, answer: 'cohort', reason: 'session-failed' }],
+    ['a failing package', { packageOf: failing }, { status: 503, answer: 'none', reason: 'package-failed' }],
+    [
+      'a session that rejects',
+      { sessionOf: () => Promise.reject(new Error('no')) },
+      { status: 200, answer: 'cohort', reason: 'session-failed' },
+    ],
+  ])('%s', async (_name, overrides, expected) => {
     const { ask, preview } = open({ deadlineMs: 60, ...overrides });
     const startedAt = performance.now();
-    expect(await ask('varied', 's')).toMatchObject({ status, answer, reason });
+    expect(await ask('varied', 's')).toMatchObject(expected);
     expect(performance.now() - startedAt).toBeLessThan(1000);
-    expect(preview.stats().reasons).toMatchObject({ [reason]: 1 });
+    expect(preview.stats().reasons).toMatchObject({ [expected.reason]: 1 });
   });
 
   test('a viewer who leaves ends the wait at once', async () => {
