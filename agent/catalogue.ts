@@ -2,7 +2,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Log } from '../cache/contract.ts';
+import type { Log } from '../cache/cache.ts';
 import { latestSchema, type Title, titleSchema } from '../encoder/contract.ts';
 import { AgentError } from './errors.ts';
 import { isTitleId } from './telemetry/event.ts';

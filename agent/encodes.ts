@@ -79,114 +79,147 @@ export type RunEnd = { readonly last: EncodeEvent | undefined; readonly stderrTa
 export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
   const jobsDir = join(options.workDir, 'jobs');
   await mkdir(jobsDir, { recursive: true });
-  const entries = new Map<string, Entry>();
-  const counts: EncodeCounts = { started: 0, done: 0, failed: 0, cpuSeconds: 0, lastSuccessSeconds: 0 };
-  let running: { readonly child: ChildProcess; readonly ended: Promise<unknown> } | undefined;
-  let isPaused = false;
-  let isClosed = false;
+  const queue = new Queue(jobsDir, options);
+  for (const job of await readJobs(jobsDir, options.log)) queue.enqueue(job);
+  // Not before the caller has wired what onEvent needs.
+  setImmediate(() => queue.startNext());
+  return queue.face();
+}
 
-  const jobFile = (id: string) => join(jobsDir, `${id}.json`);
-  const setStatus = (entry: Entry, patch: Partial<EncodeStatus>) => {
-    entry.status = { ...entry.status, ...patch };
-  };
+/** One job at a time, in the order submitted. */
+class Queue {
+  readonly #jobsDir: string;
+  readonly #options: EncodesOptions;
+  readonly #entries = new Map<string, Entry>();
+  readonly #counts: EncodeCounts = { started: 0, done: 0, failed: 0, cpuSeconds: 0, lastSuccessSeconds: 0 };
+  #running: { readonly child: ChildProcess; readonly ended: Promise<unknown> } | undefined;
+  #isPaused = false;
+  #isClosed = false;
 
-  function enqueue(job: EncodeJobInput): boolean {
-    const known = entries.get(job.id);
+  constructor(jobsDir: string, options: EncodesOptions) {
+    this.#jobsDir = jobsDir;
+    this.#options = options;
+  }
+
+  face(): Encodes {
+    return {
+      submit: (job) => this.#submit(job),
+      list: () => [...this.#entries.values()].map((entry) => entry.status),
+      counts: this.#counts,
+      setPaused: (isPaused) => {
+        this.#isPaused = isPaused;
+        this.startNext();
+      },
+      close: () => this.#close(),
+    };
+  }
+
+  enqueue(job: EncodeJobInput): boolean {
+    const known = this.#entries.get(job.id);
     if (known !== undefined && (known.status.state === 'queued' || known.status.state === 'running')) return false;
-    entries.delete(job.id);
-    const status: EncodeStatus = { id: job.id, name: job.name ?? job.id, state: 'queued', step: 'queued', progressRatio: 0 };
-    entries.set(job.id, { job, tries: 0, status });
-    if (entries.size > MAX_LISTED) forgetOldestEnded(entries);
+    this.#entries.delete(job.id);
+    const { id, name = id } = job;
+    this.#entries.set(id, { job, tries: 0, status: { id, name, state: 'queued', step: 'queued', progressRatio: 0 } });
+    if (this.#entries.size > MAX_LISTED) forgetOldestEnded(this.#entries);
     return true;
   }
 
-  function startNext(): void {
-    if (running !== undefined || isPaused || isClosed) return;
-    const entry = [...entries.values()].find((candidate) => candidate.status.state === 'queued');
+  startNext(): void {
+    if (this.#running !== undefined || this.#isPaused || this.#isClosed) return;
+    const entry = [...this.#entries.values()].find((candidate) => candidate.status.state === 'queued');
     if (entry === undefined) return;
     setStatus(entry, { state: 'running', step: 'starting' });
     entry.tries += 1;
-    counts.started += 1;
+    this.#counts.started += 1;
     const onEvent = (event: EncodeEvent) => {
-      setStatus(entry, { step: event.event === 'progress' ? event.step : event.event, progressRatio: event.progressRatio });
-      if (event.event !== 'done') options.onEvent(event);
+      setStatus(entry, {
+        step: event.event === 'progress' ? event.step : event.event,
+        progressRatio: event.progressRatio,
+      });
+      // The last line is heard once the process is gone and its job is settled.
+      if (event.event !== 'done' && event.event !== 'failed') this.#options.onEvent(event);
     };
-    const { child, ended } = runEncoder(entry.job, options, onEvent);
-    running = { child, ended: ended.then((end) => finish(entry, end)) };
+    const { child, ended } = runEncoder(entry.job, this.#options, onEvent);
+    this.#running = { child, ended: ended.then((end) => this.#settle(entry, end)) };
   }
 
-  async function finish(entry: Entry, end: RunEnd): Promise<void> {
-    running = undefined;
-    if (isClosed) return;
+  async #settle(entry: Entry, end: RunEnd): Promise<void> {
+    this.#running = undefined;
+    if (this.#isClosed) return;
     if (end.last?.event === 'done') {
-      counts.done += 1;
-      counts.cpuSeconds += end.last.cpuSeconds;
-      counts.lastSuccessSeconds = options.now() / 1000;
-      await rm(jobFile(entry.job.id), { force: true });
+      this.#counts.done += 1;
+      this.#counts.cpuSeconds += end.last.cpuSeconds;
+      this.#counts.lastSuccessSeconds = this.#options.now() / 1000;
+      await rm(this.#jobFile(entry.job.id), { force: true });
       setStatus(entry, { state: 'done', step: 'done', progressRatio: 1 });
-      options.onEvent(end.last);
+      this.#options.onEvent(end.last);
     } else {
-      await fail(entry, end);
+      await this.#fail(entry, end);
     }
-    startNext();
+    this.startNext();
   }
 
-  async function fail(entry: Entry, end: RunEnd): Promise<void> {
-    const failure =
-      end.last?.event === 'failed'
-        ? { code: end.last.code, message: end.last.message, retryable: end.last.retryable }
-        : { code: 'ENCODER_DIED', message: `the encoder ended with ${end.exitCode ?? 'a signal'}: ${end.stderrTail}`, retryable: true };
-    if (failure.retryable && entry.tries < MAX_TRIES) {
-      options.log('warn', 'encode.retried', { id: entry.job.id, code: failure.code });
+  async #fail(entry: Entry, end: RunEnd): Promise<void> {
+    const { code, message, retryable } = failureOf(end);
+    const { log } = this.#options;
+    const { id } = entry.job;
+    if (retryable && entry.tries < MAX_TRIES) {
+      log('warn', 'encode.retried', { id, code });
       setStatus(entry, { state: 'queued', step: 'queued' });
       return;
     }
-    counts.failed += 1;
-    options.log('error', 'encode.failed', { id: entry.job.id, code: failure.code, message: failure.message });
+    this.#counts.failed += 1;
+    log('error', 'encode.failed', { id, code, message });
     // The job is kept for the operator to read; only *.json is taken up at start.
-    await rename(jobFile(entry.job.id), `${jobFile(entry.job.id)}.failed`).catch((cause: unknown) =>
-      options.log('warn', 'encode.job-file', { id: entry.job.id, message: String(cause) }),
+    await rename(this.#jobFile(id), `${this.#jobFile(id)}.failed`).catch((cause: unknown) =>
+      log('warn', 'encode.job-file', { id, message: String(cause) }),
     );
-    setStatus(entry, { state: 'failed', step: 'failed', failure: { code: failure.code, message: failure.message } });
+    setStatus(entry, { state: 'failed', step: 'failed', failure: { code, message } });
+    if (end.last !== undefined) this.#options.onEvent(end.last);
   }
 
-  for (const job of await readJobs(jobsDir, options.log)) enqueue(job);
-  // Not before the caller has wired what onEvent needs.
-  setImmediate(startNext);
+  async #submit(input: SubmittedJob): Promise<boolean> {
+    const { workDir, publishDir, niceness, parallel, defaults } = this.#options;
+    const job: EncodeJobInput = {
+      ...defaults,
+      ...input,
+      version: CONTRACT_VERSION,
+      outDir: join(workDir, input.id),
+      publishTo: publishDir,
+      budget: { niceness, parallel, ...input.budget },
+    };
+    jobSchema.parse(job);
+    if (!this.enqueue(job)) return false;
+    await writeFile(`${this.#jobFile(job.id)}.tmp`, JSON.stringify(job));
+    await rename(`${this.#jobFile(job.id)}.tmp`, this.#jobFile(job.id));
+    this.startNext();
+    return true;
+  }
 
-  return {
-    submit: async (input) => {
-      const job: EncodeJobInput = {
-        ...options.defaults,
-        ...input,
-        version: CONTRACT_VERSION,
-        outDir: join(options.workDir, input.id),
-        publishTo: options.publishDir,
-        budget: { niceness: options.niceness, parallel: options.parallel, ...input.budget },
-      };
-      jobSchema.parse(job);
-      if (!enqueue(job)) return false;
-      await writeFile(`${jobFile(job.id)}.tmp`, JSON.stringify(job));
-      await rename(`${jobFile(job.id)}.tmp`, jobFile(job.id));
-      startNext();
-      return true;
-    },
-    list: () => [...entries.values()].map((entry) => entry.status),
-    counts,
-    setPaused: (value) => {
-      isPaused = value;
-      startNext();
-    },
-    close: async () => {
-      isClosed = true;
-      if (running === undefined) return;
-      const { child, ended } = running;
-      child.kill('SIGTERM');
-      const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
-      await ended;
-      clearTimeout(kill);
-    },
-  };
+  async #close(): Promise<void> {
+    this.#isClosed = true;
+    if (this.#running === undefined) return;
+    const { child, ended } = this.#running;
+    child.kill('SIGTERM');
+    const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
+    await ended;
+    clearTimeout(kill);
+  }
+
+  #jobFile(id: string): string {
+    return join(this.#jobsDir, `${id}.json`);
+  }
+}
+
+function setStatus(entry: Entry, patch: Partial<EncodeStatus>): void {
+  entry.status = { ...entry.status, ...patch };
+}
+
+/** Why a run that was not done failed; an encoder that died without a word may be tried again. */
+function failureOf({ last, exitCode, stderrTail }: RunEnd): { code: string; message: string; retryable: boolean } {
+  if (last?.event === 'failed') return last;
+  const message = `the encoder ended with ${exitCode ?? 'a signal'}: ${stderrTail}`;
+  return { code: 'ENCODER_DIED', message, retryable: true };
 }
 
 function forgetOldestEnded(entries: Map<string, Entry>): void {

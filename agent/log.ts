@@ -3,7 +3,7 @@
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import pino from 'pino';
-import type { Log } from '../cache/contract.ts';
+import type { Log } from '../cache/cache.ts';
 import type { Raw } from './telemetry/event.ts';
 
 /** Lines that a reader who is too slow may leave waiting, bytes; what comes on top is dropped and counted. */
@@ -31,7 +31,7 @@ export type WithoutRaw<T> = T extends Raw<string> | Raw<number>
       : T;
 
 /**
- * The Log of cache/contract.ts (and accepted wherever that is asked for), which refuses raw telemetry by type. Agent
+ * The Log of cache/cache.ts (and accepted wherever that is asked for), which refuses raw telemetry by type. Agent
  * code that can see telemetry takes this one.
  */
 export type AgentLog = <Fields extends Readonly<Record<string, unknown>>>(

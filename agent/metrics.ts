@@ -21,7 +21,7 @@ export type NodeStats = {
     readonly progressRatio: number;
     readonly cpuSeconds: number;
     readonly lastSuccessSeconds: number;
-    readonly savedBits: Readonly<Record<'cap' | 'pruning' | 'allocation', number>>;
+    readonly savedBytes: Readonly<Record<'cap' | 'pruning' | 'allocation', number>>;
   };
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
@@ -102,7 +102,7 @@ const AGENT: readonly Entry[] = [
   { name: 'nearcast_encode_active', type: 'gauge', labels: [], help: 'Encode jobs running now.', read: ({ encode }) => one(encode.active) },
   { name: 'nearcast_encode_progress_ratio', type: 'gauge', labels: [], help: 'Progress of the running job, 0..1.', read: ({ encode }) => one(encode.progressRatio) },
   { name: 'nearcast_encode_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time that finished encodes took.', read: ({ encode }) => one(encode.cpuSeconds) },
-  { name: 'nearcast_encode_saved_bits_total', type: 'counter', labels: ['cause'], help: 'Bits that one full play of each published title saves against the reference ladder, by cause.', read: ({ encode }) => by('cause', encode.savedBits) },
+  { name: 'nearcast_encode_saved_bytes_total', type: 'counter', labels: ['cause'], help: 'Bytes that one full play of each published title saves against the reference ladder, by cause.', read: ({ encode }) => by('cause', encode.savedBytes) },
   { name: 'nearcast_encode_last_success_timestamp_seconds', type: 'gauge', labels: [], help: 'When a title was last published; 0 before the first.', read: ({ encode }) => one(encode.lastSuccessSeconds) },
   { name: 'nearcast_preview_requests_total', type: 'counter', labels: ['answer'], help: 'Previews by how they were chosen.', read: ({ preview }) => by('answer', preview.answers) },
   { name: 'nearcast_preview_rewards_total', type: 'counter', labels: ['outcome'], help: 'What became of previews, and tokens that were refused.', read: ({ preview }) => by('outcome', preview.rewards) },
@@ -155,6 +155,8 @@ function register(registry: Registry, entry: Entry | HistogramEntry, values: () 
 export function openMetrics(read: () => NodeStats): { readonly text: () => Promise<{ contentType: string; text: string }> } {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
+  // Gauges that bear a counter's suffix, which promtool rightly refuses.
+  for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => {
     stats ??= read();

@@ -18,14 +18,14 @@ export type PublishingOptions = {
   readonly log: Log;
 };
 
-/** Bits that one full play of every published title saves against the reference ladder, by cause. */
-export type SavedBits = { cap: number; pruning: number; allocation: number };
+/** Bytes that one full play of every published title saves against the reference ladder, by cause. */
+export type SavedBytes = { cap: number; pruning: number; allocation: number };
 
 /** Takes published packages in. */
 export type Publishing = {
   /** Never rejects; resolves when the title's beginning is warm or the signal aborts. */
   readonly published: (id: string, signal: AbortSignal) => Promise<void>;
-  readonly savedBits: () => Readonly<SavedBits>;
+  readonly savedBytes: () => Readonly<SavedBytes>;
   /** Removes packages that were replaced more than MAX_SESSION_MS ago. Never rejects. */
   readonly sweep: () => Promise<void>;
 };
@@ -48,16 +48,16 @@ export function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>
   return [at('title.json'), at(title.images.poster), ...beginnings];
 }
 
-function addSavings(sum: SavedBits, { savings, durationSeconds }: Title): void {
+function addSavings(sum: SavedBytes, { savings, durationSeconds }: Title): void {
   for (const cause of ['cap', 'pruning', 'allocation'] as const) {
-    sum[cause] += Math.max(0, savings[cause]) * savings.referenceBps * durationSeconds;
+    sum[cause] += (Math.max(0, savings[cause]) * savings.referenceBps * durationSeconds) / 8;
   }
 }
 
 /** Opens the shelf that encodes are put on. */
 export function openPublishing(options: PublishingOptions): Publishing {
   const { catalogue, cache, publishDir, publishPath, log, now } = options;
-  const saved: SavedBits = { cap: 0, pruning: 0, allocation: 0 };
+  const saved: SavedBytes = { cap: 0, pruning: 0, allocation: 0 };
 
   async function list(id: string, found: Package): Promise<void> {
     if (catalogue.title(id) !== undefined) return;
@@ -105,7 +105,7 @@ export function openPublishing(options: PublishingOptions): Publishing {
         log('error', 'publish.failed', { id, message: String(error) });
       }
     },
-    savedBits: () => saved,
+    savedBytes: () => saved,
     sweep: async () => {
       try {
         const ids = (await readdir(publishDir, { withFileTypes: true })).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));

@@ -1,6 +1,6 @@
 // What the agent keeps on disk: its rows, its limits, and the migrations that make their tables. No row names a
 // viewer; `watches` holds a pseudonym that nobody can rebuild once its day is over.
-import type { Purpose } from '../cache/contract.ts';
+import type { Purpose } from '../cache/cache.ts';
 
 /** How much of a title was watched, by ratio of its duration: under 10 %, under 50 %, under 90 %, the rest. */
 export const WATCH_BUCKETS = ['tried', 'part', 'most', 'whole'] as const;

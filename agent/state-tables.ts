@@ -1,6 +1,6 @@
 // The tables of the agent's state: typed rows in, typed rows out. Statements come from agent/state.ts, which alone
 // knows the database.
-import { PURPOSES, type Purpose } from '../cache/contract.ts';
+import { PURPOSES, type Purpose } from '../cache/cache.ts';
 import {
   type ArmRow,
   type ChoiceRow,

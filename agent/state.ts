@@ -3,7 +3,7 @@
 import { mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { Log } from '../cache/contract.ts';
+import type { Log } from '../cache/cache.ts';
 import { AgentError } from './errors.ts';
 import { dayOf, MIGRATIONS } from './state-schema.ts';
 import { type Database, openTables, type Tables, type Write } from './state-tables.ts';

@@ -104,6 +104,8 @@ export function demoConfig(where: {
     store: { ramBytes: '128MiB', dirs: [{ path: 'store', maxBytes: '1GiB' }] },
     catalogue: { file: 'catalogue.jsonl' },
     publish: { dir: 'public/titles' },
+    // Nothing else runs on a demo's machine; a cache host keeps the default half.
+    encode: { cpuShare: 1 },
     prefetch: { window: { cron: '*/5 * * * *', minutes: 4, timeZone: 'Etc/UTC' } },
   };
   return `# Written by "nearcast demo" at every start.\n${JSON.stringify(config, undefined, 2)}\n`;

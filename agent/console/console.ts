@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import type { Route, RouteReply, RouteRequest } from '../../cache/contract.ts';
+import type { Route, RouteReply, RouteRequest } from '../../cache/cache.ts';
 import { AgentError } from '../errors.ts';
 
 /** No script, style, frame or connection from anywhere but this node; hls.js plays through a blob URL. */

@@ -1,6 +1,6 @@
 // Asks the cache to fill URLs ahead of viewers: a bounded queue, one entry a URL, under a rate cap, a daily budget and
 // a breaker, and only while viewers leave room. Nothing here throws to who asks: how an item ended is an outcome.
-import type { FillOptions, FillOutcome } from '../../cache/contract.ts';
+import type { FillOptions, FillOutcome } from '../../cache/cache.ts';
 import { type BreakerOptions, type BreakerState, createBreaker } from './breaker.ts';
 import { createBucket } from './bucket.ts';
 import type { Decision, DecisionLog, PrefetchOutcome, PrefetchReason } from './decisions.ts';

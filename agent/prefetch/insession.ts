@@ -1,13 +1,13 @@
 // Prefetch while somebody watches: what a request itself says comes next. It keeps nothing of who asked; the only memory
 // is which URLs were asked for a moment ago.
-import type { Kind } from '../../cache/contract.ts';
+import type { Kind } from '../../cache/cache.ts';
 import type { PrefetchReason } from './decisions.ts';
 import type { Fetcher, FetchItem } from './fetcher.ts';
 import { episodeStart, followRequest, titleStart, type Wanted } from './follow.ts';
 import { resolveNextObject } from './next-object.ts';
 import type { Timeline, TimelineTrack } from './timeline.ts';
 
-/** What is used of a served request (cache/contract.ts, ServedRecord). */
+/** What is used of a served request (cache/cache.ts, ServedRecord). */
 export type ServedPart = {
   readonly path: string;
   readonly status: number;

@@ -1,6 +1,6 @@
 // Answers one request for a preview: package, posteriors and taste are asked at once, each races the one deadline, and
 // the best answer so far is given: personal, then the title's own posterior, then the default cut.
-import { HISTOGRAM_SECONDS, type Histogram } from '../../cache/contract.ts';
+import { HISTOGRAM_SECONDS, type Histogram } from '../../cache/cache.ts';
 import type { Title } from '../../encoder/contract.ts';
 import { cutAffinities } from './affinity.ts';
 import { believe, chooseArm, discount, UNSEEN } from './bandit.ts';

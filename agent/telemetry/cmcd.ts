@@ -1,7 +1,7 @@
 // CMCD v1 and v2 (CTA-5004, CTA-5004-B) from query, headers and event-mode bodies, into one small type. Lenient: what
 // cannot be read is left out, and nothing here throws.
 import { decodeCmcd } from '@svta/cml-cmcd';
-import type { RawCmcd } from '../../cache/contract.ts';
+import type { RawCmcd } from '../../cache/cache.ts';
 import { isSid, MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_POSITION_SECONDS, type Raw, raw } from './event.ts';
 
 /** Media object types of CMCD's `ot`. */

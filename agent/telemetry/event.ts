@@ -1,6 +1,6 @@
 // The one schema of what a player may tell us: its bounds, its closed lists, and its validation. Raw values carry a
 // brand that the log refuses. Nothing biometric has a place here: no camera, microphone or motion, only enums.
-import type { Kind } from '../../cache/contract.ts';
+import type { Kind } from '../../cache/cache.ts';
 
 declare const rawTelemetry: unique symbol;
 /**

@@ -1,6 +1,6 @@
 // Where telemetry comes in: beacons and CMCD, from the events route and from every served request. It counts facts of
 // titles for everybody, and passes on who it was only for those who consented. Floods are dropped and counted.
-import type { RawCmcd, ServedRecord } from '../../cache/contract.ts';
+import type { RawCmcd, ServedRecord } from '../../cache/cache.ts';
 import { type CmcdReport, type PlayState, parseCmcd, parseCmcdEvents } from './cmcd.ts';
 import {
   believedTime,

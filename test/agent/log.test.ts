@@ -9,7 +9,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { AgentError } from '../../agent/errors.ts';
 import { type AgentLog, openLog } from '../../agent/log.ts';
 import { raw } from '../../agent/telemetry/event.ts';
-import type { Log } from '../../cache/contract.ts';
+import type { Log } from '../../cache/cache.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'nearcast-log-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));

@@ -1,5 +1,5 @@
 // The metrics catalogue as Prometheus sees it: promtool accepts it, labels are as declared, histograms add up.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { newHistogram, observe } from '../../agent/histogram.ts';
 import { type NodeStats, openMetrics } from '../../agent/metrics.ts';
@@ -42,7 +42,7 @@ function exampleStats(): NodeStats {
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
     predict: { answers: { model: 4, rules: 1 }, seconds: { model: histogram, rules: empty }, childRestarts: 0, models: [{ alias: 'champion', version: 'abc' }] },
-    encode: { jobs: { started: 2, done: 1, failed: 0 }, active: 1, progressRatio: 0.5, cpuSeconds: 12.5, lastSuccessSeconds: 0, savedBits: { cap: 1, pruning: 2, allocation: 3 } },
+    encode: { jobs: { started: 2, done: 1, failed: 0 }, active: 1, progressRatio: 0.5, cpuSeconds: 12.5, lastSuccessSeconds: 0, savedBytes: { cap: 1, pruning: 2, allocation: 3 } },
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,
@@ -56,9 +56,8 @@ const scrape = async () => (await openMetrics(exampleStats).text()).text;
 describe('/metrics', () => {
   test('passes promtool check metrics', async () => {
     const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' });
-    expect(`${stdout}${stderr}`).not.toMatch(/nearcast_/);
-    expect([0, 3]).toContain(status);
-    expect(execFileSync('promtool', ['--version'], { encoding: 'utf8' })).toMatch(/promtool/);
+    expect(`${stdout}${stderr}`).toBe('');
+    expect(status).toBe(0);
   });
 
   test('histograms are cumulative, end in +Inf and count what was observed', async () => {
@@ -87,7 +86,7 @@ describe('/metrics', () => {
     const text = await scrape();
     const names = [
       'cache_requests_total', 'cache_sent_bytes_total', 'origin_received_bytes_total', 'cache_first_byte_seconds', 'store_used_bytes',
-      'store_errors_total', 'prefetch_bytes_total', 'predict_duration_seconds', 'model_info', 'encode_jobs_total', 'encode_saved_bits_total',
+      'store_errors_total', 'prefetch_bytes_total', 'predict_duration_seconds', 'model_info', 'encode_jobs_total', 'encode_saved_bytes_total',
       'preview_requests_total', 'preview_duration_seconds', 'events_total', 'event_loop_lag_seconds',
     ];
     for (const name of names) expect(text, name).toContain(`# TYPE nearcast_${name} `);

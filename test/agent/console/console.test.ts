@@ -2,7 +2,7 @@
 import { gunzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { consoleRoutes } from '../../../agent/console/console.ts';
-import type { RouteReply } from '../../../cache/contract.ts';
+import type { RouteReply } from '../../../cache/cache.ts';
 
 const routes = consoleRoutes();
 

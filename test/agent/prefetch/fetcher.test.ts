@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { createDecisionLog, type Decision } from '../../../agent/prefetch/decisions.ts';
 import { type FetcherOptions, type FetchItem, openFetcher } from '../../../agent/prefetch/fetcher.ts';
 import { runOffPeak } from '../../../agent/prefetch/offpeak.ts';
-import type { FillOptions, FillOutcome } from '../../../cache/contract.ts';
+import type { FillOptions, FillOutcome } from '../../../cache/cache.ts';
 import { SEGMENT_BYTES, sampleTimeline } from './sample.ts';
 
 type Call = { readonly url: string; readonly options: FillOptions; readonly end: (outcome: FillOutcome) => void };

@@ -6,7 +6,7 @@ import type { TitleFact, ViewerEvent, ViewerRequest } from '../../../agent/telem
 import { type Intake, openIntake } from '../../../agent/telemetry/intake.ts';
 import type { Session } from '../../../agent/telemetry/session.ts';
 import { openSessions, type Sessions } from '../../../agent/telemetry/sessions.ts';
-import type { ServedRecord } from '../../../cache/contract.ts';
+import type { ServedRecord } from '../../../cache/cache.ts';
 
 export const SECRET = Buffer.from('the publisher knows it too');
 export const START = Date.UTC(2026, 10, 20, 12);
