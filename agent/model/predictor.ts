@@ -49,15 +49,19 @@ export type Predictor = {
   >;
   /** The title that follows, by the catalogue. */
   readonly nextOf: (titleId: string) => string | undefined;
-  /** Expected share of the region's next views by title, 0..1, as of at most SHARES_TTL_MS ago. */
+  /** Expected share of the region's next views by title, 0..1, as of at most a minute ago. */
   readonly shares: () => readonly TitleShare[];
   /** What the region is expected to watch, for the nightly fill; of nobody in particular. */
   readonly demand: (limit: number) => readonly TitleDemand[];
   readonly stats: () => { readonly byModel: number; readonly byRules: number };
 };
 
-/** Popularity is summed up anew this often. */
-export const SHARES_TTL_MS = 10_000;
+/**
+ * Popularity is summed up anew after this long, and so much longer for each title that it knows: summing 18,000 titles
+ * of four regions takes tens of milliseconds of the viewers' thread, so it may happen once a minute and no more.
+ */
+const SHARES_TTL_MS = 5_000;
+const SHARES_TTL_PER_TITLE_MS = 11;
 /** Most popular titles and launches that every question considers, each. */
 const DEPTH = 200;
 const MAX_SHARES = 5_000;
@@ -76,7 +80,8 @@ export function openPredictor(options: PredictorOptions): Predictor {
   };
   const shares = (): readonly TitleShare[] => {
     const at = now();
-    if (summed === undefined || at - summed.at >= SHARES_TTL_MS) {
+    const ttlMs = SHARES_TTL_MS + (summed?.list.length ?? 0) * SHARES_TTL_PER_TITLE_MS;
+    if (summed === undefined || at - summed.at >= ttlMs) {
       summed = { at, list: popularity.shares(region, at, MAX_SHARES) };
     }
     return summed.list;

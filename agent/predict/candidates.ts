@@ -36,7 +36,7 @@ export type Candidate = {
   readonly facts: CandidateFacts;
 };
 
-/** What candidates are drawn from. `shares` are the region's, largest first. */
+/** What candidates are drawn from. `shares` are the region's, largest first, and are not changed afterwards. */
 export type CandidateQuestion = {
   readonly index: CatalogueIndex;
   readonly shares: readonly TitleShare[];
@@ -71,16 +71,34 @@ function watchedOf({ index, session, now }: CandidateQuestion): readonly Watched
 const sharesGenre = (one: PredictTitle, other: PredictTitle | undefined): boolean =>
   one.genres?.some((genre) => other?.genres?.includes(genre)) ?? false;
 
+/** Launches strongest first, as of the minute: a question asks for them anew, the catalogue seldom changes. */
+const launchLists = new WeakMap<CatalogueIndex, { readonly minute: number; readonly ids: readonly string[] }>();
+
 function launches({ index, now, depth }: CandidateQuestion): readonly string[] {
-  return [...index.titles.values()]
-    .map((title) => ({
-      id: title.id,
-      strength: title.releaseAt === undefined ? 0 : launchStrength(title.releaseAt, now),
+  const minute = Math.floor(now / 60_000);
+  const known = launchLists.get(index);
+  if (known?.minute === minute) return known.ids.slice(0, depth);
+  const ids = [...index.titles.values()]
+    .map(({ id, releaseAt }) => ({
+      id,
+      strength: releaseAt === undefined ? 0 : launchStrength(releaseAt, minute * 60_000),
     }))
     .filter(({ strength }) => strength > 0)
     .sort((one, other) => other.strength - one.strength || (one.id < other.id ? -1 : 1))
-    .slice(0, depth)
     .map(({ id }) => id);
+  launchLists.set(index, { minute, ids });
+  return ids.slice(0, depth);
+}
+
+/** Shares by title. A list of shares serves many questions, so its map is made once. */
+const shareMaps = new WeakMap<readonly TitleShare[], ReadonlyMap<string, number>>();
+
+function shareMap(shares: readonly TitleShare[]): ReadonlyMap<string, number> {
+  const known = shareMaps.get(shares);
+  if (known !== undefined) return known;
+  const made = new Map(shares.map(({ titleId, share }) => [titleId, share]));
+  shareMaps.set(shares, made);
+  return made;
 }
 
 function reasonsByTitle(question: CandidateQuestion, watched: readonly Watched[]): Map<string, Set<Reason>> {
@@ -113,7 +131,7 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
     if (next !== undefined && entry.ratio !== undefined && entry.ratio >= FOLLOWS_RATIO && !follows.has(next))
       follows.set(next, entry);
   }
-  const shareOf = new Map(question.shares.map(({ titleId, share }) => [titleId, share]));
+  const shareOf = shareMap(question.shares);
   const watchedTitles = watched.map(({ titleId }) => index.titles.get(titleId));
   const ratioOf = (matches: (title: PredictTitle | undefined) => boolean): number =>
     watched.length === 0 ? 0 : watchedTitles.filter(matches).length / watched.length;

@@ -1,12 +1,15 @@
 // Candidates, features and ranks: who is considered and why, what a scorer sees, and what no consent leaves.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import type { CatalogueTitle } from '../../../agent/catalogue.ts';
 import { generateCandidates, type PredictSession } from '../../../agent/predict/candidates.ts';
 import { indexCatalogue, type PredictTitle } from '../../../agent/predict/catalogue-index.ts';
 import { expectDemand } from '../../../agent/predict/demand.ts';
 import { FEATURE_NAMES, featureRows } from '../../../agent/predict/features.ts';
 import { RULES, rankPlainly } from '../../../agent/predict/rank.ts';
 import { isSoundScorer, scoreRows } from '../../../agent/predict/scorer.ts';
+import { raw } from '../../../agent/telemetry/event.ts';
+import type { Session } from '../../../agent/telemetry/session.ts';
 
 const DAY = 86_400_000;
 const NOW = Date.UTC(2026, 0, 1);
@@ -34,6 +37,16 @@ const viewing = (titleId: string, positionSeconds: number, hoursAgo = 1, isCompl
 const ask = (session?: PredictSession, depth = 10) => generateCandidates({ index, shares, session, now: NOW, depth });
 const reasonsOf = (session?: PredictSession) =>
   Object.fromEntries(ask(session).map((one) => [one.titleId, one.reasons]));
+
+// Compiles only while telemetry's session and the catalogue's lines are what the predictor reads.
+const readsSession = (session: Session): PredictSession => session;
+const readsTitle = (title: CatalogueTitle): PredictTitle => title;
+test('a session without anything in it, and a line with nothing but an id, are enough', () => {
+  const session = readsSession({ sid: raw('s'), viewer: raw('v'), history: [], hovers: [], actions: [] });
+  const bare = indexCatalogue([readsTitle({ id: 'only' })]);
+  expect(generateCandidates({ index: bare, shares: [], session, now: NOW, depth: 5 })).toEqual([]);
+  expect(expectDemand(bare, [], NOW, 5)).toMatchObject([{ titleId: 'only', reasons: ['catalogue'] }]);
+});
 
 describe('what follows', () => {
   test.each([
