@@ -110,6 +110,12 @@ describe('rules on one file', () => {
     expect(shape(suite, 'cache/x.ts')).toEqual(['function-size']);
     expect(shape(suite.replace('describe.each([])', 'test'), 'test/x.test.ts')).toEqual(['function-size']);
   });
+
+  test('a table may have many columns, a function beside it not', () => {
+    const table = `${P}test.each([])('t', (a, b, c, d, e) => {});\ntest.each\`a | b\`('t', (a, b, c, d, e) => {});`;
+    expect(shape(table, 'test/x.test.ts')).toEqual([]);
+    expect(shape(`${P}const f = (a, b, c, d, e) => {};`, 'test/x.test.ts')).toEqual(['parameters']);
+  });
 });
 
 describe('arrows', () => {

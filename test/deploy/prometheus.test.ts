@@ -2,7 +2,7 @@
 // on that nobody reads or nobody saw fire.
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { familiesIn, readQueries, readRuleGroups, seriesIn } from './queries.ts';
+import { declaredIn, familiesIn, readQueries, readRuleGroups, seriesIn, shownIn } from './queries.ts';
 import { has, inRepository, readText, run } from './tools.ts';
 
 const rules = readRuleGroups().flatMap((group) => group.rules);
@@ -65,6 +65,12 @@ describe('series', () => {
   test('that are recorded or exported by the node are read by somebody', () => {
     const own = exported.filter((name) => name.startsWith('nearcast_'));
     expect([...recorded, ...own].filter((name) => !read.has(name))).toEqual([]);
+  });
+
+  test('of the recorded node are those that agent/metrics.ts declares', () => {
+    const declared = declaredIn(readText('agent/metrics.ts'));
+    expect(declared.length).toBeGreaterThan(30);
+    expect(shownIn(readText('test/deploy/node.prom'))).toEqual(declared);
   });
 
   test('are found in expressions of any form', () => {

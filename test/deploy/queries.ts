@@ -55,3 +55,31 @@ export function seriesIn(expr: string): readonly string[] {
 export function familiesIn(text: string): readonly string[] {
   return [...text.matchAll(/^# TYPE (\S+) /gm)].map(([, name]) => name ?? '');
 }
+
+/** One metric as a node exports it: its type, and the names of its labels in alphabetical order. */
+export type Exported = { readonly name: string; readonly type: string; readonly labels: readonly string[] };
+
+const byName = (a: Exported, b: Exported): number => a.name.localeCompare(b.name);
+
+/** What agent/metrics.ts declares, read from its text: the table there is data. */
+export function declaredIn(text: string): readonly Exported[] {
+  const entry = /name: '(nearcast_\w+)',\s*(?:type: '(\w+)',\s*)?labels: \[([^\]]*)\]/g;
+  return [...text.matchAll(entry)]
+    .map(([, name = '', type = 'histogram', labels = '']) => ({
+      name,
+      type,
+      labels: [...labels.matchAll(/'(\w+)'/g)].map(([, label = '']) => label).sort(),
+    }))
+    .sort(byName);
+}
+
+/** What a text of the exposition format shows of the node's own metrics. */
+export function shownIn(text: string): readonly Exported[] {
+  return [...text.matchAll(/^# TYPE (nearcast_\w+) (\w+)$/gm)]
+    .map(([, name = '', type = '']) => {
+      const [, series = ''] = new RegExp(`^${name}(?:_bucket)?(?:\\{(.*)\\})? `, 'm').exec(text) ?? [];
+      const labels = [...series.matchAll(/(\w+)="/g)].map(([, label = '']) => label);
+      return { name, type, labels: labels.filter((label) => label !== 'le').sort() };
+    })
+    .sort(byName);
+}
