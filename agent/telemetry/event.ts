@@ -113,8 +113,9 @@ export type ViewerRequest = {
   readonly isStarved: boolean;
 };
 
-/** Bounds of a beacon (the contract's). */
+/** Largest beacon, bytes (the contract's). */
 export const MAX_BATCH_BYTES = 16 * 1024;
+/** Most events of a beacon (the contract's). */
 export const MAX_BATCH_EVENTS = 64;
 /** Longest id of a session or a title, characters. */
 export const MAX_ID_LENGTH = 128;
@@ -122,6 +123,7 @@ export const MAX_ID_LENGTH = 128;
 export const MAX_TOKEN_LENGTH = 1024;
 /** Longest media time, a week of live video. */
 export const MAX_POSITION_SECONDS = 7 * 86_400;
+/** Fastest playback rate. */
 export const MAX_RATE = 16;
 /** How far behind its arrival an event is believed to have happened; older ones are taken for that old. */
 export const MAX_EVENT_AGE_MS = 3_600_000;

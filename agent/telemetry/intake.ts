@@ -24,8 +24,8 @@ import { COMPLETED_RATIO } from './viewing.ts';
 
 /** Served requests that may wait for a turn of the event loop; a power of two. */
 const RING_SIZE = 8192;
-/** Served requests that are read in one turn, so that no viewer waits behind them for long. */
-const READ_AT_ONCE = 128;
+/** How long one turn of the event loop reads served requests, so that no viewer waits behind them for longer. */
+const READ_FOR_MS = 2;
 /** Titles that were served, remembered so that a beacon cannot make up others. */
 const MAX_SERVED_TITLES = 20_000;
 /** A play that begins later in a title is the end of a pause, seconds. */
@@ -118,17 +118,19 @@ function openRing(read: (record: ServedRecord) => void): Ring {
   let tail = 0;
   let isOpen = true;
   let turn: NodeJS.Immediate | undefined;
-  const readSome = (most: number): void => {
-    for (let i = 0; i < most && head < tail; i += 1, head += 1) {
+  const readUntil = (deadline: number): void => {
+    while (head < tail) {
       const record = slots[head % RING_SIZE];
       slots[head % RING_SIZE] = undefined;
+      head += 1;
       if (record !== undefined) read(record);
+      if (performance.now() >= deadline) return;
     }
   };
   const schedule = (): void => {
     turn ??= setImmediate(() => {
       turn = undefined;
-      readSome(READ_AT_ONCE);
+      readUntil(performance.now() + READ_FOR_MS);
       if (head < tail) schedule();
     });
   };
@@ -143,7 +145,7 @@ function openRing(read: (record: ServedRecord) => void): Ring {
     close: () => {
       isOpen = false;
       clearImmediate(turn);
-      readSome(RING_SIZE);
+      readUntil(Number.POSITIVE_INFINITY);
     },
   };
 }

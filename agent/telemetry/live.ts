@@ -5,10 +5,10 @@ import { type EventType, type Orientation, raw, type ViewerEvent } from './event
 import type { Action, CurrentViewing, Hover, Session, Viewing } from './session.ts';
 import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt } from './viewing.ts';
 
-/** Bounds of one viewer and one session. */
-export const MAX_HISTORY = 50;
-export const MAX_HOVERS = 20;
-export const MAX_ACTIONS = 32;
+/** Titles of a viewer's history, hovers of a viewer, actions of a session; the oldest leave first. */
+const MAX_HISTORY = 50;
+const MAX_HOVERS = 20;
+const MAX_ACTIONS = 32;
 
 /** A viewer: one session, or all that showed the same token. */
 export type Viewer = {

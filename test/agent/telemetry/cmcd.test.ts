@@ -175,11 +175,11 @@ describe.skipIf(!existsSync(captures))('[shared] captures of hls.js and dash.js'
     body?: string;
     ct?: string;
   };
-  // Lines written by the capture tool, of the shape its README gives.
   const requests = (): readonly Captured[] =>
     readFileSync(captures, 'utf8')
       .trim()
       .split('\n')
+      // Sound: written by the capture tool, in the shape that its README gives.
       .map((line) => JSON.parse(line) as Captured);
 
   test('every request with CMCD is read, with its session and its bitrate', () => {
