@@ -15,6 +15,7 @@ const positive = z.number().positive();
  * ladder, so that quality is measured against a lossy picture; `sealed`, under DRM: never decoded.
  */
 export const SOURCE_CLASSES = ['mezzanine', 'top-rung', 'sealed'] as const;
+/** One of them. */
 export type SourceClass = (typeof SOURCE_CLASSES)[number];
 
 /** Job JSON, on standard input or as a file. Paths absolute or relative to the working directory. */

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type EncoderTools, EXIT, jobSchema } from './contract.ts';
 import { asEncoderError, EncoderError, EXIT_OF } from './errors.ts';
 import { findFfmpeg } from './ffmpeg/find.ts';
+import { stopped } from './ffmpeg/run.ts';
 import { runJob } from './job.ts';
 
 const HELP = `Usage: nearcast encode [JOB.json | -]
@@ -85,7 +86,9 @@ async function describeTools(io: EncoderIo): Promise<EncoderTools> {
 
 async function readJob(from: string, io: EncoderIo): Promise<EncodeJob> {
   const source = from === '-' ? 'standard input' : from;
-  const written = await (from === '-' ? text(io.stdin) : readFile(from, 'utf8')).catch((cause: unknown) => {
+  const reading = from === '-' ? text(io.stdin) : readFile(from, { encoding: 'utf8', signal: io.signal });
+  const written = await Promise.race([reading, rejectedBy(io.signal)]).catch((cause: unknown) => {
+    if (io.signal.aborted) throw stopped();
     throw new EncoderError('ENCODER_JOB_INVALID', `cannot read the job from ${source}`, { cause });
   });
   if (written.length > JOB_LIMIT_BYTES)
@@ -102,6 +105,15 @@ async function readJob(from: string, io: EncoderIo): Promise<EncodeJob> {
   throw new EncoderError('ENCODER_JOB_INVALID', `the job in ${source} is not valid: ${problems}`);
 }
 
+/** Rejects when the signal aborts. */
+function rejectedBy(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    if (signal.aborted) stop();
+    else signal.addEventListener('abort', stop, { once: true });
+  });
+}
+
 /** Runs as the process itself: signals and a vanished reader stop the job, which ends within 2 s. */
 async function runAsProcess(): Promise<void> {
   const stop = new AbortController();
@@ -110,6 +122,8 @@ async function runAsProcess(): Promise<void> {
   process.stdout.on('error', () => stop.abort());
   const { stdin, stdout, stderr, env } = process;
   process.exitCode = await main(process.argv.slice(2), { stdin, stdout, stderr, env, signal: stop.signal });
+  // A standard input that is still open must not keep the process.
+  stdin.destroy();
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await runAsProcess();

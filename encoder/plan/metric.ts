@@ -2,6 +2,7 @@
 
 /** In order of preference. */
 export const METRICS = ['vmaf', 'xpsnr', 'ssim', 'psnr'] as const;
+/** One of them. */
 export type MetricName = (typeof METRICS)[number];
 
 /**
