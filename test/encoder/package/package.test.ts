@@ -9,7 +9,7 @@ import { type Title, type TitleSegment, titleSchema } from '../../../encoder/con
 import { checkTitle, type Problem, type SegmentFacts } from '../../../encoder/package/check.ts';
 import { writeMpd } from '../../../encoder/package/dash.ts';
 import { parseFragmented } from '../../../encoder/package/fmp4.ts';
-import { mediaPlaylistUrl, writeMedia, writeMultivariant } from '../../../encoder/package/hls.ts';
+import { mediaPlaylistUrl, writeMedia, writeMultivariant, writeTextMedia } from '../../../encoder/package/hls.ts';
 import { codecString, differingBoxes } from '../../../encoder/package/init.ts';
 import { type Built, buildTitle, encodeVideo, FFMPEG, run } from './media.ts';
 
@@ -156,6 +156,68 @@ describe('playlists as others read them', () => {
         expect(hls?.segments[index]?.startSeconds).toBeCloseTo(startTicks / track.timescale, 5);
         expect(twin?.segments[index]?.durationSeconds).toBeCloseTo(ticks / track.timescale, 9);
       }
+    }
+  });
+});
+
+describe('titles beyond the plain one', () => {
+  const rich = (): Title => {
+    const title = structuredClone(built.title);
+    const [stereo] = title.audio;
+    if (stereo === undefined) throw new Error('no audio');
+    title.audio.push(
+      { ...stereo, id: 'surround', codec: 'ec-3', channels: 6 },
+      { ...stereo, id: 'und', language: 'und' },
+    );
+    title.text.push({ id: 'text-de', language: 'de', url: 'text-de/all.vtt' });
+    for (const rendition of title.renditions.slice(1)) rendition.videoRange = 'HLG';
+    for (const { segments } of title.renditions)
+      for (const [at, one] of segments.entries()) one.url = `s/${at * 7}-${at}x`;
+    return title;
+  };
+
+  test('hls-parser: a group per audio codec, every variant in each, and text', () => {
+    const playlist = hlsParser.parse(writeMultivariant(rich(), ''));
+    if (!playlist.isMasterPlaylist) throw new Error('not a multivariant playlist');
+    const groups = playlist.variants.map(({ codecs, audio, videoRange, subtitles }) => [
+      codecs?.split(',')[1],
+      audio.map(({ name }) => name),
+      videoRange,
+      subtitles[0]?.uri,
+    ]);
+    const text = 'text-de/playlist.m3u8';
+    expect(groups).toEqual([
+      ['mp4a.40.2', ['en', 'und'], 'SDR', text],
+      ['mp4a.40.2', ['en', 'und'], 'HLG', text],
+      ['ec-3', ['en'], 'SDR', text],
+      ['ec-3', ['en'], 'HLG', text],
+    ]);
+    expect(writeMultivariant(rich(), '')).not.toContain('LANGUAGE="und"');
+  });
+
+  test('hls-parser: a text track is one segment', () => {
+    const playlist = hlsParser.parse(writeTextMedia({ id: 't', language: 'de', url: 't/all.vtt' }, 61.25));
+    if (playlist.isMasterPlaylist) throw new Error('not a media playlist');
+    expect(playlist.targetDuration).toBe(61);
+    expect(playlist.segments.map(({ uri, duration }) => [uri, duration])).toEqual([['all.vtt', 61.25]]);
+  });
+
+  test('mpd-parser: URLs that do not count up become a list with the same times', () => {
+    const title = rich();
+    const mpd = writeMpd(title, 'HASH/');
+    expect(mpd).toContain('<SegmentList');
+    expect(mpd).toContain('urn:mpeg:mpegB:cicp:TransferCharacteristics" value="18"');
+    const manifest = parseManifest(mpd, 'http://o.test/manifest.mpd', 'application/dash+xml');
+    if ('problem' in manifest) throw new Error(manifest.problem);
+    expect(manifest.renditions.map(({ id, kind }) => `${kind} ${id}`)).toEqual([
+      ...['video v180', 'video v90', 'audio audio', 'audio surround', 'audio und', 'text text-de'],
+    ]);
+    for (const { id, timescale, segments } of title.renditions) {
+      const read = manifest.renditions.find((rendition) => rendition.id === id)?.segments ?? [];
+      expect(read.map(({ url }) => url)).toEqual(segments.map(({ url }) => `http://o.test/HASH/${url}`));
+      expect(read.map(({ startSeconds }) => startSeconds)).toEqual(
+        segments.map(({ startTicks }) => startTicks / timescale),
+      );
     }
   });
 });

@@ -150,7 +150,7 @@ describe('rates (RFC 8216 section 4.1)', () => {
       4,
     ],
     ['shorter than half a target', [[2, 100]], 4000, 4000, 1],
-  ] as const)('%s', (_, segments, peak, average, target) => {
+  ] as const)('%s', (...[, segments, peak, average, target]) => {
     const measured = track(segments);
     expect(peakBandwidthBps(measured)).toBeCloseTo(peak, 1);
     expect(averageBandwidthBps(measured)).toBeCloseTo(average, 1);
