@@ -102,7 +102,8 @@ function withoutTimes(init: Buffer, box: Box): Buffer {
   if (box.type === 'stsd') return withoutRates(init);
   const body = Buffer.from(init.subarray(box.bodyStart, box.end));
   const isLong = body.length > 0 && body.readUInt8(0) === 1;
-  const zero = (start: number, end: number): void => void body.fill(0, Math.min(start, body.length), end);
+  const zero = (start: number, end: number): void =>
+    void body.fill(0, Math.min(start, body.length), Math.min(end, body.length));
   if (box.type === 'mvhd' || box.type === 'mdhd') {
     // Creation and modification time; the timescale stays; the duration.
     zero(4, isLong ? 20 : 12);
@@ -116,7 +117,7 @@ function withoutTimes(init: Buffer, box: Box): Buffer {
   } else if (box.type === 'elst') {
     // Only the length of each edit: where it starts in the media decides what is shown when.
     const entryBytes = isLong ? 20 : 12;
-    for (let at = 8; at < body.length; at += entryBytes) zero(at, Math.min(body.length, at + (isLong ? 8 : 4)));
+    for (let at = 8; at < body.length; at += entryBytes) zero(at, at + (isLong ? 8 : 4));
   }
   return body;
 }
