@@ -44,20 +44,20 @@ function chanceOfGreater(a: Belief, b: Belief): number {
 const HALF_LIFE_MS = 1000;
 
 describe('chance of being best', () => {
-  test('Beta(a, 1) arms: a_i over the sum, within 1e-7', () => {
+  test('Beta(a, 1) arms: a_i over the sum, within 1e-8', () => {
     const shape = fc.double({ min: 1, max: 1e5, noNaN: true });
     fc.assert(
       fc.property(fc.array(shape, { minLength: 1, maxLength: 6 }), (shapes) => {
         const sum = shapes.reduce((x, y) => x + y, 0);
         const chances = bestChances(shapes.map((alpha) => ({ alpha, beta: 1 })));
         for (const [index, shape] of shapes.entries())
-          expect(Math.abs((chances[index] ?? 0) - shape / sum)).toBeLessThan(1e-7);
+          expect(Math.abs((chances[index] ?? 0) - shape / sum)).toBeLessThan(1e-8);
       }),
       { numRuns: 100 },
     );
   });
 
-  test('two Beta(1, b) arms mirror that, within 1e-7', () => {
+  test('two Beta(1, b) arms mirror that, within 1e-8', () => {
     const shape = fc.double({ min: 1, max: 1e5, noNaN: true });
     fc.assert(
       fc.property(shape, shape, (b1, b2) => {
@@ -65,18 +65,18 @@ describe('chance of being best', () => {
           { alpha: 1, beta: b1 },
           { alpha: 1, beta: b2 },
         ]);
-        expect(Math.abs((first ?? 0) - b2 / (b1 + b2))).toBeLessThan(1e-7);
+        expect(Math.abs((first ?? 0) - b2 / (b1 + b2))).toBeLessThan(1e-8);
       }),
       { numRuns: 100 },
     );
   });
 
-  test('two arms of integer parameters: the finite sum, within 1e-7', () => {
+  test('two arms of integer parameters: the finite sum, within 1e-8', () => {
     const whole = fc.integer({ min: 1, max: 150 });
     const belief = fc.record({ alpha: whole, beta: whole });
     fc.assert(
       fc.property(belief, belief, (a, b) => {
-        expect(Math.abs((bestChances([a, b])[0] ?? 0) - chanceOfGreater(a, b))).toBeLessThan(1e-7);
+        expect(Math.abs((bestChances([a, b])[0] ?? 0) - chanceOfGreater(a, b))).toBeLessThan(1e-8);
       }),
       { numRuns: 100 },
     );
