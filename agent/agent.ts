@@ -16,6 +16,7 @@ import { openPreview, type Preview, type ViewerHistory } from './preview/preview
 import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { openState, type State } from './state.ts';
+import { dayOf } from './state-schema.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
 import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
@@ -58,7 +59,11 @@ const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
 /** Rewards that a player can report. */
-const REWARD_OF = { open: 'open', play: 'play', unhover: 'unhover' } as const;
+const REWARD_OF = ['open', 'play', 'unhover'] as const;
+/** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
+const RELOAD_MS = 5_000;
+/** Prefetch decisions that the page is given. */
+const SHOWN_DECISIONS = 30;
 const NICENESS = 10;
 
 function previewSecret(state: State): Uint8Array {
@@ -130,21 +135,111 @@ async function openEncoding(
   return encodes;
 }
 
-/** Opens every room and wires them. Rejects with the codes of openState(), openEncodes() and openCatalogue(). */
-export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { config, cache, now, log } = options;
-  const closing = new AbortController();
-  const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
-  const catalogue = openCatalogue({ ...config.catalogue, publishDir: config.publish.dir, publishPath: config.publish.path, log });
-  const durationOf = (titleId: string) => catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
-  const sessions = openSessions({
+type Durations = (titleId: string) => number | undefined;
+
+function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, durationOf: Durations): Sessions {
+  return openSessions({
     maxSessions: config.telemetry.maxSessions,
     idleMs: config.telemetry.sessionHours * 3_600_000,
     durationOf,
     now,
     ...(config.privacy.retentionDays > 0 ? { watches: state.watches } : {}),
-    ...(options.tokenSecret === undefined ? {} : { tokenSecret: options.tokenSecret }),
+    ...(tokenSecret === undefined ? {} : { tokenSecret }),
   });
+}
+
+function openPreviews(
+  { config, now }: AgentOptions,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
+  durationOf: Durations,
+): Preview {
+  const { catalogue, sessions, timelines, encodes, state } = rooms;
+  return openPreview({
+    packageOf: async (titleId) => {
+      const found = catalogue.package(titleId);
+      if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
+      if (encodes?.list().some(({ id }) => id === titleId) === true) return { state: 'pending' };
+      const timeline = await timelines.forPreview(titleId);
+      if (timeline !== undefined) return { state: 'foreign', timeline };
+      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
+    },
+    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    store: openPreviewStore(state),
+    secret: previewSecret(state),
+    deadlineMs: config.preview.deadlineMs,
+    now,
+    random: Math.random,
+  });
+}
+
+/** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
+function openIntakeOver(
+  { config, now }: AgentOptions,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  durationOf: Durations,
+): Intake {
+  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  return openIntake({
+    sessions,
+    now,
+    titleOf: catalogue.titleOf,
+    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.package(titleId) !== undefined,
+    durationOf,
+    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
+    maxPerMinute: config.telemetry.maxEventsPerMinute,
+    onTitle: ({ titleId, kind, amount, at }) => {
+      if (kind === 'play') prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
+      if (kind === 'hover') prefetching.hovered(titleId);
+    },
+    onEvent: ({ type, rewardToken }) => {
+      const outcome = REWARD_OF.find((name) => name === type);
+      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
+    },
+    onRequest: ({ path, kind, titleId, nextPaths }) => {
+      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
+      prefetching.served(part, nextPaths);
+    },
+  });
+}
+
+/** What there is to do every minute. */
+function openSweep({ config, now }: AgentOptions, rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>): () => void {
+  let purgedOn = -1;
+  return () => {
+    rooms.catalogue.reload();
+    rooms.sessions.sweep();
+    rooms.preview.sweep();
+    rooms.prediction.save();
+    const today = dayOf(now());
+    if (today === purgedOn) return;
+    purgedOn = today;
+    rooms.state.purge({ now: now(), watchDays: config.privacy.retentionDays, logDays: LOG_DAYS });
+    void rooms.publishing.sweep();
+  };
+}
+
+async function closeRooms(rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>): Promise<void> {
+  await rooms.encodes?.close();
+  await rooms.prefetching.close();
+  await rooms.preview.close();
+  rooms.prediction.save();
+  await rooms.prediction.close();
+  rooms.intake.close();
+  rooms.sessions.close();
+  rooms.catalogue.close();
+  rooms.state.close();
+}
+
+/** Opens every room and wires them. Rejects with AGENT_STATE_* and AGENT_PAGE_UNREADABLE. */
+export async function openAgent(options: AgentOptions): Promise<Agent> {
+  const { config, cache, now, log } = options;
+  const { path: publishPath, dir: publishDir } = config.publish;
+  const closing = new AbortController();
+  const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
+  const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const durationOf: Durations = (titleId) =>
+    catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
+  const sessions = openViewers(options, state, durationOf);
   const prediction = await openPrediction({
     titles: catalogue.titles,
     catalogueVersion: () => catalogue.stats().reloads,
@@ -158,76 +253,30 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   });
   const timelines = openTimelines({ catalogue, cache, now });
   const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, timelines, prediction, ledger: state.ledger, now, log });
-  const publishing = openPublishing({ catalogue, cache, publishDir: config.publish.dir, publishPath: config.publish.path, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
+  const publishing = openPublishing({ catalogue, cache, publishDir, publishPath, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
-  const preview = openPreview({
-    packageOf: async (titleId) => {
-      const found = catalogue.package(titleId);
-      if (found !== undefined) return { state: 'ready', title: found.title };
-      if (encodes?.list().some(({ id }) => id === titleId) === true) return { state: 'pending' };
-      const timeline = await timelines.forPreview(titleId);
-      if (timeline !== undefined) return { state: 'foreign', timeline };
-      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
-    },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    store: openPreviewStore(state),
-    secret: previewSecret(state),
-    deadlineMs: config.preview.deadlineMs,
-    now,
-    random: Math.random,
-  });
-  const intake = openIntake({
-    sessions,
-    now,
-    titleOf: catalogue.titleOf,
-    durationOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.package(titleId) !== undefined,
-    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxPerMinute: config.telemetry.maxEventsPerMinute,
-    onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play') prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
-      if (kind === 'hover' && config.prefetch.enabled) prefetching.hovered(titleId);
-    },
-    onEvent: ({ type, rewardToken }) => {
-      if (rewardToken !== undefined && Object.hasOwn(REWARD_OF, type)) preview.reward(rewardToken, REWARD_OF[type as keyof typeof REWARD_OF]);
-    },
-    onRequest: ({ path, kind, titleId, nextPaths }) => {
-      if (config.prefetch.enabled) prefetching.served({ path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) }, nextPaths);
-    },
-  });
-  const titles = () => listTitles(catalogue, encodes, config.publish.path);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const rooms = { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
+  const titles = () => listTitles(catalogue, encodes, publishPath);
   return {
-    catalogue, sessions, intake, prediction, prefetching, encodes, preview, publishing, state, titles, timelines,
+    ...rooms,
+    titles,
     routes: viewerRoutes({
       titles,
       events: intake.events,
-      preview: async ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+      preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
       stats: options.stats,
-      decisions: () => prefetching.decisions.latest(50),
+      decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
       encodes: () => encodes?.list() ?? [],
       previewDeadlineMs: config.preview.deadlineMs,
       page: consoleRoutes(),
     }),
     served: intake.served,
-    sweep: () => {
-      catalogue.reload();
-      sessions.sweep();
-      preview.sweep();
-      prediction.save();
-      state.purge({ now: now(), watchDays: config.privacy.retentionDays, logDays: LOG_DAYS });
-      void publishing.sweep();
-    },
+    sweep: openSweep(options, rooms),
     close: async () => {
       closing.abort();
-      await encodes?.close();
-      await prefetching.close();
-      await preview.close();
-      prediction.save();
-      await prediction.close();
-      intake.close();
-      sessions.close();
-      catalogue.close();
-      state.close();
+      await closeRooms(rooms);
     },
   };
 }

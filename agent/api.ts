@@ -21,6 +21,7 @@ export type ApiParts = {
   readonly events: (body: Buffer, contentType: string) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
   readonly preview: (asked: { readonly titleId: string; readonly sid: string | undefined; readonly signal: AbortSignal; readonly maxHeight: number | undefined }) => Promise<RouteReply>;
   readonly stats: () => NodeStats;
+  /** Newest first. */
   readonly decisions: () => readonly unknown[];
   readonly encodes: () => readonly { readonly id: string; readonly state: string; readonly step: string; readonly progressRatio: number }[];
   readonly previewDeadlineMs: number;
@@ -28,8 +29,6 @@ export type ApiParts = {
 };
 
 const JSON_TYPE = 'application/json';
-/** Decisions that the page shows. */
-const SHOWN_DECISIONS = 30;
 const MAX_EVENT_BYTES = 16 * 1024;
 /** A preview is at its deadline by itself; this only stops a fault from hanging a player. */
 const PREVIEW_MARGIN_MS = 2_000;
@@ -64,7 +63,7 @@ function activity(parts: ApiParts): RouteReply {
     originBytes: sum(stats.cache.originBytes),
     servedBytes: sum(stats.cache.sentBytes),
     prefetch: stats.cache.prefetch,
-    prefetched: parts.decisions().slice(-SHOWN_DECISIONS).reverse(),
+    prefetched: parts.decisions(),
     model: {
       version: model?.version ?? null,
       answeredBy: stats.predict.answers.model >= stats.predict.answers.rules ? 'model' : 'rules',

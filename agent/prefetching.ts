@@ -3,11 +3,9 @@
 import type { Cache, Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
-import { expectDemand } from './predict/demand.ts';
-import { indexCatalogue } from './predict/catalogue-index.ts';
 import type { Prediction } from './prediction.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
-import { type Fetcher, openFetcher } from './prefetch/fetcher.ts';
+import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
 import type { Timeline } from './prefetch/timeline.ts';
@@ -52,70 +50,78 @@ function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline):
   return parts.reduce((sum, { url, bytes }) => sum + (has(url) === undefined ? 0 : (bytes ?? 0)), 0);
 }
 
-/** Opens prefetch; nothing is fetched before the first request, hover or window. */
-export function openPrefetching(options: PrefetchingOptions): Prefetching {
-  const { config, cache, catalogue, prediction, ledger, now, log } = options;
-  const decisions = createDecisionLog(MAX_DECISIONS);
-  const timelineOf = options.timelines.of;
+/** The day's budget over both kinds of prefetch, kept in the ledger so that a restart spends nothing twice. */
+function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
   const spent = () => {
     const bytes = ledger.bytesOn(dayOf(now()));
     return PREFETCH_PURPOSES.reduce((sum, purpose) => sum + bytes[purpose], 0);
   };
-  const isHeld = (url: string) => cache.has(url) !== undefined;
+  return {
+    leftBytes: () => Math.max(0, config.bytesPerDay - spent()),
+    spend: (bytes, purpose) => ledger.add({ day: dayOf(now()), purpose, bytes }),
+  };
+}
+
+function openSession({ catalogue, timelines, prediction, now }: PrefetchingOptions, fetcher: Fetcher): InSession {
+  return openInSession({
+    timelineOf: timelines.of,
+    titleRootOf: (path) => {
+      const titleId = catalogue.titleOf(path);
+      return titleId === undefined ? undefined : path.slice(0, path.indexOf(`/${titleId}/`) + titleId.length + 2);
+    },
+    nextOf: prediction.predictor.nextOf,
+    fetcher,
+    now,
+  });
+}
+
+/** One off-peak run over what the catalogue, the store and demand are now. */
+async function runOnce(
+  { cache, catalogue, timelines, prediction, now }: PrefetchingOptions,
+  { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
+): Promise<OffPeakSummary> {
+  const ids = catalogue.titles().map(({ id }) => id);
+  const known = (await Promise.all(ids.map((id) => timelines.of(id)))).filter((timeline) => timeline !== undefined);
+  const { usedBytes, limitBytes } = cache.stats().store;
+  return runOffPeak({
+    demand: prediction.predictor.demand,
+    timelineOf: timelines.of,
+    isHeld: (url) => cache.has(url) !== undefined,
+    room: (scoreOf) => ({
+      freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
+      held: known.map((timeline) => ({
+        titleId: timeline.titleId,
+        bytes: heldBytes(catalogue, cache.has, timeline),
+        score: scoreOf(timeline.titleId),
+        renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
+      })),
+    }),
+    fetcher,
+    budgetBytes: budget.leftBytes(),
+    now,
+    signal,
+  });
+}
+
+/** Opens prefetch; nothing is fetched before the first request, hover or window. */
+export function openPrefetching(options: PrefetchingOptions): Prefetching {
+  const { config, cache, now, log } = options;
+  const decisions = createDecisionLog(MAX_DECISIONS);
+  const budget = openBudget(options);
   const fetcher = openFetcher({
     fill: cache.fill,
-    isHeld,
-    budget: {
-      leftBytes: () => Math.max(0, config.bytesPerDay - spent()),
-      spend: (bytes, purpose) => ledger.add({ day: dayOf(now()), purpose, bytes }),
-    },
+    isHeld: (url) => cache.has(url) !== undefined,
+    budget,
     bytesPerSecond: config.bytesPerSecond,
     decisions,
     now,
     hasRoom: () => cache.stats().activeFills <= MAX_VIEWER_FILLS,
   });
-  const inSession: InSession | undefined = config.inSession
-    ? openInSession({
-        timelineOf,
-        titleRootOf: (path) => {
-          const titleId = catalogue.titleOf(path);
-          return titleId === undefined ? undefined : path.slice(0, path.indexOf(`/${titleId}/`) + titleId.length + 2);
-        },
-        nextOf: prediction.predictor.nextOf,
-        fetcher,
-        now,
-      })
-    : undefined;
-
+  const inSession = config.enabled && config.inSession ? openSession(options, fetcher) : undefined;
   const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };
   let lastSuccessSeconds = 0;
   let last: OffPeakSummary | undefined;
   let isRunning = false;
-
-  async function runOnce(signal: AbortSignal): Promise<OffPeakSummary> {
-    const ids = catalogue.titles().map(({ id }) => id);
-    const timelines = (await Promise.all(ids.map((id) => timelineOf(id)))).filter((timeline) => timeline !== undefined);
-    const { usedBytes, limitBytes } = cache.stats().store;
-    return runOffPeak({
-      demand: (limit) => expectDemand(indexCatalogue(catalogue.titles()), prediction.predictor.shares(), now(), limit),
-      timelineOf,
-      isHeld,
-      room: (scoreOf) => ({
-        freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-        held: timelines.map((timeline) => ({
-          titleId: timeline.titleId,
-          bytes: heldBytes(catalogue, cache.has, timeline),
-          score: scoreOf(timeline.titleId),
-          renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
-        })),
-      }),
-      fetcher,
-      budgetBytes: Math.max(0, config.bytesPerDay - spent()),
-      now,
-      signal,
-    });
-  }
-
   return {
     fetcher,
     decisions,
@@ -125,7 +131,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       if (isRunning) return undefined;
       isRunning = true;
       try {
-        last = await runOnce(signal);
+        last = await runOnce(options, { fetcher, budget, signal });
         runs[last.outcome] = (runs[last.outcome] ?? 0) + 1;
         if (last.outcome !== 'stopped') lastSuccessSeconds = now() / 1000;
         const { decisions: _decisions, ...summary } = last;

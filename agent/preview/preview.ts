@@ -19,7 +19,7 @@ import {
 
 /** What there is to make a preview from; `pending`: known, but not encoded yet. */
 export type PackageState =
-  | { readonly state: 'ready'; readonly title: Title }
+  | { readonly state: 'ready'; readonly title: Title; readonly baseUrl: string }
   | { readonly state: 'foreign'; readonly timeline: Timeline }
   | { readonly state: 'pending' };
 
