@@ -47,7 +47,7 @@ export class BodyFile {
       this.#file ??= await this.#disk.create(this.id);
       for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) {
         await this.#writeAll(this.#file, bytes);
-        this.#settle(bytes.length);
+        if (this.#failure === undefined) this.#settle(bytes.length); // Given up meanwhile: settled then, all at once.
       }
     } catch (error) {
       this.#fail(error);

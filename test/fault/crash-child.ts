@@ -1,5 +1,5 @@
 // A process that stores objects until it is killed: `crash-child.ts store|naive DIRECTORY CYCLE SEED`. It prints a line
-// per event: `ready`, `stored KEY`, `removed KEY`.
+// per event: `ready`, `stored KEY`, `removing KEY`, `removed KEY`.
 import { mkdirSync } from 'node:fs';
 import { open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -43,13 +43,18 @@ async function runStore(): Promise<void> {
       writer?.write(body.subarray(at, at + 65_536));
       await turn();
     }
-    const object = await writer?.finish();
+    await writer?.finish();
     say(`stored ${key}`);
-    if (object === undefined || count % 7 !== 6 || key.startsWith('hot')) continue;
+    if (count % 5 !== 2) continue;
+    const keys = store.keys('object', 100_000);
+    const victim = keys[Math.floor(random() * keys.length)] ?? '';
+    const [object] = store.find(victim);
+    if (object === undefined) continue;
+    say(`removing ${victim}`);
     store.remove(object);
     await turn();
     await turn();
-    say(`removed ${key}`);
+    say(`removed ${victim}`);
   }
 }
 

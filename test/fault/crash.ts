@@ -12,6 +12,7 @@ import { bodyOf, get, optionsOf, withStore } from '../cache/store/support.ts';
 /** What all cycles together did. */
 export type CrashReport = {
   readonly stored: number;
+  readonly removed: number;
   /** Bodies that were served and are not what their head says. */
   readonly wrong: number;
   /** Refused by a checksum: never after a mere kill. */
@@ -35,13 +36,17 @@ export async function crash(options: {
   readonly cycles: number;
   readonly seed: number;
 }): Promise<CrashReport> {
-  const total = { stored: 0, wrong: 0, caught: 0, lost: 0, returned: 0, kept: 0, readyMs: 0 };
+  const total = { stored: 0, removed: 0, wrong: 0, caught: 0, lost: 0, returned: 0, kept: 0, readyMs: 0 };
   const expected = new Set<string>();
   for (let cycle = 0; cycle < options.cycles; cycle += 1) {
     const events = await runUntilKilled(options, cycle);
-    const removed = new Set(events.filter((line) => line.startsWith('removed ')).map((line) => line.slice(8)));
+    const after = (word: string): string[] =>
+      events.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
+    const removed = after('removed');
+    for (const key of after('removing')) expected.delete(key);
     const found = await (options.discipline === 'naive' ? readNaive : readStore)(options.directory);
-    total.stored += events.filter((line) => line.startsWith('stored ')).length;
+    total.stored += after('stored').length;
+    total.removed += removed.length;
     total.wrong += found.wrong;
     total.caught += found.caught;
     total.readyMs = Math.max(total.readyMs, found.readyMs);

@@ -17,6 +17,7 @@ test(`40 kills (seed ${seed}): no wrong byte, nothing lost, nothing returned`, a
   const report = await crash({ discipline: 'store', directory: directory.path, cycles: 40, seed });
   console.log(JSON.stringify({ seed, ...report }));
   expect(report).toMatchObject({ wrong: 0, caught: 0, lost: 0, returned: 0 });
+  expect(report.removed).toBeGreaterThan(0);
   expect(report.kept).toBeGreaterThan(20);
   expect(report.readyMs).toBeLessThan(2000);
 });

@@ -76,6 +76,8 @@ async function apply(
 
 async function expectSame(store: Store, model: Model): Promise<void> {
   expect(store.stats().objects).toBe(model.size);
+  const charged = [...model.values()].reduce((sum, known) => sum + known.bytes + 1024, 0);
+  expect(store.stats().usedBytes.disk).toBe(charged);
   for (const [id, known] of model) {
     const [key = '', variant = ''] = id.split(' ');
     const object = pick(store, { key, variant });

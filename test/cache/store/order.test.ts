@@ -1,8 +1,9 @@
 // What becomes durable when, and what is let go of: the order of a batch, and open files.
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { BodyFile } from '../../../cache/store/body-file.ts';
 import { Disk } from '../../../cache/store/disk.ts';
 import { bodyOf, drain, get, MIB, optionsOf, put, temporary, withStore } from './support.ts';
 
@@ -75,6 +76,20 @@ test('an object that is removed while its body is synced leaves neither row nor 
   });
   const files = readdirSync(join(directory.path, 'bodies'), { recursive: true, withFileTypes: true });
   expect(files.filter((file) => file.isFile())).toEqual([]);
+});
+
+test('a body that is given up while it is written gives its share of the backlog back once', async () => {
+  const disk = new Disk(directory.path);
+  const backlog = { bytes: 0 };
+  const body = new BodyFile(disk, 1, backlog);
+  for (let n = 0; n < 5; n += 1) body.push(bodyOf(`${n}`, MIB));
+  expect(backlog.bytes).toBe(5 * MIB);
+  while (backlog.bytes === 5 * MIB) await new Promise((resolve) => setImmediate(resolve)); // Now the second is written.
+  await body.discard();
+  expect(backlog.bytes).toBe(0);
+  body.push(bodyOf('late', MIB));
+  expect(backlog.bytes).toBe(0);
+  expect(existsSync(disk.path(1))).toBe(false);
 });
 
 const openFiles = (): number => readdirSync('/proc/self/fd').length;
