@@ -22,6 +22,13 @@ export type Head = { readonly status: number; readonly flat: readonly string[]; 
 /** A stored head, read once: its policy and the flat list of fields that every answer from it begins with. */
 type Prepared = { readonly policy: Policy; readonly flat: readonly string[]; readonly upstreamStatus: string };
 
+/** How a stored response is answered with. */
+export type StoredAnswer = {
+  readonly reuse: Reuse;
+  readonly facts: StatusFacts;
+  readonly onLost: (error: CacheError, rest?: { readonly start: number; readonly end: number }) => void;
+};
+
 /** Writes answers for one cache. */
 export class Delivery {
   readonly #rules: FreshnessRules;
@@ -166,13 +173,8 @@ export class Delivery {
    * Answers from the store. `onLost` hears when the bytes cannot be read: with no offset before the head was written,
    * so that the visit may start anew; else from which byte of the representation somebody else must go on.
    */
-  stored(
-    visit: Visit,
-    object: StoredObject,
-    reuse: Reuse,
-    facts: StatusFacts,
-    onLost: (error: CacheError, rest?: { readonly start: number; readonly end: number }) => void,
-  ): void {
+  stored(visit: Visit, object: StoredObject, how: StoredAnswer): void {
+    const { reuse, facts, onLost } = how;
     const prepared = this.#prepare(object);
     const ageSeconds = Math.floor(reuse.ageMs / 1000);
     const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);

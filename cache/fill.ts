@@ -15,7 +15,7 @@ import { FillWindow } from './window.ts';
 /** Bytes of one fill that stay in memory, so that who comes late gets everything from the start. */
 export const WINDOW_BYTES = 16 * 1024 * 1024;
 /** The same for all fills together; above it each keeps only what its readers have not read. */
-export const ALL_WINDOWS_BYTES = 192 * 1024 * 1024;
+const ALL_WINDOWS_BYTES = 192 * 1024 * 1024;
 /** What each fill has whatever the others hold, so that only its own readers can make it wait. */
 const OWN_WINDOW_BYTES = 1024 * 1024;
 /** How long a background fill waits after each chunk while somebody more urgent is being filled. */

@@ -1,5 +1,5 @@
 // All running fills: who may join which, who goes first, and which keys are known to be shared by nobody.
-import type { Log, Priority } from './contract.ts';
+import { type Log, PRIORITIES, type Priority } from './contract.ts';
 import { Fill } from './fill.ts';
 import type { FillRequest, FillTools } from './fill-head.ts';
 import type { FillReader, Listener } from './reader.ts';
@@ -56,6 +56,12 @@ class UnsharedKeys {
   }
 }
 
+function isOutranked(priority: Priority, running: Iterable<Fill>): boolean {
+  const rank = PRIORITIES.indexOf(priority);
+  for (const fill of running) if (PRIORITIES.indexOf(fill.priority) < rank) return true;
+  return false;
+}
+
 /** Opens the table of fills. */
 export function openFills(options: FillsOptions): Fills {
   const running = new Map<string, Fill[]>();
@@ -65,13 +71,7 @@ export function openFills(options: FillsOptions): Fills {
   const tools: FillTools = {
     ...options,
     windows: { bytes: 0 },
-    isOutranked: (priority) => {
-      for (const fill of all) {
-        if (fill.priority === 'viewer' && priority !== 'viewer') return true;
-        if (fill.priority === 'in-session' && priority === 'off-peak') return true;
-      }
-      return false;
-    },
+    isOutranked: (priority) => isOutranked(priority, all),
     onHead: (key, refusal) => {
       if (refusal === null) unshared.delete(key);
       else unshared.add(key, options.now());

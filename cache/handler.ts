@@ -1,7 +1,7 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
-import { answerPlainly, Delivery } from './deliver.ts';
+import { answerPlainly, Delivery, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
@@ -203,7 +203,7 @@ export class Handler {
     object: StoredObject,
     how: { readonly reuse: Reuse; readonly facts: StatusFacts; readonly restarts: number },
   ): void {
-    this.#delivery.stored(visit, object, how.reuse, how.facts, (error, rest) => {
+    const onLost: StoredAnswer['onLost'] = (error, rest) => {
       this.#options.log('warn', 'store.read-failed', { code: error.code });
       this.#store.remove(object);
       if (visit.isGone) return;
@@ -211,7 +211,8 @@ export class Handler {
         return passRest(visit, this.#sender, object.headers, { ...rest, total: object.lengthBytes });
       if (how.restarts < MAX_RESTARTS) this.#lookUp(visit, how.restarts + 1);
       else this.#forward(visit, 'miss');
-    });
+    };
+    this.#delivery.stored(visit, object, { reuse: how.reuse, facts: how.facts, onLost });
   }
 
   #fillRequest(visit: Visit, object: StoredObject | undefined, purpose: FillRequest['purpose']): FillRequest {

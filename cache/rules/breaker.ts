@@ -12,7 +12,7 @@ export type Breaker = {
 /** Failures in a row that open it. */
 export const FAILURES_TO_OPEN = 8;
 /** The pause before the first probe; each failed one doubles it. */
-export const FIRST_PAUSE_MS = 1000;
+const FIRST_PAUSE_MS = 1000;
 /** The longest pause. */
 export const LONGEST_PAUSE_MS = 30_000;
 

@@ -44,7 +44,7 @@ const HEURISTIC_MAX_MS = 24 * 3_600_000;
 const MAX_AGE_SECONDS = 2 ** 31;
 
 /** The fields that govern a cache of this kind, first of all the operator's own. */
-export function targetsOf(rules: FreshnessRules): readonly string[] {
+function targetsOf(rules: FreshnessRules): readonly string[] {
   return [rules.target.toLowerCase(), 'cdn-cache-control'];
 }
 
@@ -55,7 +55,7 @@ export function ageSecondsOf(headers: Fields): number {
 }
 
 /** Age at arrival (RFC 9111 section 4.2.3: corrected_initial_age). */
-export function initialAgeMs(received: Received): number {
+function initialAgeMs(received: Received): number {
   const { headers, requestedAt, receivedAt } = received;
   const date = parseHttpDate(fieldValue(headers, 'date') ?? '', receivedAt);
   const apparentMs = date === undefined ? 0 : Math.max(0, receivedAt - date);

@@ -9,10 +9,10 @@ export type RangeChoice =
 const WHOLE: RangeChoice = { choice: 'whole' };
 const NONE: RangeChoice = { choice: 'none' };
 /** A set with more ranges than this is ignored unread (the abuse of RFC 9110 section 17.15). */
-export const MAX_RANGES = 16;
+const MAX_RANGES = 16;
 
 /** One range-spec: bytes [first, last] of an object of unknown length; `suffix` counts from the end. */
-export type RangeSpec = { readonly first: number; readonly last: number | undefined } | { readonly suffix: number };
+type RangeSpec = { readonly first: number; readonly last: number | undefined } | { readonly suffix: number };
 
 function parseSpec(text: string): RangeSpec | undefined {
   const match = /^(\d*)-(\d*)$/.exec(text.trim());
@@ -24,7 +24,7 @@ function parseSpec(text: string): RangeSpec | undefined {
 }
 
 /** The ranges of a Range field; undefined when it is to be ignored: other unit, malformed, or too many. */
-export function parseRange(value: string): readonly RangeSpec[] | undefined {
+function parseRange(value: string): readonly RangeSpec[] | undefined {
   const match = /^bytes\s*=(.*)$/i.exec(value.trim());
   if (match === null) return undefined;
   const texts = (match[1] ?? '').split(',').filter((text) => text.trim() !== '');

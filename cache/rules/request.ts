@@ -10,7 +10,7 @@ export type RawRequest = {
 };
 
 /** The longest target that is taken. */
-export const MAX_URL_BYTES = 8192;
+const MAX_URL_BYTES = 8192;
 const HOST = /^(\[[\da-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:\d{0,5})?$/i;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control bytes are what is looked for.
 const FORBIDDEN_URL = /[#\\\x00-\x20\x7f]|%00|%5c/i;

@@ -2,7 +2,7 @@
 import { type Fields, fieldValue, splitList } from './fields.ts';
 
 /** More fields than this in Vary, and the response is taken as varying on everything. */
-export const MAX_VARY_FIELDS = 16;
+const MAX_VARY_FIELDS = 16;
 
 /** Fields whose elements carry weights, so that their order by weight is all that counts (RFC 9110 section 12.4.2). */
 const WEIGHTED = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language']);

@@ -55,7 +55,10 @@ async function answers(port: number, path: string): Promise<void> {
 
 function run(name: string, port: number, command: readonly string[]): Server {
   const [file = '', ...args] = isThere(TASKSET) ? [TASKSET, '-c', '0', ...command] : command;
-  const child: ChildProcess = spawn(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  // Varnish tells its whole life on standard error.
+  const child: ChildProcess = spawn(file, args, {
+    stdio: ['ignore', 'ignore', name === 'varnish' ? 'ignore' : 'inherit'],
+  });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   return {
     name,

@@ -1,4 +1,6 @@
 // One fetch for many viewers, and what happens to them when a viewer, the origin or the bytes go wrong.
+import { open as openFile, readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
 
@@ -233,6 +235,37 @@ describe('an origin that lies or breaks', () => {
     origin.set('/a', { body, headers: fresh });
     expect((await get('/a')).status).toBe(200);
     expect(origin.seen('/a')).toHaveLength(asked + 1);
+  });
+});
+
+describe('a disk that lies or is gone', () => {
+  test('a flipped byte is noticed, fetched anew, and no viewer gets it', async () => {
+    const { origin, get, cache, directory } = await setUp({ ramBytes: MiB });
+    origin.set('/a', { body, headers: fresh, etag: '"e"', hasRanges: true });
+    await get('/a');
+    expect((await get('/a')).body.equals(body)).toBe(true);
+    const names = await readdir(directory, { recursive: true, withFileTypes: true });
+    for (const entry of names.filter((each) => each.isFile())) {
+      const file = await openFile(join(entry.parentPath, entry.name), 'r+');
+      if ((await file.stat()).size === body.length) await file.write(Buffer.from([255]), 0, 1, 3 * MiB);
+      await file.close();
+    }
+    const got = await get('/a');
+    expect([got.isCut, got.body.equals(body)]).toEqual([false, true]);
+    expect(cache.stats().store.corruptBlocks).toBe(1);
+    expect(origin.seen('/a')[1]?.headers.range).toBe(`bytes=${3 * MiB}-${4 * MiB - 1}`);
+    expect((await get('/a')).body.equals(body)).toBe(true);
+  });
+
+  test('without any room to store, every viewer still gets every byte', async () => {
+    const { origin, get, cache, directory } = await setUp({ ramBytes: MiB });
+    await rm(directory, { recursive: true });
+    origin.set('/a', { body, headers: fresh });
+    for (let round = 0; round < 3; round += 1) {
+      const got = await get('/a');
+      expect([got.status, got.isCut, got.body.equals(body)]).toEqual([200, false, true]);
+    }
+    while (cache.stats().activeFills > 0) await new Promise(setImmediate);
   });
 });
 

@@ -23,6 +23,8 @@ export type TestNode = {
   readonly origin: FakeOrigin;
   readonly port: number;
   readonly served: readonly ServedRecord[];
+  /** The store's directory. */
+  readonly directory: string;
   /** Moves the cache's clock. */
   readonly passSeconds: (seconds: number) => void;
   readonly get: (path: string, headers?: Record<string, string>, method?: string, body?: string) => Promise<Got>;
@@ -101,7 +103,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   });
   const { port } = await cache.serve({ host: '127.0.0.1', port: 0 });
   return {
-    ...{ cache, origin, port, served },
+    ...{ cache, origin, port, served, directory: path },
     passSeconds: (seconds) => {
       shiftMs += seconds * 1000;
     },
