@@ -82,10 +82,10 @@ async function diskReads(): Promise<{ readonly megabytes: number; readonly range
   const writer = store.write(responseOf('long', 64 * MIB), { isPinned: false, worth: undefined });
   for (let n = 0; n < 64; n += 1) {
     writer?.write(bodyOf(`long ${n}`, MIB));
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
   const object = await writer?.finish();
-  if (object === undefined) throw new Error('the disk could not keep up with 200 MiB/s; run it on an idle machine');
+  if (object === undefined) throw new Error('the disk could not keep up with 50 MiB/s; run it on an idle machine');
   const rounds = 8;
   const whole = async (): Promise<void> =>
     void (await drain(store.read(object, { start: 0, end: object.lengthBytes })));
