@@ -8,7 +8,7 @@ import { type ListedTitle, viewerRoutes } from './api.ts';
 import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
-import { type Encodes, type EncodeStatus, openEncodes } from './encodes.ts';
+import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
 import type { NodeStats } from './metrics.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
@@ -74,7 +74,10 @@ function previewSecret(state: State): Uint8Array {
   return drawn;
 }
 
-function historyOf(session: Session | undefined, durationOf: (titleId: string) => number | undefined): ViewerHistory | undefined {
+function historyOf(
+  session: Session | undefined,
+  durationOf: (titleId: string) => number | undefined,
+): ViewerHistory | undefined {
   if (session === undefined) return undefined;
   const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
     const duration = durationSeconds ?? durationOf(titleId);
@@ -96,7 +99,10 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
       id,
       name: name ?? found?.title.name ?? id,
       manifestUrl: url,
-      poster: found === undefined ? (images?.['poster'] ?? null) : new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname,
+      poster:
+        found === undefined
+          ? (images?.['poster'] ?? null)
+          : new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname,
       ready: isReady,
       progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
       ...(nextId === undefined ? {} : { nextId }),
@@ -107,7 +113,14 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
   const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
   return [
     ...listed,
-    ...coming.map(({ id, name, progressRatio }) => ({ id, name, manifestUrl: `${publishPath}${id}/master.m3u8`, poster: null, ready: false, progressRatio })),
+    ...coming.map(({ id, name, progressRatio }) => ({
+      id,
+      name,
+      manifestUrl: `${publishPath}${id}/master.m3u8`,
+      poster: null,
+      ready: false,
+      progressRatio,
+    })),
   ];
 }
 
@@ -122,7 +135,11 @@ async function openEncoding(
     publishDir: config.publish.dir,
     niceness: NICENESS,
     parallel: Math.max(1, Math.round(availableParallelism() * config.encode.cpuShare)),
-    defaults: { codecs: [...config.encode.codecs], ladder: { vmafCap: config.encode.vmafCap }, ...(ffmpegPath === null ? {} : { ffmpegPath }) },
+    defaults: {
+      codecs: [...config.encode.codecs],
+      ladder: { vmafCap: config.encode.vmafCap },
+      ...(ffmpegPath === null ? {} : { ffmpegPath }),
+    },
     env,
     onEvent: (event) => {
       const status = encodes.list().find(({ id }) => id === event.id);
@@ -188,7 +205,8 @@ function openIntakeOver(
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
     maxPerMinute: config.telemetry.maxEventsPerMinute,
     onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play') prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
+      if (kind === 'play')
+        prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
       if (kind === 'hover') prefetching.hovered(titleId);
     },
     onEvent: ({ type, rewardToken }) => {
@@ -203,7 +221,10 @@ function openIntakeOver(
 }
 
 /** What there is to do every minute. */
-function openSweep({ config, now }: AgentOptions, rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>): () => void {
+function openSweep(
+  { config, now }: AgentOptions,
+  rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>,
+): () => void {
   let purgedOn = -1;
   return () => {
     rooms.catalogue.reload();
@@ -252,12 +273,40 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
   const timelines = openTimelines({ catalogue, cache, now });
-  const prefetching = openPrefetching({ config: config.prefetch, cache, catalogue, timelines, prediction, ledger: state.ledger, now, log });
-  const publishing = openPublishing({ catalogue, cache, publishDir, publishPath, bytesPerSecond: config.prefetch.bytesPerSecond, now, log });
+  const prefetching = openPrefetching({
+    config: config.prefetch,
+    cache,
+    catalogue,
+    timelines,
+    prediction,
+    ledger: state.ledger,
+    now,
+    log,
+  });
+  const publishing = openPublishing({
+    catalogue,
+    cache,
+    publishDir,
+    publishPath,
+    bytesPerSecond: config.prefetch.bytesPerSecond,
+    now,
+    log,
+  });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
-  const rooms = { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
+  const rooms = {
+    catalogue,
+    sessions,
+    intake,
+    prediction,
+    prefetching,
+    timelines,
+    encodes,
+    preview,
+    publishing,
+    state,
+  };
   const titles = () => listTitles(catalogue, encodes, publishPath);
   return {
     ...rooms,
@@ -265,7 +314,8 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     routes: viewerRoutes({
       titles,
       events: intake.events,
-      preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+      preview: ({ titleId, sid, signal, maxHeight }) =>
+        preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
       stats: options.stats,
       decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
       encodes: () => encodes?.list() ?? [],

@@ -18,12 +18,25 @@ export type ListedTitle = {
 /** What the routes are made of; node.ts gives it. */
 export type ApiParts = {
   readonly titles: () => readonly ListedTitle[];
-  readonly events: (body: Buffer, contentType: string) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
-  readonly preview: (asked: { readonly titleId: string; readonly sid: string | undefined; readonly signal: AbortSignal; readonly maxHeight: number | undefined }) => Promise<RouteReply>;
+  readonly events: (
+    body: Buffer,
+    contentType: string,
+  ) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
+  readonly preview: (asked: {
+    readonly titleId: string;
+    readonly sid: string | undefined;
+    readonly signal: AbortSignal;
+    readonly maxHeight: number | undefined;
+  }) => Promise<RouteReply>;
   readonly stats: () => NodeStats;
   /** Newest first. */
   readonly decisions: () => readonly unknown[];
-  readonly encodes: () => readonly { readonly id: string; readonly state: string; readonly step: string; readonly progressRatio: number }[];
+  readonly encodes: () => readonly {
+    readonly id: string;
+    readonly state: string;
+    readonly step: string;
+    readonly progressRatio: number;
+  }[];
   readonly previewDeadlineMs: number;
   readonly page: readonly Route[];
 };
@@ -39,10 +52,14 @@ const json = (status: number, value: unknown): RouteReply => ({
   body: JSON.stringify(value),
 });
 
-const sum = (values: Readonly<Record<string, number>>): number => Object.values(values).reduce((total, value) => total + value, 0);
+const sum = (values: Readonly<Record<string, number>>): number =>
+  Object.values(values).reduce((total, value) => total + value, 0);
 
 /** Ratios since start, 0..1; null before the first request. Hits are answers without a byte from the origin. */
-export function summarise(stats: NodeStats): { readonly hitRatio: number | null; readonly byteHitRatio: number | null } {
+export function summarise(stats: NodeStats): {
+  readonly hitRatio: number | null;
+  readonly byteHitRatio: number | null;
+} {
   const { requests, sentBytes, originBytes } = stats.cache;
   const cached = sum(requests.hit) + sum(requests.stale) + sum(requests.revalidated);
   const asked = cached + sum(requests.miss) + sum(requests.pass);
@@ -90,7 +107,12 @@ export function viewerRoutes(parts: ApiParts): readonly Route[] {
   return [
     { ...read, prefix: '/.nearcast/titles', answer: () => json(200, parts.titles()) },
     { ...read, prefix: '/.nearcast/activity', answer: () => activity(parts) },
-    { ...read, prefix: '/.nearcast/preview/', deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS, answer: (request) => preview(parts, request) },
+    {
+      ...read,
+      prefix: '/.nearcast/preview/',
+      deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS,
+      answer: (request) => preview(parts, request),
+    },
     {
       prefix: '/.nearcast/events',
       methods: ['POST'],
@@ -101,7 +123,11 @@ export function viewerRoutes(parts: ApiParts): readonly Route[] {
         return answer.status === 204 ? { status: 204 } : json(400, { code: answer.code, message: answer.message });
       },
     },
-    { ...read, prefix: '/.nearcast/', answer: () => json(404, { code: 'ROUTE_NOT_FOUND', message: 'no such route of this node' }) },
+    {
+      ...read,
+      prefix: '/.nearcast/',
+      answer: () => json(404, { code: 'ROUTE_NOT_FOUND', message: 'no such route of this node' }),
+    },
     ...parts.page,
   ];
 }

@@ -23,7 +23,8 @@ const OFF: ControlReply = { status: 409, json: { error: 'this node runs with age
 const MAX_EXPLAINED = 20;
 const MAX_URLS = 10_000;
 
-const sum = (values: Readonly<Record<string, number>>): number => Object.values(values).reduce((total, value) => total + value, 0);
+const sum = (values: Readonly<Record<string, number>>): number =>
+  Object.values(values).reduce((total, value) => total + value, 0);
 
 /** A key of an unknown JSON body. */
 function keyOf(body: unknown, key: string): unknown {
@@ -61,7 +62,12 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   if (url !== null) {
     if (!url.startsWith('/')) return bad('url must be a path of the viewer listener, beginning with /');
     const title = agent?.catalogue.titleOf(url);
-    return ok({ url, title: title ?? null, holding: cache.has(url) ?? null, decisions: agent?.prefetching.decisions.latest(MAX_EXPLAINED, { url }) ?? [] });
+    return ok({
+      url,
+      title: title ?? null,
+      holding: cache.has(url) ?? null,
+      decisions: agent?.prefetching.decisions.latest(MAX_EXPLAINED, { url }) ?? [],
+    });
   }
   if (agent === undefined) return OFF;
   const titleId = query.get('title');
@@ -69,7 +75,10 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
     const found = agent.catalogue.package(titleId);
     return ok({
       title: agent.catalogue.title(titleId) ?? null,
-      package: found === undefined ? null : { hash: found.hash, baseUrl: found.baseUrl, savings: found.title.savings, metric: found.title.metric },
+      package:
+        found === undefined
+          ? null
+          : { hash: found.hash, baseUrl: found.baseUrl, savings: found.title.savings, metric: found.title.metric },
       ranking: (await agent.prediction.predictor.explain(titleId)) ?? null,
       decisions: agent.prefetching.decisions.latest(MAX_EXPLAINED, { titleId }),
     });
@@ -77,7 +86,8 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   const sid = query.get('sid');
   if (sid === null) return bad('explain takes url, title or sid');
   const session = agent.sessions.get(sid);
-  if (session === undefined) return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
+  if (session === undefined)
+    return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
   const ranking = await agent.prediction.rank({ session, limit: MAX_EXPLAINED });
   return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
 }
@@ -105,7 +115,14 @@ async function preposition({ agent }: Controlled, { body }: ControlInput): Promi
   const pushed: Record<string, number> = {};
   for (const url of urls) {
     const titleId = agent.catalogue.titleOf(url) ?? '';
-    const outcome = agent.prefetching.fetcher.push({ url, titleId, reason: 'operator', why: 'asked for by the operator', priority: 'off-peak', bytes: 0 });
+    const outcome = agent.prefetching.fetcher.push({
+      url,
+      titleId,
+      reason: 'operator',
+      why: 'asked for by the operator',
+      priority: 'off-peak',
+      bytes: 0,
+    });
     pushed[outcome] = (pushed[outcome] ?? 0) + 1;
   }
   return ok({ pushed });
@@ -153,12 +170,18 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
       path: '/pin',
       answer: ({ body }) => {
         const url = textOf(body, 'url');
-        return url === undefined ? bad('pin takes url') : ok({ isStored: cache.pin(url, keyOf(body, 'isPinned') !== false) });
+        return url === undefined
+          ? bad('pin takes url')
+          : ok({ isStored: cache.pin(url, keyOf(body, 'isPinned') !== false) });
       },
     },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },
     { method: 'POST', path: '/encode', answer: (input) => encode(controlled, input) },
-    { method: 'DELETE', path: '/viewers/', answer: ({ rest }) => (agent === undefined ? OFF : ok(agent.sessions.erase(rest))) },
+    {
+      method: 'DELETE',
+      path: '/viewers/',
+      answer: ({ rest }) => (agent === undefined ? OFF : ok(agent.sessions.erase(rest))),
+    },
   ];
 }

@@ -1,7 +1,13 @@
 // Two small HTTP servers: /metrics, /livez and /readyz on TCP for monitoring, and everything that changes or explains
 // something on a unix socket that only this user may open.
 import { chmod, mkdir, rm } from 'node:fs/promises';
-import { createServer, type IncomingMessage, request as httpRequest, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  request as httpRequest,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import { createConnection } from 'node:net';
 import { dirname } from 'node:path';
 import { AgentError } from './errors.ts';
@@ -66,7 +72,10 @@ async function answerControl(request: IncomingMessage, calls: readonly ControlCa
   return call.answer({ query: url.searchParams, rest, body: body.value });
 }
 
-function listen(server: Server, where: { readonly path: string } | { readonly host: string; readonly port: number }): Promise<void> {
+function listen(
+  server: Server,
+  where: { readonly path: string } | { readonly host: string; readonly port: number },
+): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(where, () => {
@@ -84,12 +93,15 @@ function closeServer(server: Server): Promise<void> {
 }
 
 function createLimited(answer: (request: IncomingMessage, response: ServerResponse) => Promise<void>): Server {
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-    answer(request, response).catch((error: unknown) => {
-      if (!response.headersSent) sendJson(response, { status: 500, json: { error: String(error) } });
-      else response.destroy();
-    });
-  });
+  const server = createServer(
+    { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+    (request, response) => {
+      answer(request, response).catch((error: unknown) => {
+        if (!response.headersSent) sendJson(response, { status: 500, json: { error: String(error) } });
+        else response.destroy();
+      });
+    },
+  );
   server.maxConnections = 256;
   return server;
 }
@@ -109,9 +121,15 @@ function isAlive(path: string): Promise<boolean> {
 }
 
 /** Opens the control socket, mode 0600. Rejects with AGENT_LISTEN_FAILED when another node has it. */
-export async function openControl(path: string, calls: readonly ControlCall[]): Promise<{ close: () => Promise<void> }> {
+export async function openControl(
+  path: string,
+  calls: readonly ControlCall[],
+): Promise<{ close: () => Promise<void> }> {
   if (await isAlive(path)) {
-    throw new AgentError('AGENT_LISTEN_FAILED', `another node answers on ${path}: stop it, or set admin.socket to another path`);
+    throw new AgentError(
+      'AGENT_LISTEN_FAILED',
+      `another node answers on ${path}: stop it, or set admin.socket to another path`,
+    );
   }
   const server = createLimited(async (request, response) => sendJson(response, await answerControl(request, calls)));
   try {
@@ -120,7 +138,9 @@ export async function openControl(path: string, calls: readonly ControlCall[]): 
     await listen(server, { path });
     await chmod(path, 0o600);
   } catch (cause) {
-    throw new AgentError('AGENT_LISTEN_FAILED', `the control socket ${path} cannot be opened: ${String(cause)}`, { cause });
+    throw new AgentError('AGENT_LISTEN_FAILED', `the control socket ${path} cannot be opened: ${String(cause)}`, {
+      cause,
+    });
   }
   return {
     close: async () => {
@@ -164,7 +184,11 @@ export async function openMonitoring(
   try {
     await listen(server, { host, port });
   } catch (cause) {
-    throw new AgentError('AGENT_LISTEN_FAILED', `admin.metrics ${host}:${port} cannot be bound (${String(cause)}): choose another port`, { cause });
+    throw new AgentError(
+      'AGENT_LISTEN_FAILED',
+      `admin.metrics ${host}:${port} cannot be bound (${String(cause)}): choose another port`,
+      { cause },
+    );
   }
   const address = server.address();
   return {

@@ -8,7 +8,14 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Log } from '../cache/cache.ts';
-import { CONTRACT_VERSION, type EncodeEvent, type EncodeJobInput, encodeEventSchema, jobSchema, toolsSchema } from '../encoder/contract.ts';
+import {
+  CONTRACT_VERSION,
+  type EncodeEvent,
+  type EncodeJobInput,
+  encodeEventSchema,
+  jobSchema,
+  toolsSchema,
+} from '../encoder/contract.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -73,7 +80,11 @@ const MAX_LISTED = 1_000;
 
 type Entry = { status: EncodeStatus; readonly job: EncodeJobInput; tries: number };
 /** How an encoder process ended; `last` is its last event, done or failed unless it died. */
-export type RunEnd = { readonly last: EncodeEvent | undefined; readonly stderrTail: string; readonly exitCode: number | null };
+export type RunEnd = {
+  readonly last: EncodeEvent | undefined;
+  readonly stderrTail: string;
+  readonly exitCode: number | null;
+};
 
 /** Opens the queue and takes up the jobs that an earlier run left. Rejects when workDir cannot be written. */
 export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
@@ -278,12 +289,17 @@ export function runEncoder(
 }
 
 /** Which ffmpeg the encoder would use. */
-export type FoundFfmpeg = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly message: string };
+export type FoundFfmpeg =
+  | { readonly ok: true; readonly path: string }
+  | { readonly ok: false; readonly message: string };
 
 /** Asks the encoder for its ffmpeg, so that there is one search. Never rejects. */
 export async function findFfmpeg(env: Readonly<Record<string, string | undefined>>): Promise<FoundFfmpeg> {
   try {
-    const { stdout } = await promisify(execFile)(process.execPath, [ENCODER, 'tools'], { env: { ...env }, timeout: TOOLS_MS });
+    const { stdout } = await promisify(execFile)(process.execPath, [ENCODER, 'tools'], {
+      env: { ...env },
+      timeout: TOOLS_MS,
+    });
     return { ok: true, path: toolsSchema.parse(JSON.parse(stdout)).ffmpeg.path };
   } catch (error) {
     // execFile's error carries what the encoder said on stderr, one clear line.

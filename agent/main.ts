@@ -85,6 +85,13 @@ if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
   const { stdout, stderr, env } = process;
   // A reader that went away (`nearcast status | head -1`) is no failure.
-  for (const stream of [stdout, stderr]) stream.on('error', (error) => ('code' in error && error.code === 'EPIPE' ? undefined : process.exit(EXIT_FAILED)));
-  process.exitCode = await main(process.argv.slice(2), { stdout, stderr, env, cwd: process.cwd(), signal: stop.signal });
+  for (const stream of [stdout, stderr])
+    stream.on('error', (error) => ('code' in error && error.code === 'EPIPE' ? undefined : process.exit(EXIT_FAILED)));
+  process.exitCode = await main(process.argv.slice(2), {
+    stdout,
+    stderr,
+    env,
+    cwd: process.cwd(),
+    signal: stop.signal,
+  });
 }

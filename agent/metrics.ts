@@ -1,6 +1,6 @@
 // The catalogue of metrics: name, type, labels, what it means and what to do about it. The hot paths count in plain
 // integers; this file reads them at scrape. The one place that knows prom-client.
-import { type Metric, Registry, collectDefaultMetrics } from 'prom-client';
+import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { type CacheStats, HISTOGRAM_SECONDS, type Histogram } from '../cache/cache.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
@@ -47,7 +47,9 @@ type HistogramEntry = {
   readonly name: string;
   readonly labels: readonly string[];
   readonly help: string;
-  readonly read: (stats: NodeStats) => readonly { readonly labels: Readonly<Record<string, string>>; readonly histogram: Histogram }[];
+  readonly read: (
+    stats: NodeStats,
+  ) => readonly { readonly labels: Readonly<Record<string, string>>; readonly histogram: Histogram }[];
 };
 
 const one = (value: number): readonly Sample[] => [{ labels: {}, value }];
@@ -56,30 +58,124 @@ const by = (label: string, values: Readonly<Record<string, number>>): readonly S
 
 const CACHE: readonly Entry[] = [
   {
-    name: 'nearcast_cache_requests_total', type: 'counter', labels: ['result', 'kind'],
+    name: 'nearcast_cache_requests_total',
+    type: 'counter',
+    labels: ['result', 'kind'],
     help: 'Viewer requests by how they were answered. A falling share of hit: see nearcast explain URL.',
     read: ({ cache }) =>
       Object.entries(cache.requests).flatMap(([result, kinds]) =>
         Object.entries(kinds).map(([kind, value]) => ({ labels: { result, kind }, value })),
       ),
   },
-  { name: 'nearcast_cache_sent_bytes_total', type: 'counter', labels: ['result'], help: 'Body bytes sent to viewers.', read: ({ cache }) => by('result', cache.sentBytes) },
-  { name: 'nearcast_origin_received_bytes_total', type: 'counter', labels: ['purpose'], help: 'Body bytes received from origins, by what asked for them.', read: ({ cache }) => by('purpose', cache.originBytes) },
-  { name: 'nearcast_origin_requests_total', type: 'counter', labels: ['purpose'], help: 'Requests sent to origins.', read: ({ cache }) => by('purpose', cache.originRequests) },
-  { name: 'nearcast_origin_errors_total', type: 'counter', labels: [], help: 'Origin requests that failed or broke off. Rising: look at the origin and at log event origin.failed.', read: ({ cache }) => one(cache.originErrors) },
-  { name: 'nearcast_cache_coalesced_total', type: 'counter', labels: [], help: 'Viewers who joined a fill that was already under way.', read: ({ cache }) => one(cache.coalesced) },
-  { name: 'nearcast_cache_route_errors_total', type: 'counter', labels: [], help: 'Requests to the node itself (/.nearcast) that failed or ran out of time.', read: ({ cache }) => one(cache.routeErrors) },
-  { name: 'nearcast_cache_malformed_requests_total', type: 'counter', labels: [], help: 'Requests refused with 400 as malformed or ambiguous.', read: ({ cache }) => one(cache.malformed) },
-  { name: 'nearcast_cache_open_connections', type: 'gauge', labels: [], help: 'Viewer connections open now.', read: ({ cache }) => one(cache.openConnections) },
-  { name: 'nearcast_cache_active_fills', type: 'gauge', labels: [], help: 'Origin fetches under way now.', read: ({ cache }) => one(cache.activeFills) },
-  { name: 'nearcast_store_objects', type: 'gauge', labels: [], help: 'Objects stored.', read: ({ cache }) => one(cache.store.objects) },
-  { name: 'nearcast_store_used_bytes', type: 'gauge', labels: ['tier'], help: 'Bytes stored, by tier.', read: ({ cache }) => by('tier', cache.store.usedBytes) },
-  { name: 'nearcast_store_limit_bytes', type: 'gauge', labels: ['tier'], help: 'Bytes allowed, by tier. Below the configured figure: a disk filled up or was taken out.', read: ({ cache }) => by('tier', cache.store.limitBytes) },
-  { name: 'nearcast_store_evictions_total', type: 'counter', labels: ['tier'], help: 'Objects evicted for room.', read: ({ cache }) => by('tier', cache.store.evictions) },
-  { name: 'nearcast_store_corrupt_blocks_total', type: 'counter', labels: [], help: 'Blocks whose checksum failed on read; none was served. Any: suspect that disk.', read: ({ cache }) => one(cache.store.corruptBlocks) },
-  { name: 'nearcast_store_degraded', type: 'gauge', labels: [], help: '1 while a disk is out of use and memory serves alone. Look at nearcast_store_errors_total.', read: ({ cache }) => one(cache.store.isDegraded ? 1 : 0) },
   {
-    name: 'nearcast_store_errors_total', type: 'counter', labels: ['disk', 'op'],
+    name: 'nearcast_cache_sent_bytes_total',
+    type: 'counter',
+    labels: ['result'],
+    help: 'Body bytes sent to viewers.',
+    read: ({ cache }) => by('result', cache.sentBytes),
+  },
+  {
+    name: 'nearcast_origin_received_bytes_total',
+    type: 'counter',
+    labels: ['purpose'],
+    help: 'Body bytes received from origins, by what asked for them.',
+    read: ({ cache }) => by('purpose', cache.originBytes),
+  },
+  {
+    name: 'nearcast_origin_requests_total',
+    type: 'counter',
+    labels: ['purpose'],
+    help: 'Requests sent to origins.',
+    read: ({ cache }) => by('purpose', cache.originRequests),
+  },
+  {
+    name: 'nearcast_origin_errors_total',
+    type: 'counter',
+    labels: [],
+    help: 'Origin requests that failed or broke off. Rising: look at the origin and at log event origin.failed.',
+    read: ({ cache }) => one(cache.originErrors),
+  },
+  {
+    name: 'nearcast_cache_coalesced_total',
+    type: 'counter',
+    labels: [],
+    help: 'Viewers who joined a fill that was already under way.',
+    read: ({ cache }) => one(cache.coalesced),
+  },
+  {
+    name: 'nearcast_cache_route_errors_total',
+    type: 'counter',
+    labels: [],
+    help: 'Requests to the node itself (/.nearcast) that failed or ran out of time.',
+    read: ({ cache }) => one(cache.routeErrors),
+  },
+  {
+    name: 'nearcast_cache_malformed_requests_total',
+    type: 'counter',
+    labels: [],
+    help: 'Requests refused with 400 as malformed or ambiguous.',
+    read: ({ cache }) => one(cache.malformed),
+  },
+  {
+    name: 'nearcast_cache_open_connections',
+    type: 'gauge',
+    labels: [],
+    help: 'Viewer connections open now.',
+    read: ({ cache }) => one(cache.openConnections),
+  },
+  {
+    name: 'nearcast_cache_active_fills',
+    type: 'gauge',
+    labels: [],
+    help: 'Origin fetches under way now.',
+    read: ({ cache }) => one(cache.activeFills),
+  },
+  {
+    name: 'nearcast_store_objects',
+    type: 'gauge',
+    labels: [],
+    help: 'Objects stored.',
+    read: ({ cache }) => one(cache.store.objects),
+  },
+  {
+    name: 'nearcast_store_used_bytes',
+    type: 'gauge',
+    labels: ['tier'],
+    help: 'Bytes stored, by tier.',
+    read: ({ cache }) => by('tier', cache.store.usedBytes),
+  },
+  {
+    name: 'nearcast_store_limit_bytes',
+    type: 'gauge',
+    labels: ['tier'],
+    help: 'Bytes allowed, by tier. Below the configured figure: a disk filled up or was taken out.',
+    read: ({ cache }) => by('tier', cache.store.limitBytes),
+  },
+  {
+    name: 'nearcast_store_evictions_total',
+    type: 'counter',
+    labels: ['tier'],
+    help: 'Objects evicted for room.',
+    read: ({ cache }) => by('tier', cache.store.evictions),
+  },
+  {
+    name: 'nearcast_store_corrupt_blocks_total',
+    type: 'counter',
+    labels: [],
+    help: 'Blocks whose checksum failed on read; none was served. Any: suspect that disk.',
+    read: ({ cache }) => one(cache.store.corruptBlocks),
+  },
+  {
+    name: 'nearcast_store_degraded',
+    type: 'gauge',
+    labels: [],
+    help: '1 while a disk is out of use and memory serves alone. Look at nearcast_store_errors_total.',
+    read: ({ cache }) => one(cache.store.isDegraded ? 1 : 0),
+  },
+  {
+    name: 'nearcast_store_errors_total',
+    type: 'counter',
+    labels: ['disk', 'op'],
     help: 'Failed disk operations. Rising: the disk is full, read-only or dying.',
     read: ({ cache }) => cache.store.errors.map(({ disk, op, count }) => ({ labels: { disk, op }, value: count })),
   },
@@ -87,44 +183,176 @@ const CACHE: readonly Entry[] = [
 
 const AGENT: readonly Entry[] = [
   {
-    name: 'nearcast_prefetch_bytes_total', type: 'counter', labels: ['outcome'],
+    name: 'nearcast_prefetch_bytes_total',
+    type: 'counter',
+    labels: ['outcome'],
     help: 'Prefetched bytes: stored, then useful when first served or wasted when evicted unused. Much waste: lower prefetch.bytesPerDay.',
-    read: ({ cache: { prefetch } }) => by('outcome', { stored: prefetch.storedBytes, useful: prefetch.usefulBytes, wasted: prefetch.wastedBytes }),
+    read: ({ cache: { prefetch } }) =>
+      by('outcome', { stored: prefetch.storedBytes, useful: prefetch.usefulBytes, wasted: prefetch.wastedBytes }),
   },
-  { name: 'nearcast_prefetch_items_total', type: 'counter', labels: ['outcome'], help: 'Objects that prefetch asked for, by how it ended.', read: ({ prefetch }) => by('outcome', prefetch.outcomes) },
-  { name: 'nearcast_prefetch_paused', type: 'gauge', labels: [], help: '1 while prefetch is paused by an operator or by a failing origin.', read: ({ prefetch }) => one(prefetch.isPaused ? 1 : 0) },
-  { name: 'nearcast_offpeak_runs_total', type: 'counter', labels: ['outcome'], help: 'Off-peak fills that ended.', read: ({ offPeak }) => by('outcome', offPeak.runs) },
-  { name: 'nearcast_offpeak_last_success_timestamp_seconds', type: 'gauge', labels: [], help: 'When an off-peak fill last completed; 0 before the first.', read: ({ offPeak }) => one(offPeak.lastSuccessSeconds) },
-  { name: 'nearcast_predict_answers_total', type: 'counter', labels: ['by'], help: 'Rankings answered by the model or by plain rules. All rules: the model child is down or slow.', read: ({ predict }) => by('by', predict.answers) },
-  { name: 'nearcast_model_child_restarts_total', type: 'counter', labels: [], help: 'Restarts of the inference process.', read: ({ predict }) => one(predict.childRestarts) },
-  { name: 'nearcast_model_info', type: 'gauge', labels: ['alias', 'version'], help: 'The models in use, always 1.', read: ({ predict }) => predict.models.map((labels) => ({ labels, value: 1 })) },
-  { name: 'nearcast_encode_jobs_total', type: 'counter', labels: ['outcome'], help: 'Encode jobs. Failed: the log event encode.failed names the code.', read: ({ encode }) => by('outcome', encode.jobs) },
-  { name: 'nearcast_encode_active', type: 'gauge', labels: [], help: 'Encode jobs running now.', read: ({ encode }) => one(encode.active) },
-  { name: 'nearcast_encode_progress_ratio', type: 'gauge', labels: [], help: 'Progress of the running job, 0..1.', read: ({ encode }) => one(encode.progressRatio) },
-  { name: 'nearcast_encode_cpu_seconds_total', type: 'counter', labels: [], help: 'CPU time that finished encodes took.', read: ({ encode }) => one(encode.cpuSeconds) },
-  { name: 'nearcast_encode_saved_bytes_total', type: 'counter', labels: ['cause'], help: 'Bytes that one full play of each published title saves against the reference ladder, by cause.', read: ({ encode }) => by('cause', encode.savedBytes) },
-  { name: 'nearcast_encode_last_success_timestamp_seconds', type: 'gauge', labels: [], help: 'When a title was last published; 0 before the first.', read: ({ encode }) => one(encode.lastSuccessSeconds) },
-  { name: 'nearcast_preview_requests_total', type: 'counter', labels: ['answer'], help: 'Previews by how they were chosen.', read: ({ preview }) => by('answer', preview.answers) },
-  { name: 'nearcast_preview_rewards_total', type: 'counter', labels: ['outcome'], help: 'What became of previews, and tokens that were refused.', read: ({ preview }) => by('outcome', preview.rewards) },
-  { name: 'nearcast_events_total', type: 'counter', labels: ['outcome'], help: 'Telemetry events. Dropped: intake is overloaded.', read: ({ events }) => by('outcome', events) },
-  { name: 'nearcast_sessions', type: 'gauge', labels: [], help: 'Sessions in memory, of viewers who consented.', read: ({ sessions }) => one(sessions) },
-  { name: 'nearcast_event_loop_lag_seconds', type: 'gauge', labels: [], help: 'Worst delay of the event loop in the last 15 to 30 s. Above 0.1: viewers feel it.', read: ({ loopLagSeconds }) => one(loopLagSeconds) },
-  { name: 'nearcast_log_dropped_total', type: 'counter', labels: [], help: 'Log lines lost because standard output was blocked or closed.', read: ({ logDropped }) => one(logDropped) },
-  { name: 'nearcast_build_info', type: 'gauge', labels: ['version', 'node'], help: 'Always 1.', read: ({ build }) => [{ labels: build, value: 1 }] },
+  {
+    name: 'nearcast_prefetch_items_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Objects that prefetch asked for, by how it ended.',
+    read: ({ prefetch }) => by('outcome', prefetch.outcomes),
+  },
+  {
+    name: 'nearcast_prefetch_paused',
+    type: 'gauge',
+    labels: [],
+    help: '1 while prefetch is paused by an operator or by a failing origin.',
+    read: ({ prefetch }) => one(prefetch.isPaused ? 1 : 0),
+  },
+  {
+    name: 'nearcast_offpeak_runs_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Off-peak fills that ended.',
+    read: ({ offPeak }) => by('outcome', offPeak.runs),
+  },
+  {
+    name: 'nearcast_offpeak_last_success_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'When an off-peak fill last completed; 0 before the first.',
+    read: ({ offPeak }) => one(offPeak.lastSuccessSeconds),
+  },
+  {
+    name: 'nearcast_predict_answers_total',
+    type: 'counter',
+    labels: ['by'],
+    help: 'Rankings answered by the model or by plain rules. All rules: the model child is down or slow.',
+    read: ({ predict }) => by('by', predict.answers),
+  },
+  {
+    name: 'nearcast_model_child_restarts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Restarts of the inference process.',
+    read: ({ predict }) => one(predict.childRestarts),
+  },
+  {
+    name: 'nearcast_model_info',
+    type: 'gauge',
+    labels: ['alias', 'version'],
+    help: 'The models in use, always 1.',
+    read: ({ predict }) => predict.models.map((labels) => ({ labels, value: 1 })),
+  },
+  {
+    name: 'nearcast_encode_jobs_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Encode jobs. Failed: the log event encode.failed names the code.',
+    read: ({ encode }) => by('outcome', encode.jobs),
+  },
+  {
+    name: 'nearcast_encode_active',
+    type: 'gauge',
+    labels: [],
+    help: 'Encode jobs running now.',
+    read: ({ encode }) => one(encode.active),
+  },
+  {
+    name: 'nearcast_encode_progress_ratio',
+    type: 'gauge',
+    labels: [],
+    help: 'Progress of the running job, 0..1.',
+    read: ({ encode }) => one(encode.progressRatio),
+  },
+  {
+    name: 'nearcast_encode_cpu_seconds_total',
+    type: 'counter',
+    labels: [],
+    help: 'CPU time that finished encodes took.',
+    read: ({ encode }) => one(encode.cpuSeconds),
+  },
+  {
+    name: 'nearcast_encode_saved_bytes_total',
+    type: 'counter',
+    labels: ['cause'],
+    help: 'Bytes that one full play of each published title saves against the reference ladder, by cause.',
+    read: ({ encode }) => by('cause', encode.savedBytes),
+  },
+  {
+    name: 'nearcast_encode_last_success_timestamp_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'When a title was last published; 0 before the first.',
+    read: ({ encode }) => one(encode.lastSuccessSeconds),
+  },
+  {
+    name: 'nearcast_preview_requests_total',
+    type: 'counter',
+    labels: ['answer'],
+    help: 'Previews by how they were chosen.',
+    read: ({ preview }) => by('answer', preview.answers),
+  },
+  {
+    name: 'nearcast_preview_rewards_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'What became of previews, and tokens that were refused.',
+    read: ({ preview }) => by('outcome', preview.rewards),
+  },
+  {
+    name: 'nearcast_events_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Telemetry events. Dropped: intake is overloaded.',
+    read: ({ events }) => by('outcome', events),
+  },
+  {
+    name: 'nearcast_sessions',
+    type: 'gauge',
+    labels: [],
+    help: 'Sessions in memory, of viewers who consented.',
+    read: ({ sessions }) => one(sessions),
+  },
+  {
+    name: 'nearcast_event_loop_lag_seconds',
+    type: 'gauge',
+    labels: [],
+    help: 'Worst delay of the event loop in the last 15 to 30 s. Above 0.1: viewers feel it.',
+    read: ({ loopLagSeconds }) => one(loopLagSeconds),
+  },
+  {
+    name: 'nearcast_log_dropped_total',
+    type: 'counter',
+    labels: [],
+    help: 'Log lines lost because standard output was blocked or closed.',
+    read: ({ logDropped }) => one(logDropped),
+  },
+  {
+    name: 'nearcast_build_info',
+    type: 'gauge',
+    labels: ['version', 'node'],
+    help: 'Always 1.',
+    read: ({ build }) => [{ labels: build, value: 1 }],
+  },
 ];
 
 const HISTOGRAMS: readonly HistogramEntry[] = [
   {
-    name: 'nearcast_cache_first_byte_seconds', labels: ['result'],
+    name: 'nearcast_cache_first_byte_seconds',
+    labels: ['result'],
     help: 'From a viewer request to the first byte of its answer.',
-    read: ({ cache }) => Object.entries(cache.firstByteSeconds).map(([result, histogram]) => ({ labels: { result }, histogram })),
+    read: ({ cache }) =>
+      Object.entries(cache.firstByteSeconds).map(([result, histogram]) => ({ labels: { result }, histogram })),
   },
   {
-    name: 'nearcast_predict_duration_seconds', labels: ['step'],
+    name: 'nearcast_predict_duration_seconds',
+    labels: ['step'],
     help: 'One ranking, by what answered it.',
-    read: ({ predict }) => Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
+    read: ({ predict }) =>
+      Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
   },
-  { name: 'nearcast_preview_duration_seconds', labels: [], help: 'One preview playlist, from request to answer.', read: ({ preview }) => [{ labels: {}, histogram: preview.seconds }] },
+  {
+    name: 'nearcast_preview_duration_seconds',
+    labels: [],
+    help: 'One preview playlist, from request to answer.',
+    read: ({ preview }) => [{ labels: {}, histogram: preview.seconds }],
+  },
 ];
 
 function toValues(entry: HistogramEntry, stats: NodeStats) {
@@ -145,14 +373,23 @@ function toValues(entry: HistogramEntry, stats: NodeStats) {
 function register(registry: Registry, entry: Entry | HistogramEntry, values: () => readonly Sample[]): void {
   const { name, help } = entry;
   const type = 'type' in entry ? entry.type : 'histogram';
-  const metric = { name, help, type, aggregator: 'sum', get: async () => ({ name, help, type, aggregator: 'sum', values: values() }), reset: () => undefined };
+  const metric = {
+    name,
+    help,
+    type,
+    aggregator: 'sum',
+    get: async () => ({ name, help, type, aggregator: 'sum', values: values() }),
+    reset: () => undefined,
+  };
   // prom-client's registry asks no more of a metric than name and get() (its lib/registry.js); its classes keep their
   // own sums, which would be a second copy of ours, so a plain reader is registered in their place.
   registry.registerMetric(metric as unknown as Metric<string>);
 }
 
 /** Opens the registry over a reader of the node's counters. */
-export function openMetrics(read: () => NodeStats): { readonly text: () => Promise<{ contentType: string; text: string }> } {
+export function openMetrics(read: () => NodeStats): {
+  readonly text: () => Promise<{ contentType: string; text: string }>;
+} {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   // Gauges that bear a counter's suffix, which promtool rightly refuses.

@@ -48,16 +48,31 @@ async function makeDirectory(path: string, key: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (cause) {
-    throw new AgentError('AGENT_DIRECTORY_UNUSABLE', `${key} ${path} cannot be made (${String(cause)}): choose a directory that this user may write`, { cause });
+    throw new AgentError(
+      'AGENT_DIRECTORY_UNUSABLE',
+      `${key} ${path} cannot be made (${String(cause)}): choose a directory that this user may write`,
+      { cause },
+    );
   }
 }
 
-async function readSecret(secret: Config['privacy']['viewerTokenSecret'], env: NodeOptions['env']): Promise<Uint8Array | undefined> {
+async function readSecret(
+  secret: Config['privacy']['viewerTokenSecret'],
+  env: NodeOptions['env'],
+): Promise<Uint8Array | undefined> {
   if (secret === null) return undefined;
-  const text = 'file' in secret ? await readFile(secret.file, 'utf8').catch((cause: unknown) => {
-    throw new AgentError('AGENT_CONFIG_INVALID', `privacy.viewerTokenSecret: ${secret.file} cannot be read (${String(cause)})`, { cause });
-  }) : env[secret.env];
-  if (text === undefined || text.trim() === '') throw new AgentError('AGENT_CONFIG_INVALID', 'privacy.viewerTokenSecret is empty');
+  const text =
+    'file' in secret
+      ? await readFile(secret.file, 'utf8').catch((cause: unknown) => {
+          throw new AgentError(
+            'AGENT_CONFIG_INVALID',
+            `privacy.viewerTokenSecret: ${secret.file} cannot be read (${String(cause)})`,
+            { cause },
+          );
+        })
+      : env[secret.env];
+  if (text === undefined || text.trim() === '')
+    throw new AgentError('AGENT_CONFIG_INVALID', 'privacy.viewerTokenSecret is empty');
   return Buffer.from(text.trim());
 }
 
@@ -84,7 +99,11 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
 const NO_HISTOGRAM = newHistogram();
 
 /** One reading of everything, for /metrics, status and the page. */
-function readStats(cache: Cache, agent: Agent | undefined, rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped'>): NodeStats {
+function readStats(
+  cache: Cache,
+  agent: Agent | undefined,
+  rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped'>,
+): NodeStats {
   const jobs = agent?.encodes?.list() ?? [];
   const running = jobs.find(({ state }) => state === 'running');
   const counts = agent?.encodes?.counts;
@@ -94,7 +113,10 @@ function readStats(cache: Cache, agent: Agent | undefined, rest: Pick<NodeStats,
   return {
     ...rest,
     cache: cache.stats(),
-    prefetch: { isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'), outcomes: fetcher?.outcomes ?? {} },
+    prefetch: {
+      isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'),
+      outcomes: fetcher?.outcomes ?? {},
+    },
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
@@ -110,13 +132,20 @@ function readStats(cache: Cache, agent: Agent | undefined, rest: Pick<NodeStats,
       lastSuccessSeconds: counts?.lastSuccessSeconds ?? 0,
       savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
     },
-    preview: { answers: preview?.answers ?? {}, rewards: preview?.rewards.results ?? {}, seconds: preview?.durationSeconds ?? NO_HISTOGRAM },
+    preview: {
+      answers: preview?.answers ?? {},
+      rewards: preview?.rewards.results ?? {},
+      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
+    },
     events: agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 },
     sessions: agent?.sessions.stats().sessions ?? 0,
   };
 }
 
-function cacheOptions(config: Config, hooks: Pick<CacheOptions, 'routes' | 'titleOf' | 'onServed' | 'now' | 'log'>): CacheOptions {
+function cacheOptions(
+  config: Config,
+  hooks: Pick<CacheOptions, 'routes' | 'titleOf' | 'onServed' | 'now' | 'log'>,
+): CacheOptions {
   return {
     ...hooks,
     origins: config.origins,
@@ -133,7 +162,10 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
   const closing = new AbortController();
   const task = schedule(
     prefetch.window.cron,
-    () => void agent.prefetching.runWindow(AbortSignal.any([closing.signal, AbortSignal.timeout(prefetch.window.minutes * 60_000)])),
+    () =>
+      void agent.prefetching.runWindow(
+        AbortSignal.any([closing.signal, AbortSignal.timeout(prefetch.window.minutes * 60_000)]),
+      ),
     { timezone: prefetch.window.timeZone, noOverlap: true },
   );
   return {
@@ -157,12 +189,19 @@ export async function openNode(config: Config, options: NodeOptions): Promise<No
     return await openParts(config, options, { closers, close });
   } catch (error) {
     await close();
-    throw error instanceof CacheError && UNUSABLE_CACHE.has(error.code) ? new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error }) : error;
+    throw error instanceof CacheError && UNUSABLE_CACHE.has(error.code)
+      ? new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error })
+      : error;
   }
 }
 
 /** What of the cache's codes ends a start for good: a port that is taken, a store that is required and cannot be had. */
-const UNUSABLE_CACHE: ReadonlySet<string> = new Set(['CACHE_LISTEN_FAILED', 'CACHE_STORE_LOCKED', 'CACHE_STORE_UNUSABLE', 'CACHE_FORMAT_NEWER']);
+const UNUSABLE_CACHE: ReadonlySet<string> = new Set([
+  'CACHE_LISTEN_FAILED',
+  'CACHE_STORE_LOCKED',
+  'CACHE_STORE_UNUSABLE',
+  'CACHE_FORMAT_NEWER',
+]);
 
 async function openParts(
   config: Config,
@@ -194,7 +233,8 @@ async function openParts(
   );
   closers.push(() => cache.close(config.drainSeconds * 1000));
   const build = { version: readVersion(), node: process.version };
-  stats = () => readStats(cache, agent, { build, loopLagSeconds: loop.seconds(), logDropped: openedLog.stats().dropped });
+  stats = () =>
+    readStats(cache, agent, { build, loopLagSeconds: loop.seconds(), logDropped: openedLog.stats().dropped });
   if (isOn) {
     const tokenSecret = await readSecret(config.privacy.viewerTokenSecret, env);
     const opened = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now, log });
@@ -208,7 +248,17 @@ async function openParts(
   const monitoring = await openMonitoring(config.admin.metrics, { metrics: metrics.text, unreadiness: () => unready });
   closers.push(monitoring.close);
   const startedAt = now();
-  const control = await openControl(config.admin.socket, controlCalls({ config, cache, agent, stats, unreadiness: () => unready, uptimeSeconds: () => (now() - startedAt) / 1000 }));
+  const control = await openControl(
+    config.admin.socket,
+    controlCalls({
+      config,
+      cache,
+      agent,
+      stats,
+      unreadiness: () => unready,
+      uptimeSeconds: () => (now() - startedAt) / 1000,
+    }),
+  );
   closers.push(control.close);
   const { port } = await cache.serve(config.listen.http);
   unready = undefined;
@@ -220,7 +270,8 @@ async function openParts(
     metricsPort: monitoring.port,
     isPublished: (titleId) => agent?.catalogue.package(titleId) !== undefined,
     encode: async (job) => {
-      if (agent?.encodes === undefined) throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
+      if (agent?.encodes === undefined)
+        throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
       return agent.encodes.submit(job);
     },
     close,

@@ -10,7 +10,10 @@ import type { PredictTitle } from './predict/catalogue-index.ts';
 import { createPopularity, DEFAULT_HALF_LIFE_MS, type Popularity } from './predict/popularity.ts';
 
 /** Where the counters are kept: one document by name. */
-export type SnapshotStore = { readonly get: (name: string) => string | undefined; readonly put: (name: string, json: string) => void };
+export type SnapshotStore = {
+  readonly get: (name: string) => string | undefined;
+  readonly put: (name: string, json: string) => void;
+};
 
 /** What openPrediction() needs. */
 export type PredictionOptions = {
@@ -54,7 +57,9 @@ function restore(popularity: Popularity, { snapshots, log }: PredictionOptions):
 }
 
 /** Keeps the champion running in its process; a registry that cannot be written leaves plain rules. */
-async function openModel(options: PredictionOptions): Promise<{ readonly runtime: ModelRuntime; readonly keeper: ChampionKeeper } | undefined> {
+async function openModel(
+  options: PredictionOptions,
+): Promise<{ readonly runtime: ModelRuntime; readonly keeper: ChampionKeeper } | undefined> {
   const { log, modelsDir, now } = options;
   let keeper: ChampionKeeper | undefined;
   const runtime = openRuntime({
@@ -62,7 +67,9 @@ async function openModel(options: PredictionOptions): Promise<{ readonly runtime
     deadlineMs: options.deadlineMs,
     onDisabled: (modelVersion, reason) => {
       log('warn', 'model.given-up', { modelVersion, reason });
-      keeper?.giveUp(modelVersion).catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
+      keeper
+        ?.giveUp(modelVersion)
+        .catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     },
   });
   try {
@@ -107,7 +114,9 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     },
     models: () => {
       const stats = model?.runtime.stats();
-      return stats?.state === 'ready' && stats.modelVersion !== undefined ? [{ alias: 'champion', version: stats.modelVersion.slice(0, 12) }] : [];
+      return stats?.state === 'ready' && stats.modelVersion !== undefined
+        ? [{ alias: 'champion', version: stats.modelVersion.slice(0, 12) }]
+        : [];
     },
     childRestarts: () => model?.runtime.stats().crashes ?? 0,
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),

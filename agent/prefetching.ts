@@ -34,7 +34,11 @@ export type Prefetching = {
   readonly hovered: (titleId: string) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
-  readonly offPeak: () => { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number; readonly last: OffPeakSummary | undefined };
+  readonly offPeak: () => {
+    readonly runs: Readonly<Record<string, number>>;
+    readonly lastSuccessSeconds: number;
+    readonly last: OffPeakSummary | undefined;
+  };
   readonly close: () => Promise<void>;
 };
 

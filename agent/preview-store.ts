@@ -1,7 +1,8 @@
 // Where the preview's posteriors and its choice log live: the agent's state, read once at start and written behind.
-import type { PreviewRecord, RewardStore } from './preview/rewards.ts';
+
 import { ARMS, type Arm } from './preview/moments.ts';
 import type { TitlePosteriors } from './preview/posteriors.ts';
+import type { PreviewRecord, RewardStore } from './preview/rewards.ts';
 import type { State } from './state.ts';
 
 /** Choices whose reward may still come; the oldest is forgotten first, its row stays without a reward. */
@@ -13,7 +14,8 @@ const isArm = (name: string): name is Arm => ARMS.some((arm) => arm === name);
 export function openPreviewStore({ arms, choices }: Pick<State, 'arms' | 'choices'>): RewardStore {
   const posteriors = new Map<string, TitlePosteriors>();
   for (const { titleId, arm, successes, failures, updatedAt } of arms.all()) {
-    if (isArm(arm)) posteriors.set(titleId, { ...posteriors.get(titleId), [arm]: { successes, failures, at: updatedAt } });
+    if (isArm(arm))
+      posteriors.set(titleId, { ...posteriors.get(titleId), [arm]: { successes, failures, at: updatedAt } });
   }
   const waiting = new Map<string, number>();
 
@@ -27,7 +29,8 @@ export function openPreviewStore({ arms, choices }: Pick<State, 'arms' | 'choice
     load: (titleId) => posteriors.get(titleId) ?? {},
     save: (titleId, counts) => {
       posteriors.set(titleId, counts);
-      for (const [arm, { successes, failures, at }] of Object.entries(counts)) arms.put({ titleId, arm, successes, failures, updatedAt: at });
+      for (const [arm, { successes, failures, at }] of Object.entries(counts))
+        arms.put({ titleId, arm, successes, failures, updatedAt: at });
     },
     log: (record) => {
       if (record.kind === 'choice') return logChoice(record);

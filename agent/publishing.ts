@@ -69,7 +69,13 @@ export function openPublishing(options: PublishingOptions): Publishing {
     let bytes = 0;
     for (const path of warmPaths(found)) {
       if (signal.aborted) break;
-      const ended = await cache.fill(path, { priority: 'off-peak', purpose: 'publish', pin: true, bytesPerSecond: options.bytesPerSecond, signal });
+      const ended = await cache.fill(path, {
+        priority: 'off-peak',
+        purpose: 'publish',
+        pin: true,
+        bytesPerSecond: options.bytesPerSecond,
+        signal,
+      });
       if ('bytes' in ended) bytes += ended.bytes;
       else log('warn', 'publish.not-warm', { path, outcome: ended.outcome, reason: ended.reason });
     }
@@ -108,7 +114,9 @@ export function openPublishing(options: PublishingOptions): Publishing {
     savedBytes: () => saved,
     sweep: async () => {
       try {
-        const ids = (await readdir(publishDir, { withFileTypes: true })).filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
+        const ids = (await readdir(publishDir, { withFileTypes: true })).filter(
+          (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
+        );
         for (const { name } of ids) await sweepTitle(name);
       } catch (error) {
         log('warn', 'publish.sweep-failed', { message: String(error) });

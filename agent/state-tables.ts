@@ -1,13 +1,7 @@
 // The tables of the agent's state: typed rows in, typed rows out. Statements come from agent/state.ts, which alone
 // knows the database.
 import { PURPOSES, type Purpose } from '../cache/cache.ts';
-import {
-  type ArmRow,
-  type ChoiceRow,
-  type LedgerRow,
-  WATCH_BUCKETS,
-  type WatchRow,
-} from './state-schema.ts';
+import { type ArmRow, type ChoiceRow, type LedgerRow, WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
 
 /** Rows that one read gives at most. */
 const MAX_ROWS = 1_000_000;
@@ -46,7 +40,10 @@ export type Tables = {
     readonly erase: (pseudonyms: readonly string[]) => number;
   };
   /** Sums over all viewers, such as popularity, as one JSON document each. Never anything of a viewer. */
-  readonly snapshots: { readonly put: (name: string, json: string) => void; readonly get: (name: string) => string | undefined };
+  readonly snapshots: {
+    readonly put: (name: string, json: string) => void;
+    readonly get: (name: string) => string | undefined;
+  };
   readonly arms: { readonly put: (row: ArmRow) => void; readonly all: () => readonly ArmRow[] };
   readonly choices: {
     /** Logs a choice and gives the number under which its reward may come. */

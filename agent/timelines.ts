@@ -25,8 +25,16 @@ const HERE = 'http://this-node.invalid';
 /** What a track without a stated bandwidth is taken for. */
 const UNKNOWN_BPS = 2_000_000;
 
-type Foreign = { readonly masterUrl: string; readonly manifests: readonly { readonly url: string; readonly manifest: Manifest; readonly bandwidthBps: number }[] };
-type Known = { readonly of: unknown; readonly until: number; readonly timeline: Timeline | undefined; readonly foreign: Foreign | undefined };
+type Foreign = {
+  readonly masterUrl: string;
+  readonly manifests: readonly { readonly url: string; readonly manifest: Manifest; readonly bandwidthBps: number }[];
+};
+type Known = {
+  readonly of: unknown;
+  readonly until: number;
+  readonly timeline: Timeline | undefined;
+  readonly foreign: Foreign | undefined;
+};
 
 /** Path and query of a URL of this node; undefined for any other host. */
 function pathOf(url: string): string | undefined {
@@ -46,7 +54,8 @@ async function readForeign(path: string, cache: Pick<Cache, 'read'>, now: number
   const master = await readManifest(path, cache, now);
   if (master === undefined) return undefined;
   const named = master.renditions.filter(({ url, segments }) => url !== undefined && segments.length === 0);
-  if (named.length === 0) return { masterUrl: path, manifests: [{ url: path, manifest: master, bandwidthBps: UNKNOWN_BPS }] };
+  if (named.length === 0)
+    return { masterUrl: path, manifests: [{ url: path, manifest: master, bandwidthBps: UNKNOWN_BPS }] };
   const manifests = await Promise.all(
     named.slice(0, MAX_PLAYLISTS).map(async ({ url = '', bandwidthBps = UNKNOWN_BPS }) => {
       const own = pathOf(url);
@@ -57,14 +66,26 @@ async function readForeign(path: string, cache: Pick<Cache, 'read'>, now: number
   return { masterUrl: path, manifests: manifests.filter((each) => each !== undefined) };
 }
 
-function trackOf(id: string, kind: 'video' | 'audio', segments: readonly Segment[], rest: { readonly playlistUrl: string; readonly bandwidthBps: number }): TimelineTrack {
+function trackOf(
+  id: string,
+  kind: 'video' | 'audio',
+  segments: readonly Segment[],
+  rest: { readonly playlistUrl: string; readonly bandwidthBps: number },
+): TimelineTrack {
   const init = segments[0]?.init;
   const initUrl = init === undefined || init.byteRange !== undefined ? undefined : pathOf(init.url);
   const parts = segments.flatMap(({ url, byteRange, startSeconds, durationSeconds }) => {
     const path = byteRange === undefined ? pathOf(url) : undefined;
     return path === undefined ? [] : [{ url: path, startSeconds, durationSeconds }];
   });
-  return { id, kind, parts, bandwidthBps: rest.bandwidthBps, playlistUrl: rest.playlistUrl, ...(initUrl === undefined ? {} : { initUrl }) };
+  return {
+    id,
+    kind,
+    parts,
+    bandwidthBps: rest.bandwidthBps,
+    playlistUrl: rest.playlistUrl,
+    ...(initUrl === undefined ? {} : { initUrl }),
+  };
 }
 
 function foreignTimeline(titleId: string, { masterUrl, manifests }: Foreign): Timeline | undefined {
@@ -73,7 +94,9 @@ function foreignTimeline(titleId: string, { masterUrl, manifests }: Foreign): Ti
       kind === 'text' ? [] : [trackOf(id, kind, segments, { playlistUrl: url, bandwidthBps: own ?? bandwidthBps })],
     ),
   );
-  const ends = tracks.flatMap(({ parts }) => parts.slice(-1).map(({ startSeconds, durationSeconds }) => startSeconds + durationSeconds));
+  const ends = tracks.flatMap(({ parts }) =>
+    parts.slice(-1).map(({ startSeconds, durationSeconds }) => startSeconds + durationSeconds),
+  );
   return ends.length === 0 ? undefined : { titleId, masterUrl, tracks, durationSeconds: Math.max(...ends) };
 }
 
@@ -81,7 +104,13 @@ function foreignTimeline(titleId: string, { masterUrl, manifests }: Foreign): Ti
 function previewTimeline({ manifests }: Foreign): PreviewTimeline | undefined {
   const videos = manifests
     .flatMap(({ manifest, bandwidthBps }) =>
-      manifest.renditions.filter(({ kind }) => kind === 'video').map((rendition) => ({ isSealed: manifest.isSealed, bandwidthBps: rendition.bandwidthBps ?? bandwidthBps, segments: rendition.segments })),
+      manifest.renditions
+        .filter(({ kind }) => kind === 'video')
+        .map((rendition) => ({
+          isSealed: manifest.isSealed,
+          bandwidthBps: rendition.bandwidthBps ?? bandwidthBps,
+          segments: rendition.segments,
+        })),
     )
     .sort((one, other) => one.bandwidthBps - other.bandwidthBps);
   const chosen = videos[Math.floor((videos.length - 1) / 2)];
@@ -95,7 +124,15 @@ function previewTimeline({ manifests }: Foreign): PreviewTimeline | undefined {
 }
 
 /** Opens the source of timelines; what it read is remembered for half a minute, a package's for as long as it is newest. */
-export function openTimelines({ catalogue, cache, now }: { readonly catalogue: Catalogue; readonly cache: Pick<Cache, 'read'>; readonly now: () => number }): Timelines {
+export function openTimelines({
+  catalogue,
+  cache,
+  now,
+}: {
+  readonly catalogue: Catalogue;
+  readonly cache: Pick<Cache, 'read'>;
+  readonly now: () => number;
+}): Timelines {
   const known = new Map<string, Known>();
   const remember = (titleId: string, entry: Omit<Known, 'until'>): Known => {
     if (known.size >= MAX_TITLES) known.clear();
@@ -107,7 +144,9 @@ export function openTimelines({ catalogue, cache, now }: { readonly catalogue: C
     const before = known.get(titleId);
     const found = catalogue.package(titleId);
     if (found !== undefined) {
-      return before?.of === found ? before : remember(titleId, { of: found, timeline: packageTimeline(found.title, found.baseUrl), foreign: undefined });
+      return before?.of === found
+        ? before
+        : remember(titleId, { of: found, timeline: packageTimeline(found.title, found.baseUrl), foreign: undefined });
     }
     const path = pathOf(catalogue.title(titleId)?.manifestUrl ?? 'none:');
     if (path === undefined) return undefined;

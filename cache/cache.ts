@@ -39,9 +39,9 @@ export type {
   Priority,
   PurgeSelector,
   Purpose,
+  RawCmcd,
   ReadObject,
   ReadOptions,
-  RawCmcd,
   Result,
   Route,
   RouteReply,
@@ -51,9 +51,9 @@ export type {
   StoreStats,
 } from './contract.ts';
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
+export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
-export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
@@ -251,7 +251,11 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
 }
 
 /** The body of what is stored for a URL, filled or confirmed before. */
-async function readWhole(parts: Parts, url: string, { maxBytes, signal }: ReadOptions): Promise<ReadObject | undefined> {
+async function readWhole(
+  parts: Parts,
+  url: string,
+  { maxBytes, signal }: ReadOptions,
+): Promise<ReadObject | undefined> {
   const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', signal });
   const place = placeOf(parts, url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;

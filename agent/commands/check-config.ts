@@ -29,7 +29,8 @@ export const checkConfigCommand: Command = {
       for (const { file: where, line, message } of loaded.problems) io.stderr.write(`${where}:${line}: ${message}\n`);
       return EXIT_UNUSABLE;
     }
-    for (const warning of loaded.warnings) io.stderr.write(`${warning.file}:${warning.line}: warning: ${warning.message}\n`);
+    for (const warning of loaded.warnings)
+      io.stderr.write(`${warning.file}:${warning.line}: warning: ${warning.message}\n`);
     if (values.quiet !== true) io.stdout.write(renderEffective(loaded.config));
     return 0;
   },

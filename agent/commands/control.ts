@@ -5,14 +5,22 @@ import { type Command, EXIT_USAGE, type Io } from './command.ts';
 import { findSocket, SOCKET_OPTIONS, SOCKET_USAGE } from './socket.ts';
 import { renderStatus } from './status-text.ts';
 
-type Parsed = { readonly values: Readonly<Record<string, string | boolean | undefined>>; readonly positionals: readonly string[] };
+type Parsed = {
+  readonly values: Readonly<Record<string, string | boolean | undefined>>;
+  readonly positionals: readonly string[];
+};
 
 function parse(args: readonly string[], extra: Record<string, { type: 'string' | 'boolean' }> = {}): Parsed {
-  const { values, positionals } = parseArgs({ args: [...args], options: { ...SOCKET_OPTIONS, ...extra }, allowPositionals: true });
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { ...SOCKET_OPTIONS, ...extra },
+    allowPositionals: true,
+  });
   return { values, positionals };
 }
 
-const text = (value: string | boolean | undefined): string | undefined => (typeof value === 'string' ? value : undefined);
+const text = (value: string | boolean | undefined): string | undefined =>
+  typeof value === 'string' ? value : undefined;
 
 async function ask(io: Io, parsed: Parsed, call: Parameters<typeof askControl>[1]): Promise<unknown> {
   const socket = findSocket({ socket: text(parsed.values['socket']), config: text(parsed.values['config']) }, io);

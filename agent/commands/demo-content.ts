@@ -15,7 +15,22 @@ export type DemoTitle = {
 
 const FRAME_RATE = 24;
 /** Near-lossless beside the ladder's best rung, and quick to write. */
-const MEZZANINE = ['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '12', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-ac', '2', '-b:a', '192k'];
+const MEZZANINE = [
+  '-c:v',
+  'libx264',
+  '-preset',
+  'veryfast',
+  '-crf',
+  '12',
+  '-pix_fmt',
+  'yuv420p',
+  '-c:a',
+  'aac',
+  '-ac',
+  '2',
+  '-b:a',
+  '192k',
+];
 /** Big Buck Bunny's clip has a hard cut here; the second episode runs to its end at 30 s. */
 const EPISODE_CUT_SECONDS = 15.75;
 const BUNNY_SECONDS = 30;
@@ -31,7 +46,9 @@ function draw(shots: readonly Drawn[], toneHertz: number): readonly string[] {
     return `[${index}:v]trim=duration=${length},${scale}format=yuv420p,setsar=1[v${index}]`;
   });
   const labels = shots.map((_, index) => `[v${index}]`).join('');
-  const graph = [...chains, `${labels}concat=n=${shots.length}:v=1:a=0[v]`, `[${shots.length}:a]volume=0.2[a]`].join(';');
+  const graph = [...chains, `${labels}concat=n=${shots.length}:v=1:a=0[v]`, `[${shots.length}:a]volume=0.2[a]`].join(
+    ';',
+  );
   const tone = ['-f', 'lavfi', '-i', `sine=f=${toneHertz}:d=${seconds}:r=48000`];
   return [...inputs, ...tone, '-filter_complex', graph, '-map', '[v]', '-map', '[a]', '-shortest', ...MEZZANINE];
 }
@@ -41,11 +58,20 @@ const small = `s=320x180:r=${FRAME_RATE}`;
 
 const DRAWN: readonly DemoTitle[] = [
   {
-    id: 'edge-of-the-set', name: 'Edge of the Set', durationSeconds: 14, genres: ['documentary'],
+    id: 'edge-of-the-set',
+    name: 'Edge of the Set',
+    durationSeconds: 14,
+    genres: ['documentary'],
     args: draw(
       [
-        { source: `mandelbrot=${size}:start_x=-0.7436:start_y=0.1318:start_scale=0.01:end_scale=0.0005:end_pts=96`, seconds: 4 },
-        { source: `gradients=${size}:type=radial:c0=#000010:c1=#3050c0:c2=#f0f0ff:nb_colors=3:speed=0.02:seed=9`, seconds: 3 },
+        {
+          source: `mandelbrot=${size}:start_x=-0.7436:start_y=0.1318:start_scale=0.01:end_scale=0.0005:end_pts=96`,
+          seconds: 4,
+        },
+        {
+          source: `gradients=${size}:type=radial:c0=#000010:c1=#3050c0:c2=#f0f0ff:nb_colors=3:speed=0.02:seed=9`,
+          seconds: 3,
+        },
         { source: `mandelbrot=${size}:end_scale=0.02:end_pts=96`, seconds: 4 },
         { source: `sierpinski=${size}:seed=5:jump=60`, seconds: 3 },
       ],
@@ -53,13 +79,23 @@ const DRAWN: readonly DemoTitle[] = [
     ),
   },
   {
-    id: 'colour-and-motion', name: 'Colour and Motion', durationSeconds: 12, genres: ['abstract'],
+    id: 'colour-and-motion',
+    name: 'Colour and Motion',
+    durationSeconds: 12,
+    genres: ['abstract'],
     args: draw(
       [
         { source: `gradients=${size}:c0=#102040:c1=#d06030:c2=#40c0a0:nb_colors=3:speed=0.05:seed=3`, seconds: 3 },
-        { source: `life=${small}:mold=10:ratio=0.12:death_color=#203060:life_color=#ffd060:seed=7`, seconds: 3, isSmall: true },
+        {
+          source: `life=${small}:mold=10:ratio=0.12:death_color=#203060:life_color=#ffd060:seed=7`,
+          seconds: 3,
+          isSmall: true,
+        },
         { source: `testsrc2=${size}`, seconds: 3 },
-        { source: `gradients=${size}:type=spiral:c0=#401030:c1=#f0b040:c2=#205080:nb_colors=3:speed=0.03:seed=4`, seconds: 3 },
+        {
+          source: `gradients=${size}:type=spiral:c0=#401030:c1=#f0b040:c2=#205080:nb_colors=3:speed=0.03:seed=4`,
+          seconds: 3,
+        },
       ],
       220,
     ),
@@ -68,17 +104,34 @@ const DRAWN: readonly DemoTitle[] = [
 
 function episodes(video: string): readonly DemoTitle[] {
   const cut = (start: number, seconds: number) => [
-    '-ss', String(start), '-i', video, '-t', String(seconds), '-vf', 'scale=-2:720:flags=bicubic', ...MEZZANINE,
+    '-ss',
+    String(start),
+    '-i',
+    video,
+    '-t',
+    String(seconds),
+    '-vf',
+    'scale=-2:720:flags=bicubic',
+    ...MEZZANINE,
   ];
   const common = { genres: ['animation', 'comedy'], series: 'Big Buck Bunny' };
   return [
     {
-      ...common, id: 'big-buck-bunny-1', name: 'Big Buck Bunny, episode 1', episode: 1, nextId: 'big-buck-bunny-2',
-      durationSeconds: EPISODE_CUT_SECONDS, args: cut(0, EPISODE_CUT_SECONDS),
+      ...common,
+      id: 'big-buck-bunny-1',
+      name: 'Big Buck Bunny, episode 1',
+      episode: 1,
+      nextId: 'big-buck-bunny-2',
+      durationSeconds: EPISODE_CUT_SECONDS,
+      args: cut(0, EPISODE_CUT_SECONDS),
     },
     {
-      ...common, id: 'big-buck-bunny-2', name: 'Big Buck Bunny, episode 2', episode: 2,
-      durationSeconds: BUNNY_SECONDS - EPISODE_CUT_SECONDS, args: cut(EPISODE_CUT_SECONDS, BUNNY_SECONDS - EPISODE_CUT_SECONDS),
+      ...common,
+      id: 'big-buck-bunny-2',
+      name: 'Big Buck Bunny, episode 2',
+      episode: 2,
+      durationSeconds: BUNNY_SECONDS - EPISODE_CUT_SECONDS,
+      args: cut(EPISODE_CUT_SECONDS, BUNNY_SECONDS - EPISODE_CUT_SECONDS),
     },
   ];
 }

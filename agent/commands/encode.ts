@@ -26,7 +26,8 @@ function show(io: Io, name: string): { readonly onEvent: (event: EncodeEvent) =>
   return {
     onEvent: (event) => {
       progress.show({ id: event.id, name, step: event.event, ratio: event.progressRatio });
-      if (event.event === 'done') progress.say('encode.done', `published ${event.dir} (${event.cpuSeconds.toFixed(0)} CPU-seconds)`);
+      if (event.event === 'done')
+        progress.say('encode.done', `published ${event.dir} (${event.cpuSeconds.toFixed(0)} CPU-seconds)`);
     },
     done: progress.done,
   };
@@ -35,7 +36,10 @@ function show(io: Io, name: string): { readonly onEvent: (event: EncodeEvent) =>
 function exitCodeOf(end: RunEnd, io: Io): number {
   if (end.last?.event === 'done') return EXIT.done;
   if (end.last?.event === 'failed') io.stderr.write(`nearcast encode: ${end.last.code}: ${end.last.message}\n`);
-  else io.stderr.write(`nearcast encode: the encoder ended early; run the same command again to resume. ${end.stderrTail}\n`);
+  else
+    io.stderr.write(
+      `nearcast encode: the encoder ended early; run the same command again to resume. ${end.stderrTail}\n`,
+    );
   return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
 }
 
@@ -62,8 +66,14 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
     const { values, positionals } = parseArgs({
       args: [...args],
       options: {
-        id: { type: 'string' }, name: { type: 'string' }, 'source-class': { type: 'string' }, work: { type: 'string' },
-        'vmaf-cap': { type: 'string' }, heights: { type: 'string' }, preset: { type: 'string' }, parallel: { type: 'string' },
+        id: { type: 'string' },
+        name: { type: 'string' },
+        'source-class': { type: 'string' },
+        work: { type: 'string' },
+        'vmaf-cap': { type: 'string' },
+        heights: { type: 'string' },
+        preset: { type: 'string' },
+        parallel: { type: 'string' },
       },
       allowPositionals: true,
     });
@@ -90,7 +100,8 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
       budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
     });
     if (!parsed.success) {
-      for (const issue of parsed.error.issues) io.stderr.write(`nearcast encode: ${issue.path.join('.')}: ${issue.message}\n`);
+      for (const issue of parsed.error.issues)
+        io.stderr.write(`nearcast encode: ${issue.path.join('.')}: ${issue.message}\n`);
       return EXIT_USAGE;
     }
     await mkdir(parsed.data.outDir, { recursive: true });

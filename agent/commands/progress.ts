@@ -5,7 +5,12 @@ import type { WriteStream } from 'node:tty';
 /** A place that shows progress. Call done() before anything else is printed. */
 export type Progress = {
   /** Ratio 0..1; `step` is a word or two. Text after the job's end stays. */
-  readonly show: (job: { readonly id: string; readonly name: string; readonly step: string; readonly ratio: number }) => void;
+  readonly show: (job: {
+    readonly id: string;
+    readonly name: string;
+    readonly step: string;
+    readonly ratio: number;
+  }) => void;
   /** A line above the bars (terminal) or a JSON line with that event. */
   readonly say: (event: string, text: string, fields?: Readonly<Record<string, unknown>>) => void;
   readonly done: () => void;
@@ -38,7 +43,10 @@ function openBars(output: WriteStream): Progress {
     const width = Math.max(...[...jobs.values()].map(({ name }) => name.length), 0);
     const lines = [...jobs.values()].map(({ name, step, ratio }) => {
       const percent = `${Math.floor(ratio * 100)}`.padStart(3);
-      return `  ${name.padEnd(width)}  ${renderBar(ratio)} ${percent} %  ${step}`.slice(0, Math.max(20, output.columns - 1));
+      return `  ${name.padEnd(width)}  ${renderBar(ratio)} ${percent} %  ${step}`.slice(
+        0,
+        Math.max(20, output.columns - 1),
+      );
     });
     if (lines.length > 0) output.write(`${lines.join('\n')}\n`);
     drawn = lines.length;

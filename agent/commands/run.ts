@@ -26,7 +26,8 @@ export async function startNode(file: string, options: StartOptions): Promise<No
     const problems = loaded.problems.map((problem) => `${problem.file}:${problem.line}: ${problem.message}`);
     throw new AgentError('AGENT_CONFIG_INVALID', problems.join('\nnearcast: '));
   }
-  for (const warning of loaded.warnings) options.log.log('warn', 'config.warning', { line: warning.line, message: warning.message });
+  for (const warning of loaded.warnings)
+    options.log.log('warn', 'config.warning', { line: warning.line, message: warning.message });
   return openNode(loaded.config, options);
 }
 
@@ -41,7 +42,10 @@ export const runCommand: Command = {
 Logs JSON lines to standard output. SIGTERM and SIGINT stop listening, let answers in flight end and exit 0 within 5 s.
 Exit code 78: the configuration, a port or a directory cannot be used; a restart would not help.`,
   run: async (args, io) => {
-    const { values } = parseArgs({ args: [...args], options: { config: { type: 'string', short: 'c', default: 'nearcast.yaml' } } });
+    const { values } = parseArgs({
+      args: [...args],
+      options: { config: { type: 'string', short: 'c', default: 'nearcast.yaml' } },
+    });
     const log = openLog({ level: 'info', stream: io.stdout });
     const node = await startNode(resolve(io.cwd, values.config), { log, env: io.env });
     log.log('info', 'node.ready', { port: node.port, metricsPort: node.metricsPort });

@@ -20,12 +20,18 @@ export function findSocket(
   io: Io,
 ): string {
   if (named.socket !== undefined) return resolve(io.cwd, named.socket);
-  const candidates = (named.config === undefined ? DEFAULT_CONFIGS : [named.config]).map((file) => resolve(io.cwd, file));
+  const candidates = (named.config === undefined ? DEFAULT_CONFIGS : [named.config]).map((file) =>
+    resolve(io.cwd, file),
+  );
   const file = candidates.find((candidate) => existsSync(candidate));
   if (file === undefined) {
-    throw new AgentError('AGENT_CONFIG_INVALID', `no configuration at ${candidates.join(', ')}: name it with --config, or the socket with --socket`);
+    throw new AgentError(
+      'AGENT_CONFIG_INVALID',
+      `no configuration at ${candidates.join(', ')}: name it with --config, or the socket with --socket`,
+    );
   }
   const loaded = loadConfig(file);
-  if (!loaded.ok) throw new AgentError('AGENT_CONFIG_INVALID', `${file} has problems: "nearcast check-config ${file}" lists them`);
+  if (!loaded.ok)
+    throw new AgentError('AGENT_CONFIG_INVALID', `${file} has problems: "nearcast check-config ${file}" lists them`);
   return loaded.config.admin.socket;
 }

@@ -28,28 +28,46 @@ function at(value: unknown, ...keys: readonly string[]): unknown {
 }
 
 const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
-const percent = (value: unknown): string => (typeof value === 'number' ? `${(value * 100).toFixed(1)} %` : 'nothing served yet');
+const percent = (value: unknown): string =>
+  typeof value === 'number' ? `${(value * 100).toFixed(1)} %` : 'nothing served yet';
 
 function encodeLine(job: unknown): string {
   const state = String(at(job, 'state'));
   const failure = at(job, 'failure', 'code');
-  const detail = state === 'running' ? `${at(job, 'step')} ${Math.floor(number(at(job, 'progressRatio')) * 100)} %` : '';
+  const detail =
+    state === 'running' ? `${at(job, 'step')} ${Math.floor(number(at(job, 'progressRatio')) * 100)} %` : '';
   return `    ${String(at(job, 'id')).padEnd(28)} ${state.padEnd(8)} ${failure === undefined ? detail : String(failure)}`;
 }
 
 /** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
 export function renderStatus(status: unknown): string {
-  const used = (tier: string) => `${formatBytes(number(at(status, 'store', 'usedBytes', tier)))} of ${formatBytes(number(at(status, 'store', 'limitBytes', tier)))}`;
+  const used = (tier: string) =>
+    `${formatBytes(number(at(status, 'store', 'usedBytes', tier)))} of ${formatBytes(number(at(status, 'store', 'limitBytes', tier)))}`;
   const jobs = at(status, 'encodes');
   const reason = at(status, 'unready');
   const lines: readonly (readonly [string, string])[] = [
-    ['node', `${at(status, 'node', 'id')} in ${at(status, 'node', 'region')}, version ${at(status, 'node', 'version')}`],
-    ['state', `${typeof reason === 'string' ? reason : 'ready'}, up ${formatSeconds(number(at(status, 'uptimeSeconds')))}`],
+    [
+      'node',
+      `${at(status, 'node', 'id')} in ${at(status, 'node', 'region')}, version ${at(status, 'node', 'version')}`,
+    ],
+    [
+      'state',
+      `${typeof reason === 'string' ? reason : 'ready'}, up ${formatSeconds(number(at(status, 'uptimeSeconds')))}`,
+    ],
     ['hit ratio', `${percent(at(status, 'hitRatio'))} of requests, ${percent(at(status, 'byteHitRatio'))} of bytes`],
-    ['served', `${formatBytes(number(at(status, 'servedBytes')))}, fetched from origins ${formatBytes(number(at(status, 'originBytes')))}`],
+    [
+      'served',
+      `${formatBytes(number(at(status, 'servedBytes')))}, fetched from origins ${formatBytes(number(at(status, 'originBytes')))}`,
+    ],
     ['memory', used('memory')],
-    ['disk', `${used('disk')}${at(status, 'store', 'isDegraded') === true ? '  DEGRADED: see nearcast_store_errors_total' : ''}`],
-    ['prefetch', `${at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on'}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`],
+    [
+      'disk',
+      `${used('disk')}${at(status, 'store', 'isDegraded') === true ? '  DEGRADED: see nearcast_store_errors_total' : ''}`,
+    ],
+    [
+      'prefetch',
+      `${at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on'}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`,
+    ],
     ['model', String(at(status, 'model', 'version') ?? 'none: plain rules answer')],
     ['sessions', String(number(at(status, 'sessions')))],
   ];

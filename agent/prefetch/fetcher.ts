@@ -19,7 +19,10 @@ export type FetchItem = {
 };
 
 /** The day's byte budget, kept by the caller so that it survives a restart. */
-export type DayBudget = { readonly leftBytes: () => number; readonly spend: (bytes: number, priority: FetchItem['priority']) => void };
+export type DayBudget = {
+  readonly leftBytes: () => number;
+  readonly spend: (bytes: number, priority: FetchItem['priority']) => void;
+};
 
 /** What the fetcher works with. */
 export type FetcherOptions = {

@@ -40,15 +40,17 @@ export function chooseRendition(
   return fills ?? affordable.at(-1);
 }
 
+/** A package and the path of its folder on the viewer listener, `/titles/ID/HASH/`. */
+export type Published = { readonly title: Title; readonly baseUrl: string };
+
 /** Playlist of a cut of a published title in one rendition; undefined when no segment of it lies in the moments. */
 export function previewPlaylist(
-  title: Title,
+  { title, baseUrl: base }: Published,
   moments: readonly Moment[],
   hint: RenditionHint = {},
 ): string | undefined {
   const rendition = chooseRendition(title.renditions, hint);
   if (rendition === undefined) return undefined;
-  const base = `/titles/${title.id}/${title.hash}/`;
   const initUrl = base + rendition.initUrl;
   const { timescale } = rendition;
   const inMoments = rendition.segments.flatMap(({ startTicks, ticks, url }, index) =>

@@ -5,7 +5,7 @@ import type { Title } from '../../encoder/contract.ts';
 import { cutAffinities } from './affinity.ts';
 import { believe, chooseArm, discount, UNSEEN } from './bandit.ts';
 import { type Cut, chooseMoments, type Features, meanFeatures } from './moments.ts';
-import { previewPlaylist, type Timeline, timelinePlaylist } from './playlist.ts';
+import { type Published, previewPlaylist, type Timeline, timelinePlaylist } from './playlist.ts';
 import type { TitlePosteriors } from './posteriors.ts';
 import {
   type Answer,
@@ -19,7 +19,7 @@ import {
 
 /** What there is to make a preview from; `pending`: known, but not encoded yet. */
 export type PackageState =
-  | { readonly state: 'ready'; readonly title: Title; readonly baseUrl: string }
+  | ({ readonly state: 'ready' } & Published)
   | { readonly state: 'foreign'; readonly timeline: Timeline }
   | { readonly state: 'pending' };
 
@@ -183,10 +183,11 @@ async function conduct(room: Room, request: PreviewRequest, late: AbortSignal): 
     const body = timelinePlaylist(found.value.timeline);
     return body === undefined ? refuse(409, 'no-segments') : serve(body, { answer: 'default', reason: 'foreign' });
   }
-  const { title } = found.value;
+  const { title, baseUrl } = found.value;
   const picked = await pickCut(room, title, asked, late);
   const { heightPixels } = request;
-  const body = previewPlaylist(title, picked.cut.moments, { heightPixels, throughputBps: picked.throughputBps });
+  const hint = { heightPixels, throughputBps: picked.throughputBps };
+  const body = previewPlaylist({ title, baseUrl }, picked.cut.moments, hint);
   if (body === undefined) return refuse(409, 'no-segments');
   const { arm } = picked.cut;
   const propensity = picked.arms.find((one) => one.arm === arm)?.propensity ?? 1;

@@ -45,7 +45,9 @@ describe('control socket', () => {
   test('answers calls with query, body and the rest of the path', async () => {
     const path = await open();
     expect(await askControl(path, { method: 'GET', path: '/status?a=b' })).toEqual({ a: 'b' });
-    expect(await askControl(path, { method: 'POST', path: '/purge', body: { url: '/x' } })).toEqual({ body: { url: '/x' } });
+    expect(await askControl(path, { method: 'POST', path: '/purge', body: { url: '/x' } })).toEqual({
+      body: { url: '/x' },
+    });
     expect(await askControl(path, { method: 'DELETE', path: '/viewers/a%2Fb' })).toEqual({ rest: 'a/b' });
   });
 
@@ -53,7 +55,11 @@ describe('control socket', () => {
     ['an unknown path', { method: 'GET', path: '/nothing' }, /\(404\).*no such call/s],
     ['an unknown method', { method: 'PUT', path: '/status' }, /\(405\)/],
     ['a call that throws', { method: 'GET', path: '/fails' }, /\(500\).*on purpose/s],
-    ['a body over the limit', { method: 'POST', path: '/purge', body: 'x'.repeat(1_100_000) }, /\(413\)|ECONNRESET|EPIPE/],
+    [
+      'a body over the limit',
+      { method: 'POST', path: '/purge', body: 'x'.repeat(1_100_000) },
+      /\(413\)|ECONNRESET|EPIPE/,
+    ],
   ])('refuses %s', async (_name, call, message) => {
     await expect(askControl(await open(), call)).rejects.toThrow(message);
   });

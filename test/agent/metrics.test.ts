@@ -41,8 +41,20 @@ function exampleStats(): NodeStats {
     },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
-    predict: { answers: { model: 4, rules: 1 }, seconds: { model: histogram, rules: empty }, childRestarts: 0, models: [{ alias: 'champion', version: 'abc' }] },
-    encode: { jobs: { started: 2, done: 1, failed: 0 }, active: 1, progressRatio: 0.5, cpuSeconds: 12.5, lastSuccessSeconds: 0, savedBytes: { cap: 1, pruning: 2, allocation: 3 } },
+    predict: {
+      answers: { model: 4, rules: 1 },
+      seconds: { model: histogram, rules: empty },
+      childRestarts: 0,
+      models: [{ alias: 'champion', version: 'abc' }],
+    },
+    encode: {
+      jobs: { started: 2, done: 1, failed: 0 },
+      active: 1,
+      progressRatio: 0.5,
+      cpuSeconds: 12.5,
+      lastSuccessSeconds: 0,
+      savedBytes: { cap: 1, pruning: 2, allocation: 3 },
+    },
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,
@@ -55,7 +67,10 @@ const scrape = async () => (await openMetrics(exampleStats).text()).text;
 
 describe('/metrics', () => {
   test('passes promtool check metrics', async () => {
-    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], { input: await scrape(), encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync('promtool', ['check', 'metrics'], {
+      input: await scrape(),
+      encoding: 'utf8',
+    });
     expect(`${stdout}${stderr}`).toBe('');
     expect(status).toBe(0);
   });
@@ -67,7 +82,14 @@ describe('/metrics', () => {
     expect(buckets).toEqual([...buckets].sort((a, b) => a - b));
     expect(lines.find((line) => line.includes('+Inf'))).toMatch(/ 4$/);
     expect(lines.find((line) => line.includes('_count'))).toMatch(/ 4$/);
-    expect(Number(lines.find((line) => line.includes('_sum'))?.split(' ').at(-1))).toBeCloseTo(60.3201);
+    expect(
+      Number(
+        lines
+          .find((line) => line.includes('_sum'))
+          ?.split(' ')
+          .at(-1),
+      ),
+    ).toBeCloseTo(60.3201);
   });
 
   test('reads afresh at every scrape', async () => {
@@ -85,9 +107,21 @@ describe('/metrics', () => {
   test('has every core metric of the contract', async () => {
     const text = await scrape();
     const names = [
-      'cache_requests_total', 'cache_sent_bytes_total', 'origin_received_bytes_total', 'cache_first_byte_seconds', 'store_used_bytes',
-      'store_errors_total', 'prefetch_bytes_total', 'predict_duration_seconds', 'model_info', 'encode_jobs_total', 'encode_saved_bytes_total',
-      'preview_requests_total', 'preview_duration_seconds', 'events_total', 'event_loop_lag_seconds',
+      'cache_requests_total',
+      'cache_sent_bytes_total',
+      'origin_received_bytes_total',
+      'cache_first_byte_seconds',
+      'store_used_bytes',
+      'store_errors_total',
+      'prefetch_bytes_total',
+      'predict_duration_seconds',
+      'model_info',
+      'encode_jobs_total',
+      'encode_saved_bytes_total',
+      'preview_requests_total',
+      'preview_duration_seconds',
+      'events_total',
+      'event_loop_lag_seconds',
     ];
     for (const name of names) expect(text, name).toContain(`# TYPE nearcast_${name} `);
   });

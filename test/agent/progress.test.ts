@@ -26,7 +26,10 @@ describe('off a terminal', () => {
     const output = new PassThrough();
     const progress = openProgress(output);
     for (let i = 0; i <= 1000; i += 1) progress.show({ id: 'a', name: 'A', step: 'trial', ratio: i / 1000 });
-    const lines = String(output.read()).trim().split('\n').map((line): unknown => JSON.parse(line));
+    const lines = String(output.read())
+      .trim()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
     expect(lines).toHaveLength(11);
     expect(lines[0]).toEqual({ event: 'encode.progress', id: 'a', name: 'A', step: 'trial', progressRatio: 0 });
   });

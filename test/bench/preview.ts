@@ -30,7 +30,7 @@ const preview = openPreview({
   packageOf: (id): PackageState | undefined => {
     const title = titles.get(id);
     if (title === undefined) return undefined;
-    return { state: 'ready', title: isCold && id === 'film-0' ? { ...title } : title };
+    return { state: 'ready', ...published(isCold && id === 'film-0' ? { ...title } : title) };
   },
   sessionOf: () => ({
     watched: Array.from({ length: 8 }, (_, n) => ({ titleId: `film-${n + 1}`, watchedRatio: next() })),

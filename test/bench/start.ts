@@ -48,7 +48,17 @@ async function playFirst(): Promise<void> {
 async function run(dir: string, titles: number, isFirst: boolean): Promise<Record<string, number>> {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
-  const demo = start(['demo', '--dir', dir, '--listen', PORTS.listen, '--origin', PORTS.origin, '--metrics', PORTS.metrics]);
+  const demo = start([
+    'demo',
+    '--dir',
+    dir,
+    '--listen',
+    PORTS.listen,
+    '--origin',
+    PORTS.origin,
+    '--metrics',
+    PORTS.metrics,
+  ]);
   try {
     await poll('the page', isAnswering);
     const answersSeconds = seconds();
@@ -62,7 +72,13 @@ async function run(dir: string, titles: number, isFirst: boolean): Promise<Recor
     demo.child.kill('SIGTERM');
     await demo.ended;
     const stopSeconds = (performance.now() - stopping) / 1000;
-    return { answersSeconds, firstReadySeconds, ...(isFirst ? { firstPlaysSeconds } : {}), allReadySeconds, stopSeconds };
+    return {
+      answersSeconds,
+      firstReadySeconds,
+      ...(isFirst ? { firstPlaysSeconds } : {}),
+      allReadySeconds,
+      stopSeconds,
+    };
   } finally {
     demo.child.kill('SIGKILL');
   }
@@ -72,9 +88,18 @@ const dir = mkdtempSync(join(tmpdir(), 'nearcast-bench-'));
 try {
   const first = await run(dir, 4, true);
   const second = await run(dir, 4, false);
-  const round = (figures: Record<string, number>) => Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, Number(value.toFixed(2))]));
+  const round = (figures: Record<string, number>) =>
+    Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, Number(value.toFixed(2))]));
   console.table({ 'first start': round(first), 'second start': round(second) });
-  console.log(JSON.stringify({ bench: 'start', cores: cpus().length, cpu: cpus()[0]?.model, first: round(first), second: round(second) }));
+  console.log(
+    JSON.stringify({
+      bench: 'start',
+      cores: cpus().length,
+      cpu: cpus()[0]?.model,
+      first: round(first),
+      second: round(second),
+    }),
+  );
 } finally {
   rmSync(dir, { recursive: true, force: true });
 }

@@ -30,7 +30,27 @@ async function makeClip(file: string): Promise<void> {
   const chains = sources.map((_, index) => `[${index}:v]trim=duration=3,format=yuv420p,setsar=1[v${index}]`);
   const graph = `${chains.join(';')};${sources.map((_, index) => `[v${index}]`).join('')}concat=n=4:v=1:a=0[v]`;
   const inputs = [...sources, 'sine=f=220:d=12:r=48000'].flatMap((source) => ['-f', 'lavfi', '-i', source]);
-  execFileSync(found.path, ['-v', 'error', '-y', ...inputs, '-filter_complex', graph, '-map', '[v]', '-map', '4:a', '-c:v', 'libx264', '-preset', 'ultrafast', '-crf', '12', '-c:a', 'aac', file]);
+  execFileSync(found.path, [
+    '-v',
+    'error',
+    '-y',
+    ...inputs,
+    '-filter_complex',
+    graph,
+    '-map',
+    '[v]',
+    '-map',
+    '4:a',
+    '-c:v',
+    'libx264',
+    '-preset',
+    'ultrafast',
+    '-crf',
+    '12',
+    '-c:a',
+    'aac',
+    file,
+  ]);
 }
 
 async function listed(): Promise<readonly { readonly id: string; readonly ready: boolean }[]> {
@@ -54,11 +74,18 @@ beforeAll(async () => {
   };
   writeFileSync(join(dir, 'nearcast.yaml'), JSON.stringify(config));
   node = start(['run', '--config', join(dir, 'nearcast.yaml')]);
-  const [ready] = await Promise.all([node.line(({ event }) => event === 'node.ready'), makeClip(join(dir, 'clip.mp4'))]);
+  const [ready] = await Promise.all([
+    node.line(({ event }) => event === 'node.ready'),
+    makeClip(join(dir, 'clip.mp4')),
+  ]);
   url = `http://127.0.0.1:${ready['port']}/`;
   metricsUrl = `http://127.0.0.1:${ready['metricsPort']}`;
   const published = node.line(({ event, id }) => event === 'encode.published' && id === 'clip');
-  await askControl(socket, { method: 'POST', path: '/encode', body: { input: join(dir, 'clip.mp4'), id: 'clip', name: 'A clip' } });
+  await askControl(socket, {
+    method: 'POST',
+    path: '/encode',
+    body: { input: join(dir, 'clip.mp4'), id: 'clip', name: 'A clip' },
+  });
   await published;
   browser = await openBrowser();
 }, 120_000);
@@ -81,12 +108,24 @@ async function play(page: Page, seconds: number): Promise<readonly Response[]> {
   });
   await page.goto(url);
   await page.locator('[data-title="clip"]').first().click();
-  await page.waitForFunction(`[...document.querySelectorAll('video')].some((video) => !video.muted && video.currentTime > ${seconds})`, undefined, { timeout: 40_000 });
+  await page.waitForFunction(
+    `[...document.querySelectorAll('video')].some((video) => !video.muted && video.currentTime > ${seconds})`,
+    undefined,
+    { timeout: 40_000 },
+  );
   return media;
 }
 
 test('the title is listed as ready, with its poster', async () => {
-  expect(await listed()).toMatchObject([{ id: 'clip', name: 'A clip', ready: true, progressRatio: 1, poster: expect.stringMatching(/^\/titles\/clip\/[0-9a-f]+\//) }]);
+  expect(await listed()).toMatchObject([
+    {
+      id: 'clip',
+      name: 'A clip',
+      ready: true,
+      progressRatio: 1,
+      poster: expect.stringMatching(/^\/titles\/clip\/[0-9a-f]+\//),
+    },
+  ]);
 });
 
 test('it plays 10 s in Chromium, and again with every segment a hit', async () => {
@@ -112,7 +151,11 @@ test('a hover plays a preview made of existing segments', async () => {
   const response = await playlist;
   expect(response.status()).toBe(200);
   expect(await response.headerValue('nearcast-arm')).toBeTruthy();
-  await page.waitForFunction(`[...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5)`, undefined, { timeout: 20_000 });
+  await page.waitForFunction(
+    `[...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5)`,
+    undefined,
+    { timeout: 20_000 },
+  );
   await page.close();
 }, 40_000);
 

@@ -21,7 +21,11 @@ export type Running = {
 
 /** Starts `nearcast ARGS` from the repository, through run.mjs as npm start does. */
 export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  const child = spawn(process.execPath, ['run.mjs', ...args], { cwd: ROOT, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(process.execPath, ['run.mjs', ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const lines: Line[] = [];
   const waiting = new Set<(line: Line) => void>();
   let stderr = '';
@@ -41,7 +45,13 @@ export function start(args: readonly string[], env: Readonly<Record<string, stri
     new Promise<Line>((resolve, reject) => {
       const known = lines.find(isIt);
       if (known !== undefined) return resolve(known);
-      const timer = setTimeout(() => reject(new Error(`no such line within ${EVENT_MS} ms; stderr: ${stderr}; last: ${JSON.stringify(lines.at(-1))}`)), EVENT_MS);
+      const timer = setTimeout(
+        () =>
+          reject(
+            new Error(`no such line within ${EVENT_MS} ms; stderr: ${stderr}; last: ${JSON.stringify(lines.at(-1))}`),
+          ),
+        EVENT_MS,
+      );
       waiting.add((candidate) => {
         if (!isIt(candidate)) return;
         clearTimeout(timer);

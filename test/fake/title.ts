@@ -100,3 +100,8 @@ export function makeVariedTitle(id: string, seed = 1): Title {
   }));
   return makeTitle(id, shots);
 }
+
+/** The same as published: its folder is /titles/ID/HASH/. */
+export function published(title: Title): { readonly title: Title; readonly baseUrl: string } {
+  return { title, baseUrl: `/titles/${title.id}/${title.hash}/` };
+}

@@ -3,7 +3,7 @@ import * as hlsParser from 'hls-parser';
 import { describe, expect, test } from 'vitest';
 import { chooseMoments } from '../../../agent/preview/moments.ts';
 import { chooseRendition, previewPlaylist, timelinePlaylist } from '../../../agent/preview/playlist.ts';
-import { makeTitle, makeVariedTitle } from '../../fake/title.ts';
+import { makeTitle, makeVariedTitle, published } from '../../fake/title.ts';
 
 function read(text: string | undefined) {
   if (text === undefined) throw new Error('no playlist');
@@ -18,7 +18,7 @@ describe('preview playlist', () => {
     const title = makeVariedTitle('varied', seed);
     const rendition = title.renditions[1];
     for (const { moments } of chooseMoments(title)) {
-      const playlist = read(previewPlaylist(title, moments));
+      const playlist = read(previewPlaylist(published(title), moments));
       expect(playlist.endlist).toBe(true);
       expect(playlist.playlistType).toBe('VOD');
       expect(playlist.version).toBe(7);
@@ -44,7 +44,7 @@ describe('preview playlist', () => {
     const title = makeTitle('flow', [{ seconds: 4 }, { seconds: 4 }, { seconds: 4 }]);
     const features = title.shots[0]?.features;
     if (features === undefined) throw new Error('the title has shots');
-    const text = previewPlaylist(title, [
+    const text = previewPlaylist(published(title), [
       { startSeconds: 0, durationSeconds: 4, features },
       { startSeconds: 4, durationSeconds: 4, features },
     ]);
@@ -54,7 +54,7 @@ describe('preview playlist', () => {
 
   test('moments beside every segment give no playlist', () => {
     const title = makeTitle('none', [{ seconds: 4 }]);
-    expect(previewPlaylist(title, [])).toBeUndefined();
+    expect(previewPlaylist(published(title), [])).toBeUndefined();
   });
 
   test.each([

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import type { TitlePosteriors } from '../../../agent/preview/posteriors.ts';
 import { openPreview, type PackageState, type PreviewOptions } from '../../../agent/preview/preview.ts';
 import type { PreviewRecord } from '../../../agent/preview/rewards.ts';
-import { makeTitle, makeVariedTitle } from '../../fake/title.ts';
+import { makeTitle, makeVariedTitle, published } from '../../fake/title.ts';
 
 const never = () => new Promise<never>(() => undefined);
 const varied = makeVariedTitle('varied');
@@ -16,9 +16,9 @@ const wild = makeTitle(
   Array.from({ length: 9 }, () => ({ seconds: 4, features: { temporal: 1, loudness: 1 } })),
 );
 const packages: Record<string, PackageState> = {
-  varied: { state: 'ready', title: varied },
-  calm: { state: 'ready', title: calm },
-  wild: { state: 'ready', title: wild },
+  varied: { state: 'ready', ...published(varied) },
+  calm: { state: 'ready', ...published(calm) },
+  wild: { state: 'ready', ...published(wild) },
   coming: { state: 'pending' },
   sealed: {
     state: 'foreign',
@@ -94,11 +94,11 @@ describe('answers', () => {
   test('a prepared title is answered by the cuts derived ahead', async () => {
     const { preview, ask } = open();
     const title = makeVariedTitle('varied', 9);
-    packages['varied'] = { state: 'ready', title };
+    packages['varied'] = { state: 'ready', ...published(title) };
     preview.prepare(title);
     title.shots.length = 0; // Whoever derives the cuts only now finds no shots, and so no arms.
     expect(await ask('varied')).toMatchObject({ answer: 'cohort' });
-    packages['varied'] = { state: 'ready', title: varied };
+    packages['varied'] = { state: 'ready', ...published(varied) };
   });
 
   test.each([
