@@ -36,12 +36,30 @@ const USED_TAGS = new Set([
 /** Names that would reach Object.prototype when m3u8-parser uses them as keys, which it does with TYPE and GROUP-ID. */
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
+/** Tags whose value is an attribute list. */
+const LISTS = new Set(['#EXT-X-MAP', '#EXT-X-STREAM-INF', '#EXT-X-MEDIA']);
+/** One attribute of a list (RFC 8216 section 4.2), spaces around it forgiven. */
+const ATTRIBUTE = /\s*[\w-]+\s*=\s*(?:"[^"]*"|[^",]*)\s*(?:,|$)/y;
+
+/** m3u8-parser takes quadratic time for what is no attribute list, seconds for one long line. */
+function isAttributeList(value: string): boolean {
+  ATTRIBUTE.lastIndex = 0;
+  while (ATTRIBUTE.lastIndex < value.length) if (!ATTRIBUTE.test(value)) return false;
+  return true;
+}
+
+/** Whether the parser may see this line. Throws UnusableManifest when it must not and cannot be left out. */
 function isSafeLine(line: string): boolean {
-  const tag = line.split(':', 1)[0] ?? '';
+  if (line.length > LIMIT.urlCharacters) throw new UnusableManifest('a line is too long');
+  if (!line.startsWith('#')) return true;
+  const tag = (line.split(':', 1)[0] ?? '').trim();
   if (tag === '#EXT-X-MEDIA' && INHERITED.some((name) => line.includes(name))) {
     throw new UnusableManifest('EXT-X-MEDIA with a name that is not allowed');
   }
-  return !line.startsWith('#') || USED_TAGS.has(tag.trim());
+  if (LISTS.has(tag) && !isAttributeList(line.slice(line.indexOf(':') + 1))) {
+    throw new UnusableManifest(`${tag} without a sound attribute list`);
+  }
+  return USED_TAGS.has(tag);
 }
 
 /** Parses a media or multivariant playlist that was fetched from `url`. Throws UnusableManifest. */

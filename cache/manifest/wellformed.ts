@@ -13,6 +13,7 @@ const MARKUP = String.raw`[^<]*(?:${COMMENT}|${INSTRUCTION}|<(/?)([\w:.-]+)(?:${
 
 /** Throws UnusableManifest unless every element is closed in order, none is too deep, and there is no doctype or CDATA. */
 export function requireWellFormed(xml: string): void {
+  if (/&(?!(?:amp|lt|gt|quot|apos|#\d+|#x[\da-f]+);)/i.test(xml)) throw new UnusableManifest('it has unknown entities');
   const markup = new RegExp(MARKUP, 'y');
   const open: string[] = [];
   let elements = 0;
