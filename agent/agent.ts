@@ -9,7 +9,7 @@ import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
-import type { NodeStats } from './metrics.ts';
+import type { NodeStats } from './node-stats.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
@@ -51,7 +51,9 @@ export type Agent = {
   readonly served: (record: ServedRecord) => void;
   /** Housekeeping; every minute. */
   readonly sweep: () => void;
-  /** Stops everything; what can be resumed stays on disk. */
+  /** Stops work in the background: encodes, prefetch, publishing. Routes go on to answer. */
+  readonly quiesce: () => Promise<void>;
+  /** Closes everything else; what can be resumed is on disk. After quiesce() and the cache's drain. */
   readonly close: () => Promise<void>;
 };
 
@@ -220,11 +222,10 @@ function openIntakeOver(
   });
 }
 
+type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
+
 /** What there is to do every minute. */
-function openSweep(
-  { config, now }: AgentOptions,
-  rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>,
-): () => void {
+function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   let purgedOn = -1;
   return () => {
     rooms.catalogue.reload();
@@ -239,9 +240,7 @@ function openSweep(
   };
 }
 
-async function closeRooms(rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'close'>): Promise<void> {
-  await rooms.encodes?.close();
-  await rooms.prefetching.close();
+async function closeRooms(rooms: Rooms): Promise<void> {
   await rooms.preview.close();
   rooms.prediction.save();
   await rooms.prediction.close();
@@ -251,11 +250,10 @@ async function closeRooms(rooms: Omit<Agent, 'routes' | 'titles' | 'served' | 's
   rooms.state.close();
 }
 
-/** Opens every room and wires them. Rejects with AGENT_STATE_* and AGENT_PAGE_UNREADABLE. */
-export async function openAgent(options: AgentOptions): Promise<Agent> {
+/** The rooms in the order in which they need each other. */
+async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<Rooms> {
   const { config, cache, now, log } = options;
   const { path: publishPath, dir: publishDir } = config.publish;
-  const closing = new AbortController();
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
   const durationOf: Durations = (titleId) =>
@@ -273,41 +271,23 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     log,
   });
   const timelines = openTimelines({ catalogue, cache, now });
-  const prefetching = openPrefetching({
-    config: config.prefetch,
-    cache,
-    catalogue,
-    timelines,
-    prediction,
-    ledger: state.ledger,
-    now,
-    log,
-  });
-  const publishing = openPublishing({
-    catalogue,
-    cache,
-    publishDir,
-    publishPath,
-    bytesPerSecond: config.prefetch.bytesPerSecond,
-    now,
-    log,
-  });
-  const encodes = await openEncoding(options, (id) => void publishing.published(id, closing.signal));
+  const known = { cache, catalogue, timelines, now, log };
+  const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
+  const { bytesPerSecond } = config.prefetch;
+  const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
+  const encodes = await openEncoding(options, (id) => void publishing.published(id, closing));
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
-  const rooms = {
-    catalogue,
-    sessions,
-    intake,
-    prediction,
-    prefetching,
-    timelines,
-    encodes,
-    preview,
-    publishing,
-    state,
-  };
-  const titles = () => listTitles(catalogue, encodes, publishPath);
+  return { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
+}
+
+/** Opens every room and wires them. Rejects with AGENT_STATE_* and AGENT_PAGE_UNREADABLE. */
+export async function openAgent(options: AgentOptions): Promise<Agent> {
+  const { config } = options;
+  const closing = new AbortController();
+  const rooms = await openRooms(options, closing.signal);
+  const { catalogue, encodes, intake, prefetching, preview } = rooms;
+  const titles = () => listTitles(catalogue, encodes, config.publish.path);
   return {
     ...rooms,
     titles,
@@ -324,9 +304,10 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     }),
     served: intake.served,
     sweep: openSweep(options, rooms),
-    close: async () => {
+    quiesce: async () => {
       closing.abort();
-      await closeRooms(rooms);
+      await Promise.all([encodes?.close(), prefetching.close()]);
     },
+    close: () => closeRooms(rooms),
   };
 }

@@ -1,7 +1,7 @@
 // What viewers' players ask of the node itself: /.nearcast/* and the demo page. Each route has its own deadline and
 // body limit; the cache matches them before look-up.
 import type { Route, RouteReply, RouteRequest } from '../cache/cache.ts';
-import type { NodeStats } from './metrics.ts';
+import type { NodeStats } from './node-stats.ts';
 
 /** A title as the page lists it. */
 export type ListedTitle = {

@@ -217,3 +217,24 @@ export function nearestOf(word: string, known: readonly string[]): string | unde
   const scored = known.map((name) => ({ name, distance: editDistance(word.toLowerCase(), name.toLowerCase()) }));
   return scored.sort((a, b) => a.distance - b.distance)[0]?.name;
 }
+
+/** Whether a name is an IANA time zone that this Node knows. */
+export function isTimeZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
+  } catch {
+    // The constructor's refusal is the answer.
+    return false;
+  }
+}
+
+/** Why a text is no pattern of title paths; undefined when it is one. */
+export function titlePatternProblem(text: string): string | undefined {
+  try {
+    // With an empty alternative the expression matches '' and lists the names of all its groups.
+    const groups = new RegExp(`${new RegExp(text).source}|`).exec('')?.groups ?? {};
+    return 'title' in groups ? undefined : 'needs a group named title: (?<title>[^/]+)';
+  } catch (error) {
+    return error instanceof Error ? error.message : 'not a regular expression';
+  }
+}

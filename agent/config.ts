@@ -45,24 +45,11 @@ const cron = z.string().superRefine((text, context) => {
   if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
 });
 
-const timeZone = z.string().refine((name) => {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: name }).resolvedOptions().timeZone !== '';
-  } catch {
-    // The constructor's refusal is the answer.
-    return false;
-  }
-}, 'not a time zone; expected an IANA name like Europe/Berlin, or UTC');
+const timeZone = z.string().refine(isTimeZone, 'not a time zone; expected an IANA name like Europe/Berlin, or UTC');
 
 const titlePattern = z.string().superRefine((text, context) => {
-  try {
-    // With an empty alternative the expression matches '' and lists the names of all its groups.
-    const groups = new RegExp(`${new RegExp(text).source}|`).exec('')?.groups ?? {};
-    if (!('title' in groups))
-      context.addIssue({ code: 'custom', message: 'needs a group named title: (?<title>[^/]+)' });
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not a regular expression' });
-  }
+  const problem = titlePatternProblem(text);
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
 });
 
 /** Where a secret is: a file, or a variable of the environment. Never the secret. */
@@ -145,9 +132,8 @@ const sections = {
       dir: z.string().min(1).default('var/titles'),
       path: z
         .string()
-        .regex(/^\/([^?#]*\/)?$/, 'expected a path with slashes at both ends, such as /titles/')
-        .default('/titles/')
-        .describe('where an origin serves publish.dir'),
+        .regex(/^\/([^?#]*\/)?$/, 'expected a path such as /titles/')
+        .default('/titles/'),
     })
     .prefault({}),
   telemetry: z
@@ -201,7 +187,7 @@ const sections = {
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
-  drainSeconds: z.number().min(0).max(300).default(4).describe('how long answers in flight may end after SIGTERM'),
+  drainSeconds: z.number().min(0).max(300).default(3).describe('how long answers in flight may end after SIGTERM'),
   agent: z.enum(['on', 'off']).default('on').describe('off: a plain caching reverse proxy without /.nearcast'),
 };
 const version = z.literal(1, 'expected 1, the version of this format');

@@ -4,7 +4,7 @@ import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { Config } from './config.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
-import type { NodeStats } from './metrics.ts';
+import type { NodeStats } from './node-stats.ts';
 
 /** What the calls look at and change. Without an agent (agent: off) its calls answer 409. */
 export type Controlled = {

@@ -1,38 +1,8 @@
 // The catalogue of metrics: name, type, labels, what it means and what to do about it. The hot paths count in plain
 // integers; this file reads them at scrape. The one place that knows prom-client.
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
-import { type CacheStats, HISTOGRAM_SECONDS, type Histogram } from '../cache/cache.ts';
-
-/** Everything that a scrape reads, assembled by node.ts. */
-export type NodeStats = {
-  readonly build: { readonly version: string; readonly node: string };
-  readonly cache: CacheStats;
-  readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
-  readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
-  readonly predict: {
-    readonly answers: Readonly<Record<'model' | 'rules', number>>;
-    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
-    readonly childRestarts: number;
-    readonly models: readonly { readonly alias: string; readonly version: string }[];
-  };
-  readonly encode: {
-    readonly jobs: Readonly<Record<'started' | 'done' | 'failed', number>>;
-    readonly active: number;
-    readonly progressRatio: number;
-    readonly cpuSeconds: number;
-    readonly lastSuccessSeconds: number;
-    readonly savedBytes: Readonly<Record<'cap' | 'pruning' | 'allocation', number>>;
-  };
-  readonly preview: {
-    readonly answers: Readonly<Record<string, number>>;
-    readonly rewards: Readonly<Record<string, number>>;
-    readonly seconds: Histogram;
-  };
-  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
-  readonly sessions: number;
-  readonly loopLagSeconds: number;
-  readonly logDropped: number;
-};
+import { HISTOGRAM_SECONDS, type Histogram } from '../cache/cache.ts';
+import type { NodeStats } from './node-stats.ts';
 
 type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
 type Entry = {

@@ -4,16 +4,16 @@ import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { schedule } from 'node-cron';
-import { type Cache, CacheError, type CacheOptions, open as openCache, type Route } from '../cache/cache.ts';
+import { type Cache, CacheError, open as openCache, type Route } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
 import { controlCalls } from './control-calls.ts';
 import type { EncodeStatus, SubmittedJob } from './encodes.ts';
 import { AgentError } from './errors.ts';
-import { newHistogram } from './histogram.ts';
 import type { OpenLog } from './log.ts';
-import { type NodeStats, openMetrics } from './metrics.ts';
+import { openMetrics } from './metrics.ts';
+import { type NodeStats, readStats } from './node-stats.ts';
 
 /** What openNode() takes besides the configuration. */
 export type NodeOptions = {
@@ -96,66 +96,6 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
   };
 }
 
-const NO_HISTOGRAM = newHistogram();
-
-/** One reading of everything, for /metrics, status and the page. */
-function readStats(
-  cache: Cache,
-  agent: Agent | undefined,
-  rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped'>,
-): NodeStats {
-  const jobs = agent?.encodes?.list() ?? [];
-  const running = jobs.find(({ state }) => state === 'running');
-  const counts = agent?.encodes?.counts;
-  const fetcher = agent?.prefetching.fetcher.stats();
-  const predicted = agent?.prediction.predictor.stats();
-  const preview = agent?.preview.stats();
-  return {
-    ...rest,
-    cache: cache.stats(),
-    prefetch: {
-      isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'),
-      outcomes: fetcher?.outcomes ?? {},
-    },
-    offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
-    predict: {
-      answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
-      seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },
-      childRestarts: agent?.prediction.childRestarts() ?? 0,
-      models: agent?.prediction.models() ?? [],
-    },
-    encode: {
-      jobs: { started: counts?.started ?? 0, done: counts?.done ?? 0, failed: counts?.failed ?? 0 },
-      active: running === undefined ? 0 : 1,
-      progressRatio: running?.progressRatio ?? 0,
-      cpuSeconds: counts?.cpuSeconds ?? 0,
-      lastSuccessSeconds: counts?.lastSuccessSeconds ?? 0,
-      savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
-    },
-    preview: {
-      answers: preview?.answers ?? {},
-      rewards: preview?.rewards.results ?? {},
-      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
-    },
-    events: agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 },
-    sessions: agent?.sessions.stats().sessions ?? 0,
-  };
-}
-
-function cacheOptions(
-  config: Config,
-  hooks: Pick<CacheOptions, 'routes' | 'titleOf' | 'onServed' | 'now' | 'log'>,
-): CacheOptions {
-  return {
-    ...hooks,
-    origins: config.origins,
-    store: config.store,
-    rules: config.cache,
-    ignoredQuery: config.cache.ignoredQuery,
-    nodeId: config.node.id,
-  };
-}
-
 /** The nightly window: starts a run by cron and ends it after its minutes. */
 function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () => void } {
   if (!prefetch.enabled) return { close: () => undefined };
@@ -176,25 +116,6 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
   };
 }
 
-/**
- * Opens a node and starts to serve. Rejects with AGENT_LISTEN_FAILED, AGENT_DIRECTORY_UNUSABLE, AGENT_CONFIG_INVALID,
- * AGENT_STATE_* or the cache's own codes; what was opened until then is closed again.
- */
-export async function openNode(config: Config, options: NodeOptions): Promise<Node> {
-  const closers: (() => Promise<void> | void)[] = [];
-  const close = async () => {
-    for (const closeNext of closers.splice(0).reverse()) await closeNext();
-  };
-  try {
-    return await openParts(config, options, { closers, close });
-  } catch (error) {
-    await close();
-    throw error instanceof CacheError && UNUSABLE_CACHE.has(error.code)
-      ? new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error })
-      : error;
-  }
-}
-
 /** What of the cache's codes ends a start for good: a port that is taken, a store that is required and cannot be had. */
 const UNUSABLE_CACHE: ReadonlySet<string> = new Set([
   'CACHE_LISTEN_FAILED',
@@ -203,82 +124,99 @@ const UNUSABLE_CACHE: ReadonlySet<string> = new Set([
   'CACHE_FORMAT_NEWER',
 ]);
 
-async function openParts(
-  config: Config,
-  { log: openedLog, env, onEncode = () => undefined }: NodeOptions,
-  { closers, close }: { readonly closers: (() => Promise<void> | void)[]; readonly close: () => Promise<void> },
-): Promise<Node> {
-  const { log } = openedLog;
-  const now = Date.now;
-  const isOn = config.agent === 'on';
-  let unready: string | undefined = 'starting';
-  let agent: Agent | undefined;
-  let stats: () => NodeStats = () => assertNever();
-  const loop = watchLoop();
-  closers.push(loop.close);
-  if (isOn) {
-    await makeDirectory(config.state.dir, 'state.dir');
-    await makeDirectory(config.publish.dir, 'publish.dir');
+/** What is asked of parts that are opened later or change while the node lives. */
+type Live = {
+  agent: Agent | undefined;
+  /** Why the node is not ready. */
+  unready: string | undefined;
+  /** Run at once on closing, all together: viewers drain while work in the background stops. */
+  readonly quiesce: (() => Promise<void> | void)[];
+  /** Run after that, last opened first. */
+  readonly closers: (() => Promise<void> | void)[];
+};
+
+async function closeLive(live: Live): Promise<void> {
+  live.unready = 'draining';
+  await Promise.all(live.quiesce.splice(0).map((each) => each()));
+  for (const closeNext of live.closers.splice(0).reverse()) await closeNext();
+}
+
+/**
+ * Opens a node and starts to serve. Rejects with AGENT_LISTEN_FAILED, AGENT_DIRECTORY_UNUSABLE, AGENT_CONFIG_INVALID,
+ * AGENT_STATE_* or the cache's own codes; what was opened until then is closed again.
+ */
+export async function openNode(config: Config, options: NodeOptions): Promise<Node> {
+  const live: Live = { agent: undefined, unready: 'starting', quiesce: [], closers: [] };
+  try {
+    return await openParts(config, options, live);
+  } catch (error) {
+    await closeLive(live);
+    if (!(error instanceof CacheError) || !UNUSABLE_CACHE.has(error.code)) throw error;
+    throw new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error });
   }
+}
+
+async function openParts(config: Config, options: NodeOptions, live: Live): Promise<Node> {
+  const { log } = options.log;
+  const now = Date.now;
+  const loop = watchLoop();
+  live.closers.push(loop.close);
   // The cache needs its routes before the agent can be opened over it; they are only asked once it serves.
   const routes: Route[] = [];
-  const cache = await openCache(
-    cacheOptions(config, {
-      routes,
-      titleOf: (path) => agent?.catalogue.titleOf(path),
-      onServed: (record) => agent?.served(record),
-      now,
-      log,
-    }),
-  );
-  closers.push(() => cache.close(config.drainSeconds * 1000));
-  const build = { version: readVersion(), node: process.version };
-  stats = () =>
-    readStats(cache, agent, { build, loopLagSeconds: loop.seconds(), logDropped: openedLog.stats().dropped });
-  if (isOn) {
-    const tokenSecret = await readSecret(config.privacy.viewerTokenSecret, env);
-    const opened = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now, log });
-    agent = opened;
-    routes.push(...opened.routes);
-    closers.push(opened.close);
-    const sweeper = setInterval(opened.sweep, SWEEP_MS);
-    closers.push(() => clearInterval(sweeper), openWindow(config, opened).close);
-  }
-  const metrics = openMetrics(stats);
-  const monitoring = await openMonitoring(config.admin.metrics, { metrics: metrics.text, unreadiness: () => unready });
-  closers.push(monitoring.close);
-  const startedAt = now();
-  const control = await openControl(
-    config.admin.socket,
-    controlCalls({
-      config,
-      cache,
-      agent,
-      stats,
-      unreadiness: () => unready,
-      uptimeSeconds: () => (now() - startedAt) / 1000,
-    }),
-  );
-  closers.push(control.close);
-  const { port } = await cache.serve(config.listen.http);
-  unready = undefined;
-  closers.push(() => {
-    unready = 'draining';
+  const cache = await openCache({
+    routes,
+    titleOf: (path) => live.agent?.catalogue.titleOf(path),
+    onServed: (record) => live.agent?.served(record),
+    origins: config.origins,
+    store: config.store,
+    rules: config.cache,
+    ignoredQuery: config.cache.ignoredQuery,
+    nodeId: config.node.id,
+    now,
+    log,
   });
+  live.quiesce.push(() => cache.close(config.drainSeconds * 1000));
+  const build = { version: readVersion(), node: process.version };
+  const stats = () => {
+    const own = { build, loopLagSeconds: loop.seconds(), logDropped: options.log.stats().dropped };
+    return readStats({ cache, agent: live.agent }, own);
+  };
+  if (config.agent === 'on') routes.push(...(await addAgent(config, options, { live, cache, stats })).routes);
+  const unreadiness = () => live.unready;
+  const monitoring = await openMonitoring(config.admin.metrics, { metrics: openMetrics(stats).text, unreadiness });
+  live.closers.push(monitoring.close);
+  const startedAt = now();
+  const uptimeSeconds = () => (now() - startedAt) / 1000;
+  const calls = controlCalls({ config, cache, agent: live.agent, stats, unreadiness, uptimeSeconds });
+  live.closers.push((await openControl(config.admin.socket, calls)).close);
+  const { port } = await cache.serve(config.listen.http);
+  live.unready = undefined;
   return {
     port,
     metricsPort: monitoring.port,
-    isPublished: (titleId) => agent?.catalogue.package(titleId) !== undefined,
+    isPublished: (titleId) => live.agent?.catalogue.package(titleId) !== undefined,
     encode: async (job) => {
-      if (agent?.encodes === undefined)
-        throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
-      return agent.encodes.submit(job);
+      if (live.agent?.encodes !== undefined) return live.agent.encodes.submit(job);
+      throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
     },
-    close,
+    close: () => closeLive(live),
   };
 }
 
-/** Before the cache is there nobody asks for figures. */
-function assertNever(): never {
-  throw new Error('statistics were asked for before the node was opened');
+/** Opens what stands behind "agent: on", its housekeeping and its nightly window. */
+async function addAgent(
+  config: Config,
+  { env, log: { log }, onEncode = () => undefined }: NodeOptions,
+  { live, cache, stats }: { readonly live: Live; readonly cache: Cache; readonly stats: () => NodeStats },
+): Promise<Agent> {
+  await makeDirectory(config.state.dir, 'state.dir');
+  await makeDirectory(config.publish.dir, 'publish.dir');
+  const tokenSecret = await readSecret(config.privacy.viewerTokenSecret, env);
+  const agent = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now: Date.now, log });
+  live.agent = agent;
+  live.closers.push(agent.close);
+  const window = openWindow(config, agent);
+  const sweeper = setInterval(agent.sweep, SWEEP_MS);
+  live.quiesce.push(window.close, () => clearInterval(sweeper), agent.quiesce);
+  return agent;
 }

@@ -37,7 +37,7 @@ const WARM_SECONDS = 30;
 const PACKAGE_NAME = /^[0-9a-f]{16,64}$/;
 
 /** Paths to warm: playlists, init segments and the first WARM_SECONDS of every track. Absolute on the viewer listener. */
-export function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>): readonly string[] {
+function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>): readonly string[] {
   const at = (url: string) => new URL(url, `http://node${baseUrl}`).pathname;
   const tracks = [...title.renditions, ...title.audio];
   const beginnings = tracks.flatMap(({ id, initUrl, timescale, segments }) => [

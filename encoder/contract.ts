@@ -15,8 +15,6 @@ const positive = z.number().positive();
  * ladder, so that quality is measured against a lossy picture; `sealed`, under DRM: never decoded.
  */
 export const SOURCE_CLASSES = ['mezzanine', 'top-rung', 'sealed'] as const;
-/** One of them. */
-export type SourceClass = (typeof SOURCE_CLASSES)[number];
 
 /** Job JSON, on standard input or as a file. Paths absolute or relative to the working directory. */
 export const jobSchema = z.object({
@@ -124,8 +122,6 @@ const quality = z.object({
   crf: z.number(),
   bitrateBps: positive,
 });
-/** Quality of one shot in one rendition, on the metric's scale. */
-export type ShotQuality = z.output<typeof quality>;
 
 const shot = z.object({
   startSeconds: z.number().nonnegative(),
@@ -181,8 +177,6 @@ export type Title = z.output<typeof titleSchema>;
 
 /** titles/ID/latest.json: which immutable package is the newest. */
 export const latestSchema = z.object({ version: z.literal(CONTRACT_VERSION), id, hash: z.string() });
-/** Pointer to the newest package. */
-export type LatestPackage = z.output<typeof latestSchema>;
 
 const step = { version: z.literal(CONTRACT_VERSION), id, progressRatio: ratio };
 /**

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { getPriority, setPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { z } from 'zod';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type EncoderTools, EXIT, jobSchema } from './contract.ts';
 import { asEncoderError, EncoderError, EXIT_OF } from './errors.ts';
 import { findFfmpeg } from './ffmpeg/find.ts';
@@ -29,7 +28,7 @@ Environment: FFMPEG_PATH, the ffmpeg to use before any other
 const JOB_LIMIT_BYTES = 1 << 20;
 
 /** Where the program reads and writes; the process's own outside of tests. */
-export type EncoderIo = {
+type EncoderIo = {
   readonly stdin: NodeJS.ReadableStream;
   readonly stdout: NodeJS.WritableStream;
   readonly stderr: NodeJS.WritableStream;
@@ -39,7 +38,7 @@ export type EncoderIo = {
 };
 
 /** Runs the program; gives its exit code. Throws only on programmer errors. */
-export async function main(argv: readonly string[], io: EncoderIo): Promise<number> {
+async function main(argv: readonly string[], io: EncoderIo): Promise<number> {
   const [first = '-', ...rest] = argv;
   if (first === '--help' || first === '-h') {
     io.stdout.write(HELP);
@@ -101,7 +100,7 @@ async function readJob(from: string, io: EncoderIo): Promise<EncodeJob> {
   }
   const parsed = jobSchema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const problems = z.prettifyError(parsed.error).replace(/\s+/g, ' ');
+  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ');
   throw new EncoderError('ENCODER_JOB_INVALID', `the job in ${source} is not valid: ${problems}`);
 }
 

@@ -44,7 +44,7 @@ export type TrialPlan = {
 type Group = { readonly plan: TrialPlan; readonly at: number; readonly shot: Shot; readonly height: number };
 
 /** First frames of the segments of a shot, within the shot; none is longer than segmentSeconds. */
-export function segmentStarts(plan: Pick<TrialPlan, 'source' | 'segmentSeconds'>, frames: number): number[] {
+function segmentStarts(plan: Pick<TrialPlan, 'source' | 'segmentSeconds'>, frames: number): number[] {
   const { num, den } = plan.source.view.frameRate;
   const longest = Math.max(1, Math.floor((plan.segmentSeconds * num) / den + 1e-6));
   return splitEvenly(frames, longest).map((part) => part.start);

@@ -47,11 +47,11 @@ export type CandidateQuestion = {
 };
 
 /** A title is begun from this much of it on, 0..1. */
-export const BEGUN_RATIO = 0.02;
+const BEGUN_RATIO = 0.02;
 /** And ended from this much on. */
 export const ENDED_RATIO = 0.95;
 /** What follows is considered from this much of a title on. */
-export const FOLLOWS_RATIO = 0.5;
+const FOLLOWS_RATIO = 0.5;
 /** Of a session only its latest titles count. */
 const MAX_WATCHED = 100;
 const HOUR_MS = 3_600_000;

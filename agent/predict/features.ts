@@ -53,9 +53,6 @@ const TABLE = [
 /** A feature's name. */
 export type FeatureName = (typeof TABLE)[number]['name'];
 
-/** Every feature in the order of a row, with its unit. A model is refused whose inputs are not exactly these. */
-export const FEATURES: readonly { readonly name: FeatureName; readonly unit: string }[] = TABLE;
-
 /** Names alone, in order. */
 export const FEATURE_NAMES: readonly FeatureName[] = TABLE.map((feature) => feature.name);
 

@@ -4,7 +4,7 @@
  * Hours watched of a film in its n-th week after release, week 2 being 1 (Netflix's weekly
  * top-10 lists). Past the last week the last figure halves every week.
  */
-export const RELEASE_DECAY = [0.89, 1, 0.34, 0.2, 0.16, 0.12] as const;
+const RELEASE_DECAY = [0.89, 1, 0.34, 0.2, 0.16, 0.12] as const;
 const WEEK_MS = 7 * 86_400_000;
 
 /** Expected demand of a title by its age, 1 in its best week; 0 before its release and once it is below 1 %. */

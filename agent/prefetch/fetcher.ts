@@ -70,7 +70,7 @@ export type Fetcher = {
 };
 
 /** Pause before hasRoom is asked again. */
-export const RETRY_MS = 250;
+const RETRY_MS = 250;
 
 type Entry = {
   readonly item: FetchItem;

@@ -44,7 +44,7 @@ export type OffPeakSummary = {
 };
 
 /** Decisions kept in a summary; all of them are in the decision log and the counts. */
-export const MAX_SUMMARY_ITEMS = 500;
+const MAX_SUMMARY_ITEMS = 500;
 
 async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considered: number; withoutTimeline: number }> {
   const demand = options.demand(options.limit ?? 200);

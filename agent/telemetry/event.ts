@@ -126,7 +126,7 @@ export const MAX_POSITION_SECONDS = 7 * 86_400;
 /** Fastest playback rate. */
 export const MAX_RATE = 16;
 /** How far behind its arrival an event is believed to have happened; older ones are taken for that old. */
-export const MAX_EVENT_AGE_MS = 3_600_000;
+const MAX_EVENT_AGE_MS = 3_600_000;
 /** A clock that is further off than this says nothing; its events are refused. */
 const MAX_CLOCK_ERROR_MS = 86_400_000;
 

@@ -171,7 +171,7 @@ async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits
 }
 
 /** SIGTERM now, SIGKILL a little later unless it is gone by then. A stopped process only feels the second. */
-export function terminate(child: ChildProcess): void {
+function terminate(child: ChildProcess): void {
   child.kill('SIGTERM');
   const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   child.once('close', () => clearTimeout(timer));

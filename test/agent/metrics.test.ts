@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { describe, expect, test } from 'vitest';
 import { newHistogram, observe } from '../../agent/histogram.ts';
-import { type NodeStats, openMetrics } from '../../agent/metrics.ts';
+import { openMetrics } from '../../agent/metrics.ts';
+import type { NodeStats } from '../../agent/node-stats.ts';
 import { HISTOGRAM_SECONDS } from '../../cache/cache.ts';
 
 const perKind = { manifest: 1, init: 2, segment: 3, other: 4 };

@@ -2,7 +2,7 @@
 // percentile. A title of two hours; a viewer with a history of eight titles.
 import { openPreview, type PackageState } from '../../agent/preview/preview.ts';
 import type { Title } from '../../encoder/contract.ts';
-import { makeTitle } from '../fake/title.ts';
+import { makeTitle, published } from '../fake/title.ts';
 
 const GOAL_MS = 20;
 const ROUNDS = 2000;

@@ -136,7 +136,7 @@ function openPagePreview(titles: readonly Title[], records: PreviewRecord[]): Pr
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);
-      return title === undefined ? undefined : { state: 'ready', ...published(title) };
+      return title === undefined ? undefined : { state: 'ready', title, baseUrl: `/titles/${id}/${HASH}/` };
     },
     sessionOf: () => undefined,
     store: { load: () => ({}), save: () => undefined, log: (record) => void records.push(record) },

@@ -8,7 +8,7 @@ import { encodeModel } from '../../../agent/train/protobuf.ts';
 import { SCORER_INPUT, SCORER_OUTPUT } from '../../../agent/train/scorer-model.ts';
 
 /** Width of every crafted model's rows. */
-export const WIDTH = 3;
+const WIDTH = 3;
 const FEATURES = ['a', 'b', 'c'];
 
 /** Wraps what `compute` makes of the rows' sums, [batch], as a model. */
@@ -25,7 +25,9 @@ function craft(compute: (graph: GraphBuilder, sums: string) => string): Uint8Arr
 export const summing = craft((_, sums) => sums);
 /** 0/0 for a row that sums to nothing, else 1. */
 export const nan = craft((graph, sums) => graph.apply('Div', [sums, sums]));
+/** The sum divided by 0. */
 export const infinite = craft((graph, sums) => graph.apply('Div', [sums, graph.weights('none', [1], [0])]));
+/** 0 for every row. */
 export const constant = craft((graph, sums) => graph.apply('Mul', [sums, graph.weights('none', [1], [0])]));
 /** Two scores a row. */
 export const tooMany = craft((graph, sums) => graph.apply('Concat', [sums, sums], { axis: { kind: 'int', value: 0 } }));

@@ -86,10 +86,8 @@ describe('a plan', () => {
         fc.array(fc.record({ bytes: fc.nat(2e7), score, renditions: fc.integer({ min: 1, max: 4 }) }), {
           maxLength: 5,
         }),
-        fc.nat(5e7),
-        fc.nat(5e7),
-        fc.integer({ min: 2, max: 9 }),
-        (candidates, held, budgetBytes, freeBytes, modulus) => {
+        fc.record({ budgetBytes: fc.nat(5e7), freeBytes: fc.nat(5e7), modulus: fc.integer({ min: 2, max: 9 }) }),
+        (candidates, held, { budgetBytes, freeBytes, modulus }) => {
           const isHeld = (url: string) => url.length % modulus === 0;
           const titles = held.map((title, at) => ({ ...title, titleId: `old${at}` }));
           const plan = planFills({ candidates, held: titles, budgetBytes, freeBytes, isHeld });

@@ -8,7 +8,8 @@ import type { Session } from '../../../agent/telemetry/session.ts';
 import { openSessions, type Sessions } from '../../../agent/telemetry/sessions.ts';
 import type { ServedRecord } from '../../../cache/cache.ts';
 
-export const SECRET = Buffer.from('the publisher knows it too');
+const SECRET = Buffer.from('the publisher knows it too');
+/** When every test begins. */
 export const START = Date.UTC(2026, 10, 20, 12);
 
 /** A viewer token that is good for an hour after START. */

@@ -144,6 +144,7 @@ describe('running', () => {
     const { ffmpeg, stop } = openOne(tool);
     const endless = ['-re', '-f', 'lavfi', '-i', 'testsrc2=s=64x64', '-f', 'null', '-'];
     const started = new Promise<void>((resolve) => {
+      // That it is stopped is the point; the queued one below shows with what.
       void ffmpeg.run({ args: endless, cwd: folder, onStart: resolve }).catch(() => undefined);
     });
     const queued = ffmpeg.run({ args: endless, cwd: folder });

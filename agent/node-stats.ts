@@ -1,0 +1,117 @@
+// Every figure of the node in one reading: what the rooms count, put together for /metrics, status and the page.
+import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
+import { newHistogram } from './histogram.ts';
+
+/** Everything that a scrape reads, assembled by node.ts. */
+export type NodeStats = {
+  readonly build: { readonly version: string; readonly node: string };
+  readonly cache: CacheStats;
+  readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
+  readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
+  readonly predict: {
+    readonly answers: Readonly<Record<'model' | 'rules', number>>;
+    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
+    readonly childRestarts: number;
+    readonly models: readonly { readonly alias: string; readonly version: string }[];
+  };
+  readonly encode: {
+    readonly jobs: Readonly<Record<'started' | 'done' | 'failed', number>>;
+    readonly active: number;
+    readonly progressRatio: number;
+    readonly cpuSeconds: number;
+    readonly lastSuccessSeconds: number;
+    readonly savedBytes: Readonly<Record<'cap' | 'pruning' | 'allocation', number>>;
+  };
+  readonly preview: {
+    readonly answers: Readonly<Record<string, number>>;
+    readonly rewards: Readonly<Record<string, number>>;
+    readonly seconds: Histogram;
+  };
+  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
+  readonly sessions: number;
+  readonly loopLagSeconds: number;
+  readonly logDropped: number;
+};
+
+const NO_HISTOGRAM = newHistogram();
+
+/** The rooms that are read; structural, so that this file stands below those that open them. */
+export type CountedAgent = {
+  readonly encodes:
+    | {
+        readonly list: () => readonly { readonly state: string; readonly progressRatio: number }[];
+        readonly counts: NodeStats['encode']['jobs'] & {
+          readonly cpuSeconds: number;
+          readonly lastSuccessSeconds: number;
+        };
+      }
+    | undefined;
+  readonly prefetching: {
+    readonly fetcher: {
+      readonly stats: () => {
+        readonly isPaused: boolean;
+        readonly breaker: string;
+        readonly outcomes: Readonly<Record<string, number>>;
+      };
+    };
+    readonly offPeak: () => NodeStats['offPeak'];
+  };
+  readonly prediction: Pick<NodeStats['predict'], 'seconds'> & {
+    readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
+    readonly childRestarts: () => number;
+    readonly models: () => NodeStats['predict']['models'];
+  };
+  readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
+  readonly preview: {
+    readonly stats: () => {
+      readonly answers: Readonly<Record<string, number>>;
+      readonly rewards: { readonly results: Readonly<Record<string, number>> };
+      readonly durationSeconds: Histogram;
+    };
+  };
+  readonly intake: { readonly stats: () => NodeStats['events'] };
+  readonly sessions: { readonly stats: () => { readonly sessions: number } };
+};
+
+/** One reading of everything, for /metrics, status and the page. */
+export function readStats(
+  { cache, agent }: { readonly cache: Pick<Cache, 'stats'>; readonly agent: CountedAgent | undefined },
+  rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped'>,
+): NodeStats {
+  const jobs = agent?.encodes?.list() ?? [];
+  const running = jobs.find(({ state }) => state === 'running');
+  const counts = agent?.encodes?.counts;
+  const fetcher = agent?.prefetching.fetcher.stats();
+  const predicted = agent?.prediction.predictor.stats();
+  const preview = agent?.preview.stats();
+  return {
+    ...rest,
+    cache: cache.stats(),
+    prefetch: {
+      isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'),
+      outcomes: fetcher?.outcomes ?? {},
+    },
+    offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
+    predict: {
+      answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
+      seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },
+      childRestarts: agent?.prediction.childRestarts() ?? 0,
+      models: agent?.prediction.models() ?? [],
+    },
+    encode: {
+      jobs: { started: counts?.started ?? 0, done: counts?.done ?? 0, failed: counts?.failed ?? 0 },
+      active: running === undefined ? 0 : 1,
+      progressRatio: running?.progressRatio ?? 0,
+      cpuSeconds: counts?.cpuSeconds ?? 0,
+      lastSuccessSeconds: counts?.lastSuccessSeconds ?? 0,
+      savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
+    },
+    preview: {
+      answers: preview?.answers ?? {},
+      rewards: preview?.rewards.results ?? {},
+      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
+    },
+    events: agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 },
+    sessions: agent?.sessions.stats().sessions ?? 0,
+  };
+}
