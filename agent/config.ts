@@ -8,10 +8,12 @@ import {
   type CheckedSections,
   type Finding,
   findClashes,
+  isTimeZone,
   nearestOf,
   parseAddress,
   parseCron,
   parseSize,
+  titlePatternProblem,
 } from './config-check.ts';
 
 /** Largest configuration file that is read, bytes. */
