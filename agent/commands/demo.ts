@@ -8,7 +8,7 @@ import { dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { findFfmpeg } from '../encodes.ts';
+import { type EncodeStatus, findFfmpeg } from '../encodes.ts';
 import { AgentError } from '../errors.ts';
 import { type OpenLog, openLog } from '../log.ts';
 import type { Node } from '../node.ts';
@@ -24,7 +24,15 @@ const KILL_AFTER_MS = 2_000;
 /** A mezzanine takes seconds; ffmpeg is stopped when it needs more than this. */
 const MEZZANINE_MS = 300_000;
 
-type Running = { readonly io: Io; readonly dir: string; readonly progress: Progress; readonly log: OpenLog };
+type Running = {
+  readonly io: Io;
+  readonly dir: string;
+  readonly progress: Progress;
+  readonly log: OpenLog;
+  /** Resolves when the title's job has ended, whichever way, or when the demo is stopped. */
+  readonly jobEnded: (id: string) => Promise<void>;
+  readonly onEncode: (status: EncodeStatus) => void;
+};
 
 type OriginProcess = { readonly port: number; readonly close: () => Promise<void> };
 
@@ -153,6 +161,25 @@ async function writeCatalogue(dir: string, titles: readonly DemoTitle[]): Promis
   await rename(join(dir, 'catalogue.jsonl.tmp'), join(dir, 'catalogue.jsonl'));
 }
 
+/** Shows every step and tells who waits for a title when its job has ended. */
+function followJobs(progress: Progress, signal: AbortSignal): Pick<Running, 'jobEnded' | 'onEncode'> {
+  const waiting = new Map<string, () => void>();
+  signal.addEventListener('abort', () => {
+    for (const settle of waiting.values()) settle();
+  });
+  return {
+    jobEnded: (id) =>
+      new Promise((settle) => {
+        if (signal.aborted) settle();
+        else waiting.set(id, settle);
+      }),
+    onEncode: (status) => {
+      progress.show({ ...status, ratio: status.progressRatio });
+      if (status.state === 'done' || status.state === 'failed') waiting.get(status.id)?.();
+    },
+  };
+}
+
 /** Makes what is not published yet and hands it to the node's queue, first things first. */
 async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: Running): Promise<void> {
   const { progress, io } = running;
@@ -172,10 +199,15 @@ async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: R
   }
   for (const title of missing) {
     if (io.signal.aborted) return;
+    if (node.isPublished(title.id)) continue;
     progress.show({ id: title.id, name: title.name, step: 'mezzanine', ratio: 0 });
     const input = await makeMezzanine(found.path, title, running);
+    const ended = running.jobEnded(title.id);
     await node.encode({ id: title.id, name: title.name, input, sourceClass: 'mezzanine' });
+    // The next mezzanine would take its processor time from this title's encode.
+    await ended;
   }
+}
 }
 
 async function runDemo(
@@ -198,7 +230,7 @@ async function runDemo(
     node = await startNode(file, {
       log,
       env: io.env,
-      onEncode: (status) => progress.show({ ...status, ratio: status.progressRatio }),
+      onEncode: running.onEncode
     });
     const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
     const url = `http://${host}:${node.port}/`;
@@ -256,8 +288,9 @@ FFMPEG_PATH names the ffmpeg to use.`,
     const isTerminal = 'isTTY' in io.stdout && io.stdout.isTTY === true;
     const stream = isTerminal ? createWriteStream(join(dir, 'nearcast.log'), { flags: 'a' }) : io.stdout;
     const log = openLog({ level: 'info', stream });
+    const progress = openProgress(io.stdout);
     return runDemo(
-      { io, dir, log, progress: openProgress(io.stdout) },
+      { io, dir, log, progress, ...followJobs(progress, io.signal) },
       { http: values.listen, origin: values.origin, metrics: values.metrics },
     );
   },

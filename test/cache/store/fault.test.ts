@@ -116,7 +116,8 @@ describe('a full disk', () => {
           const got = await get(store, `${n}`).catch(() => undefined);
           if (got !== undefined) expect(got.equals(body)).toBe(true);
         }
-        expect(stored).toBeGreaterThan(20);
+        // At least what fits; how much more depends on how often the limit was lowered, once a second at most.
+        expect(stored).toBeGreaterThan(10);
         expect(store.stats().errors.map((error) => error.op)).toContain('write');
       });
       await withStore(options, async (store) => {
