@@ -208,7 +208,6 @@ async function encodeTitles(node: Node, titles: readonly DemoTitle[], running: R
     await ended;
   }
 }
-}
 
 async function runDemo(
   running: Running,
@@ -230,7 +229,7 @@ async function runDemo(
     node = await startNode(file, {
       log,
       env: io.env,
-      onEncode: running.onEncode
+      onEncode: running.onEncode,
     });
     const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
     const url = `http://${host}:${node.port}/`;

@@ -8,7 +8,7 @@ import { openBrowser } from '../e2e/browser.ts';
 import { start } from '../e2e/process.ts';
 
 const POLL_MS = 20;
-const LIMIT_MS = 600_000;
+const LIMIT_MS = 400_000;
 const PORTS = { listen: '127.0.0.1:18080', origin: '127.0.0.1:18090', metrics: '127.0.0.1:19464' };
 const URL_OF_PAGE = `http://${PORTS.listen}/`;
 
