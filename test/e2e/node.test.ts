@@ -100,6 +100,11 @@ afterAll(async () => {
 
 const isMedia = (response: Response) => /\/titles\/.*\.(m4s|mp4)(\?|$)/.test(response.url());
 
+/** By evaluate(), which the page's content security policy lets through. */
+async function becomesTrue(page: Page, expression: string, timeout: number): Promise<void> {
+  await expect.poll(() => page.evaluate(expression), { timeout, interval: 50 }).toBe(true);
+}
+
 /** Opens the page, starts the title and waits until its player has come to `seconds`. */
 async function play(page: Page, seconds: number): Promise<readonly Response[]> {
   const media: Response[] = [];
@@ -107,12 +112,8 @@ async function play(page: Page, seconds: number): Promise<readonly Response[]> {
     if (isMedia(response)) media.push(response);
   });
   await page.goto(url);
-  await page.locator('[data-title="clip"]').first().click();
-  await page.waitForFunction(
-    `[...document.querySelectorAll('video')].some((video) => !video.muted && video.currentTime > ${seconds})`,
-    undefined,
-    { timeout: 40_000 },
-  );
+  await page.locator('.card[data-title=clip][data-state=ready] button').click();
+  await becomesTrue(page, `document.querySelector('#player-video').currentTime > ${seconds}`, 40_000);
   return media;
 }
 
@@ -147,15 +148,11 @@ test('a hover plays a preview made of existing segments', async () => {
   const page = await browser.newPage();
   const playlist = page.waitForResponse((response) => response.url().includes('/.nearcast/preview/clip.m3u8'));
   await page.goto(url);
-  await page.locator('[data-title="clip"]').first().hover();
+  await page.locator('.card[data-title=clip][data-state=ready] button').hover();
   const response = await playlist;
   expect(response.status()).toBe(200);
   expect(await response.headerValue('nearcast-arm')).toBeTruthy();
-  await page.waitForFunction(
-    `[...document.querySelectorAll('video')].some((video) => video.currentTime > 0.5)`,
-    undefined,
-    { timeout: 20_000 },
-  );
+  await becomesTrue(page, `(document.querySelector('.card video')?.currentTime ?? 0) > 0.5`, 20_000);
   await page.close();
 }, 40_000);
 
