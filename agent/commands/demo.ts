@@ -53,8 +53,8 @@ function spawnOrigin(
   publicDir: string,
   listen: string,
 ): Promise<{ readonly child: ChildProcess; readonly port: number }> {
-  const child = spawn(process.execPath, [MAIN, 'origin', publicDir, '--listen', listen], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const child = spawn(process.execPath, [MAIN, 'origin', publicDir, '--listen', listen, '--until-stdin-ends'], {
+    stdio: ['pipe', 'pipe', 'pipe'],
   });
   let complaint = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -188,14 +188,15 @@ function parseListen(text: string): { readonly host: string; readonly port: numb
 export const originCommand: Command = {
   name: 'origin',
   summary: 'Serve a directory of published packages as an origin',
-  usage: `Usage: nearcast origin DIR [--listen HOST:PORT]
+  usage: `Usage: nearcast origin DIR [--listen HOST:PORT] [--until-stdin-ends]
 
   DIR       directory to serve; titles/ID/HASH/ in it is immutable
-  --listen  where (default 127.0.0.1:8090; port 0 takes any free one)`,
+  --listen  where (default 127.0.0.1:8090; port 0 takes any free one)
+  --until-stdin-ends  stop when standard input ends, that is when whoever started it is gone`,
   run: async (args, io) => {
     const { values, positionals } = parseArgs({
       args: [...args],
-      options: { listen: { type: 'string', default: '127.0.0.1:8090' } },
+      options: { listen: { type: 'string', default: '127.0.0.1:8090' }, 'until-stdin-ends': { type: 'boolean' } },
       allowPositionals: true,
     });
     const [dir, ...more] = positionals;
@@ -211,7 +212,8 @@ export const originCommand: Command = {
       const log: OriginOptions['log'] = (level, event, fields) => write({ level, event, ...fields });
       const origin = await openOrigin({ ...where, dir: resolve(io.cwd, dir), log });
       write({ event: 'origin.listening', port: origin.port });
-      await aborted(io.signal);
+      const ends = [aborted(io.signal), ...(values['until-stdin-ends'] === true ? [ended(process.stdin)] : [])];
+      await Promise.race(ends);
       await origin.close();
       return 0;
     } catch (error) {
@@ -226,5 +228,12 @@ function aborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolveAborted) => {
     if (signal.aborted) resolveAborted();
     else signal.addEventListener('abort', () => resolveAborted(), { once: true });
+  });
+}
+
+function ended(input: NodeJS.ReadableStream): Promise<void> {
+  return new Promise((resolveEnded) => {
+    for (const event of ['end', 'close', 'error']) input.once(event, () => resolveEnded());
+    input.resume();
   });
 }

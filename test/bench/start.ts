@@ -63,7 +63,10 @@ async function run(dir: string, titles: number, isFirst: boolean): Promise<Recor
     PORTS.metrics,
   ]);
   try {
-    await poll('the page', isAnswering);
+    await Promise.race([
+      poll('the page', isAnswering),
+      demo.ended.then(() => Promise.reject(new Error(`the demo ended: ${demo.stderr()}`))),
+    ]);
     const answersSeconds = seconds();
     await poll('the first title', async () => ((await readyTitles()).length > 0 ? true : undefined));
     const firstReadySeconds = seconds();
