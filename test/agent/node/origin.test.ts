@@ -88,7 +88,10 @@ describe('a disk without room', () => {
     const big = Buffer.alloc(300_000, 'segment');
     const names = Array.from({ length: 12 }, (_, index) => `/full/${index}.m4s`);
     for (const name of names) {
-      world.origin.set(name, { headers: { 'cache-control': 'max-age=3600' }, body: Buffer.concat([Buffer.from(name), big]) });
+      world.origin.set(name, {
+        headers: { 'cache-control': 'max-age=3600' },
+        body: Buffer.concat([Buffer.from(name), big]),
+      });
     }
     const node = await openWorld({ store: { ramBytes: '1MiB', dirs: [{ path, maxBytes: '1GiB' }] } }, { place });
     try {
@@ -101,14 +104,17 @@ describe('a disk without room', () => {
       }
       const metrics = await node.metrics();
       const errors = metrics.split('\n').filter((line) => /^nearcast_store_(errors_total|degraded)/.test(line));
-      expect(errors.some((line) => Number(line.split(' ').at(-1)) > 0), errors.join('\n')).toBe(true);
+      expect(
+        errors.some((line) => Number(line.split(' ').at(-1)) > 0),
+        errors.join('\n'),
+      ).toBe(true);
     } finally {
       await node.close();
     }
   }, 30_000);
 });
 
-test('with agent: off every path is the origin\'s, and operators still see the node', async () => {
+test("with agent: off every path is the origin's, and operators still see the node", async () => {
   const place = { dir: join(world.dir, 'plain'), origin: world.origin };
   mkdirSync(place.dir);
   world.origin.set('/', { body: 'the site' });

@@ -104,7 +104,10 @@ function openLines() {
 }
 
 /** Opens a node. Without a place, in a new one that close() removes. */
-export async function openWorld(settings: Settings = {}, options: { place?: Place; env?: Record<string, string> } = {}) {
+export async function openWorld(
+  settings: Settings = {},
+  options: { place?: Place; env?: Record<string, string> } = {},
+) {
   const place = options.place ?? (await makePlace());
   const { dir, origin } = place;
   const loaded = parseConfig(configText(origin.url, settings), join(dir, 'nearcast.yaml'));
