@@ -10,7 +10,7 @@ import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
 import { controlCalls } from './control-calls.ts';
 import type { EncodeStatus, SubmittedJob } from './encodes.ts';
-import { AgentError } from './errors.ts';
+import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
@@ -116,13 +116,21 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
   };
 }
 
-/** What of the cache's codes ends a start for good: a port that is taken, a store that is required and cannot be had. */
-const UNUSABLE_CACHE: ReadonlySet<string> = new Set([
-  'CACHE_LISTEN_FAILED',
-  'CACHE_STORE_LOCKED',
-  'CACHE_STORE_UNUSABLE',
-  'CACHE_FORMAT_NEWER',
-]);
+/** What of the cache's codes ends a start for good, as which code of the agent, and what there is to do. */
+const UNUSABLE_CACHE: Readonly<Record<string, readonly [code: AgentCode, todo: string]>> = {
+  CACHE_LISTEN_FAILED: ['AGENT_LISTEN_FAILED', 'free the port, or set listen.http to another'],
+  CACHE_STORE_LOCKED: ['AGENT_DIRECTORY_UNUSABLE', 'two nodes need two store.dirs'],
+  CACHE_STORE_UNUSABLE: ['AGENT_DIRECTORY_UNUSABLE', 'mend that path of store.dirs, or set store.required to false'],
+  CACHE_FORMAT_NEWER: ['AGENT_DIRECTORY_UNUSABLE', 'run that version, or give store.dirs an empty directory'],
+};
+
+/** An error of the cache that ends a start as one of ours; any other as it is. */
+function startError(error: unknown): unknown {
+  const known = error instanceof CacheError ? UNUSABLE_CACHE[error.code] : undefined;
+  if (!(error instanceof CacheError) || known === undefined) return error;
+  const [code, todo] = known;
+  return new AgentError(code, `${error.message.replace(/\.$/, '')}: ${todo}`, { cause: error });
+}
 
 /** What is asked of parts that are opened later or change while the node lives. */
 type Live = {
@@ -151,8 +159,7 @@ export async function openNode(config: Config, options: NodeOptions): Promise<No
     return await openParts(config, options, live);
   } catch (error) {
     await closeLive(live);
-    if (!(error instanceof CacheError) || !UNUSABLE_CACHE.has(error.code)) throw error;
-    throw new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error });
+    throw startError(error);
   }
 }
 
