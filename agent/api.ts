@@ -89,12 +89,21 @@ function activity(parts: ApiParts): RouteReply {
   });
 }
 
+/** The title of a path TITLE.m3u8; undefined when it is none, or its percent signs decode to no text. */
+function previewTitle(name: string): string | undefined {
+  try {
+    return name.endsWith('.m3u8') ? decodeURIComponent(name.slice(0, -'.m3u8'.length)) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 async function preview(parts: ApiParts, request: RouteRequest): Promise<RouteReply> {
-  const name = request.path.slice('/.nearcast/preview/'.length);
-  if (!name.endsWith('.m3u8')) return json(404, { code: 'PREVIEW_NOT_FOUND', message: 'previews are TITLE.m3u8' });
+  const titleId = previewTitle(request.path.slice('/.nearcast/preview/'.length));
+  if (titleId === undefined) return json(404, { code: 'PREVIEW_NOT_FOUND', message: 'previews are TITLE.m3u8' });
   const maxHeight = Number(request.query.get('maxHeight') ?? Number.NaN);
   return parts.preview({
-    titleId: decodeURIComponent(name.slice(0, -'.m3u8'.length)),
+    titleId,
     sid: request.query.get('sid') ?? undefined,
     maxHeight: Number.isInteger(maxHeight) && maxHeight > 0 ? maxHeight : undefined,
     signal: request.signal,
