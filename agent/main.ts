@@ -36,7 +36,7 @@ function readVersion(): string {
 }
 
 /** Runs one command line; resolves with the exit code. `args` are those behind the program's name. */
-async function main(args: readonly string[], io: Io): Promise<number> {
+export async function main(args: readonly string[], io: Io): Promise<number> {
   const [name = '--help', ...rest] = args;
   if (name === '--version' || name === '-v') {
     io.stdout.write(`nearcast ${readVersion()}\n`);
