@@ -6,8 +6,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   beacon,
   catalogue,
+  command,
   makePlace,
-  nearcast,
   openWorld,
   type Place,
   type Published,
@@ -69,7 +69,7 @@ test('without consent there is no session, and nothing on disk that ties a viewe
 test('with consent there is one session, whose history explain shows', async () => {
   expect((await watch('consenting-1', personal)).status).toBe(204);
   expect(await sessions()).toMatchObject({ sessions: 1 });
-  const explained = await nearcast(['explain', '--sid', 'consenting-1', '--socket', world.socket]);
+  const explained = await command(['explain', '--sid', 'consenting-1', '--socket', world.socket]);
   expect(explained.code).toBe(0);
   expect(JSON.parse(explained.stdout)).toMatchObject({ session: { history: [{ titleId: 'private-film' }] } });
 });
@@ -92,7 +92,7 @@ test('erasing forgets within a second, in memory and on disk', async () => {
 
 test('nearcast erase does the same from the command line', async () => {
   await watch('erased-by-command', personal);
-  const erased = await nearcast(['erase', 'erased-by-command', '--socket', world.socket]);
+  const erased = await command(['erase', 'erased-by-command', '--socket', world.socket]);
   expect(JSON.parse(erased.stdout)).toEqual({ sessions: 1, rows: 1 });
   expect(await world.ask('GET', '/explain?sid=erased-by-command')).toMatchObject({ session: null });
 });

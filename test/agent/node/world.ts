@@ -10,6 +10,7 @@ import { expect } from 'vitest';
 import { parseConfig } from '../../../agent/config.ts';
 import { askControl } from '../../../agent/control.ts';
 import { openLog } from '../../../agent/log.ts';
+import { main } from '../../../agent/main.ts';
 import { type Node, openNode } from '../../../agent/node.ts';
 import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
 import { makeTitle } from '../../fake/title.ts';
@@ -233,6 +234,21 @@ export async function held(world: World, path: string): Promise<void> {
 
 /** What a command printed and how it ended. */
 export type Ended = { readonly code: number | string; readonly stdout: string; readonly stderr: string };
+
+/** Runs `nearcast ARGS` in this process: the same table, the same errors, without the start of a Node. */
+export async function command(args: readonly string[], signal = new AbortController().signal): Promise<Ended> {
+  const texts = { stdout: '', stderr: '' };
+  const into = (name: keyof typeof texts) =>
+    new Writable({
+      write(chunk: Buffer, _encoding, done) {
+        texts[name] += chunk.toString();
+        done();
+      },
+    });
+  const io = { stdout: into('stdout'), stderr: into('stderr'), env: process.env, cwd: ROOT, signal };
+  const code = await main(args, io);
+  return { code, ...texts };
+}
 
 /** Runs `nearcast ARGS` as a process of its own. */
 export function nearcast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
