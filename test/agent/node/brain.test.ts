@@ -1,7 +1,17 @@
 // Prediction without its model process, and previews with their rewards, on a whole node.
 import { readdirSync, readFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { beacon, catalogue, makePlace, openWorld, type Place, publish, sample, type World } from './world.ts';
+import {
+  beacon,
+  catalogue,
+  leavePlace,
+  makePlace,
+  openWorld,
+  type Place,
+  publish,
+  sample,
+  type World,
+} from './world.ts';
 
 let place: Place;
 let world: World;
@@ -20,7 +30,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await world?.close();
-  await place?.origin.close();
+  await leavePlace(place);
 });
 
 /** Process ids of the model processes that this process started. */

@@ -7,6 +7,7 @@ import {
   beacon,
   catalogue,
   command,
+  leavePlace,
   makePlace,
   openWorld,
   type Place,
@@ -27,7 +28,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await world?.close();
-  await place?.origin.close();
+  await leavePlace(place);
 });
 
 const personal = 'personal' as const;

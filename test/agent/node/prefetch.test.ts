@@ -4,6 +4,7 @@ import {
   beacon,
   catalogue,
   held,
+  leavePlace,
   makePlace,
   openWorld,
   type Place,
@@ -39,7 +40,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await world?.close();
-  await place?.origin.close();
+  await leavePlace(place);
 });
 
 const at = (title: Published, index: number): string => {
@@ -180,6 +181,6 @@ test('the nightly window fills what the region watches, within its bytes for the
     expect(await node.ask('GET', '/plan')).toMatchObject({ last: { considered: 1 } });
   } finally {
     await node.close();
-    await night.origin.close();
+    await leavePlace(night);
   }
 });

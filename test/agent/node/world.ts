@@ -56,6 +56,13 @@ export async function makePlace(): Promise<Place> {
   return { dir: mkdtempSync(join(tmpdir(), 'nearcast-node-')), origin: await openFakeOrigin() };
 }
 
+/** Closes and removes a place, if there is one. */
+export async function leavePlace(place: Place | undefined): Promise<void> {
+  if (place === undefined) return;
+  await place.origin.close();
+  rmSync(place.dir, { recursive: true, force: true });
+}
+
 /** Text of the configuration of a small node in front of an origin. */
 export function configText(originUrl: string, settings: Settings = {}): string {
   return JSON.stringify({
@@ -92,11 +99,11 @@ function openLines() {
   });
   const first = (event: string) =>
     new Promise<Line>((resolve, reject) => {
-      const known = lines.find((line) => line['event'] === event || line['msg'] === event);
+      const known = lines.find((line) => line['event'] === event);
       if (known !== undefined) return resolve(known);
       const timer = setTimeout(() => reject(new Error(`no line ${event} within ${LINE_MS} ms`)), LINE_MS);
       waiting.add((line) => {
-        if (line['event'] !== event && line['msg'] !== event) return;
+        if (line['event'] !== event) return;
         clearTimeout(timer);
         resolve(line);
       });
@@ -107,8 +114,8 @@ function openLines() {
 /** Opens a node. Without a place, in a new one that close() removes. */
 export async function openWorld(
   settings: Settings = {},
-  options: { place?: Place; env?: Record<string, string> } = {},
-) {
+  options: { readonly place?: Place; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<World> {
   const place = options.place ?? (await makePlace());
   const { dir, origin } = place;
   const loaded = parseConfig(configText(origin.url, settings), join(dir, 'nearcast.yaml'));
@@ -118,7 +125,7 @@ export async function openWorld(
   const node = await openNode(loaded.config, { log, env: { ...process.env, ...options.env } });
   const url = `http://127.0.0.1:${node.port}`;
   const socket = loaded.config.admin.socket;
-  const world: World = {
+  return {
     dir,
     socket,
     origin,
@@ -141,11 +148,9 @@ export async function openWorld(
       await node.close();
       await log.close(200);
       if (options.place !== undefined) return;
-      await origin.close();
-      rmSync(dir, { recursive: true, force: true });
+      await leavePlace(place);
     },
   };
-  return world;
 }
 
 /** A published title: paths on the viewer listener. */
