@@ -26,6 +26,7 @@ export async function startNode(file: string, options: StartOptions): Promise<No
     const problems = loaded.problems.map((problem) => `${problem.file}:${problem.line}: ${problem.message}`);
     throw new AgentError('AGENT_CONFIG_INVALID', problems.join('\nnearcast: '));
   }
+  options.log.setLevel(loaded.config.log.level);
   for (const warning of loaded.warnings)
     options.log.log('warn', 'config.warning', { line: warning.line, message: warning.message });
   return openNode(loaded.config, options);
