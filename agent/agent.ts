@@ -294,8 +294,9 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     routes: viewerRoutes({
       titles,
       events: intake.events,
-      preview: ({ titleId, sid, signal, maxHeight }) =>
-        preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+      preview: config.preview.enabled
+        ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
+        : undefined,
       stats: options.stats,
       decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
       encodes: () => encodes?.list() ?? [],

@@ -22,12 +22,15 @@ export type ApiParts = {
     body: Buffer,
     contentType: string,
   ) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
-  readonly preview: (asked: {
-    readonly titleId: string;
-    readonly sid: string | undefined;
-    readonly signal: AbortSignal;
-    readonly maxHeight: number | undefined;
-  }) => Promise<RouteReply>;
+  /** Undefined: this node gives no previews. */
+  readonly preview:
+    | ((asked: {
+        readonly titleId: string;
+        readonly sid: string | undefined;
+        readonly signal: AbortSignal;
+        readonly maxHeight: number | undefined;
+      }) => Promise<RouteReply>)
+    | undefined;
   readonly stats: () => NodeStats;
   /** Newest first. */
   readonly decisions: () => readonly unknown[];
@@ -99,6 +102,7 @@ function previewTitle(name: string): string | undefined {
 }
 
 async function preview(parts: ApiParts, request: RouteRequest): Promise<RouteReply> {
+  if (parts.preview === undefined) return json(404, { code: 'PREVIEW_OFF', message: 'this node gives no previews' });
   const titleId = previewTitle(request.path.slice('/.nearcast/preview/'.length));
   if (titleId === undefined) return json(404, { code: 'PREVIEW_NOT_FOUND', message: 'previews are TITLE.m3u8' });
   const maxHeight = Number(request.query.get('maxHeight') ?? Number.NaN);
