@@ -150,3 +150,24 @@ test('a title without a package yet has no preview, and is listed as not ready',
     { id: 'without-package', ready: false, poster: null },
   ]);
 });
+
+test('with preview.enabled false there are no previews, and the rest is there', async () => {
+  const plain = await openWorld(
+    { preview: { enabled: false } },
+    { place: { dir: `${place.dir}/no-previews`, origin: place.origin } },
+  );
+  try {
+    publish({ dir: plain.dir, origin: place.origin }, 'film', 8);
+    catalogue(plain, [{ id: 'film' }]);
+    const got = await plain.get('/.nearcast/preview/film.m3u8?sid=viewer');
+    expect(got.status).toBe(404);
+    expect(JSON.parse(got.body.toString())).toMatchObject({ code: 'PREVIEW_OFF' });
+    expect((await plain.get('/.nearcast/titles')).status).toBe(200);
+  } finally {
+    await plain.close();
+  }
+});
+
+test("a path of the control socket that is no text is the asker's mistake", async () => {
+  await expect(world.ask('DELETE', '/viewers/%ff')).rejects.toThrow(/\(400\)/);
+});

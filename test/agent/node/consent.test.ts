@@ -91,6 +91,20 @@ test('erasing forgets within a second, in memory and on disk', async () => {
   expect(await world.ask('DELETE', '/viewers/erased-by-call')).toEqual({ sessions: 0, rows: 0 });
 });
 
+test('what was written of a viewer leaves the bytes of the disk as well', async () => {
+  const seen = 'seen-by-one-alone';
+  const state = join(place.dir, 'state');
+  const started = Date.now() - 20_000;
+  const events = [
+    { at: started, type: 'play', title: seen, positionSeconds: 0 },
+    { at: started + 11_000, type: 'stop', title: seen, positionSeconds: 11 },
+  ];
+  expect((await beacon(world, { sid: 'written-down', consent: personal, events })).status).toBe(204);
+  await expect.poll(() => isOnDisk(state, seen), { timeout: 5_000, interval: 20 }).toBe(true);
+  expect(await world.ask('DELETE', '/viewers/written-down')).toEqual({ sessions: 1, rows: 1 });
+  expect(isOnDisk(state, seen)).toBe(false);
+});
+
 test('nearcast erase does the same from the command line', async () => {
   await watch('erased-by-command', personal);
   const erased = await command(['erase', 'erased-by-command', '--socket', world.socket]);
@@ -129,6 +143,17 @@ test.each([
   });
   expect(answer.status).toBe(400);
   expect(await answer.json()).toMatchObject({ code });
+});
+
+test('a beacon as a browser sends it on leaving, text/plain, is taken', async () => {
+  const body = JSON.stringify({
+    version: 1,
+    sid: 'leaving',
+    consent: 'none',
+    events: [{ at: Date.now(), type: 'stop', title: 'private-film' }],
+  });
+  const headers = { 'content-type': 'text/plain;charset=UTF-8' };
+  expect((await fetch(`${world.url}/.nearcast/events`, { method: 'POST', headers, body })).status).toBe(204);
 });
 
 test('a beacon over the limit is refused, and the node goes on', async () => {

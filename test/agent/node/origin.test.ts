@@ -58,6 +58,23 @@ test('an origin that takes the request and is silent is a 504', async () => {
   }
 });
 
+test('a store that cannot be used is served without, from memory, and said so', async () => {
+  const place = { dir: join(world.dir, 'no-store'), origin: world.origin };
+  mkdirSync(place.dir);
+  writeFileSync(join(place.dir, 'store'), 'a file');
+  world.origin.set('/kept', { headers: { 'cache-control': 'max-age=60' }, body: 'bytes' });
+  const node = await openWorld({}, { place });
+  try {
+    for (const _ of [1, 2]) expect((await node.get('/kept')).body.toString()).toBe('bytes');
+    expect((await node.get('/kept')).headers.get('cache-status')).toMatch(/; ?hit\b/);
+    expect(world.origin.seen('/kept')).toHaveLength(1);
+    expect(sample(await node.metrics(), 'nearcast_store_degraded')).toBe(1);
+    expect(await node.ask('GET', '/status')).toMatchObject({ unready: null });
+  } finally {
+    await node.close();
+  }
+});
+
 describe('a disk without room', () => {
   const isRoot = process.getuid?.() === 0;
   let mounted: string | undefined;

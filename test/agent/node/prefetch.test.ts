@@ -153,6 +153,19 @@ test('while prefetch is paused nothing comes ahead; resumed, it does', async () 
   expect(sample(await world.metrics(), 'nearcast_prefetch_paused')).toBe(0);
 });
 
+test('an operator can have a title, or a path, at hand', async () => {
+  const wanted = publish(place, 'wanted', 4);
+  expect(await world.ask('POST', '/preposition', { titles: ['wanted'] })).toEqual({
+    pushed: { queued: wanted.allSegments.length + 7 },
+  });
+  for (const path of wanted.allSegments) await held(world, path);
+  expect(await world.ask('GET', `/explain?url=${at(wanted, 3)}`)).toMatchObject({
+    decisions: [{ reason: 'operator' }],
+  });
+  await expect(world.ask('POST', '/preposition', { titles: ['nothing'] })).rejects.toThrow(/nothing/);
+  expect(await world.ask('POST', '/pin', { url: at(wanted, 3) })).toEqual({ isStored: true });
+});
+
 test('the nightly window fills what the region watches, within its bytes for the day', async () => {
   const night = await makePlace();
   const popular = publish(night, 'popular', 12);

@@ -39,6 +39,8 @@ async function run(settings: Settings, prepare: (folder: string) => void = () =>
   return { folder, ...(await nearcast(['run', '--config', join(folder, 'nearcast.yaml')])) };
 }
 
+const nearcastStatus = async (socket: string) => (await command(['status', '--socket', socket])).code;
+
 const fileAt = (name: string) => (folder: string) => writeFileSync(join(folder, name), 'a file');
 
 describe.concurrent('a node that cannot start says why in one line and ends with 78', () => {
@@ -76,11 +78,26 @@ describe.concurrent('a node that cannot start says why in one line and ends with
       fileAt('disk'),
       /\/disk/,
     ],
+    [
+      'the secret of viewer tokens is not there',
+      () => ({ privacy: { viewerTokenSecret: { file: 'secret' } } }),
+      () => undefined,
+      /privacy\.viewerTokenSecret: .*\/secret/,
+    ],
+    [
+      'the folder of encodes is a file',
+      () => ({ encode: { enabled: true }, predict: { enabled: true } }),
+      (folder) => {
+        mkdirSync(join(folder, 'state'));
+        writeFileSync(join(folder, 'state', 'encode'), 'a file');
+      },
+      /\/state\/encode/,
+    ],
   ])('%s', async (_name, settings, prepare, message) => {
     const { folder, code, stderr } = await run(settings(), prepare);
     expect(stderr).toMatch(message);
     expect(stderr.trim().split('\n')).toHaveLength(1);
-    expect(stderr).toMatch(/^nearcast: /);
+    expect(stderr).toMatch(/^nearcast( run)?: /);
     expect(code).toBe(78);
     expect(processesNaming(folder)).toEqual([]);
     expect(readdirSync(join(folder)).includes('run') ? readdirSync(join(folder, 'run')) : []).toEqual([]);
@@ -178,6 +195,27 @@ describe('commands', () => {
   test('no node on the socket is one line and 1', async () => {
     const ended = await command(['status', '--socket', join(dir, 'nobody.sock')]);
     expect(ended).toMatchObject({ code: 1, stderr: expect.stringMatching(/^nearcast: no node answers on .*\n$/) });
+  });
+
+  test('encode into a folder that cannot be made is one line and 78', async () => {
+    const file = join(dir, 'in-the-way');
+    writeFileSync(file, 'a file');
+    const ended = await command(['encode', file, file]);
+    expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(/^nearcast encode: .*in-the-way.*\n$/) });
+  });
+
+  test('log.level decides what the node says', async () => {
+    const quiet = join(dir, 'quiet');
+    const file = join(dir, 'quiet.yaml');
+    const admin = { metrics: '127.0.0.1:0', socket: 'quiet/nearcast.sock' };
+    const settings = { admin, state: { dir: 'quiet/state' }, agent: 'off', store: { dirs: [] } };
+    writeFileSync(file, configText('http://127.0.0.1:1', { ...settings, log: { level: 'error' } }));
+    const stop = new AbortController();
+    const running = command(['run', '--config', file], stop.signal);
+    const status = () => nearcastStatus(join(quiet, 'nearcast.sock'));
+    await expect.poll(status, { timeout: 10_000, interval: 20 }).toBe(0);
+    stop.abort('SIGTERM');
+    expect(await running).toEqual({ code: 0, stdout: '', stderr: '' });
   });
 
   test('every example configuration is right', async () => {
