@@ -240,25 +240,25 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   };
 }
 
-async function closeRooms(rooms: Rooms): Promise<void> {
-  await rooms.preview.close();
-  rooms.prediction.save();
-  await rooms.prediction.close();
-  rooms.intake.close();
-  rooms.sessions.close();
-  rooms.catalogue.close();
-  rooms.state.close();
+type Closers = (() => Promise<void> | void)[];
+
+/** Last opened first. */
+async function closeAll(closers: Closers): Promise<void> {
+  for (const close of closers.splice(0).reverse()) await close();
 }
 
-/** The rooms in the order in which they need each other. */
-async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<Rooms> {
+/** The rooms in the order in which they need each other; what closes each is there as soon as it is open. */
+async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
   const { path: publishPath, dir: publishDir } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
+  closers.push(state.close);
   const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
   const sessions = openViewers(options, state, durationOf);
+  closers.push(sessions.close);
   const prediction = await openPrediction({
     titles: catalogue.titles,
     catalogueVersion: () => catalogue.stats().reloads,
@@ -270,45 +270,64 @@ async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<R
     now,
     log,
   });
+  closers.push(prediction.close, prediction.save);
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
+  closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing));
+  closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  closers.push(preview.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  closers.push(intake.close);
   return { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
 }
 
-/** Opens every room and wires them. Rejects with AGENT_STATE_* and AGENT_PAGE_UNREADABLE. */
+/**
+ * Opens every room and wires them. Rejects with AGENT_STATE_*, AGENT_PAGE_UNREADABLE or the system's own error for a
+ * folder of encodes that cannot be made; what was opened until then is closed again.
+ */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { config } = options;
   const closing = new AbortController();
-  const rooms = await openRooms(options, closing.signal);
+  const closers: Closers = [() => closing.abort()];
+  try {
+    const rooms = await openRooms(options, closing.signal, closers);
+    const { encodes, intake, prefetching } = rooms;
+    return {
+      ...rooms,
+      ...openRoutes(options, rooms),
+      served: intake.served,
+      sweep: openSweep(options, rooms),
+      quiesce: async () => {
+        closing.abort();
+        await Promise.all([encodes?.close(), prefetching.close()]);
+      },
+      close: () => closeAll(closers),
+    };
+  } catch (error) {
+    await closeAll(closers);
+    throw error;
+  }
+}
+
+/** What viewers' players ask of the node itself. */
+function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 'routes' | 'titles'> {
   const { catalogue, encodes, intake, prefetching, preview } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
-  return {
-    ...rooms,
+  const routes = viewerRoutes({
     titles,
-    routes: viewerRoutes({
-      titles,
-      events: intake.events,
-      preview: config.preview.enabled
-        ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
-        : undefined,
-      stats: options.stats,
-      decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
-      encodes: () => encodes?.list() ?? [],
-      previewDeadlineMs: config.preview.deadlineMs,
-      page: consoleRoutes(),
-    }),
-    served: intake.served,
-    sweep: openSweep(options, rooms),
-    quiesce: async () => {
-      closing.abort();
-      await Promise.all([encodes?.close(), prefetching.close()]);
-    },
-    close: () => closeRooms(rooms),
-  };
+    events: intake.events,
+    preview: config.preview.enabled
+      ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
+      : undefined,
+    stats,
+    decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
+    encodes: () => encodes?.list() ?? [],
+    previewDeadlineMs: config.preview.deadlineMs,
+    page: consoleRoutes(),
+  });
+  return { titles, routes };
 }
