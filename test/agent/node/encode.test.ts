@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findFfmpeg } from '../../../agent/encodes.ts';
+import { processesNaming } from '../../e2e/process.ts';
 import { command, type Line, leavePlace, makePlace, openWorld, type Place, sample, type World } from './world.ts';
 
 let place: Place;
@@ -146,6 +147,31 @@ test(
     });
     const wrong = await command(['encode', clip, out, '--vmaf-cap', 'lots']);
     expect(wrong).toMatchObject({ code: 64, stderr: expect.stringContaining('ladder.vmafCap') });
+  },
+  BIG,
+);
+
+test(
+  'an encode that a stop interrupts goes on in the next node, and nothing is left running between them',
+  async () => {
+    const dir = join(place.dir, 'interrupted');
+    mkdirSync(dir);
+    const settings = { encode: { enabled: true } };
+    const first = await openWorld(settings, { place: { dir, origin: place.origin } });
+    await first.ask('POST', '/encode', { input: clip, id: 'clip' });
+    const step = async () => JSON.stringify(await first.ask('GET', '/status'));
+    await expect.poll(step, { timeout: BIG, interval: 5 }).toMatch(/"step":"(trial|rendition|package)"/);
+    await first.stop();
+    expect(processesNaming(join(dir, 'state'))).toEqual([]);
+    const second = await openWorld(settings, { place: { dir, origin: place.origin } });
+    try {
+      expect(await ended(second, 'clip')).toMatchObject({ state: 'done' });
+      await second.line('encode.published');
+      expect(readdirSync(join(dir, 'titles', 'clip'))).toContain('latest.json');
+      expect(readdirSync(join(dir, 'state', 'encode', 'jobs'))).toEqual([]);
+    } finally {
+      await second.close();
+    }
   },
   BIG,
 );

@@ -171,16 +171,13 @@ test('the nightly window fills what the region watches, within its bytes for the
   const popular = publish(night, 'popular', 12);
   catalogue(night, [{ id: 'popular', durationSeconds: 48 }]);
   const budget = 20_000;
-  const node = await openWorld(
-    {
-      prefetch: { inSession: false, bytesPerDay: budget, window: { cron: '* * * * * *', minutes: 1, timeZone: 'UTC' } },
-    },
-    { place: night },
-  );
+  const window = { cron: '* * * * * *', minutes: 1, timeZone: 'UTC' };
+  const settings = { prefetch: { inSession: false, bytesPerDay: budget, window } };
+  const ofPopular = () => night.origin.seen().filter(({ url }) => url.startsWith('/titles/popular/'));
+  const node = await openWorld(settings, { place: night });
   try {
     for (const sid of ['a', 'b', 'c'])
       await beacon(node, { sid, consent: 'none', events: [{ type: 'play', title: 'popular', positionSeconds: 0 }] });
-    const ofPopular = () => night.origin.seen().filter(({ url }) => url.startsWith('/titles/popular/'));
     await expect.poll(() => ofPopular().length, { timeout: 5_000, interval: 20 }).toBeGreaterThan(0);
     const done = async () => sample(await node.metrics(), 'nearcast_offpeak_runs_total{outcome="done"}');
     const runs = await done();
@@ -194,6 +191,19 @@ test('the nightly window fills what the region watches, within its bytes for the
     expect(await node.ask('GET', '/plan')).toMatchObject({ last: { considered: 1 } });
   } finally {
     await node.close();
+  }
+  // What was spent today is spent for the node that comes after it, also when its disk is empty.
+  const spent = ofPopular().filter(({ url }) => popular.allSegments.includes(url)).length;
+  const next = await openWorld(
+    { ...settings, store: { ramBytes: '1MiB', dirs: [{ path: 'empty' }] } },
+    { place: night },
+  );
+  try {
+    const runs = async () => sample(await next.metrics(), 'nearcast_offpeak_runs_total{outcome="done"}');
+    await expect.poll(runs, { timeout: 5_000, interval: 50 }).toBeGreaterThan(0);
+    expect(ofPopular().filter(({ url }) => popular.allSegments.includes(url)).length).toBe(spent);
+  } finally {
+    await next.close();
     await leavePlace(night);
   }
-});
+}, 30_000);

@@ -79,6 +79,24 @@ describe.concurrent('a node that cannot start says why in one line and ends with
       /\/disk/,
     ],
     [
+      'the path of the control socket is longer than the system takes',
+      () => ({ admin: { metrics: '127.0.0.1:0', socket: `${'long/'.repeat(30)}nearcast.sock` } }),
+      () => undefined,
+      /control socket .*nearcast\.sock/,
+    ],
+    [
+      'another node has the state',
+      () => ({ state: { dir: join(world.dir, 'state') } }),
+      () => undefined,
+      /the state directory .*stop the other process/,
+    ],
+    [
+      'another node has a store that is required',
+      () => ({ store: { ramBytes: '1MiB', dirs: [{ path: join(world.dir, 'store') }], required: true } }),
+      () => undefined,
+      /another process uses the store/,
+    ],
+    [
       'the secret of viewer tokens is not there',
       () => ({ privacy: { viewerTokenSecret: { file: 'secret' } } }),
       () => undefined,
