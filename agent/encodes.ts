@@ -201,8 +201,14 @@ class Queue {
     };
     jobSchema.parse(job);
     if (!this.enqueue(job)) return false;
-    await writeFile(`${this.#jobFile(job.id)}.tmp`, JSON.stringify(job));
-    await rename(`${this.#jobFile(job.id)}.tmp`, this.#jobFile(job.id));
+    try {
+      await writeFile(`${this.#jobFile(job.id)}.tmp`, JSON.stringify(job));
+      await rename(`${this.#jobFile(job.id)}.tmp`, this.#jobFile(job.id));
+    } catch (error) {
+      // Who asked is told that there is no job, so there must be none.
+      if (this.#entries.get(job.id)?.status.state === 'queued') this.#entries.delete(job.id);
+      throw error;
+    }
     this.startNext();
     return true;
   }
