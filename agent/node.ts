@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { schedule } from 'node-cron';
+import { type ScheduledTask, schedule } from 'node-cron';
 import { type Cache, CacheError, open as openCache, type Route } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
@@ -96,18 +96,25 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
   };
 }
 
+/** Calls `run` by cron. Throws AGENT_CONFIG_INVALID for an expression that no calendar has, such as the 30th of February. */
+function scheduleWindow({ cron, timeZone }: Config['prefetch']['window'], run: () => void): ScheduledTask {
+  try {
+    return schedule(cron, run, { timezone: timeZone, noOverlap: true });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('AGENT_CONFIG_INVALID', `prefetch.window.cron "${cron}" cannot be used: ${reason}`, { cause });
+  }
+}
+
 /** The nightly window: starts a run by cron and ends it after its minutes. */
 function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () => void } {
   if (!prefetch.enabled) return { close: () => undefined };
   const closing = new AbortController();
-  const task = schedule(
-    prefetch.window.cron,
-    () =>
-      void agent.prefetching.runWindow(
-        AbortSignal.any([closing.signal, AbortSignal.timeout(prefetch.window.minutes * 60_000)]),
-      ),
-    { timezone: prefetch.window.timeZone, noOverlap: true },
-  );
+  const run = () => {
+    const minutes = AbortSignal.timeout(prefetch.window.minutes * 60_000);
+    void agent.prefetching.runWindow(AbortSignal.any([closing.signal, minutes]));
+  };
+  const task = scheduleWindow(prefetch.window, run);
   return {
     close: () => {
       closing.abort();
