@@ -103,6 +103,12 @@ describe.concurrent('a node that cannot start says why in one line and ends with
       /privacy\.viewerTokenSecret: .*\/secret/,
     ],
     [
+      'the window begins on a day that no calendar has',
+      () => ({ prefetch: { window: { cron: '0 2 30 2 *' } } }),
+      () => undefined,
+      /prefetch\.window\.cron "0 2 30 2 \*" cannot be used/,
+    ],
+    [
       'the folder of encodes is a file',
       () => ({ encode: { enabled: true }, predict: { enabled: true } }),
       (folder) => {
@@ -145,6 +151,7 @@ describe.concurrent('a node that cannot start says why in one line and ends with
       '  ramByts: 1MiB',
       'cache: { graceSeconds: -3 }',
       'origins: [{ name: main, url: "ftp://somewhere" }]',
+      'prefetch: { window: { cron: "5/15 * * * *" } }',
     ];
     writeFileSync(file, `${lines.join('\n')}\n`);
     const [checked, ran] = await Promise.all([command(['check-config', file]), command(['run', '-c', file])]);
@@ -154,7 +161,8 @@ describe.concurrent('a node that cannot start says why in one line and ends with
       expect(stderr).toContain(`${file}:4: unknown key "ramByts"; did you mean "ramBytes"?`);
       expect(stderr).toContain(`${file}:5: `);
       expect(stderr).toContain(`${file}:6: expected an http or https URL`);
-      expect(stderr.trim().split('\n')).toHaveLength(4);
+      expect(stderr).toContain(`${file}:7: "5/15" does not fit the minute of a cron expression`);
+      expect(stderr.trim().split('\n')).toHaveLength(5);
     }
   });
 
@@ -266,7 +274,13 @@ describe('commands', () => {
     expect(JSON.parse(all.stdout)).toEqual({ purged: expect.any(Number) });
     const resumed = await command(['resume', 'prefetch', ...at]);
     expect(JSON.parse(resumed.stdout)).toEqual({ what: 'prefetch', isPaused: false });
-    const refused = await command(['explain', 'no-slash', ...at]);
-    expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/the node refused \(400\)/) });
+    for (const asked of [
+      ['explain', 'no-slash'],
+      ['purge', 'http://host/clip.m4s'],
+      ['purge', '--prefix', 'titles/'],
+    ]) {
+      const refused = await command([...asked, ...at]);
+      expect(refused).toMatchObject({ code: 1, stderr: expect.stringMatching(/refused \(400\).*beginning with \//s) });
+    }
   });
 });
