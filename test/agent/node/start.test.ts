@@ -127,6 +127,21 @@ describe.concurrent('a node that cannot start says why in one line and ends with
     expect(readdirSync(join(folder)).includes('run') ? readdirSync(join(folder, 'run')) : []).toEqual([]);
   });
 
+  test.each([
+    ['the page', '--listen', /listen\.http/],
+    ['its origin', '--origin', /origin.*the port is in use/],
+    ['its metrics', '--metrics', /admin\.metrics/],
+  ])('the demo, when the port of %s is taken', async (_name, option, message) => {
+    const folder = join(dir, `demo${option}`);
+    const free = ['--listen', '--origin', '--metrics'].filter((other) => other !== option);
+    const ports = [...free.flatMap((other) => [other, '127.0.0.1:0']), option, address()];
+    const { code, stderr } = await nearcast(['demo', '--dir', folder, ...ports]);
+    expect(stderr).toMatch(message);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    expect(code).toBe(78);
+    expect(processesNaming(folder)).toEqual([]);
+  });
+
   test('nearcast origin on a port that is taken, or of no directory', async () => {
     const [port, nothing, file] = await Promise.all([
       command(['origin', dir, '--listen', `127.0.0.1:${takenPort}`]),
