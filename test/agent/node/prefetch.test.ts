@@ -140,6 +140,18 @@ test.each([
   expect(urls.filter((url) => /secret|latest|nearcast/.test(url))).toEqual([]);
 });
 
+test('a segment that the viewer did not get brings nothing', async () => {
+  const broken = publish(place, 'broken', 5);
+  world.origin.set(at(broken, 0), { status: 404 });
+  world.origin.set(at(broken, 1), { raw: '' });
+  expect((await world.get(at(broken, 0))).status).toBe(404);
+  expect((await world.get(at(broken, 1))).status).toBe(502);
+  // A request after them has gone through the same queue.
+  await world.get(at(hinted, 1));
+  await world.origin.asked(at(hinted, 4), 1);
+  expect(world.origin.seen(at(broken, 2))).toEqual([]);
+});
+
 test('while prefetch is paused nothing comes ahead; resumed, it does', async () => {
   expect(await world.ask('POST', '/pause', { what: 'prefetch' })).toEqual({ what: 'prefetch', isPaused: true });
   await world.get(at(paused, 0));
