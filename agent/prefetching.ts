@@ -47,9 +47,8 @@ const MAX_DECISIONS = 2_000;
 const MAX_VIEWER_FILLS = 8;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
 
-/** What every title with a package has in the store, for the plan's hysteresis. */
-function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline): number {
-  if (catalogue.package(timeline.titleId) === undefined) return 0;
+/** What a title with a package has in the store, for the plan's hysteresis. */
+function heldBytes(has: Cache['has'], timeline: Timeline): number {
   const parts = timeline.tracks.flatMap(({ parts: list }) => list);
   return parts.reduce((sum, { url, bytes }) => sum + (has(url) === undefined ? 0 : (bytes ?? 0)), 0);
 }
@@ -84,7 +83,8 @@ async function runOnce(
   { cache, catalogue, timelines, prediction, now }: PrefetchingOptions,
   { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
 ): Promise<OffPeakSummary> {
-  const ids = catalogue.titles().map(({ id }) => id);
+  // What the store has of titles without a package is not known, so their manifests are not read for it.
+  const ids = catalogue.titles().flatMap(({ id }) => (catalogue.package(id) === undefined ? [] : [id]));
   const known = (await Promise.all(ids.map((id) => timelines.of(id)))).filter((timeline) => timeline !== undefined);
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
@@ -95,7 +95,7 @@ async function runOnce(
       freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
       held: known.map((timeline) => ({
         titleId: timeline.titleId,
-        bytes: heldBytes(catalogue, cache.has, timeline),
+        bytes: heldBytes(cache.has, timeline),
         score: scoreOf(timeline.titleId),
         renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
       })),
