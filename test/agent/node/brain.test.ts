@@ -1,5 +1,5 @@
 // Prediction without its model process, and previews with their rewards, on a whole node.
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import {
   beacon,
@@ -84,6 +84,24 @@ test('with predict.enabled false there is no process, and rules answer', async (
     expect(modelProcesses()).toEqual(before);
   } finally {
     await plain.close();
+  }
+});
+
+test('a folder of models that cannot be made leaves rules, and the node serves', async () => {
+  const dir = `${place.dir}/no-models`;
+  mkdirSync(`${dir}/state`, { recursive: true });
+  writeFileSync(`${dir}/state/models`, 'a file');
+  const before = modelProcesses();
+  const node = await openWorld({ predict: { enabled: true } }, { place: { dir, origin: place.origin } });
+  try {
+    expect(await node.line('model.registry')).toMatchObject({ level: 'error' });
+    await beacon(node, { sid: 'a', consent: 'personal', events: [{ type: 'play', title: 'film' }] });
+    expect(await node.ask('GET', '/explain?sid=a')).toMatchObject({ ranking: { answeredBy: 'rules' } });
+    expect(modelProcesses()).toEqual(before);
+  } finally {
+    await node.close();
+    // A second close finds nothing to do.
+    await node.close();
   }
 });
 

@@ -88,6 +88,26 @@ test('failures are counted, and a job of bad shape is refused at once', async ()
   expect(sample(await world.metrics(), 'nearcast_encode_jobs_total{outcome="started"}')).toBe(5);
 });
 
+test('while encoding is paused jobs wait, one for each title', async () => {
+  await world.ask('POST', '/pause', { what: 'encode' });
+  const job = { input: join(place.dir, 'nothing-there.mp4'), id: 'waiting' };
+  expect(await world.ask('POST', '/encode', job)).toEqual({ isNew: true });
+  expect(await world.ask('POST', '/encode', job)).toEqual({ isNew: false });
+  const listed = JSON.parse((await world.get('/.nearcast/titles')).body.toString());
+  expect(listed).toMatchObject([{ id: 'waiting', ready: false, progressRatio: 0 }]);
+  expect(await world.ask('GET', '/status')).toMatchObject({
+    encodes: expect.arrayContaining([expect.objectContaining({ id: 'waiting', state: 'queued' })]),
+  });
+  await world.ask('POST', '/resume', { what: 'encode' });
+  expect((await ended(world, 'waiting')).failure?.code).toBe('ENCODER_INPUT_MISSING');
+});
+
+test('a job that cannot be written down is refused, and is none', async () => {
+  mkdirSync(join(place.dir, 'state', 'encode', 'jobs', 'blocked.json.tmp'));
+  await expect(world.ask('POST', '/encode', { input: clip, id: 'blocked' })).rejects.toThrow(/EISDIR/);
+  expect(JSON.stringify(await world.ask('GET', '/status'))).not.toContain('blocked');
+});
+
 test(
   'without an ffmpeg the node serves, and a job says in one line what to set',
   async () => {
