@@ -52,12 +52,8 @@ function sealed(file: string): Buffer {
 }
 
 test.each<[string, () => Buffer | undefined, string]>([
-  ['is empty', () => Buffer.alloc(0), 'ENCODER_(INPUT_CORRUPT|NO_VIDEO|INPUT_REFUSED)'],
-  [
-    'is noise',
-    () => Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * 7919) % 251)),
-    'ENCODER_(INPUT_CORRUPT|NO_VIDEO|INPUT_REFUSED)',
-  ],
+  ['is empty', () => Buffer.alloc(0), 'ENCODER_INPUT_CORRUPT'],
+  ['is noise', () => Buffer.from(Array.from({ length: 50_000 }, (_, i) => (i * 7919) % 251)), 'ENCODER_INPUT_CORRUPT'],
   ['is cut off', () => readFileSync(clip).subarray(0, 6_000), 'ENCODER_INPUT_CORRUPT'],
   ['is encrypted', () => sealed(clip), 'ENCODER_INPUT_SEALED'],
   ['is not there', () => undefined, 'ENCODER_INPUT_MISSING'],
@@ -71,7 +67,7 @@ test.each<[string, () => Buffer | undefined, string]>([
     expect(await world.ask('POST', '/encode', { input, id })).toEqual({ isNew: true });
     const job = await ended(world, id);
     expect(job.state).toBe('failed');
-    expect(job.failure?.code).toMatch(new RegExp(`^${code}$`));
+    expect(job.failure?.code).toBe(code);
     expect(job.failure?.message).not.toMatch(/\n/);
     expect(readdirSync(join(place.dir, 'titles'))).not.toContain(id);
     const listed = JSON.parse((await world.get('/.nearcast/titles')).body.toString());
