@@ -22,7 +22,7 @@ import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
-/** What openAgent() needs; the cache is given later, since its routes are the agent's. */
+/** What openAgent() needs. `onEncode` hears every step of every encode. */
 export type AgentOptions = {
   readonly config: Config;
   readonly cache: Cache;
@@ -240,25 +240,25 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   };
 }
 
-async function closeRooms(rooms: Rooms): Promise<void> {
-  await rooms.preview.close();
-  rooms.prediction.save();
-  await rooms.prediction.close();
-  rooms.intake.close();
-  rooms.sessions.close();
-  rooms.catalogue.close();
-  rooms.state.close();
+/** What closes the rooms opened so far; run last first. */
+type Closers = (() => Promise<void> | void)[];
+
+async function closeAll(closers: Closers): Promise<void> {
+  for (const closeNext of closers.splice(0).reverse()) await closeNext();
 }
 
-/** The rooms in the order in which they need each other. */
-async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<Rooms> {
+/** The rooms in the order in which they need each other; each pushes what closes it. */
+async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
   const { path: publishPath, dir: publishDir } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
+  closers.push(state.close);
   const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
   const sessions = openViewers(options, state, durationOf);
+  closers.push(sessions.close);
   const prediction = await openPrediction({
     titles: catalogue.titles,
     catalogueVersion: () => catalogue.stats().reloads,
@@ -270,6 +270,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<R
     now,
     log,
   });
+  closers.push(prediction.close, prediction.save);
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
@@ -277,15 +278,25 @@ async function openRooms(options: AgentOptions, closing: AbortSignal): Promise<R
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
   const encodes = await openEncoding(options, (id) => void publishing.published(id, closing));
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  closers.push(preview.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  closers.push(intake.close);
   return { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
 }
 
-/** Opens every room and wires them. Rejects with AGENT_STATE_* and AGENT_PAGE_UNREADABLE. */
+/**
+ * Opens every room and wires them. Rejects with AGENT_STATE_*, AGENT_DIRECTORY_UNUSABLE and AGENT_PAGE_UNREADABLE; what
+ * was opened until then is closed again.
+ */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
   const { config } = options;
   const closing = new AbortController();
-  const rooms = await openRooms(options, closing.signal);
+  const closers: Closers = [];
+  const page = consoleRoutes();
+  const rooms = await openRooms(options, closing.signal, closers).catch(async (error: unknown) => {
+    await closeAll(closers);
+    throw error;
+  });
   const { catalogue, encodes, intake, prefetching, preview } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
   return {
@@ -294,13 +305,14 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
     routes: viewerRoutes({
       titles,
       events: intake.events,
-      preview: ({ titleId, sid, signal, maxHeight }) =>
-        preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+      preview: config.preview.enabled
+        ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
+        : undefined,
       stats: options.stats,
       decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
       encodes: () => encodes?.list() ?? [],
       previewDeadlineMs: config.preview.deadlineMs,
-      page: consoleRoutes(),
+      page,
     }),
     served: intake.served,
     sweep: openSweep(options, rooms),
@@ -308,6 +320,6 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       closing.abort();
       await Promise.all([encodes?.close(), prefetching.close()]);
     },
-    close: () => closeRooms(rooms),
+    close: () => closeAll(closers),
   };
 }

@@ -19,6 +19,7 @@ export type Controlled = {
 const ok = (json: unknown): ControlReply => ({ status: 200, json });
 const bad = (error: string): ControlReply => ({ status: 400, json: { error } });
 const OFF: ControlReply = { status: 409, json: { error: 'this node runs with agent: off' } };
+const ENCODE_OFF: ControlReply = { status: 409, json: { error: 'encoding is off on this node' } };
 /** Titles in an explained ranking, and decisions in any explanation. */
 const MAX_EXPLAINED = 20;
 const MAX_URLS = 10_000;
@@ -135,7 +136,8 @@ function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: bool
     if (isPaused) agent.prefetching.fetcher.pause();
     else agent.prefetching.fetcher.resume();
   } else if (what === 'encode') {
-    agent.encodes?.setPaused(isPaused);
+    if (agent.encodes === undefined) return ENCODE_OFF;
+    agent.encodes.setPaused(isPaused);
   } else {
     return bad('what must be prefetch or encode');
   }
@@ -143,7 +145,7 @@ function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: bool
 }
 
 async function encode({ agent }: Controlled, { body }: ControlInput): Promise<ControlReply> {
-  if (agent?.encodes === undefined) return { status: 409, json: { error: 'encoding is off on this node' } };
+  if (agent?.encodes === undefined) return ENCODE_OFF;
   const input = textOf(body, 'input');
   const id = textOf(body, 'id');
   if (input === undefined || id === undefined) return bad('encode takes input, a path on the node, and id');

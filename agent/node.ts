@@ -10,7 +10,7 @@ import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
 import { controlCalls } from './control-calls.ts';
 import type { EncodeStatus, SubmittedJob } from './encodes.ts';
-import { AgentError } from './errors.ts';
+import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
@@ -117,11 +117,11 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
 }
 
 /** What of the cache's codes ends a start for good: a port that is taken, a store that is required and cannot be had. */
-const UNUSABLE_CACHE: ReadonlySet<string> = new Set([
-  'CACHE_LISTEN_FAILED',
-  'CACHE_STORE_LOCKED',
-  'CACHE_STORE_UNUSABLE',
-  'CACHE_FORMAT_NEWER',
+const UNUSABLE_CACHE: ReadonlyMap<string, AgentCode> = new Map([
+  ['CACHE_LISTEN_FAILED', 'AGENT_LISTEN_FAILED'],
+  ['CACHE_STORE_LOCKED', 'AGENT_DIRECTORY_UNUSABLE'],
+  ['CACHE_STORE_UNUSABLE', 'AGENT_DIRECTORY_UNUSABLE'],
+  ['CACHE_FORMAT_NEWER', 'AGENT_DIRECTORY_UNUSABLE'],
 ]);
 
 /** What is asked of parts that are opened later or change while the node lives. */
@@ -151,8 +151,10 @@ export async function openNode(config: Config, options: NodeOptions): Promise<No
     return await openParts(config, options, live);
   } catch (error) {
     await closeLive(live);
-    if (!(error instanceof CacheError) || !UNUSABLE_CACHE.has(error.code)) throw error;
-    throw new AgentError('AGENT_LISTEN_FAILED', error.message, { cause: error });
+    const code = error instanceof CacheError ? UNUSABLE_CACHE.get(error.code) : undefined;
+    throw code === undefined
+      ? error
+      : new AgentError(code, error instanceof Error ? error.message : String(error), { cause: error });
   }
 }
 

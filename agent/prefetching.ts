@@ -47,9 +47,8 @@ const MAX_DECISIONS = 2_000;
 const MAX_VIEWER_FILLS = 8;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
 
-/** What every title with a package has in the store, for the plan's hysteresis. */
-function heldBytes(catalogue: Catalogue, has: Cache['has'], timeline: Timeline): number {
-  if (catalogue.package(timeline.titleId) === undefined) return 0;
+/** What a title with a package has in the store, for the plan's hysteresis. */
+function heldBytes(has: Cache['has'], timeline: Timeline): number {
   const parts = timeline.tracks.flatMap(({ parts: list }) => list);
   return parts.reduce((sum, { url, bytes }) => sum + (has(url) === undefined ? 0 : (bytes ?? 0)), 0);
 }
@@ -84,8 +83,13 @@ async function runOnce(
   { cache, catalogue, timelines, prediction, now }: PrefetchingOptions,
   { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
 ): Promise<OffPeakSummary> {
-  const ids = catalogue.titles().map(({ id }) => id);
-  const known = (await Promise.all(ids.map((id) => timelines.of(id)))).filter((timeline) => timeline !== undefined);
+  // Only a package says how many bytes its parts have; no manifest is read for this.
+  const packaged = catalogue.titles().filter(({ id }) => catalogue.package(id) !== undefined);
+  const known: Timeline[] = [];
+  for (const { id } of packaged) {
+    const timeline = await timelines.of(id);
+    if (timeline !== undefined) known.push(timeline);
+  }
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
     demand: prediction.predictor.demand,
@@ -95,7 +99,7 @@ async function runOnce(
       freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
       held: known.map((timeline) => ({
         titleId: timeline.titleId,
-        bytes: heldBytes(catalogue, cache.has, timeline),
+        bytes: heldBytes(cache.has, timeline),
         score: scoreOf(timeline.titleId),
         renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
       })),

@@ -117,7 +117,11 @@ export function openPublishing(options: PublishingOptions): Publishing {
         const ids = (await readdir(publishDir, { withFileTypes: true })).filter(
           (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
         );
-        for (const { name } of ids) await sweepTitle(name);
+        for (const { name } of ids) {
+          await sweepTitle(name).catch((error: unknown) =>
+            log('warn', 'publish.sweep-failed', { id: name, message: String(error) }),
+          );
+        }
       } catch (error) {
         log('warn', 'publish.sweep-failed', { message: String(error) });
       }
