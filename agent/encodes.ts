@@ -263,7 +263,8 @@ function setStatus(entry: Entry, patch: Partial<EncodeStatus>): void {
 function failureOf({ last, exitCode, stderrTail }: RunEnd): { code: string; message: string; retryable: boolean } {
   if (last?.event === 'failed') return last;
   const message = `the encoder ended with ${exitCode ?? 'a signal'}: ${stderrTail}`;
-  return { code: QUEUE_CODES[0], message, retryable: true };
+  const code: (typeof QUEUE_CODES)[number] = 'ENCODER_DIED';
+  return { code, message, retryable: true };
 }
 
 function forgetOldestEnded(entries: Map<string, Entry>): void {
