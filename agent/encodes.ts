@@ -39,7 +39,7 @@ export type EncodeCounts = {
 
 /** What openEncodes() needs. */
 export type EncodesOptions = {
-  /** Job files and work folders; survives restarts. */
+  /** Job files in jobs/, a work folder for each in work/ until its title is published; survives restarts. */
   readonly workDir: string;
   readonly publishDir: string;
   readonly niceness: number;
@@ -174,7 +174,10 @@ class Queue {
       this.#counts.done += 1;
       this.#counts.cpuSeconds += end.last.cpuSeconds;
       this.#counts.lastSuccessSeconds = this.#options.now() / 1000;
-      await rm(this.#jobFile(entry.job.id), { force: true }).catch(this.#logFileFault(entry.job.id));
+      const { id } = entry.job;
+      // What a resume would need is as large as the title, and nobody resumes what is published.
+      for (const path of [this.#jobFile(id), this.#workFolder(id)])
+        await rm(path, { recursive: true, force: true }).catch(this.#logFileFault(id));
       setStatus(entry, { state: 'done', step: 'done', progressRatio: 1 });
       this.#tell(end.last);
     } else {
@@ -216,12 +219,12 @@ class Queue {
   }
 
   async #submit(input: SubmittedJob): Promise<boolean> {
-    const { workDir, publishDir, niceness, parallel, defaults } = this.#options;
+    const { publishDir, niceness, parallel, defaults } = this.#options;
     const job: EncodeJobInput = {
       ...defaults,
       ...input,
       version: CONTRACT_VERSION,
-      outDir: join(workDir, input.id),
+      outDir: this.#workFolder(input.id),
       publishTo: publishDir,
       budget: { niceness, parallel, ...input.budget },
     };
@@ -248,6 +251,10 @@ class Queue {
     const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
     await ended;
     clearTimeout(kill);
+  }
+
+  #workFolder(id: string): string {
+    return join(this.#options.workDir, 'work', id);
   }
 
   #jobFile(id: string): string {

@@ -38,7 +38,7 @@ afterEach(async () => {
 
 async function start(): Promise<Encodes> {
   const encodes = await openEncodes({
-    workDir: join(dir, 'work'),
+    workDir: join(dir, 'encode'),
     publishDir: join(dir, 'titles'),
     niceness: 0,
     parallel: 1,
@@ -71,7 +71,8 @@ const heard = (isIt: (event: EncodeEvent) => boolean): Promise<EncodeEvent> =>
   });
 const isEnd = ({ event }: EncodeEvent): boolean => event === 'done' || event === 'failed';
 
-const jobFiles = (): readonly string[] => readdirSync(join(dir, 'work', 'jobs')).sort();
+const jobFiles = (): readonly string[] => readdirSync(join(dir, 'encode', 'jobs')).sort();
+const workFolders = (): readonly string[] => readdirSync(join(dir, 'encode', 'work')).sort();
 
 /** Process ids of encoders below this one. */
 function encoders(): readonly number[] {
@@ -95,7 +96,7 @@ function killEncoder(): void {
 }
 
 describe('a job', () => {
-  test('waits while the queue is paused, then publishes, and its file is gone', async () => {
+  test('waits while the queue is paused, then publishes, and its file and work folder are gone', async () => {
     const encodes = await start();
     encodes.setPaused(true);
     expect(await encodes.submit(job('clip'))).toBe(true);
@@ -112,6 +113,7 @@ describe('a job', () => {
     expect(encodes.counts).toMatchObject({ started: 1, done: 1, failed: 0, lastSuccessSeconds: 5 });
     expect(encodes.counts.cpuSeconds).toBeGreaterThan(0);
     expect(jobFiles()).toEqual([]);
+    expect(workFolders()).toEqual([]);
     const folder = join(dir, 'titles', 'clip');
     const { hash } = latestSchema.parse(JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8')));
     expect(existsSync(join(folder, hash, 'title.json'))).toBe(true);
@@ -147,7 +149,7 @@ describe('a job', () => {
 
   test('whose file cannot be written is rejected and not run', async () => {
     const encodes = await start();
-    rmSync(join(dir, 'work', 'jobs'), { recursive: true });
+    rmSync(join(dir, 'encode', 'jobs'), { recursive: true });
     await expect(encodes.submit(job('clip'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect(encodes.list()).toEqual([]);
     expect(encodes.counts.started).toBe(0);
@@ -158,12 +160,13 @@ describe('an encoder', () => {
   test('stopped by close() midway is taken up by the next run, and trials measured are not measured again', async () => {
     const first = await start();
     const trial = heard(({ event }) => event === 'trial');
-    await first.submit(job('clip'));
+    await first.submit(job('jobs'));
     await trial;
     await first.close();
     expect(encoders()).toEqual([]);
     expect(events.some(isEnd)).toBe(false);
-    expect(jobFiles()).toEqual(['clip.json']);
+    expect(jobFiles()).toEqual(['jobs.json']);
+    expect(workFolders()).toEqual(['jobs']);
 
     events = [];
     const ended = heard(isEnd);
@@ -193,7 +196,7 @@ describe('an encoder', () => {
 describe('the job folder', () => {
   test('with a file that is no job names it and goes on', async () => {
     await (await start()).close();
-    writeFileSync(join(dir, 'work', 'jobs', 'bad.json'), '{"version":1}');
+    writeFileSync(join(dir, 'encode', 'jobs', 'bad.json'), '{"version":1}');
     const encodes = await start();
     expect(encodes.list()).toEqual([]);
     expect(logged).toMatchObject([{ event: 'encode.job-unreadable', fields: { file: 'bad.json' } }]);
