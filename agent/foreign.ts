@@ -34,7 +34,7 @@ const MAX_SEGMENTS = 200_000;
 /** What lasts longer is a whole file: not something to fetch ahead or to preview. */
 const LONGEST_SEGMENT_SECONDS = 60;
 /** What a track without a stated bandwidth is taken for. */
-const UNKNOWN_BPS = 2_000_000;
+const UNKNOWN_BPS = { video: 2_000_000, audio: 128_000 } as const;
 
 /** Path and query of a URL of this node; undefined for any other host. */
 export function pathOf(url: string): string | undefined {
@@ -54,10 +54,10 @@ async function readManifest(path: string, { cache, nowMs, signal }: Reading): Pr
 /** The media playlists that a multivariant playlist names, each once. */
 async function readNamed(master: Manifest, reading: Reading): Promise<readonly Part[]> {
   const named = new Map<string, Omit<Part, 'manifest'>>();
-  for (const { url = '', kind, bandwidthBps = UNKNOWN_BPS } of master.renditions) {
+  for (const { url = '', kind, bandwidthBps } of master.renditions) {
     const path = pathOf(url);
     if (kind === 'text' || path === undefined || named.has(path) || named.size >= MAX_PLAYLISTS) continue;
-    named.set(path, { path, kind, bandwidthBps });
+    named.set(path, { path, kind, bandwidthBps: bandwidthBps ?? UNKNOWN_BPS[kind] });
   }
   const parts: Part[] = [];
   let left = MAX_SEGMENTS;
@@ -88,7 +88,7 @@ export async function readForeign(
   const isNaming = master.renditions.some(({ url, segments }) => url !== undefined && segments.length === 0);
   const parts = isNaming
     ? await readNamed(master, reading)
-    : [{ path, manifest: master, kind: undefined, bandwidthBps: UNKNOWN_BPS }];
+    : [{ path, manifest: master, kind: undefined, bandwidthBps: UNKNOWN_BPS.video }];
   return {
     isLive: parts.some(({ manifest }) => manifest.isLive),
     segments: parts.reduce((sum, { manifest }) => sum + segmentsOf(manifest), 0),

@@ -148,6 +148,8 @@ test.each(['whole', 'numbered'])(
     const response = await playlist;
     expect(response.status()).toBe(200);
     expect(await response.text()).toContain(`URI="/films/${title}/v/key"`);
+    await expect.poll(() => page.evaluate(`document.querySelector('.card video') !== null`)).toBe(true);
+    await page.evaluate(`document.querySelector('.card video').playbackRate = 4`);
     // Beyond the first moment of 4 s at most, so that a segment from the middle of the title was deciphered, too.
     const seconds = () => page.evaluate(`document.querySelector('.card video')?.currentTime ?? 0`);
     await expect.poll(seconds, { timeout: 20_000, interval: 50 }).toBeGreaterThan(4.5);
