@@ -16,6 +16,7 @@ import {
   jobSchema,
   toolsSchema,
 } from '../encoder/contract.ts';
+import { AgentError } from './errors.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -47,6 +48,8 @@ export type EncodesOptions = {
   /** What every job takes where it says nothing else. */
   readonly defaults: Pick<EncodeJobInput, 'codecs' | 'ladder' | 'ffmpegPath'>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the publisher says that a title's source is; a job may say it itself. */
+  readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -57,7 +60,10 @@ export type SubmittedJob = Omit<EncodeJobInput, 'version' | 'outDir' | 'publishT
 
 /** The queue; one job at a time, in the order submitted. */
 export type Encodes = {
-  /** False when a job with that id waits or runs. Rejects on a job that the contract refuses (ZodError). */
+  /**
+   * False when a job with that id waits or runs. Rejects with AGENT_ENCODE_SEALED, or on a job that the contract refuses
+   * (ZodError).
+   */
   readonly submit: (job: SubmittedJob) => Promise<boolean>;
   /** Every job since start, in the order submitted. */
   readonly list: () => readonly EncodeStatus[];
@@ -91,7 +97,10 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
   const jobsDir = join(options.workDir, 'jobs');
   await mkdir(jobsDir, { recursive: true });
   const queue = new Queue(jobsDir, options);
-  for (const job of await readJobs(jobsDir, options.log)) queue.enqueue(job);
+  for (const job of await readJobs(jobsDir, options.log)) {
+    if (options.sourceOf(job.id) === 'sealed') options.log('warn', 'encode.sealed', { id: job.id });
+    else queue.enqueue(job);
+  }
   // Not before the caller has wired what onEvent needs.
   setImmediate(() => queue.startNext());
   return queue.face();
@@ -190,10 +199,15 @@ class Queue {
   }
 
   async #submit(input: SubmittedJob): Promise<boolean> {
-    const { workDir, publishDir, niceness, parallel, defaults } = this.#options;
+    const { workDir, publishDir, niceness, parallel, defaults, sourceOf } = this.#options;
+    const said = sourceOf(input.id);
+    // Sealed is sealed whoever says so: a job cannot unseal what the publisher sealed.
+    const sourceClass = said === 'sealed' ? said : (input.sourceClass ?? said ?? 'mezzanine');
+    if (sourceClass === 'sealed') throw sealedError(input.id);
     const job: EncodeJobInput = {
       ...defaults,
       ...input,
+      sourceClass,
       version: CONTRACT_VERSION,
       outDir: join(workDir, input.id),
       publishTo: publishDir,
@@ -231,6 +245,14 @@ function failureOf({ last, exitCode, stderrTail }: RunEnd): { code: string; mess
   if (last?.event === 'failed') return last;
   const message = `the encoder ended with ${exitCode ?? 'a signal'}: ${stderrTail}`;
   return { code: 'ENCODER_DIED', message, retryable: true };
+}
+
+function sealedError(id: string): AgentError {
+  return new AgentError(
+    'AGENT_ENCODE_SEALED',
+    `title ${id} is sealed (DRM): it is cached, prefetched and previewed, never decoded. ` +
+      'Give an unencrypted source, and take "sealed" from the job and from the title\'s catalogue line',
+  );
 }
 
 function forgetOldestEnded(entries: Map<string, Entry>): void {
