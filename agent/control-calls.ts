@@ -1,9 +1,11 @@
 // What the control socket answers: status, explain, plan, models, purge, preposition, pin, pause, encode, erase.
 import type { Cache } from '../cache/cache.ts';
+import { SOURCE_CLASSES } from '../encoder/contract.ts';
 import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { Config } from './config.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
+import { AgentError } from './errors.ts';
 import type { NodeStats } from './node-stats.ts';
 
 /** What the calls look at and change. Without an agent (agent: off) its calls answer 409. */
@@ -150,9 +152,19 @@ async function encode({ agent }: Controlled, { body }: ControlInput): Promise<Co
   const id = textOf(body, 'id');
   if (input === undefined || id === undefined) return bad('encode takes input, a path on the node, and id');
   const name = textOf(body, 'name');
+  const sourceClass = SOURCE_CLASSES.find((known) => known === keyOf(body, 'sourceClass'));
+  if (sourceClass === undefined && keyOf(body, 'sourceClass') !== undefined)
+    return bad(`sourceClass must be one of ${SOURCE_CLASSES.join(', ')}`);
   try {
-    return ok({ isNew: await agent.encodes.submit({ input, id, ...(name === undefined ? {} : { name }) }) });
+    const isNew = await agent.encodes.submit({
+      input,
+      id,
+      ...(name === undefined ? {} : { name }),
+      ...(sourceClass === undefined ? {} : { sourceClass }),
+    });
+    return ok({ isNew });
   } catch (error) {
+    if (error instanceof AgentError) return { status: 409, json: { error: error.message, code: error.code } };
     return bad(String(error));
   }
 }

@@ -48,6 +48,8 @@ export type EncodesOptions = {
   /** What every job takes where it says nothing else. */
   readonly defaults: Pick<EncodeJobInput, 'codecs' | 'ladder' | 'ffmpegPath'>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the publisher says that a title's source is; a job may say it itself. */
+  readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -58,7 +60,10 @@ export type SubmittedJob = Omit<EncodeJobInput, 'version' | 'outDir' | 'publishT
 
 /** The queue; one job at a time, in the order submitted. */
 export type Encodes = {
-  /** False when a job with that id waits or runs. Rejects on a job that the contract refuses, or cannot be written. */
+  /**
+   * False when a job with that id waits or runs. Rejects with AGENT_ENCODE_SEALED, or on a job that the contract refuses
+   * (ZodError) or whose file cannot be written.
+   */
   readonly submit: (job: SubmittedJob) => Promise<boolean>;
   /** The jobs since start in the order submitted; of those that ended, the last thousand or so. */
   readonly list: () => readonly EncodeStatus[];
@@ -101,7 +106,10 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
     throw new AgentError('AGENT_DIRECTORY_UNUSABLE', `${jobsDir} cannot be made (${String(cause)})`, { cause });
   });
   const queue = new Queue(jobsDir, options);
-  for (const job of await readJobs(jobsDir, options.log)) queue.enqueue(job, { isSaved: true });
+  for (const job of await readJobs(jobsDir, options.log)) {
+    if (options.sourceOf(job.id) === 'sealed') options.log('warn', 'encode.sealed', { id: job.id });
+    else queue.enqueue(job, { isSaved: true });
+  }
   // Not before the caller has wired what onEvent needs.
   setImmediate(() => queue.startNext());
   return queue.face();
@@ -219,10 +227,15 @@ class Queue {
   }
 
   async #submit(input: SubmittedJob): Promise<boolean> {
-    const { publishDir, niceness, parallel, defaults } = this.#options;
+    const { publishDir, niceness, parallel, defaults, sourceOf } = this.#options;
+    const said = sourceOf(input.id);
+    // Sealed is sealed whoever says so: a job cannot unseal what the publisher sealed.
+    const sourceClass = said === 'sealed' ? said : (input.sourceClass ?? said ?? 'mezzanine');
+    if (sourceClass === 'sealed') throw sealedError(input.id);
     const job: EncodeJobInput = {
       ...defaults,
       ...input,
+      sourceClass,
       version: CONTRACT_VERSION,
       outDir: this.#workFolder(input.id),
       publishTo: publishDir,
@@ -272,6 +285,14 @@ function failureOf({ last, exitCode, stderrTail }: RunEnd): { code: string; mess
   const message = `the encoder ended with ${exitCode ?? 'a signal'}: ${stderrTail}`;
   const code: (typeof QUEUE_CODES)[number] = 'ENCODER_DIED';
   return { code, message, retryable: true };
+}
+
+function sealedError(id: string): AgentError {
+  return new AgentError(
+    'AGENT_ENCODE_SEALED',
+    `title ${id} is sealed (DRM): it is cached, prefetched and previewed, never decoded. ` +
+      'Give an unencrypted source, and take "sealed" from the job and from the title\'s catalogue line',
+  );
 }
 
 function forgetOldestEnded(entries: Map<string, Entry>): void {

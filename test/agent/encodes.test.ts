@@ -43,6 +43,7 @@ async function start(): Promise<Encodes> {
     niceness: 0,
     parallel: 1,
     defaults: { codecs: ['h264'], ladder: {} },
+    sourceOf: () => undefined,
     env: process.env,
     onEvent: (event) => {
       events.push(event);
