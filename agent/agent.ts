@@ -286,9 +286,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
+  closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
   const encodes = await openEncoding(options, catalogue, (id) => void publishing.published(id, closing));
+  closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   closers.push(preview.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
@@ -297,41 +299,47 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
 }
 
 /**
- * Opens every room and wires them. Rejects with AGENT_STATE_*, AGENT_DIRECTORY_UNUSABLE and AGENT_PAGE_UNREADABLE; what
- * was opened until then is closed again.
+ * Opens every room and wires them. Rejects with AGENT_STATE_*, AGENT_PAGE_UNREADABLE or the system's own error for a
+ * folder of encodes that cannot be made; what was opened until then is closed again.
  */
 export async function openAgent(options: AgentOptions): Promise<Agent> {
-  const { config } = options;
   const closing = new AbortController();
-  const closers: Closers = [];
-  const page = consoleRoutes();
-  const rooms = await openRooms(options, closing.signal, closers).catch(async (error: unknown) => {
+  const closers: Closers = [() => closing.abort()];
+  try {
+    const rooms = await openRooms(options, closing.signal, closers);
+    const { encodes, intake, prefetching } = rooms;
+    return {
+      ...rooms,
+      ...openRoutes(options, rooms),
+      served: intake.served,
+      sweep: openSweep(options, rooms),
+      quiesce: async () => {
+        closing.abort();
+        await Promise.all([encodes?.close(), prefetching.close()]);
+      },
+      close: () => closeAll(closers),
+    };
+  } catch (error) {
     await closeAll(closers);
     throw error;
-  });
+  }
+}
+
+/** What viewers' players ask of the node itself. */
+function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 'routes' | 'titles'> {
   const { catalogue, encodes, intake, prefetching, preview } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
-  return {
-    ...rooms,
+  const routes = viewerRoutes({
     titles,
-    routes: viewerRoutes({
-      titles,
-      events: intake.events,
-      preview: config.preview.enabled
-        ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
-        : undefined,
-      stats: options.stats,
-      decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
-      encodes: () => encodes?.list() ?? [],
-      previewDeadlineMs: config.preview.deadlineMs,
-      page,
-    }),
-    served: intake.served,
-    sweep: openSweep(options, rooms),
-    quiesce: async () => {
-      closing.abort();
-      await Promise.all([encodes?.close(), prefetching.close()]);
-    },
-    close: () => closeAll(closers),
-  };
+    events: intake.events,
+    preview: config.preview.enabled
+      ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
+      : undefined,
+    stats,
+    decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
+    encodes: () => encodes?.list() ?? [],
+    previewDeadlineMs: config.preview.deadlineMs,
+    page: consoleRoutes(),
+  });
+  return { titles, routes };
 }

@@ -59,7 +59,9 @@ const CRON_FIELDS: readonly CronField[] = [
 /** Values of one part of a cron field ("5", "1-4", "22-2/2", "*" + "/15"); undefined when it is malformed. */
 function cronPart(part: string, field: CronField): readonly number[] | undefined {
   const match = /^(?:\*|([a-z]+|\d{1,2})(?:-([a-z]+|\d{1,2}))?)(?:\/(\d{1,2}))?$/i.exec(part);
-  if (match === null) return undefined;
+  // A step belongs to a range: "5/15" means one thing here and another there, and the scheduler refuses it.
+  const isBareStep = match?.[1] !== undefined && match[2] === undefined && match[3] !== undefined;
+  if (match === null || isBareStep) return undefined;
   const value = (text: string | undefined, absent: number): number => {
     if (text === undefined) return absent;
     const index = field.names?.indexOf(text.toLowerCase().slice(0, 3)) ?? -1;
@@ -67,7 +69,7 @@ function cronPart(part: string, field: CronField): readonly number[] | undefined
   };
   const from = value(match[1], field.min);
   const step = Number(match[3] ?? 1);
-  const to = value(match[2], match[1] === undefined || match[3] !== undefined ? field.max : from);
+  const to = value(match[2], match[1] === undefined ? field.max : from);
   const isInside = (number: number): boolean => number >= field.min && number <= field.max;
   if (!isInside(from) || !isInside(to) || step < 1) return undefined;
   // An inverted range wraps around the field.

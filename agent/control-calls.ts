@@ -42,6 +42,9 @@ function textsOf(body: unknown, key: string): readonly string[] {
   return Array.isArray(value) ? value.filter((item) => typeof item === 'string').slice(0, MAX_URLS) : [];
 }
 
+const NO_PATH = 'url must be a path of the viewer listener, beginning with /';
+const isPath = (url: string): boolean => url.startsWith('/');
+
 function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled): ControlReply {
   const read = stats();
   return ok({
@@ -63,7 +66,7 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   const { cache, agent } = controlled;
   const url = query.get('url');
   if (url !== null) {
-    if (!url.startsWith('/')) return bad('url must be a path of the viewer listener, beginning with /');
+    if (!isPath(url)) return bad(NO_PATH);
     const title = agent?.catalogue.titleOf(url);
     return ok({
       url,
@@ -100,6 +103,7 @@ async function purge({ cache }: Controlled, { body }: ControlInput): Promise<Con
   const prefix = textOf(body, 'prefix');
   const soft = keyOf(body, 'soft') === true;
   if ((url === undefined) === (prefix === undefined)) return bad('purge takes url or prefix');
+  if (!isPath(url ?? prefix ?? '')) return bad(NO_PATH);
   return ok({ purged: await cache.purge(url === undefined ? { prefix: prefix ?? '', soft } : { url, soft }) });
 }
 
@@ -115,6 +119,7 @@ async function preposition({ agent }: Controlled, { body }: ControlInput): Promi
     }
   }
   if (urls.length === 0) return bad('preposition takes urls or titles');
+  if (!urls.every(isPath)) return bad(NO_PATH);
   const pushed: Record<string, number> = {};
   for (const url of urls) {
     const titleId = agent.catalogue.titleOf(url) ?? '';
@@ -184,8 +189,8 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
       path: '/pin',
       answer: ({ body }) => {
         const url = textOf(body, 'url');
-        return url === undefined
-          ? bad('pin takes url')
+        return url === undefined || !isPath(url)
+          ? bad(url === undefined ? 'pin takes url' : NO_PATH)
           : ok({ isStored: cache.pin(url, keyOf(body, 'isPinned') !== false) });
       },
     },

@@ -56,6 +56,15 @@ function parseJson(bytes: Buffer): { readonly value: unknown } | undefined {
   }
 }
 
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    // The caller answers 400.
+    return undefined;
+  }
+}
+
 async function answerControl(request: IncomingMessage, calls: readonly ControlCall[]): Promise<ControlReply> {
   const url = new URL(request.url ?? '/', 'http://control');
   const here = calls.filter(({ path }) => (path.endsWith('/') ? url.pathname.startsWith(path) : url.pathname === path));
@@ -68,7 +77,8 @@ async function answerControl(request: IncomingMessage, calls: readonly ControlCa
   if (bytes === undefined) return { status: 413, json: { error: `a body of more than ${MAX_BODY_BYTES} bytes` } };
   const body = parseJson(bytes);
   if (body === undefined) return { status: 400, json: { error: 'the body is not JSON' } };
-  const rest = call.path.endsWith('/') ? decodeURIComponent(url.pathname.slice(call.path.length)) : '';
+  const rest = call.path.endsWith('/') ? decoded(url.pathname.slice(call.path.length)) : '';
+  if (rest === undefined) return { status: 400, json: { error: 'the path is not percent-encoded text' } };
   return call.answer({ query: url.searchParams, rest, body: body.value });
 }
 

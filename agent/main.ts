@@ -20,6 +20,9 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   erase: async () => (await import('./commands/control.ts')).eraseCommand,
 };
 
+/** What the system says of a path that cannot be made or written. */
+const UNWRITABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EEXIST', 'EISDIR', 'ENOSPC']);
+
 async function printOverview(io: Io): Promise<void> {
   const commands = await Promise.all(Object.values(COMMANDS).map((load) => load()));
   const width = Math.max(...commands.map((command) => command.name.length));
@@ -76,8 +79,8 @@ function report(error: unknown, io: Io, command: string): number {
     io.stderr.write(`nearcast ${command}: ${error.message}\n"nearcast ${command} --help" shows its options\n`);
     return EXIT_USAGE;
   }
-  if (error instanceof Error && 'code' in error && (error.code === 'EACCES' || error.code === 'EROFS')) {
-    io.stderr.write(`nearcast: ${error.message}: choose a directory that this user may write\n`);
+  if (error instanceof Error && 'code' in error && UNWRITABLE.has(String(error.code))) {
+    io.stderr.write(`nearcast ${command}: ${error.message}: choose a directory that this user may write\n`);
     return EXIT_UNUSABLE;
   }
   throw error;

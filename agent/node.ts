@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { schedule } from 'node-cron';
+import { type ScheduledTask, schedule } from 'node-cron';
 import { type Cache, CacheError, open as openCache, type Route } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
@@ -96,18 +96,25 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
   };
 }
 
+/** Calls `run` by cron. Throws AGENT_CONFIG_INVALID for an expression that no calendar has, such as the 30th of February. */
+function scheduleWindow({ cron, timeZone }: Config['prefetch']['window'], run: () => void): ScheduledTask {
+  try {
+    return schedule(cron, run, { timezone: timeZone, noOverlap: true });
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new AgentError('AGENT_CONFIG_INVALID', `prefetch.window.cron "${cron}" cannot be used: ${reason}`, { cause });
+  }
+}
+
 /** The nightly window: starts a run by cron and ends it after its minutes. */
 function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () => void } {
   if (!prefetch.enabled) return { close: () => undefined };
   const closing = new AbortController();
-  const task = schedule(
-    prefetch.window.cron,
-    () =>
-      void agent.prefetching.runWindow(
-        AbortSignal.any([closing.signal, AbortSignal.timeout(prefetch.window.minutes * 60_000)]),
-      ),
-    { timezone: prefetch.window.timeZone, noOverlap: true },
-  );
+  const run = () => {
+    const minutes = AbortSignal.timeout(prefetch.window.minutes * 60_000);
+    void agent.prefetching.runWindow(AbortSignal.any([closing.signal, minutes]));
+  };
+  const task = scheduleWindow(prefetch.window, run);
   return {
     close: () => {
       closing.abort();
@@ -116,13 +123,21 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
   };
 }
 
-/** What of the cache's codes ends a start for good: a port that is taken, a store that is required and cannot be had. */
-const UNUSABLE_CACHE: ReadonlyMap<string, AgentCode> = new Map([
-  ['CACHE_LISTEN_FAILED', 'AGENT_LISTEN_FAILED'],
-  ['CACHE_STORE_LOCKED', 'AGENT_DIRECTORY_UNUSABLE'],
-  ['CACHE_STORE_UNUSABLE', 'AGENT_DIRECTORY_UNUSABLE'],
-  ['CACHE_FORMAT_NEWER', 'AGENT_DIRECTORY_UNUSABLE'],
-]);
+/** What of the cache's codes ends a start for good, as which code of the agent, and what there is to do. */
+const UNUSABLE_CACHE: Readonly<Record<string, readonly [code: AgentCode, todo: string]>> = {
+  CACHE_LISTEN_FAILED: ['AGENT_LISTEN_FAILED', 'free the port, or set listen.http to another'],
+  CACHE_STORE_LOCKED: ['AGENT_DIRECTORY_UNUSABLE', 'two nodes need two store.dirs'],
+  CACHE_STORE_UNUSABLE: ['AGENT_DIRECTORY_UNUSABLE', 'mend that path of store.dirs, or set store.required to false'],
+  CACHE_FORMAT_NEWER: ['AGENT_DIRECTORY_UNUSABLE', 'run that version, or give store.dirs an empty directory'],
+};
+
+/** An error of the cache that ends a start as one of ours; any other as it is. */
+function startError(error: unknown): unknown {
+  const known = error instanceof CacheError ? UNUSABLE_CACHE[error.code] : undefined;
+  if (!(error instanceof CacheError) || known === undefined) return error;
+  const [code, todo] = known;
+  return new AgentError(code, `${error.message.replace(/\.$/, '')}: ${todo}`, { cause: error });
+}
 
 /** What is asked of parts that are opened later or change while the node lives. */
 type Live = {
@@ -151,10 +166,7 @@ export async function openNode(config: Config, options: NodeOptions): Promise<No
     return await openParts(config, options, live);
   } catch (error) {
     await closeLive(live);
-    const code = error instanceof CacheError ? UNUSABLE_CACHE.get(error.code) : undefined;
-    throw code === undefined
-      ? error
-      : new AgentError(code, error instanceof Error ? error.message : String(error), { cause: error });
+    throw startError(error);
   }
 }
 

@@ -30,6 +30,7 @@ const READ_FOR_MS = 2;
 const MAX_SERVED_TITLES = 20_000;
 /** A play that begins later in a title is the end of a pause, seconds. */
 const PLAY_STARTS_WITHIN_SECONDS = 30;
+const NOT_MODIFIED = 304;
 /** One object never counts for more, whatever its player says. */
 const MAX_OBJECT_SECONDS = 60;
 
@@ -40,6 +41,7 @@ export type IntakeOptions = {
   readonly onTitle: (fact: TitleFact) => void;
   /** The session is there for consented viewers alone, as it is after the event. */
   readonly onEvent: (event: ViewerEvent, session: Session | undefined) => void;
+  /** Only of requests that got what they asked for: an error is nothing to go on from. */
   readonly onRequest: (request: ViewerRequest, session: Session | undefined) => void;
   readonly titleOf: (path: string) => string | undefined;
   /** Whether the catalogue has the title. */
@@ -305,6 +307,7 @@ function readServed(room: Room, record: ServedRecord): void {
     const amount = Math.min(MAX_OBJECT_SECONDS, report.objectSeconds);
     tellTitle(room, { titleId, kind: 'watch', amount, at: record.at });
   }
+  if (!isGood && record.status !== NOT_MODIFIED) return;
   room.onRequest(requestOf(record, titleId, report), sid === undefined ? undefined : room.sessions.get(sid));
 }
 
