@@ -5,10 +5,11 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
-import { type Catalogue, openCatalogue } from './catalogue.ts';
+import { type Catalogue, type CatalogueTitle, openCatalogue, type Package } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
+import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
@@ -22,7 +23,7 @@ import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
-/** What openAgent() needs; the cache is given later, since its routes are the agent's. */
+/** What openAgent() needs. `onEncode` hears every step of every encode. */
 export type AgentOptions = {
   readonly config: Config;
   readonly cache: Cache;
@@ -88,23 +89,32 @@ function historyOf(
   return { watched };
 }
 
+const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
+
+/** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
+function posterOf({ manifestUrl, images }: CatalogueTitle, found: Package | undefined): string | null {
+  if (found !== undefined) return new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname;
+  const poster = images?.['poster'];
+  const url = poster === undefined ? null : URL.parse(poster, URL.parse(manifestUrl ?? '/', HERE)?.href ?? HERE);
+  if (url === null || !/^https?:$/.test(url.protocol)) return null;
+  return pathOf(url.href) ?? url.href;
+}
+
 /** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
 function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishPath: string): readonly ListedTitle[] {
   const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
-  const listed = catalogue.titles().map(({ id, name, manifestUrl, images, nextId, series }): ListedTitle => {
+  const listed = catalogue.titles().map((title): ListedTitle => {
+    const { id, name, manifestUrl, nextId, series } = title;
     const found = catalogue.package(id);
     const job = jobs.get(id);
     const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
-    const isOurs = url.startsWith(`${publishPath}${id}/`);
-    const isReady = found !== undefined || (!isOurs && job === undefined);
+    const isOurs = title.source !== 'sealed' && url === `${publishPath}${id}/master.m3u8`;
+    const isReady = found !== undefined || !isOurs;
     return {
       id,
       name: name ?? found?.title.name ?? id,
       manifestUrl: url,
-      poster:
-        found === undefined
-          ? (images?.['poster'] ?? null)
-          : new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname,
+      poster: posterOf(title, found),
       ready: isReady,
       progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
       ...(nextId === undefined ? {} : { nextId }),
@@ -128,6 +138,7 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
 
 async function openEncoding(
   { config, env, onEncode, now, log }: AgentOptions,
+  catalogue: Catalogue,
   onPublished: (id: string) => void,
 ): Promise<Encodes | undefined> {
   if (!config.encode.enabled) return undefined;
@@ -143,6 +154,7 @@ async function openEncoding(
       ...(ffmpegPath === null ? {} : { ffmpegPath }),
     },
     env,
+    sourceOf: (id) => catalogue.title(id)?.source,
     onEvent: (event) => {
       const status = encodes.list().find(({ id }) => id === event.id);
       if (status !== undefined) onEncode(status);
@@ -177,7 +189,7 @@ function openPreviews(
     packageOf: async (titleId) => {
       const found = catalogue.package(titleId);
       if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
-      if (encodes?.list().some(({ id }) => id === titleId) === true) return { state: 'pending' };
+      if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
       const timeline = await timelines.forPreview(titleId);
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
@@ -240,14 +252,14 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   };
 }
 
+/** What closes the rooms opened so far; run last first. */
 type Closers = (() => Promise<void> | void)[];
 
-/** Last opened first. */
 async function closeAll(closers: Closers): Promise<void> {
-  for (const close of closers.splice(0).reverse()) await close();
+  for (const closeNext of closers.splice(0).reverse()) await closeNext();
 }
 
-/** The rooms in the order in which they need each other; what closes each is there as soon as it is open. */
+/** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
   const { path: publishPath, dir: publishDir } = config.publish;
@@ -277,7 +289,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
-  const encodes = await openEncoding(options, (id) => void publishing.published(id, closing));
+  const encodes = await openEncoding(options, catalogue, (id) => void publishing.published(id, closing));
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   closers.push(preview.close);

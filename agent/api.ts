@@ -15,22 +15,22 @@ export type ListedTitle = {
   readonly series?: string;
 };
 
-/** What the routes are made of; node.ts gives it. */
+type AnswerPreview = (asked: {
+  readonly titleId: string;
+  readonly sid: string | undefined;
+  readonly signal: AbortSignal;
+  readonly maxHeight: number | undefined;
+}) => Promise<RouteReply>;
+
+/** What the routes are made of; agent.ts gives it. */
 export type ApiParts = {
   readonly titles: () => readonly ListedTitle[];
   readonly events: (
     body: Buffer,
     contentType: string,
   ) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
-  /** Undefined: this node gives no previews. */
-  readonly preview:
-    | ((asked: {
-        readonly titleId: string;
-        readonly sid: string | undefined;
-        readonly signal: AbortSignal;
-        readonly maxHeight: number | undefined;
-      }) => Promise<RouteReply>)
-    | undefined;
+  /** Undefined where previews are off: then there is no such route. */
+  readonly preview: AnswerPreview | undefined;
   readonly stats: () => NodeStats;
   /** Newest first. */
   readonly decisions: () => readonly unknown[];
@@ -54,6 +54,9 @@ const json = (status: number, value: unknown): RouteReply => ({
   headers: { 'content-type': JSON_TYPE, 'cache-control': 'no-store' },
   body: JSON.stringify(value),
 });
+
+const ROUTE_CODES = ['PREVIEW_NOT_FOUND', 'ROUTE_NOT_FOUND'] as const;
+const refused = (code: (typeof ROUTE_CODES)[number], message: string): RouteReply => json(404, { code, message });
 
 const sum = (values: Readonly<Record<string, number>>): number =>
   Object.values(values).reduce((total, value) => total + value, 0);
@@ -92,21 +95,22 @@ function activity(parts: ApiParts): RouteReply {
   });
 }
 
-/** The title of a path TITLE.m3u8; undefined when it is none, or its percent signs decode to no text. */
-function previewTitle(name: string): string | undefined {
+/** A path segment without its percent-encoding; undefined where that is malformed. */
+function decoded(text: string): string | undefined {
   try {
-    return name.endsWith('.m3u8') ? decodeURIComponent(name.slice(0, -'.m3u8'.length)) : undefined;
+    return decodeURIComponent(text);
   } catch {
+    // URIError: no title has such a name.
     return undefined;
   }
 }
 
-async function preview(parts: ApiParts, request: RouteRequest): Promise<RouteReply> {
-  if (parts.preview === undefined) return json(404, { code: 'PREVIEW_OFF', message: 'this node gives no previews' });
-  const titleId = previewTitle(request.path.slice('/.nearcast/preview/'.length));
-  if (titleId === undefined) return json(404, { code: 'PREVIEW_NOT_FOUND', message: 'previews are TITLE.m3u8' });
+async function preview(answer: AnswerPreview, request: RouteRequest): Promise<RouteReply> {
+  const name = request.path.slice('/.nearcast/preview/'.length);
+  const titleId = name.endsWith('.m3u8') ? decoded(name.slice(0, -'.m3u8'.length)) : undefined;
+  if (titleId === undefined) return refused('PREVIEW_NOT_FOUND', 'previews are TITLE.m3u8');
   const maxHeight = Number(request.query.get('maxHeight') ?? Number.NaN);
-  return parts.preview({
+  return answer({
     titleId,
     sid: request.query.get('sid') ?? undefined,
     maxHeight: Number.isInteger(maxHeight) && maxHeight > 0 ? maxHeight : undefined,
@@ -116,16 +120,21 @@ async function preview(parts: ApiParts, request: RouteRequest): Promise<RouteRep
 
 /** The routes of CONTRACTS "Viewer routes" that this node answers, and the page. */
 export function viewerRoutes(parts: ApiParts): readonly Route[] {
+  const { preview: answerPreview } = parts;
   const read = { methods: ['GET', 'HEAD'], maxBodyBytes: 0, deadlineMs: 1_000 };
   return [
     { ...read, prefix: '/.nearcast/titles', answer: () => json(200, parts.titles()) },
     { ...read, prefix: '/.nearcast/activity', answer: () => activity(parts) },
-    {
-      ...read,
-      prefix: '/.nearcast/preview/',
-      deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS,
-      answer: (request) => preview(parts, request),
-    },
+    ...(answerPreview === undefined
+      ? []
+      : [
+          {
+            ...read,
+            prefix: '/.nearcast/preview/',
+            deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS,
+            answer: (request: RouteRequest) => preview(answerPreview, request),
+          },
+        ]),
     {
       prefix: '/.nearcast/events',
       methods: ['POST'],
@@ -139,7 +148,7 @@ export function viewerRoutes(parts: ApiParts): readonly Route[] {
     {
       ...read,
       prefix: '/.nearcast/',
-      answer: () => json(404, { code: 'ROUTE_NOT_FOUND', message: 'no such route of this node' }),
+      answer: () => refused('ROUTE_NOT_FOUND', 'no such route of this node'),
     },
     ...parts.page,
   ];

@@ -3,7 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Log } from '../cache/cache.ts';
-import { latestSchema, type Title, titleSchema } from '../encoder/contract.ts';
+import { latestSchema, SOURCE_CLASSES, type Title, titleSchema } from '../encoder/contract.ts';
 import { AgentError } from './errors.ts';
 import { isTitleId } from './telemetry/event.ts';
 
@@ -11,6 +11,8 @@ import { isTitleId } from './telemetry/event.ts';
 export type CatalogueTitle = {
   readonly id: string;
   readonly name?: string;
+  /** What this node may be given to encode; `sealed` is under DRM: never encoded here. */
+  readonly source?: (typeof SOURCE_CLASSES)[number];
   /** URL or path of the playable manifest. */
   readonly manifestUrl?: string;
   readonly durationSeconds?: number;
@@ -40,8 +42,10 @@ export type Catalogue = {
   readonly title: (id: string) => CatalogueTitle | undefined;
   /** In the order of the file. */
   readonly titles: () => readonly CatalogueTitle[];
-  /** The title that a request path belongs to, by titlePattern. */
+  /** The title that a request path belongs to: by the folders of manifests, or titlePattern where that is deeper. */
   readonly titleOf: (path: string) => string | undefined;
+  /** The folder of a title that a request path lies in, with a slash at its end; undefined when it is of no title. */
+  readonly rootOf: (path: string) => string | undefined;
   /** The newest package of a title, from publishDir/ID/latest.json; cached until reload() sees it changed. */
   readonly package: (id: string) => Package | undefined;
   /**
@@ -62,6 +66,8 @@ const MAX_PACKAGE_BYTES = 32 * 1024 * 1024;
 const MAX_PACKAGES = 256;
 /** Longest path that is matched against titlePattern, characters. */
 const MAX_PATH_LENGTH = 2048;
+/** Folders above a path that are looked up. */
+const MAX_DEPTH = 16;
 /** Bad lines that one reading names in the log; all are counted. */
 const MAX_NAMED_LINES = 20;
 
@@ -86,6 +92,7 @@ export function openCatalogue(options: CatalogueOptions): Catalogue {
   const packages = new Map<string, Loaded>();
   const counts = { badLines: 0, reloads: 0 };
   let titles: ReadonlyMap<string, CatalogueTitle> = new Map();
+  let folders: Folders = new Map();
   let stamp = '';
   let writing: Promise<void> = Promise.resolve();
 
@@ -96,6 +103,7 @@ export function openCatalogue(options: CatalogueOptions): Catalogue {
       stamp = seen;
       const read = readLines(options);
       titles = read.titles;
+      folders = foldersOf(titles);
       counts.badLines = read.badLines;
       counts.reloads += 1;
       isChanged = true;
@@ -108,7 +116,8 @@ export function openCatalogue(options: CatalogueOptions): Catalogue {
   return {
     title: (id) => titles.get(id),
     titles: () => [...titles.values()],
-    titleOf: (path) => titleOf(pattern, path),
+    titleOf: (path) => placeOf(pattern, folders, path)?.id,
+    rootOf: (path) => placeOf(pattern, folders, path)?.root,
     package: (id) => loadCached(packages, id, options),
     append: (entry) => {
       writing = writing
@@ -132,10 +141,39 @@ function stampOf(file: string): string {
   return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
 }
 
-function titleOf(pattern: RegExp, path: string): string | undefined {
+/** Folders of manifests on this node, with a slash at their end; undefined: more than one title's. */
+type Folders = ReadonlyMap<string, string | undefined>;
+
+function foldersOf(titles: ReadonlyMap<string, CatalogueTitle>): Folders {
+  const folders = new Map<string, string | undefined>();
+  for (const { id, manifestUrl } of titles.values()) {
+    if (manifestUrl?.startsWith('/') !== true) continue;
+    const path = manifestUrl.split(/[?#]/, 1)[0] ?? '';
+    const folder = path.slice(0, path.lastIndexOf('/') + 1);
+    if (folder !== '/') folders.set(folder, folders.has(folder) && folders.get(folder) !== id ? undefined : id);
+  }
+  return folders;
+}
+
+function placeOf(
+  pattern: RegExp,
+  folders: Folders,
+  path: string,
+): { readonly id: string; readonly root: string } | undefined {
   if (path.length > MAX_PATH_LENGTH) return undefined;
-  const title = pattern.exec(path)?.groups?.['title'];
-  return isTitleId(title) ? title : undefined;
+  const id = pattern.exec(path)?.groups?.['title'];
+  const at = path.indexOf(`/${id}/`);
+  const root = path.slice(0, at < 0 ? path.lastIndexOf('/') + 1 : at + `/${id}/`.length);
+  const byPattern = isTitleId(id) ? { id, root } : undefined;
+  let end = path.lastIndexOf('/');
+  // From the deepest folder up, as far as the pattern's own.
+  for (let depth = 0; depth < MAX_DEPTH && end + 1 > (byPattern?.root.length ?? 1); depth += 1) {
+    const folder = path.slice(0, end + 1);
+    const known = folders.get(folder);
+    if (known !== undefined) return { id: known, root: folder };
+    end = path.lastIndexOf('/', end - 1);
+  }
+  return byPattern;
 }
 
 function readLines({ file, log }: CatalogueOptions): {
@@ -196,6 +234,7 @@ const isNumber = (value: unknown): boolean => typeof value === 'number' && Numbe
 const isTexts = (value: unknown): boolean => Array.isArray(value) && value.every(isText);
 const FIELDS: Readonly<Record<Exclude<keyof CatalogueTitle, 'id'>, (value: unknown) => boolean>> = {
   name: isText,
+  source: (value) => SOURCE_CLASSES.some((known) => known === value),
   manifestUrl: isText,
   durationSeconds: (value) => typeof value === 'number' && value > 0 && Number.isFinite(value),
   series: isText,

@@ -1,9 +1,11 @@
 // What the control socket answers: status, explain, plan, models, purge, preposition, pin, pause, encode, erase.
 import type { Cache } from '../cache/cache.ts';
+import { SOURCE_CLASSES } from '../encoder/contract.ts';
 import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { Config } from './config.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
+import { AgentError } from './errors.ts';
 import type { NodeStats } from './node-stats.ts';
 
 /** What the calls look at and change. Without an agent (agent: off) its calls answer 409. */
@@ -19,6 +21,7 @@ export type Controlled = {
 const ok = (json: unknown): ControlReply => ({ status: 200, json });
 const bad = (error: string): ControlReply => ({ status: 400, json: { error } });
 const OFF: ControlReply = { status: 409, json: { error: 'this node runs with agent: off' } };
+const ENCODE_OFF: ControlReply = { status: 409, json: { error: 'encoding is off on this node' } };
 /** Titles in an explained ranking, and decisions in any explanation. */
 const MAX_EXPLAINED = 20;
 const MAX_URLS = 10_000;
@@ -140,7 +143,8 @@ function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: bool
     if (isPaused) agent.prefetching.fetcher.pause();
     else agent.prefetching.fetcher.resume();
   } else if (what === 'encode') {
-    agent.encodes?.setPaused(isPaused);
+    if (agent.encodes === undefined) return ENCODE_OFF;
+    agent.encodes.setPaused(isPaused);
   } else {
     return bad('what must be prefetch or encode');
   }
@@ -148,14 +152,24 @@ function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: bool
 }
 
 async function encode({ agent }: Controlled, { body }: ControlInput): Promise<ControlReply> {
-  if (agent?.encodes === undefined) return { status: 409, json: { error: 'encoding is off on this node' } };
+  if (agent?.encodes === undefined) return ENCODE_OFF;
   const input = textOf(body, 'input');
   const id = textOf(body, 'id');
   if (input === undefined || id === undefined) return bad('encode takes input, a path on the node, and id');
   const name = textOf(body, 'name');
+  const sourceClass = SOURCE_CLASSES.find((known) => known === keyOf(body, 'sourceClass'));
+  if (sourceClass === undefined && keyOf(body, 'sourceClass') !== undefined)
+    return bad(`sourceClass must be one of ${SOURCE_CLASSES.join(', ')}`);
   try {
-    return ok({ isNew: await agent.encodes.submit({ input, id, ...(name === undefined ? {} : { name }) }) });
+    const isNew = await agent.encodes.submit({
+      input,
+      id,
+      ...(name === undefined ? {} : { name }),
+      ...(sourceClass === undefined ? {} : { sourceClass }),
+    });
+    return ok({ isNew });
   } catch (error) {
+    if (error instanceof AgentError) return { status: 409, json: { error: error.message, code: error.code } };
     return bad(String(error));
   }
 }

@@ -16,6 +16,7 @@ import {
   jobSchema,
   toolsSchema,
 } from '../encoder/contract.ts';
+import { AgentError } from './errors.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -38,7 +39,7 @@ export type EncodeCounts = {
 
 /** What openEncodes() needs. */
 export type EncodesOptions = {
-  /** Job files and work folders; survives restarts. */
+  /** Job files in jobs/, a work folder for each in work/ until its title is published; survives restarts. */
   readonly workDir: string;
   readonly publishDir: string;
   readonly niceness: number;
@@ -47,6 +48,8 @@ export type EncodesOptions = {
   /** What every job takes where it says nothing else. */
   readonly defaults: Pick<EncodeJobInput, 'codecs' | 'ladder' | 'ffmpegPath'>;
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** What the publisher says that a title's source is; a job may say it itself. */
+  readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -57,12 +60,15 @@ export type SubmittedJob = Omit<EncodeJobInput, 'version' | 'outDir' | 'publishT
 
 /** The queue; one job at a time, in the order submitted. */
 export type Encodes = {
-  /** False when a job with that id waits or runs. Rejects on a job that the contract refuses (ZodError). */
+  /**
+   * False when a job with that id waits or runs. Rejects with AGENT_ENCODE_SEALED, or on a job that the contract refuses
+   * (ZodError) or whose file cannot be written.
+   */
   readonly submit: (job: SubmittedJob) => Promise<boolean>;
-  /** Every job since start, in the order submitted. */
+  /** The jobs since start in the order submitted; of those that ended, the last thousand or so. */
   readonly list: () => readonly EncodeStatus[];
   readonly counts: Readonly<EncodeCounts>;
-  /** Holds back jobs that have not begun. */
+  /** Holds back jobs that have not begun; not kept over a restart. */
   readonly setPaused: (isPaused: boolean) => void;
   /** Ends the running encoder (its job stays, to be resumed) and resolves when its process is gone. */
   readonly close: () => Promise<void>;
@@ -78,7 +84,11 @@ const MAX_TRIES = 2;
 /** Ended jobs kept in the list. */
 const MAX_LISTED = 1_000;
 
-type Entry = { status: EncodeStatus; readonly job: EncodeJobInput; tries: number };
+/** Codes that the queue adds to the encoder's own. */
+const QUEUE_CODES = ['ENCODER_DIED'] as const;
+
+/** `isSaved`: its file is on disk, so that it may begin. */
+type Entry = { status: EncodeStatus; readonly job: EncodeJobInput; tries: number; isSaved: boolean };
 /** How an encoder process ended; `last` is its last event, done or failed unless it died. */
 export type RunEnd = {
   readonly last: EncodeEvent | undefined;
@@ -86,12 +96,20 @@ export type RunEnd = {
   readonly exitCode: number | null;
 };
 
-/** Opens the queue and takes up the jobs that an earlier run left. Rejects when workDir cannot be written. */
+/**
+ * Opens the queue and takes up the jobs that an earlier run left. Rejects with AGENT_DIRECTORY_UNUSABLE when workDir
+ * cannot be made.
+ */
 export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
   const jobsDir = join(options.workDir, 'jobs');
-  await mkdir(jobsDir, { recursive: true });
+  await mkdir(jobsDir, { recursive: true }).catch((cause: unknown) => {
+    throw new AgentError('AGENT_DIRECTORY_UNUSABLE', `${jobsDir} cannot be made (${String(cause)})`, { cause });
+  });
   const queue = new Queue(jobsDir, options);
-  for (const job of await readJobs(jobsDir, options.log)) queue.enqueue(job);
+  for (const job of await readJobs(jobsDir, options.log)) {
+    if (options.sourceOf(job.id) === 'sealed') options.log('warn', 'encode.sealed', { id: job.id });
+    else queue.enqueue(job, { isSaved: true });
+  }
   // Not before the caller has wired what onEvent needs.
   setImmediate(() => queue.startNext());
   return queue.face();
@@ -125,19 +143,22 @@ class Queue {
     };
   }
 
-  enqueue(job: EncodeJobInput): boolean {
+  /** The new entry; undefined when a job of that id waits or runs. */
+  enqueue(job: EncodeJobInput, { isSaved }: Pick<Entry, 'isSaved'>): Entry | undefined {
     const known = this.#entries.get(job.id);
-    if (known !== undefined && (known.status.state === 'queued' || known.status.state === 'running')) return false;
+    if (known !== undefined && (known.status.state === 'queued' || known.status.state === 'running')) return undefined;
     this.#entries.delete(job.id);
     const { id, name = id } = job;
-    this.#entries.set(id, { job, tries: 0, status: { id, name, state: 'queued', step: 'queued', progressRatio: 0 } });
+    const status = { id, name, state: 'queued', step: 'queued', progressRatio: 0 } as const;
+    const entry: Entry = { job, tries: 0, isSaved, status };
+    this.#entries.set(id, entry);
     if (this.#entries.size > MAX_LISTED) forgetOldestEnded(this.#entries);
-    return true;
+    return entry;
   }
 
   startNext(): void {
     if (this.#running !== undefined || this.#isPaused || this.#isClosed) return;
-    const entry = [...this.#entries.values()].find((candidate) => candidate.status.state === 'queued');
+    const entry = [...this.#entries.values()].find(({ status, isSaved }) => isSaved && status.state === 'queued');
     if (entry === undefined) return;
     setStatus(entry, { state: 'running', step: 'starting' });
     entry.tries += 1;
@@ -148,25 +169,29 @@ class Queue {
         progressRatio: event.progressRatio,
       });
       // The last line is heard once the process is gone and its job is settled.
-      if (event.event !== 'done' && event.event !== 'failed') this.#options.onEvent(event);
+      if (event.event !== 'done' && event.event !== 'failed') this.#tell(event);
     };
     const { child, ended } = runEncoder(entry.job, this.#options, onEvent);
     this.#running = { child, ended: ended.then((end) => this.#settle(entry, end)) };
   }
 
+  /** Never rejects. The slot is free once the job's file and status say how it ended. */
   async #settle(entry: Entry, end: RunEnd): Promise<void> {
-    this.#running = undefined;
     if (this.#isClosed) return;
     if (end.last?.event === 'done') {
       this.#counts.done += 1;
       this.#counts.cpuSeconds += end.last.cpuSeconds;
       this.#counts.lastSuccessSeconds = this.#options.now() / 1000;
-      await rm(this.#jobFile(entry.job.id), { force: true });
+      const { id } = entry.job;
+      // What a resume would need is as large as the title, and nobody resumes what is published.
+      for (const path of [this.#jobFile(id), this.#workFolder(id)])
+        await rm(path, { recursive: true, force: true }).catch(this.#logFileFault(id));
       setStatus(entry, { state: 'done', step: 'done', progressRatio: 1 });
-      this.#options.onEvent(end.last);
+      this.#tell(end.last);
     } else {
       await this.#fail(entry, end);
     }
+    this.#running = undefined;
     this.startNext();
   }
 
@@ -182,33 +207,51 @@ class Queue {
     this.#counts.failed += 1;
     log('error', 'encode.failed', { id, code, message });
     // The job is kept for the operator to read; only *.json is taken up at start.
-    await rename(this.#jobFile(id), `${this.#jobFile(id)}.failed`).catch((cause: unknown) =>
-      log('warn', 'encode.job-file', { id, message: String(cause) }),
-    );
+    await rename(this.#jobFile(id), `${this.#jobFile(id)}.failed`).catch(this.#logFileFault(id));
+    const { progressRatio } = entry.status;
     setStatus(entry, { state: 'failed', step: 'failed', failure: { code, message } });
-    if (end.last !== undefined) this.#options.onEvent(end.last);
+    this.#tell({ version: CONTRACT_VERSION, id, event: 'failed', progressRatio, code, message, retryable });
+  }
+
+  #logFileFault(id: string): (cause: unknown) => void {
+    return (cause) => this.#options.log('warn', 'encode.job-file', { id, message: String(cause) });
+  }
+
+  /** A listener that throws must not stop the queue. */
+  #tell(event: EncodeEvent): void {
+    try {
+      this.#options.onEvent(event);
+    } catch (error) {
+      this.#options.log('error', 'encode.listener', { id: event.id, message: String(error) });
+    }
   }
 
   async #submit(input: SubmittedJob): Promise<boolean> {
-    const { workDir, publishDir, niceness, parallel, defaults } = this.#options;
+    const { publishDir, niceness, parallel, defaults, sourceOf } = this.#options;
+    const said = sourceOf(input.id);
+    // Sealed is sealed whoever says so: a job cannot unseal what the publisher sealed.
+    const sourceClass = said === 'sealed' ? said : (input.sourceClass ?? said ?? 'mezzanine');
+    if (sourceClass === 'sealed') throw sealedError(input.id);
     const job: EncodeJobInput = {
       ...defaults,
       ...input,
+      sourceClass,
       version: CONTRACT_VERSION,
-      outDir: join(workDir, input.id),
+      outDir: this.#workFolder(input.id),
       publishTo: publishDir,
       budget: { niceness, parallel, ...input.budget },
     };
     jobSchema.parse(job);
-    if (!this.enqueue(job)) return false;
+    const entry = this.enqueue(job, { isSaved: false });
+    if (entry === undefined) return false;
     try {
       await writeFile(`${this.#jobFile(job.id)}.tmp`, JSON.stringify(job));
       await rename(`${this.#jobFile(job.id)}.tmp`, this.#jobFile(job.id));
     } catch (error) {
-      // Who asked is told that there is no job, so there must be none.
-      if (this.#entries.get(job.id)?.status.state === 'queued') this.#entries.delete(job.id);
+      this.#entries.delete(job.id);
       throw error;
     }
+    entry.isSaved = true;
     this.startNext();
     return true;
   }
@@ -221,6 +264,10 @@ class Queue {
     const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
     await ended;
     clearTimeout(kill);
+  }
+
+  #workFolder(id: string): string {
+    return join(this.#options.workDir, 'work', id);
   }
 
   #jobFile(id: string): string {
@@ -236,7 +283,16 @@ function setStatus(entry: Entry, patch: Partial<EncodeStatus>): void {
 function failureOf({ last, exitCode, stderrTail }: RunEnd): { code: string; message: string; retryable: boolean } {
   if (last?.event === 'failed') return last;
   const message = `the encoder ended with ${exitCode ?? 'a signal'}: ${stderrTail}`;
-  return { code: 'ENCODER_DIED', message, retryable: true };
+  const code: (typeof QUEUE_CODES)[number] = 'ENCODER_DIED';
+  return { code, message, retryable: true };
+}
+
+function sealedError(id: string): AgentError {
+  return new AgentError(
+    'AGENT_ENCODE_SEALED',
+    `title ${id} is sealed (DRM): it is cached, prefetched and previewed, never decoded. ` +
+      'Give an unencrypted source, and take "sealed" from the job and from the title\'s catalogue line',
+  );
 }
 
 function forgetOldestEnded(entries: Map<string, Entry>): void {

@@ -38,7 +38,10 @@ function readVersion(): string {
   return manifest.version;
 }
 
-/** Runs one command line; resolves with the exit code. `args` are those behind the program's name. */
+/**
+ * Runs one command line; resolves with the exit code. `args` are those behind the program's name. Rejects on programmer
+ * errors alone.
+ */
 export async function main(args: readonly string[], io: Io): Promise<number> {
   const [name = '--help', ...rest] = args;
   if (name === '--version' || name === '-v') {

@@ -7,7 +7,12 @@ import { openPredictor, type Predictor, type Ranking, type RankQuestion } from '
 import { openRegistry } from './model/registry.ts';
 import { type ModelRuntime, openRuntime } from './model/runtime.ts';
 import type { PredictTitle } from './predict/catalogue-index.ts';
-import { createPopularity, DEFAULT_HALF_LIFE_MS, type Popularity } from './predict/popularity.ts';
+import {
+  createPopularity,
+  DEFAULT_HALF_LIFE_MS,
+  type Popularity,
+  type PopularitySnapshot,
+} from './predict/popularity.ts';
 
 /** Where the counters are kept: one document by name. */
 export type SnapshotStore = {
@@ -45,14 +50,24 @@ export type Prediction = {
 
 const SNAPSHOT = 'popularity';
 
-function restore(popularity: Popularity, { snapshots, log }: PredictionOptions): void {
+const isNumeric = ({ regions }: PopularitySnapshot): boolean =>
+  regions
+    .flatMap(({ total, squares, titles }) => [total, squares, ...titles.map(([, value, at]) => ({ value, at }))])
+    .every(({ value, at }) => Number.isFinite(value) && Number.isFinite(at));
+
+/** Counters as they were saved; those that cannot be read begin anew, whole: they are learnt again in days. */
+function restorePopularity({ snapshots, now, log }: PredictionOptions): Popularity {
+  const empty = () => createPopularity({ halfLifeMs: DEFAULT_HALF_LIFE_MS });
   const text = snapshots.get(SNAPSHOT);
-  if (text === undefined) return;
+  if (text === undefined) return empty();
   try {
+    const popularity = empty();
     popularity.merge(JSON.parse(text));
+    if (!isNumeric(popularity.snapshot(now()))) throw new TypeError('a counter is no number');
+    return popularity;
   } catch (error) {
-    // Counters begin anew: popularity is learnt again in days, and nothing is served wrong meanwhile.
     log('warn', 'popularity.unreadable', { message: String(error) });
+    return empty();
   }
 }
 
@@ -89,8 +104,7 @@ async function openModel(
 
 /** Opens prediction. The model loads behind it; until it is there, plain code answers. */
 export async function openPrediction(options: PredictionOptions): Promise<Prediction> {
-  const popularity = createPopularity({ halfLifeMs: DEFAULT_HALF_LIFE_MS });
-  restore(popularity, options);
+  const popularity = restorePopularity(options);
   const model = options.hasModel ? await openModel(options) : undefined;
   const predictor = openPredictor({
     titles: options.titles,

@@ -43,14 +43,32 @@ export type Prefetching = {
 };
 
 const MAX_DECISIONS = 2_000;
+/** Titles that may make room for others in one run. */
+const MAX_HELD = 1_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
 
-/** What a title with a package has in the store, for the plan's hysteresis. */
-function heldBytes(has: Cache['has'], timeline: Timeline): number {
-  const parts = timeline.tracks.flatMap(({ parts: list }) => list);
-  return parts.reduce((sum, { url, bytes }) => sum + (has(url) === undefined ? 0 : (bytes ?? 0)), 0);
+/** What a title has in the store, for the plan's hysteresis. */
+function heldBytes(has: Cache['has'], { tracks }: Timeline): number {
+  const parts = tracks.flatMap(({ parts: list }) => list);
+  return parts.reduce((sum, { url }) => sum + (has(url)?.sizeBytes ?? 0), 0);
+}
+
+/** Timelines of titles of which the store may hold something; a title whose manifest it lacks is passed over unread. */
+async function heldTimelines(
+  { cache, catalogue, timelines }: PrefetchingOptions,
+  signal: AbortSignal,
+): Promise<readonly Timeline[]> {
+  const held: Timeline[] = [];
+  for (const { id, manifestUrl } of catalogue.titles()) {
+    if (signal.aborted || held.length >= MAX_HELD) break;
+    const isForeign = catalogue.package(id) === undefined;
+    if (isForeign && (manifestUrl?.startsWith('/') !== true || cache.has(manifestUrl) === undefined)) continue;
+    const timeline = await timelines.of(id).catch(() => undefined);
+    if (timeline !== undefined) held.push(timeline);
+  }
+  return held;
 }
 
 /** The day's budget over both kinds of prefetch, kept in the ledger so that a restart spends nothing twice. */
@@ -68,10 +86,7 @@ function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
 function openSession({ catalogue, timelines, prediction, now }: PrefetchingOptions, fetcher: Fetcher): InSession {
   return openInSession({
     timelineOf: timelines.of,
-    titleRootOf: (path) => {
-      const titleId = catalogue.titleOf(path);
-      return titleId === undefined ? undefined : path.slice(0, path.indexOf(`/${titleId}/`) + titleId.length + 2);
-    },
+    titleRootOf: catalogue.rootOf,
     nextOf: prediction.predictor.nextOf,
     fetcher,
     now,
@@ -80,12 +95,11 @@ function openSession({ catalogue, timelines, prediction, now }: PrefetchingOptio
 
 /** One off-peak run over what the catalogue, the store and demand are now. */
 async function runOnce(
-  { cache, catalogue, timelines, prediction, now }: PrefetchingOptions,
+  options: PrefetchingOptions,
   { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
 ): Promise<OffPeakSummary> {
-  // What the store has of titles without a package is not known, so their manifests are not read for it.
-  const ids = catalogue.titles().flatMap(({ id }) => (catalogue.package(id) === undefined ? [] : [id]));
-  const known = (await Promise.all(ids.map((id) => timelines.of(id)))).filter((timeline) => timeline !== undefined);
+  const { cache, timelines, prediction, now } = options;
+  const known = await heldTimelines(options, signal);
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
     demand: prediction.predictor.demand,

@@ -18,7 +18,7 @@ export type PublishingOptions = {
   readonly log: Log;
 };
 
-/** Bytes that one full play of every published title saves against the reference ladder, by cause. */
+/** Bytes that one full play of every package published since start saves against the reference ladder, by cause. */
 export type SavedBytes = { cap: number; pruning: number; allocation: number };
 
 /** Takes published packages in. */
@@ -54,9 +54,24 @@ function addSavings(sum: SavedBytes, { savings, durationSeconds }: Title): void 
   }
 }
 
+/** Removes a title's packages that were replaced longer ago than anybody watches. Rejects when a file resists. */
+async function sweepTitle(id: string, { catalogue, cache, publishDir, publishPath, now, log }: PublishingOptions) {
+  const current = catalogue.package(id)?.hash;
+  if (current === undefined) return;
+  // The newest was published when the pointer was written, so every other package was replaced then or before.
+  const replacedAt = (await stat(join(publishDir, id, 'latest.json'))).mtimeMs;
+  if (now() - replacedAt < MAX_SESSION_MS) return;
+  for (const name of await readdir(join(publishDir, id))) {
+    if (name === current || !PACKAGE_NAME.test(name)) continue;
+    await rm(join(publishDir, id, name), { recursive: true });
+    await cache.purge({ prefix: `${publishPath}${id}/${name}/` });
+    log('info', 'publish.removed-old', { id, hash: name });
+  }
+}
+
 /** Opens the shelf that encodes are put on. */
 export function openPublishing(options: PublishingOptions): Publishing {
-  const { catalogue, cache, publishDir, publishPath, log, now } = options;
+  const { catalogue, cache, publishDir, publishPath, log } = options;
   const saved: SavedBytes = { cap: 0, pruning: 0, allocation: 0 };
 
   async function list(id: string, found: Package): Promise<void> {
@@ -82,20 +97,6 @@ export function openPublishing(options: PublishingOptions): Publishing {
     return bytes;
   }
 
-  async function sweepTitle(id: string): Promise<void> {
-    const current = catalogue.package(id)?.hash;
-    if (current === undefined) return;
-    // The newest was published when the pointer was written, so every other package was replaced then or before.
-    const replacedAt = (await stat(join(publishDir, id, 'latest.json'))).mtimeMs;
-    if (now() - replacedAt < MAX_SESSION_MS) return;
-    for (const name of await readdir(join(publishDir, id))) {
-      if (name === current || !PACKAGE_NAME.test(name)) continue;
-      await rm(join(publishDir, id, name), { recursive: true });
-      await cache.purge({ prefix: `${publishPath}${id}/${name}/` });
-      log('info', 'publish.removed-old', { id, hash: name });
-    }
-  }
-
   return {
     published: async (id, signal) => {
       try {
@@ -117,7 +118,11 @@ export function openPublishing(options: PublishingOptions): Publishing {
         const ids = (await readdir(publishDir, { withFileTypes: true })).filter(
           (entry) => entry.isDirectory() && !entry.name.startsWith('.'),
         );
-        for (const { name } of ids) await sweepTitle(name);
+        for (const { name } of ids) {
+          await sweepTitle(name, options).catch((error: unknown) =>
+            log('warn', 'publish.sweep-failed', { id: name, message: String(error) }),
+          );
+        }
       } catch (error) {
         log('warn', 'publish.sweep-failed', { message: String(error) });
       }

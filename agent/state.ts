@@ -21,7 +21,7 @@ const CONSTRAINT = 19;
 export type State = Tables & {
   /**
    * Removes watches older than `watchDays` whole days, choices and ledger rows older than `logDays`, from the file's
-   * bytes too, and a damaged file that was moved aside before then.
+   * bytes too, and a damaged file that was moved aside before then. Never throws.
    */
   readonly purge: (keep: { readonly now: number; readonly watchDays: number; readonly logDays: number }) => void;
   /** Writes what waits, in one transaction; a failure is logged and counted, and the writes wait on. */
@@ -76,7 +76,7 @@ export function openState(options: StateOptions): State {
   let isOpen = true;
   return {
     ...openTables(face),
-    purge: (keep) => purge(face, file, keep),
+    purge: (keep) => purge(face, keep, { file, log: options.log }),
     flush: writes.flush,
     stats: () => ({ ...counts, pending: writes.pending() }),
     close: () => {
@@ -211,7 +211,11 @@ function openWrites(database: DatabaseSync, log: Log, counts: Counts): Writes {
   };
 }
 
-function purge(database: Database, file: string, keep: Parameters<State['purge']>[0]): void {
+function purge(
+  database: Database,
+  keep: Parameters<State['purge']>[0],
+  { file, log }: { readonly file: string; readonly log: Log },
+): void {
   const today = dayOf(keep.now);
   const firstOf = { watches: today - keep.watchDays, choices: today - keep.logDays, ledger: today - keep.logDays };
   for (const [table, day] of Object.entries(firstOf)) {
@@ -219,6 +223,10 @@ function purge(database: Database, file: string, keep: Parameters<State['purge']
   }
   database.flush();
   database.emptyJournal();
-  const aside = statSync(asideOf(file), { throwIfNoEntry: false });
-  if (aside !== undefined && dayOf(aside.mtimeMs) < firstOf.watches) rmSync(asideOf(file), { force: true });
+  try {
+    const aside = statSync(asideOf(file), { throwIfNoEntry: false });
+    if (aside !== undefined && dayOf(aside.mtimeMs) < firstOf.watches) rmSync(asideOf(file), { force: true });
+  } catch (error) {
+    log('error', 'state.aside_kept', { file: asideOf(file), error });
+  }
 }

@@ -11,11 +11,11 @@ import { parseArgs } from 'node:util';
 import { type EncodeStatus, findFfmpeg } from '../encodes.ts';
 import { AgentError } from '../errors.ts';
 import { type OpenLog, openLog } from '../log.ts';
-import type { Node } from '../node.ts';
+import { type Node, openNode } from '../node.ts';
 import { type Command, EXIT_UNUSABLE, type Io } from './command.ts';
 import { type DemoTitle, demoConfig, demoTitles } from './demo-content.ts';
 import { openProgress, type Progress } from './progress.ts';
-import { startNode } from './run.ts';
+import { requireConfig } from './run.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
 const ORIGIN_START_MS = 10_000;
@@ -226,11 +226,7 @@ async function runDemo(
       demoConfig({ listen: listens.http, metrics: listens.metrics, originUrl: `http://127.0.0.1:${origin.port}` }),
     );
     await writeCatalogue(dir, titles);
-    node = await startNode(file, {
-      log,
-      env: io.env,
-      onEncode: running.onEncode,
-    });
+    node = await openNode(requireConfig(file).config, { log, env: io.env, onEncode: running.onEncode });
     const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
     const url = `http://${host}:${node.port}/`;
     progress.say('demo.ready', `Nearcast is at ${url}  (metrics ${node.metricsPort}, stop with Ctrl-C)`, {

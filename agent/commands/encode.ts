@@ -4,6 +4,7 @@ import { basename, extname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
 import { type RunEnd, runEncoder } from '../encodes.ts';
+import { AgentError } from '../errors.ts';
 import { type Command, EXIT_FAILED, EXIT_USAGE, type Io } from './command.ts';
 import { openProgress } from './progress.ts';
 
@@ -104,7 +105,11 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         io.stderr.write(`nearcast encode: ${issue.path.join('.')}: ${issue.message}\n`);
       return EXIT_USAGE;
     }
-    await mkdir(parsed.data.outDir, { recursive: true });
+    await mkdir(parsed.data.outDir, { recursive: true }).catch((cause: unknown) => {
+      throw new AgentError('AGENT_DIRECTORY_UNUSABLE', `${parsed.data.outDir} cannot be made (${String(cause)})`, {
+        cause,
+      });
+    });
     const shown = show(io, parsed.data.name ?? id);
     const log = (level: string, event: string, fields?: object) =>
       level === 'debug' ? undefined : io.stderr.write(`${JSON.stringify({ level, event, ...fields })}\n`);
@@ -113,7 +118,8 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
       child.kill('SIGTERM');
       setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS).unref();
     };
-    io.signal.addEventListener('abort', stop, { once: true });
+    if (io.signal.aborted) stop();
+    else io.signal.addEventListener('abort', stop, { once: true });
     const end = await ended;
     shown.done();
     return exitCodeOf(end, io);

@@ -214,6 +214,8 @@ export const originCommand: Command = {
       write({ event: 'origin.listening', port: origin.port });
       const ends = [aborted(io.signal), ...(values['until-stdin-ends'] === true ? [ended(process.stdin)] : [])];
       await Promise.race(ends);
+      // An input that is still open must not keep the process.
+      if (values['until-stdin-ends'] === true) process.stdin.destroy();
       await origin.close();
       return 0;
     } catch (error) {

@@ -1,6 +1,6 @@
 // What a player asks for after what it just asked: the next segments, the start of a title, the start of what follows.
 // Pure.
-import { partBytes, placeOf, startupTrack, type Timeline, type TimelineTrack } from './timeline.ts';
+import { partBytes, placeOf, startupTrack, type Timeline, type TimelineTrack, withoutQuery } from './timeline.ts';
 
 /** A URL worth having at hand; `bytes` is 0 where the size is not known. */
 export type Wanted = { readonly url: string; readonly bytes: number };
@@ -55,7 +55,7 @@ export function followRequest(
   path: string,
   options: { readonly segmentsAhead: number; readonly startupBps: number },
 ): Follow | undefined {
-  if (path === timeline.masterUrl) {
+  if (path === withoutQuery(timeline.masterUrl)) {
     const wanted = titleStart(timeline, options.startupBps).slice(1);
     return { wanted, why: 'the playlist was asked for', track: undefined, reachedRatio: 0 };
   }
@@ -65,7 +65,7 @@ export function followRequest(
   const ahead = partsOf(track, index + 1, options.segmentsAhead);
   const part = track.parts[index];
   if (part === undefined) {
-    const head = path === track.initUrl ? [] : small(track.initUrl, track.initBytes);
+    const head = path === withoutQuery(track.initUrl ?? '') ? [] : small(track.initUrl, track.initBytes);
     return { wanted: [...head, ...ahead], why: `${track.id} is about to start`, track, reachedRatio: 0 };
   }
   const reachedRatio = Math.min(1, (part.startSeconds + part.durationSeconds) / timeline.durationSeconds);

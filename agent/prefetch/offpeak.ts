@@ -11,7 +11,7 @@ export type Demand = { readonly titleId: string; readonly score: number; readonl
 export type OffPeakOptions = {
   /** Expected demand, likeliest first, at most `limit`. */
   readonly demand: (limit: number) => readonly Demand[];
-  /** Undefined for a title that has no package and no readable manifest. */
+  /** Undefined for a title that has no package and no readable manifest. A live one is passed over. */
   readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
   readonly isHeld: (url: string) => boolean;
   /** Room that is left, and what could leave; `scoreOf` gives a title's score in this run, 0 when it is not demanded. */
@@ -52,7 +52,9 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   for (const { titleId, score, reasons } of demand) {
     if (options.signal.aborted) break;
     const timeline = await options.timelineOf(titleId).catch(() => undefined);
-    if (timeline !== undefined) candidates.push({ timeline, score, reasons });
+    // What is live has passed by the evening.
+    if (timeline !== undefined && Number.isFinite(timeline.durationSeconds))
+      candidates.push({ timeline, score, reasons });
   }
   const scores = new Map(demand.map(({ titleId, score }) => [titleId, score]));
   const { freeBytes, held } = options.room((titleId) => scores.get(titleId) ?? 0);

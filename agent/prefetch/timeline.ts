@@ -21,9 +21,10 @@ export type TimelineTrack = {
   readonly parts: readonly TimelinePart[];
 };
 
-/** A title's tracks. All URLs are absolute paths on the viewer listener, without query. */
+/** A title's tracks. All URLs are absolute paths on the viewer listener; only a publisher's own have a query. */
 export type Timeline = {
   readonly titleId: string;
+  /** Infinity while it is live: its end is not known. */
   readonly durationSeconds: number;
   /** What a player asks first: the multivariant playlist. */
   readonly masterUrl: string;
@@ -70,21 +71,38 @@ export type Place = { readonly track: TimelineTrack; readonly index: number };
 
 const indexes = new WeakMap<Timeline, ReadonlyMap<string, Place>>();
 
-/** Finds a path in a timeline. The first call indexes it; the index lives as long as the timeline. */
+/** A path without its query. */
+export const withoutQuery = (url: string): string => url.split('?', 1)[0] ?? url;
+
+/**
+ * Finds a path, without query, in a timeline. Where URLs differ by their query alone, what was asked for is not known.
+ * The first call indexes it; the index lives as long as the timeline.
+ */
 export function placeOf(timeline: Timeline, path: string): Place | undefined {
   let index = indexes.get(timeline);
   if (index === undefined) {
-    const made = new Map<string, Place>();
-    for (const track of timeline.tracks) {
-      for (const url of [track.playlistUrl, track.initUrl]) if (url !== undefined) made.set(url, { track, index: -1 });
-      track.parts.forEach((part, at) => {
-        made.set(part.url, { track, index: at });
-      });
-    }
-    index = made;
+    index = indexOf(timeline);
     indexes.set(timeline, index);
   }
   return index.get(path);
+}
+
+function indexOf({ tracks }: Timeline): ReadonlyMap<string, Place> {
+  const index = new Map<string, Place>();
+  const urls = new Map<string, string>();
+  const put = (url: string, place: Place): void => {
+    const path = withoutQuery(url);
+    const isOther = (urls.get(path) ?? url) !== url;
+    if (isOther) index.delete(path);
+    else index.set(path, place);
+    // What was seen twice stays unknown: no URL equals its path with a mark behind it.
+    urls.set(path, isOther ? `${path}#` : url);
+  };
+  for (const track of tracks) {
+    for (const url of [track.playlistUrl, track.initUrl]) if (url !== undefined) put(url, { track, index: -1 });
+    for (const [at, part] of track.parts.entries()) put(part.url, { track, index: at });
+  }
+  return index;
 }
 
 /** The rendition that a player with `bandwidthBps` most likely starts on: the best below it, else the smallest. */

@@ -2,19 +2,28 @@
 // design: a preview starts by a hover, where browsers and viewers alike refuse sound, and a second track would double
 // the requests before the first frame.
 import type { Title, TitleRendition } from '../../encoder/contract.ts';
+import { keyFormatOf } from './keys.ts';
 import { MOMENT_COUNT, MOMENT_SECONDS, type Moment, SPOILER_RATIO } from './moments.ts';
 
 /** What is known of the screen and the line: the height in pixels that the preview fills, the line in bits/s. */
 export type RenditionHint = { readonly heightPixels?: number | undefined; readonly throughputBps?: number | undefined };
 
+/** A range of a file, in bytes. */
+export type ByteRange = { readonly offset: number; readonly length: number };
+
 /** A segment of a title that this node did not encode, read from its own manifest. */
 export type TimelineSegment = {
   /** Absolute path or URL. */
   readonly url: string;
+  /** Absent: all of it. */
+  readonly byteRange?: ByteRange | undefined;
   readonly startSeconds: number;
   readonly durationSeconds: number;
   /** Init segment; absent for MPEG-TS. */
   readonly initUrl?: string | undefined;
+  readonly initRange?: ByteRange | undefined;
+  /** As `keys`, for the init segment. */
+  readonly initKeys?: readonly string[] | undefined;
   /** Attribute lists of the EXT-X-KEY lines in force; the player of a sealed title brings its own licence. */
   readonly keys?: readonly string[] | undefined;
 };
@@ -120,23 +129,42 @@ function writePlaylist(placed: readonly Placed[]): string | undefined {
     '#EXT-X-PLAYLIST-TYPE:VOD',
   ];
   let previous: Placed | undefined;
+  let inForce: readonly string[] = [];
+  const force = (keys: readonly string[] = []): void => {
+    if (keys.join('\n') === inForce.join('\n')) return;
+    const formats = new Set(keys.map(keyFormatOf));
+    // A key stays in force until the next of its format, unless all are ended.
+    if (!inForce.every((key) => formats.has(keyFormatOf(key)))) lines.push('#EXT-X-KEY:METHOD=NONE');
+    lines.push(...keys.map((key) => `#EXT-X-KEY:${key}`));
+    inForce = keys;
+  };
   for (const one of chosen) {
     const { segment, index } = one;
     if (previous !== undefined && index !== previous.index + 1) lines.push('#EXT-X-DISCONTINUITY');
-    const keys = segment.keys ?? [];
-    if (keys.join() !== (previous?.segment.keys ?? []).join())
-      lines.push(...(keys.length > 0 ? keys : ['METHOD=NONE']).map((key) => `#EXT-X-KEY:${key}`));
-    if (segment.initUrl !== undefined && segment.initUrl !== previous?.segment.initUrl)
-      lines.push(`#EXT-X-MAP:URI="${segment.initUrl}"`);
-    lines.push(`#EXTINF:${segment.durationSeconds.toFixed(5)},`, segment.url);
+    const map = mapLine(segment);
+    if (map !== undefined && map !== (previous && mapLine(previous.segment))) {
+      force(segment.initKeys);
+      lines.push(map);
+    }
+    force(segment.keys);
+    lines.push(`#EXTINF:${segment.durationSeconds.toFixed(5)},`);
+    if (segment.byteRange !== undefined) lines.push(`#EXT-X-BYTERANGE:${rangeText(segment.byteRange)}`);
+    lines.push(segment.url);
     previous = one;
   }
   lines.push('#EXT-X-ENDLIST', '');
   return lines.join('\n');
 }
 
+const rangeText = ({ offset, length }: ByteRange): string => `${length}@${offset}`;
+
+function mapLine({ initUrl, initRange }: Placed['segment']): string | undefined {
+  if (initUrl === undefined) return undefined;
+  return `#EXT-X-MAP:URI="${initUrl}"${initRange === undefined ? '' : `,BYTERANGE="${rangeText(initRange)}"`}`;
+}
+
 /** A URL with a line break, or a quote inside an attribute, could write tags of its own into the playlist. */
 function isOneLine(segment: Placed['segment']): boolean {
-  const texts = [segment.url, segment.initUrl ?? '', ...(segment.keys ?? [])];
+  const texts = [segment.url, segment.initUrl ?? '', ...(segment.keys ?? []), ...(segment.initKeys ?? [])];
   return texts.every((text) => !/[\r\n]/.test(text)) && !(segment.initUrl ?? '').includes('"') && segment.url !== '';
 }

@@ -2,6 +2,7 @@
 // that are used here, and none that could write outside its own objects.
 // @ts-expect-error: the package has no types; the type below says which of its interface is used.
 import { Parser } from 'm3u8-parser';
+import { attributesOf, keysByUri, type UriKeys } from './hls-keys.ts';
 import {
   absoluteUrl,
   amount,
@@ -36,17 +37,8 @@ const USED_TAGS = new Set([
 /** Names that would reach Object.prototype when m3u8-parser uses them as keys, which it does with TYPE and GROUP-ID. */
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 
-/** Tags whose value is an attribute list. */
+/** Tags whose value is an attribute list; m3u8-parser takes quadratic time for what is none, seconds for a long line. */
 const LISTS = new Set(['#EXT-X-MAP', '#EXT-X-STREAM-INF', '#EXT-X-MEDIA']);
-/** One attribute of a list (RFC 8216 section 4.2), spaces around it forgiven. */
-const ATTRIBUTE = /\s*[\w-]+\s*=\s*(?:"[^"]*"|[^",]*)\s*(?:,|$)/y;
-
-/** m3u8-parser takes quadratic time for what is no attribute list, seconds for one long line. */
-function isAttributeList(value: string): boolean {
-  ATTRIBUTE.lastIndex = 0;
-  while (ATTRIBUTE.lastIndex < value.length) if (!ATTRIBUTE.test(value)) return false;
-  return true;
-}
 
 /** Whether the parser may see this line. Throws UnusableManifest when it must not and cannot be left out. */
 function isSafeLine(line: string): boolean {
@@ -56,7 +48,7 @@ function isSafeLine(line: string): boolean {
   if (tag === '#EXT-X-MEDIA' && INHERITED.some((name) => line.includes(name))) {
     throw new UnusableManifest('EXT-X-MEDIA with a name that is not allowed');
   }
-  if (LISTS.has(tag) && !isAttributeList(line.slice(line.indexOf(':') + 1))) {
+  if (LISTS.has(tag) && attributesOf(line.slice(line.indexOf(':') + 1)) === undefined) {
     throw new UnusableManifest(`${tag} without a sound attribute list`);
   }
   return USED_TAGS.has(tag);
@@ -81,10 +73,13 @@ export function parseHls(playlist: string, url: string): Manifest {
     if (renditions.length > LIMIT.renditions) throw new UnusableManifest('too many renditions');
     return { protocol: 'hls', isLive: false, isSealed, renditions };
   }
-  const segments = readSegments(manifest, url);
+  const segments = readSegments(manifest, url, isSealed ? keysByUri(lines) : []);
   const isLive = field(manifest, 'endList') !== true;
   return { protocol: 'hls', isLive, isSealed, renditions: [{ id: url, kind: 'video', segments }] };
 }
+
+/** Codec strings (RFC 6381) of sound, which a variant for slow lines may be alone. */
+const SOUND = /^\s*(mp4a|ac-[34]|ec-3|opus|flac|alac|dts[a-z]?)\b/i;
 
 function readVariant(variant: unknown, base: string): Rendition[] {
   const uri = text(field(variant, 'uri'));
@@ -92,14 +87,15 @@ function readVariant(variant: unknown, base: string): Rendition[] {
   if (uri === undefined) return [];
   const url = absoluteUrl(uri, base);
   const resolution = field(attributes, 'RESOLUTION');
+  const codecs = text(field(attributes, 'CODECS'));
   return [
     {
       id: url,
-      kind: 'video',
+      kind: codecs?.split(',').every((codec) => SOUND.test(codec)) === true ? 'audio' : 'video',
       url,
       ...known('bandwidthBps', amount(Number(field(attributes, 'BANDWIDTH')))),
       ...known('averageBandwidthBps', amount(Number(field(attributes, 'AVERAGE-BANDWIDTH')))),
-      ...known('codecs', text(field(attributes, 'CODECS'))),
+      ...known('codecs', codecs),
       ...known('width', amount(field(resolution, 'width'))),
       ...known('height', amount(field(resolution, 'height'))),
       segments: [],
@@ -125,20 +121,35 @@ function values(value: unknown): readonly unknown[] {
   return typeof value === 'object' && value !== null ? Object.values(value) : [];
 }
 
-function readSegments(manifest: unknown, base: string): readonly Segment[] {
+/** `keys`: what is in force at each URI line of an encrypted playlist, in order; none for a clear one. */
+function readSegments(manifest: unknown, base: string, keys: readonly UriKeys[]): readonly Segment[] {
   const raw = list(field(manifest, 'segments'));
   if (raw.length > LIMIT.segments) throw new UnusableManifest('too many segments');
+  if (keys.length > 0 && keys.length !== raw.length) throw new UnusableManifest('its keys fit no segments');
+  const firstSequence = amount(field(manifest, 'mediaSequence')) ?? 0;
+  if (!Number.isSafeInteger(firstSequence + raw.length)) throw new UnusableManifest('its sequence is out of bounds');
   const segments: Segment[] = [];
   let startSeconds = 0;
-  for (const item of raw) {
+  for (const [index, item] of raw.entries()) {
     const uri = text(field(item, 'uri'));
     if (uri === undefined) continue;
     const durationSeconds = amount(field(item, 'duration')) ?? 0;
     const map = field(item, 'map');
     const mapUri = text(field(map, 'uri'));
-    const init = mapUri === undefined ? undefined : resource(mapUri, field(map, 'byterange'), base);
+    const { own, ofInit } = keys[index] ?? {};
+    const init =
+      mapUri === undefined
+        ? undefined
+        : { ...resource(mapUri, field(map, 'byterange'), base), ...known('keys', ofInit) };
     const found = resource(uri, field(item, 'byterange'), base);
-    segments.push({ ...found, rendition: base, startSeconds, durationSeconds, ...known('init', init) });
+    segments.push({
+      ...found,
+      rendition: base,
+      startSeconds,
+      durationSeconds,
+      ...known('init', init),
+      ...(own === undefined ? {} : { keys: own, sequence: firstSequence + index }),
+    });
     startSeconds += durationSeconds;
   }
   return segments;

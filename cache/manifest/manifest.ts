@@ -17,7 +17,14 @@ export type Segment = Resource & {
   readonly startSeconds: number;
   readonly durationSeconds: number;
   /** Needed before this segment can be decoded; absent for transport streams and text. */
-  readonly init?: Resource;
+  readonly init?: Resource & Pick<Segment, 'keys'>;
+  /**
+   * HLS: attribute lists, as written, of the EXT-X-KEY lines in force (RFC 8216 section 4.3.2.4), one a KEYFORMAT;
+   * absent where the segment is not encrypted. Relative URIs in them start at the playlist.
+   */
+  readonly keys?: readonly string[];
+  /** HLS, beside `keys`: the Media Sequence Number, which is the IV where an identity key names none. */
+  readonly sequence?: number;
 };
 
 /** One encoded variant, audio or text track. */
@@ -57,6 +64,7 @@ export const LIMIT = {
   renditions: 1000,
   segments: 200_000,
   urlCharacters: 8192,
+  keyFormats: 16,
 } as const;
 
 /** Raised inside the room and turned into a ManifestProblem at its door. */

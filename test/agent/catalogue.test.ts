@@ -48,6 +48,7 @@ describe('lines', () => {
     const whole = {
       id: 'bbb-1',
       name: 'Big Buck Bunny, part 1',
+      source: 'mezzanine',
       manifestUrl: '/titles/bbb-1/master.m3u8',
       durationSeconds: 298.5,
       series: 'bbb',
@@ -94,6 +95,7 @@ describe('lines', () => {
     [{ id: 'a', genres: 'drama' }, 'genres'],
     [{ id: 'a', images: ['x'] }, 'images'],
     [{ id: 'a', season: '1' }, 'season'],
+    [{ id: 'a', source: 'drm' }, 'source'],
   ])('%j is bad by its %s', (line, key) => {
     expect(parseLine(JSON.stringify(line))).toBe(`"${key}" is not what it should be`);
   });
@@ -158,6 +160,39 @@ describe('titleOf', () => {
     [`/titles/${'x'.repeat(3000)}/`, undefined],
   ])('%s', (path, expected) => {
     expect(open().titleOf(path)).toBe(expected);
+  });
+
+  describe('of titles whose manifests lie elsewhere', () => {
+    beforeEach(() =>
+      write(
+        { id: 'film', manifestUrl: '/vod/film/hls/master.m3u8?v=2' },
+        { id: 'extra', manifestUrl: '/vod/film/hls/extras/master.m3u8' },
+        { id: 'one', manifestUrl: '/pair/one.m3u8' },
+        { id: 'two', manifestUrl: '/pair/two.m3u8' },
+        { id: 'top', manifestUrl: '/master.m3u8' },
+        { id: 'wide', manifestUrl: '/titles/master.m3u8' },
+        { id: 'deep', manifestUrl: '/titles/movies/deep/master.m3u8' },
+        { id: 'far', manifestUrl: 'https://far.test/far/master.m3u8' },
+      ),
+    );
+    test.each([
+      ['/vod/film/hls/v1/seg.ts', 'film', '/vod/film/hls/'],
+      ['/vod/film/hls/master.m3u8', 'film', '/vod/film/hls/'],
+      ['/vod/film/hls/extras/v1/seg.ts', 'extra', '/vod/film/hls/extras/'],
+      ['/vod/film/dash/seg.ts', undefined, undefined],
+      ['/vod/film/hlsx/seg.ts', undefined, undefined],
+      ['/pair/one.m3u8', undefined, undefined],
+      ['/seg.ts', undefined, undefined],
+      ['/titles/bbb-1/hash/seg.m4s', 'bbb-1', '/titles/bbb-1/'],
+      ['/titles/seg.m4s', 'wide', '/titles/'],
+      ['/titles/movies/deep/seg.m4s', 'deep', '/titles/movies/deep/'],
+      ['/far/seg.ts', undefined, undefined],
+      [`/vod/film/hls/${'d/'.repeat(600)}seg.ts`, undefined, undefined],
+      ['', undefined, undefined],
+    ])('%s', (path, id, root) => {
+      const { titleOf, rootOf } = open();
+      expect([titleOf(path), rootOf(path)]).toEqual([id, root]);
+    });
   });
 
   test('a pattern that is none throws at once', () => {

@@ -23,7 +23,7 @@ test('serves the page at once, encodes, and SIGTERM ends all of it with 0 within
   const titles = await (await fetch(new URL('/.nearcast/titles', String(ready['url'])))).json();
   expect(titles).toMatchObject([{ id: 'big-buck-bunny-1', ready: false }, { id: 'big-buck-bunny-2' }, {}, {}]);
 
-  await demo.line(({ event, step }) => event === 'encode.progress' && step === 'trial');
+  await demo.line(({ event, step }) => event === 'encode.progress' && step === 'shot');
   expect(processesNaming(dir).length).toBeGreaterThan(1);
   const began = performance.now();
   demo.child.kill('SIGTERM');

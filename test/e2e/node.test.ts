@@ -21,12 +21,12 @@ let browser: Browser;
 let url: string;
 let metricsUrl: string;
 
-/** 12 s at 360p in four shots, with a tone. */
+/** 12 s at 180p in four shots, with a tone. */
 async function makeClip(file: string): Promise<void> {
   const found = await findFfmpeg(process.env);
   if (!found.ok) throw new Error(found.message);
-  const size = 's=640x360:r=24:d=3';
-  const sources = [`testsrc2=${size}`, 'mandelbrot=s=640x360:r=24', `gradients=${size}:seed=3`, `smptehdbars=${size}`];
+  const size = 's=320x180:r=24:d=3';
+  const sources = [`testsrc2=${size}`, 'mandelbrot=s=320x180:r=24', `gradients=${size}:seed=3`, `smptehdbars=${size}`];
   const chains = sources.map((_, index) => `[${index}:v]trim=duration=3,format=yuv420p,setsar=1[v${index}]`);
   const graph = `${chains.join(';')};${sources.map((_, index) => `[v${index}]`).join('')}concat=n=4:v=1:a=0[v]`;
   const inputs = [...sources, 'sine=f=220:d=12:r=48000'].flatMap((source) => ['-f', 'lavfi', '-i', source]);

@@ -25,6 +25,7 @@ const PURE = [
   'agent/prefetch/timeline.ts',
   'agent/prefetch/governor.ts',
   'agent/preview/moments.ts',
+  'agent/preview/keys.ts',
   'agent/preview/playlist.ts',
   'agent/preview/splice.ts',
   'agent/preview/bandit.ts',

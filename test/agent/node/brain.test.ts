@@ -179,7 +179,7 @@ test('with preview.enabled false there are no previews, and the rest is there', 
     catalogue(plain, [{ id: 'film' }]);
     const got = await plain.get('/.nearcast/preview/film.m3u8?sid=viewer');
     expect(got.status).toBe(404);
-    expect(JSON.parse(got.body.toString())).toMatchObject({ code: 'PREVIEW_OFF' });
+    expect(JSON.parse(got.body.toString())).toMatchObject({ code: 'ROUTE_NOT_FOUND' });
     expect((await plain.get('/.nearcast/titles')).status).toBe(200);
   } finally {
     await plain.close();

@@ -242,7 +242,7 @@ describe('commands', () => {
     const file = join(dir, 'in-the-way');
     writeFileSync(file, 'a file');
     const ended = await command(['encode', file, file]);
-    expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(/^nearcast encode: .*in-the-way.*\n$/) });
+    expect(ended).toMatchObject({ code: 78, stderr: expect.stringMatching(/^nearcast: .*in-the-way.*\n$/) });
   });
 
   test('log.level decides what the node says', async () => {

@@ -1,0 +1,219 @@
+// The node's own routes as a player meets them: over HTTP, through a real cache listener, with the real preview,
+// telemetry and counters behind them.
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type ListedTitle, summarise, viewerRoutes } from '../../agent/api.ts';
+import { readStats } from '../../agent/node-stats.ts';
+import { openPreview } from '../../agent/preview/preview.ts';
+import { openPreviewStore } from '../../agent/preview-store.ts';
+import { openState } from '../../agent/state.ts';
+import { openIntake } from '../../agent/telemetry/intake.ts';
+import { openSessions } from '../../agent/telemetry/sessions.ts';
+import { type Cache, open as openCache, type Route } from '../../cache/cache.ts';
+import { makeVariedTitle, published } from '../fake/title.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'nearcast-api-'));
+const TITLES: readonly ListedTitle[] = [
+  { id: 'film', name: 'A film', manifestUrl: '/titles/film/master.m3u8', poster: null, ready: true, progressRatio: 1 },
+];
+const DECISIONS = Array.from({ length: 3 }, (_, index) => ({ url: `/titles/film/${index}.m4s`, reason: 'next' }));
+const closers: (() => Promise<void> | void)[] = [];
+let cache: Cache;
+let url: string;
+let quietUrl: string;
+
+async function serve(routes: readonly Route[]): Promise<string> {
+  cache = await openCache({
+    routes,
+    origins: [{ name: 'none', url: 'http://127.0.0.1:9', match: '/titles/' }],
+    store: { ramBytes: 1 << 20, dirs: [], required: false },
+    rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control' },
+    nodeId: 'test',
+    now: Date.now,
+    log: () => undefined,
+  });
+  const { close } = cache;
+  closers.push(() => close(0));
+  const { port } = await cache.serve({ host: '127.0.0.1', port: 0 });
+  return `http://127.0.0.1:${port}`;
+}
+
+beforeAll(async () => {
+  const state = openState({ dir: join(root, 'state'), flushMs: 60_000, log: () => undefined });
+  const sessions = openSessions({ maxSessions: 10, idleMs: 60_000, durationOf: () => 100, now: Date.now });
+  const intake = openIntake({
+    sessions,
+    now: Date.now,
+    titleOf: () => 'film',
+    isTitle: (id) => id === 'film',
+    durationOf: () => 100,
+    maxPerViewerPerMinute: 100,
+    maxPerMinute: 100,
+    onTitle: () => undefined,
+    onEvent: () => undefined,
+    onRequest: () => undefined,
+  });
+  const film = published(makeVariedTitle('film'));
+  const preview = openPreview({
+    packageOf: (id) => (id === 'film' ? { state: 'ready', ...film } : id === 'soon' ? { state: 'pending' } : undefined),
+    sessionOf: () => undefined,
+    store: openPreviewStore(state),
+    secret: randomBytes(32),
+    deadlineMs: 5_000,
+    now: Date.now,
+    random: () => 0.5,
+  });
+  closers.push(state.close, sessions.close, intake.close, preview.close);
+  const build = { version: '1.2.3', node: 'v24' };
+  const parts: Parameters<typeof viewerRoutes>[0] = {
+    titles: () => TITLES,
+    events: intake.events,
+    preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+    stats: () => readStats({ cache, agent: undefined }, { build, loopLagSeconds: 0, logDropped: 0 }),
+    decisions: () => DECISIONS,
+    encodes: () =>
+      (['queued', 'running', 'done', 'failed'] as const).map((of) => ({
+        id: of,
+        state: of,
+        step: of,
+        progressRatio: 0,
+      })),
+    previewDeadlineMs: 5_000,
+    page: [],
+  };
+  quietUrl = await serve(viewerRoutes({ ...parts, preview: undefined }));
+  url = await serve(viewerRoutes(parts));
+});
+afterAll(async () => {
+  for (const close of closers.reverse()) await close();
+  rmSync(root, { recursive: true, force: true });
+});
+
+const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(`${url}${path}`, init);
+
+test('titles are listed as JSON that nobody may keep', async () => {
+  const response = await ask('/.nearcast/titles');
+  expect(response.status).toBe(200);
+  expect(response.headers.get('content-type')).toBe('application/json');
+  expect(response.headers.get('cache-control')).toBe('no-store');
+  expect(await response.json()).toEqual(TITLES);
+});
+
+describe('a preview', () => {
+  test('of a ready title is a playlist with a token, no taller than asked for', async () => {
+    const response = await ask('/.nearcast/preview/film.m3u8?maxHeight=360');
+    expect(response.status).toBe(200);
+    const text = await response.text();
+    expect(text).toMatch(/^#EXTM3U\n/);
+    expect(text).toContain('/v360/');
+    expect(text).not.toContain('/v720/');
+  });
+
+  test.each([
+    ['an unknown title', 'other.m3u8', 404],
+    ['a title that is still being encoded', 'soon.m3u8', 409],
+    ['what is no playlist', 'film.mp4', 404],
+    ['malformed percent-encoding', '%E0%A4%A.m3u8', 404],
+    ['no title', '', 404],
+  ])('of %s is refused: %s -> %d', async (_name, file, status) => {
+    expect((await ask(`/.nearcast/preview/${file}`)).status).toBe(status);
+  });
+
+  test.each(['-1', '0', '1e9999', 'tall', ''])('with maxHeight=%s is one without it', async (height) => {
+    expect((await ask(`/.nearcast/preview/film.m3u8?maxHeight=${height}`)).status).toBe(200);
+  });
+
+  test('has no route where previews are off', async () => {
+    const response = await fetch(`${quietUrl}/.nearcast/preview/film.m3u8`);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ code: 'ROUTE_NOT_FOUND' });
+  });
+});
+
+describe('events', () => {
+  const post = (body: string, type = 'application/json') =>
+    ask('/.nearcast/events', { method: 'POST', body, headers: { 'content-type': type } });
+  const beacon = {
+    version: 1,
+    sid: 'session-0001',
+    consent: 'none',
+    events: [{ type: 'hover', title: 'film', at: Date.now() }],
+  };
+
+  test('that keep to the schema are taken without an answer', async () => {
+    const response = await post(JSON.stringify(beacon));
+    expect(response.status, await response.clone().text()).toBe(204);
+    expect(await response.text()).toBe('');
+  });
+
+  test.each([
+    ['{', 'EVENTS_NOT_JSON'],
+    [JSON.stringify({ ...beacon, version: 2 }), 'EVENTS_VERSION'],
+    [JSON.stringify({ ...beacon, events: 7 }), 'EVENTS_INVALID'],
+    [JSON.stringify({ ...beacon, events: Array.from({ length: 65 }, () => beacon.events[0]) }), 'EVENTS_TOO_LARGE'],
+  ])('such as %.30s are refused with %s and nothing of what was sent', async (body, code) => {
+    const response = await post(body);
+    expect(response.status).toBe(400);
+    const text = await response.text();
+    expect(JSON.parse(text)).toEqual({ code, message: expect.any(String) });
+    expect(text).not.toContain('session-0001');
+  });
+
+  test('over the limit are not read', async () => {
+    expect((await post('x'.repeat(17 * 1024))).status).toBe(413);
+  });
+
+  test('are posted, not fetched', async () => {
+    expect((await ask('/.nearcast/events')).status).toBe(405);
+  });
+});
+
+test('activity has the shape that the page reads', async () => {
+  expect(await (await ask('/.nearcast/activity')).json()).toEqual({
+    hitRatio: null,
+    byteHitRatio: null,
+    requests: expect.objectContaining({ hit: 0, miss: 0 }),
+    originBytes: 0,
+    servedBytes: 0,
+    prefetch: { storedBytes: 0, usefulBytes: 0, wastedBytes: 0 },
+    prefetched: DECISIONS,
+    model: { version: null, answeredBy: expect.stringMatching(/^(model|rules)$/) },
+    encodes: [
+      { id: 'queued', state: 'queued', step: 'queued', progressRatio: 0 },
+      { id: 'running', state: 'running', step: 'running', progressRatio: 0 },
+    ],
+  });
+});
+
+test('ratios count a revalidated and a stale answer as hits, and never fall below nothing', () => {
+  const stats = readStats(
+    { cache, agent: undefined },
+    { build: { version: '', node: '' }, loopLagSeconds: 0, logDropped: 0 },
+  );
+  const of = (count: number) => ({ ...stats.cache.requests.hit, segment: count });
+  const { requests, sentBytes, originBytes } = stats.cache;
+  const counted = {
+    ...stats,
+    cache: {
+      ...stats.cache,
+      requests: { ...requests, hit: of(4), stale: of(1), revalidated: of(1), miss: of(1), pass: of(1) },
+      sentBytes: { ...sentBytes, hit: 60, miss: 40 },
+      originBytes: { ...originBytes, viewer: 40, 'off-peak': 1_000 },
+    },
+  };
+  expect(summarise(counted)).toEqual({ hitRatio: 0.75, byteHitRatio: 0.6 });
+  const cut = { ...counted, cache: { ...counted.cache, originBytes: { ...originBytes, viewer: 500 } } };
+  expect(summarise(cut).byteHitRatio).toBe(0);
+});
+
+test.each(['/.nearcast/', '/.nearcast/nothing', '/.nearcast/titles/film', '/.nearcast/previews/film.m3u8'])(
+  'an unknown route is 404 and never asks an origin: %s',
+  async (path) => {
+    const response = await ask(path);
+    expect(response.status).toBe(404);
+    expect(await response.json()).toEqual({ code: 'ROUTE_NOT_FOUND', message: 'no such route of this node' });
+  },
+);

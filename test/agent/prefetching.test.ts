@@ -1,0 +1,98 @@
+// A night on real parts: catalogue, predictor without a model, state, cache and an origin, over titles of other publishers.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
+import { openPrediction, type Prediction } from '../../agent/prediction.ts';
+import { openPrefetching, type Prefetching } from '../../agent/prefetching.ts';
+import { openState, type State } from '../../agent/state.ts';
+import { openTimelines } from '../../agent/timelines.ts';
+import { openNode, type TestNode } from '../cache/http/node.ts';
+
+const SEGMENT_BYTES = 2000;
+const SEGMENTS = 10;
+const log = () => undefined;
+let dir: string;
+let node: TestNode;
+let catalogue: Catalogue;
+let state: State;
+let prediction: Prediction;
+let prefetching: Prefetching;
+
+const urls = (title: string) => Array.from({ length: SEGMENTS }, (_, index) => `/films/${title}/${index}.ts`);
+
+function publish(title: string, end: string): void {
+  const headers = { 'cache-control': 'max-age=3600' };
+  const key = '#EXT-X-KEY:METHOD=SAMPLE-AES,URI="skd://k",KEYFORMAT="com.apple.streamingkeydelivery"';
+  const lines = urls(title).flatMap((url) => ['#EXTINF:4,', url]);
+  node.origin.set(`/films/${title}/p.m3u8`, { headers, body: ['#EXTM3U', key, ...lines, end].join('\n') });
+  for (const url of urls(title)) node.origin.set(url, { headers, body: Buffer.alloc(SEGMENT_BYTES, title) });
+}
+
+beforeEach(async () => {
+  dir = mkdtempSync(join(tmpdir(), 'nearcast-night-'));
+  node = await openNode();
+  const line = (id: string, manifestUrl: string) => JSON.stringify({ id, source: 'sealed', manifestUrl });
+  const lines = [
+    ...['film', 'series', 'live', 'gone'].map((id) => line(id, `/films/${id}/p.m3u8`)),
+    line('far', 'http://127.0.0.1:1/p.m3u8'),
+  ];
+  writeFileSync(join(dir, 'catalogue.jsonl'), lines.join('\n'));
+  for (const title of ['film', 'series']) publish(title, '#EXT-X-ENDLIST');
+  publish('live', '');
+  const file = join(dir, 'catalogue.jsonl');
+  const titlePattern = '^/titles/(?<title>[^/]+)/';
+  catalogue = openCatalogue({ file, titlePattern, publishDir: join(dir, 'titles'), publishPath: '/titles/', log });
+  state = openState({ dir: join(dir, 'state'), flushMs: 60_000, log });
+  prediction = await openPrediction({
+    titles: catalogue.titles,
+    catalogueVersion: () => catalogue.stats().reloads,
+    region: 'test',
+    modelsDir: join(dir, 'models'),
+    hasModel: false,
+    deadlineMs: 10,
+    snapshots: state.snapshots,
+    now: Date.now,
+    log,
+  });
+  const { cache } = node;
+  const timelines = openTimelines({ catalogue, cache, now: Date.now });
+  const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
+  const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
+  const { ledger } = state;
+  prefetching = openPrefetching({ config, cache, catalogue, timelines, prediction, ledger, now: Date.now, log });
+});
+afterEach(async () => {
+  await prefetching.close();
+  await prediction.close();
+  catalogue.close();
+  state.close();
+  await node.close();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+test('fills what others publish, sealed or not; leaves out live, unreadable and far titles; and fetches nothing twice', async () => {
+  const { signal } = new AbortController();
+  const run = await prefetching.runWindow(signal);
+  expect(run).toMatchObject({ outcome: 'done', considered: 5, withoutTimeline: 3 });
+  const asked = (title: string) => urls(title).map((url) => node.origin.seen(url).length);
+  expect(asked('film')).toEqual(Array(SEGMENTS).fill(1));
+  expect(asked('series')).toEqual(Array(SEGMENTS).fill(1));
+  expect(asked('live')).toEqual(Array(SEGMENTS).fill(0));
+  expect(run?.storedBytes).toBe(2 * SEGMENTS * SEGMENT_BYTES);
+
+  const again = await prefetching.runWindow(signal);
+  expect(again?.plan).toMatchObject({ items: 0, skipped: { held: 2 * (SEGMENTS + 1) } });
+  expect(asked('film')).toEqual(Array(SEGMENTS).fill(1));
+
+  const answer = await node.get(urls('film')[0] ?? '');
+  expect(answer.headers['cache-status']).toMatch(/; ?hit\b/);
+});
+
+test('a request for a live title has its next segments fetched', async () => {
+  const [first = '', second = '', third = ''] = urls('live');
+  await node.get(first);
+  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
+});
