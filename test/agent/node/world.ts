@@ -17,7 +17,8 @@ import { makeTitle } from '../../fake/title.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const LINE_MS = 15_000;
-const COMMAND_MS = 30_000;
+/** Below the tests' own deadline, so that a command that hangs is killed by who started it. */
+const COMMAND_MS = 15_000;
 
 /** A line of the node's log. */
 export type Line = Readonly<Record<string, unknown>>;
@@ -258,7 +259,13 @@ export async function command(args: readonly string[], signal = new AbortControl
 /** Runs `nearcast ARGS` as a process of its own. */
 export function nearcast(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
   return new Promise((resolve) => {
-    const options = { cwd: ROOT, env: { ...process.env, ...env }, timeout: COMMAND_MS, maxBuffer: 16 << 20 };
+    const options = {
+      cwd: ROOT,
+      env: { ...process.env, ...env },
+      timeout: COMMAND_MS,
+      killSignal: 'SIGKILL' as const,
+      maxBuffer: 16 << 20,
+    };
     execFile(process.execPath, ['run.mjs', ...args], options, (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : (error.code ?? 'killed'), stdout, stderr });
     });
