@@ -1,4 +1,4 @@
-// How the tests run: one process per file, two at once, and a deadline on everything.
+// How the tests run: one process per file, three at once (some only watch a video play), a deadline on everything.
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import SkipReporter from './reporter.ts';
@@ -9,7 +9,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/long/**', 'test/fault/**'],
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     testTimeout: 20_000,
     hookTimeout: 60_000,
     teardownTimeout: 5_000,
