@@ -5,6 +5,9 @@ import type { Command, Io } from './commands/command.ts';
 import { EXIT_FAILED, EXIT_UNUSABLE, EXIT_USAGE } from './commands/command.ts';
 import { AgentError } from './errors.ts';
 
+/** How long standard output may take to drain after a command has ended. */
+const LEAK_MS = 2_000;
+
 /** Name -> its module, loaded only when asked for, so that `nearcast status` does not load the daemon. */
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   demo: async () => (await import('./commands/demo.ts')).demoCommand,
@@ -100,4 +103,6 @@ if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
     cwd: process.cwd(),
     signal: stop.signal,
   });
+  // Whatever still runs then is a leak of ours: it may not keep the process, nor let a signal go unheard.
+  setTimeout(() => process.exit(), LEAK_MS).unref();
 }

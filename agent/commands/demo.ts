@@ -243,6 +243,12 @@ async function runDemo(
     });
     if (!io.signal.aborted) await new Promise((done) => io.signal.addEventListener('abort', done, { once: true }));
     return 0;
+  } catch (error) {
+    if (!(error instanceof AgentError) || error.code !== 'AGENT_LISTEN_FAILED') throw error;
+    // The demo writes its configuration anew at every start, so its ports are chosen on the command line.
+    throw new AgentError(error.code, `${error.message} (for the demo: --listen, --metrics, --origin)`, {
+      cause: error,
+    });
   } finally {
     progress.done();
     await node?.close();

