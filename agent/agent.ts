@@ -117,6 +117,8 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
       poster: posterOf(title, found),
       ready: isReady,
       progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
+      isEncodedHere: isOurs,
+      ...(isReady || job?.failure === undefined ? {} : { failure: job.failure.code }),
       ...(nextId === undefined ? {} : { nextId }),
       ...(series === undefined ? {} : { series }),
     };
@@ -132,6 +134,7 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
       poster: null,
       ready: false,
       progressRatio,
+      isEncodedHere: true,
     })),
   ];
 }

@@ -11,6 +11,10 @@ export type ListedTitle = {
   readonly poster: string | null;
   readonly ready: boolean;
   readonly progressRatio: number;
+  /** This node encodes it; else its publisher did. */
+  readonly isEncodedHere: boolean;
+  /** Code with which its last encode failed. */
+  readonly failure?: string;
   readonly nextId?: string;
   readonly series?: string;
 };

@@ -10,6 +10,8 @@ import { leave, restOn } from '/.nearcast/page/preview.js';
  * @property {boolean} ready
  * @property {number} progressRatio
  * @property {string} [nextId]
+ * @property {boolean} [isEncodedHere]
+ * @property {string} [failure]
  */
 
 /**
@@ -118,21 +120,36 @@ function makeCard(title, onOpen) {
 }
 
 /**
+ * @param {Title} title
+ * @returns {'ready' | 'failed' | 'encoding' | 'waiting'}
+ */
+function stateOf(title) {
+  if (title.ready) return 'ready';
+  if (title.failure !== undefined) return 'failed';
+  return title.progressRatio > 0 ? 'encoding' : 'waiting';
+}
+
+/**
  * @param {Card} card
  * @param {Title} title
  */
 function fill(card, title) {
   card.title = title;
   const percent = Math.floor(title.progressRatio * 100);
-  const state = title.ready ? 'ready' : title.progressRatio > 0 ? 'encoding' : 'waiting';
+  const state = stateOf(title);
   card.item.dataset.state = state;
   setText(card.name, title.name);
   setText(
     card.note,
-    { ready: 'Ready to play', encoding: `Encoding, ${percent} %`, waiting: 'Waiting to be encoded' }[state],
+    {
+      ready: 'Ready to play',
+      encoding: `Encoding, ${percent} %`,
+      waiting: 'Waiting to be encoded',
+      failed: `Could not be encoded (${title.failure})`,
+    }[state],
   );
   card.progress.value = title.progressRatio;
-  card.progress.hidden = title.ready;
+  card.progress.hidden = state === 'ready' || state === 'failed';
   card.progress.setAttribute('aria-label', `Encoding of ${title.name}`);
   card.button.setAttribute('aria-disabled', String(!title.ready));
   setImage(card.image, title);
@@ -148,7 +165,9 @@ function showHero(titles) {
   if (heroArt instanceof HTMLImageElement && title !== undefined) setImage(heroArt, title);
   setText(heroName, title?.name ?? 'Nothing here yet');
   if (title === undefined) setText(heroNote, 'The first title appears as soon as its encode begins.');
+  else if (title.ready && title.isEncodedHere === false) setText(heroNote, "Served from this node's cache.");
   else if (title.ready) setText(heroNote, 'Encoded shot by shot on this node, and served from its cache.');
+  else if (title.failure !== undefined) setText(heroNote, `It could not be encoded: ${title.failure}.`);
   else setText(heroNote, `The first title is being encoded: ${Math.floor(title.progressRatio * 100)} % done.`);
 }
 

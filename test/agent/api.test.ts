@@ -17,7 +17,15 @@ import { makeVariedTitle, published } from '../fake/title.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-api-'));
 const TITLES: readonly ListedTitle[] = [
-  { id: 'film', name: 'A film', manifestUrl: '/titles/film/master.m3u8', poster: null, ready: true, progressRatio: 1 },
+  {
+    id: 'film',
+    name: 'A film',
+    manifestUrl: '/titles/film/master.m3u8',
+    poster: null,
+    ready: true,
+    progressRatio: 1,
+    isEncodedHere: true,
+  },
 ];
 const DECISIONS = Array.from({ length: 3 }, (_, index) => ({ url: `/titles/film/${index}.m4s`, reason: 'next' }));
 const closers: (() => Promise<void> | void)[] = [];

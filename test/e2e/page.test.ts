@@ -86,6 +86,10 @@ describe('page', () => {
     expect(await page.locator('[data-title=two] .note').textContent()).toBe('Encoding, 42 %');
     expect(await page.locator('[data-title=two] button').getAttribute('aria-disabled')).toBe('true');
     const box = await page.locator('[data-title=two]').boundingBox();
+    Object.assign(second, { failure: 'ENCODER_INPUT_CORRUPT' });
+    await page.waitForSelector('[data-title=two][data-state=failed]');
+    expect(await page.locator('[data-title=two] .note').textContent()).toContain('ENCODER_INPUT_CORRUPT');
+    delete second.failure;
     Object.assign(second, { ready: true, progressRatio: 1 });
     await page.waitForSelector('[data-title=two][data-state=ready]');
     expect(await page.locator('[data-title=two]').boundingBox()).toEqual(box);

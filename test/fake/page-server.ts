@@ -36,6 +36,8 @@ export type Listed = {
   poster: string | null;
   ready: boolean;
   progressRatio: number;
+  isEncodedHere: boolean;
+  failure?: string;
   nextId?: string;
 };
 
@@ -129,7 +131,7 @@ const IDLE = {
 function listTitle({ id, name, nextId }: PageTitle): Listed {
   const base = `/titles/${id}/${HASH}`;
   const listed = { id, name, manifestUrl: `${base}/master.m3u8`, poster: `${base}/poster.jpg`, ready: true };
-  return { ...listed, progressRatio: 1, ...(nextId === undefined ? {} : { nextId }) };
+  return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
 function openPagePreview(titles: readonly Title[], records: PreviewRecord[]): Preview {
