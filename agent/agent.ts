@@ -265,7 +265,7 @@ async function closeAll(closers: Closers): Promise<void> {
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
-  const { path: publishPath, dir: publishDir } = config.publish;
+  const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
   const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
@@ -291,7 +291,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
   closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
-  const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond });
+  const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encodes = await openEncoding(options, catalogue, (id) => void publishing.published(id, closing));
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
@@ -339,7 +339,10 @@ function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 
       ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
       : undefined,
     stats,
-    decisions: () => prefetching.decisions.latest(SHOWN_DECISIONS),
+    decisions: () =>
+      prefetching.decisions
+        .latest(SHOWN_DECISIONS)
+        .map((decision) => ({ ...decision, title: catalogue.title(decision.titleId)?.name ?? decision.titleId })),
     encodes: () => encodes?.list() ?? [],
     previewDeadlineMs: config.preview.deadlineMs,
     page: consoleRoutes(),

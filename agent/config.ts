@@ -136,6 +136,7 @@ const sections = {
         .string()
         .regex(/^\/([^?#]*\/)?$/, 'expected a path such as /titles/')
         .default('/titles/'),
+      warmSeconds: z.number().min(0).max(86_400).default(30).describe('of a new title, fetched and pinned at once'),
     })
     .prefault({}),
   telemetry: z

@@ -14,6 +14,8 @@ export type PublishingOptions = {
   /** Where publishDir is on the viewer listener, slashes at both ends. */
   readonly publishPath: string;
   readonly bytesPerSecond: number;
+  /** Of every track, fetched and pinned once it is published. */
+  readonly warmSeconds: number;
   readonly now: () => number;
   readonly log: Log;
 };
@@ -32,18 +34,16 @@ export type Publishing = {
 
 /** Nobody watches one package for longer than this. */
 const MAX_SESSION_MS = 24 * 3_600_000;
-/** The beginning that a new viewer asks for at once. */
-const WARM_SECONDS = 30;
 const PACKAGE_NAME = /^[0-9a-f]{16,64}$/;
 
-/** Paths to warm: playlists, init segments and the first WARM_SECONDS of every track. Absolute on the viewer listener. */
-function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>): readonly string[] {
+/** Paths to warm: playlists, init segments and the first `seconds` of every track. Absolute on the viewer listener. */
+function warmPaths({ title, baseUrl }: Pick<Package, 'title' | 'baseUrl'>, seconds: number): readonly string[] {
   const at = (url: string) => new URL(url, `http://node${baseUrl}`).pathname;
   const tracks = [...title.renditions, ...title.audio];
   const beginnings = tracks.flatMap(({ id, initUrl, timescale, segments }) => [
     at(`${id}/playlist.m3u8`),
     at(initUrl),
-    ...segments.filter(({ startTicks }) => startTicks < WARM_SECONDS * timescale).map(({ url }) => at(url)),
+    ...segments.filter(({ startTicks }) => startTicks < seconds * timescale).map(({ url }) => at(url)),
   ]);
   return [at('title.json'), at(title.images.poster), ...beginnings];
 }
@@ -82,7 +82,7 @@ export function openPublishing(options: PublishingOptions): Publishing {
 
   async function warm(found: Package, signal: AbortSignal): Promise<number> {
     let bytes = 0;
-    for (const path of warmPaths(found)) {
+    for (const path of warmPaths(found, options.warmSeconds)) {
       if (signal.aborted) break;
       const ended = await cache.fill(path, {
         priority: 'off-peak',

@@ -156,7 +156,8 @@ export function demoConfig(where: {
     origins: [{ name: 'demo', url: where.originUrl, match: '/' }],
     store: { ramBytes: '128MiB', dirs: [{ path: 'store', maxBytes: '1GiB' }] },
     catalogue: { file: 'catalogue.jsonl' },
-    publish: { dir: 'public/titles' },
+    // Little, so that there is something left to foresee in titles this short.
+    publish: { dir: 'public/titles', warmSeconds: 4 },
     // Nothing else runs on a demo's machine; a cache host keeps the default half.
     encode: { cpuShare: 1 },
     prefetch: { window: { cron: '*/5 * * * *', minutes: 4, timeZone: 'Etc/UTC' } },

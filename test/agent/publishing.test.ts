@@ -46,7 +46,15 @@ beforeEach(async () => {
   const where = { publishDir: titles, publishPath: '/titles/' };
   const titlePattern = '^/titles/(?<title>[^/]+)/';
   catalogue = openCatalogue({ ...where, file: join(dir, 'catalogue.jsonl'), titlePattern, log });
-  publishing = openPublishing({ ...where, catalogue, cache, bytesPerSecond: 1 << 30, now: () => now, log });
+  publishing = openPublishing({
+    ...where,
+    catalogue,
+    cache,
+    bytesPerSecond: 1 << 30,
+    warmSeconds: 30,
+    now: () => now,
+    log,
+  });
 });
 afterEach(async () => {
   catalogue.close();
