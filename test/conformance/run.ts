@@ -71,7 +71,9 @@ async function judge(own: Graded, cases: readonly Case[]): Promise<{ unknown: nu
   for (const { id, kind, name } of missed) {
     const answer = own.answers[id];
     const why = Array.isArray(answer) ? `${answer[0]}: ${answer[1]}` : '';
-    console.log(`  ${known[id] === undefined ? 'NEW  ' : 'known'} ${kind} ${own.grades.get(id)} ${id} (${name}) ${why}`);
+    console.log(
+      `  ${known[id] === undefined ? 'NEW  ' : 'known'} ${kind} ${own.grades.get(id)} ${id} (${name}) ${why}`,
+    );
   }
   const outdated = Object.keys(known).filter((id) => !missed.some((one) => one.id === id));
   for (const id of outdated) console.log(`  passes now, take it out of deviations.json: ${id}`);

@@ -1,5 +1,6 @@
 // The npm package http-cache-tests: its origin server and its client as processes of their own, and how it grades.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -33,15 +34,12 @@ type RawTest = {
 };
 type RawGroup = { readonly name: string; readonly tests: readonly RawTest[] };
 
+/** Without the group on Surrogate-Control, a field that RFC 9213 has replaced. */
 async function loadGroups(): Promise<readonly RawGroup[]> {
-  const groups: RawGroup[] = [];
-  for (const file of ['index.mjs', 'surrogate-control.mjs']) {
-    const module: { readonly default: RawGroup | readonly RawGroup[] } = await import(
-      pathToFileURL(join(PACKAGE, 'tests', file)).href
-    );
-    groups.push(...[module.default].flat());
-  }
-  return groups;
+  const module: { readonly default: readonly RawGroup[] } = await import(
+    pathToFileURL(join(PACKAGE, 'tests', 'index.mjs')).href
+  );
+  return module.default;
 }
 
 /** Every case that concerns a proxy. */
@@ -118,7 +116,11 @@ export async function startOrigin(
 
 /** Runs the suite's client in a process of its own, because it keeps its results in module scope. */
 export async function ask(port: number, id: string | undefined): Promise<Answers> {
-  const args = [fileURLToPath(new URL('./client.ts', import.meta.url)), String(port), ...(id === undefined ? [] : [id])];
+  const args = [
+    fileURLToPath(new URL('./client.ts', import.meta.url)),
+    String(port),
+    ...(id === undefined ? [] : [id]),
+  ];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'], timeout: CLIENT_MS });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (piece: string) => {
@@ -132,6 +134,9 @@ export async function ask(port: number, id: string | undefined): Promise<Answers
   return JSON.parse(last) as Answers;
 }
 
+/** A fixed order that mixes the groups: all errors of the suite's origin in a row look like a broken origin. */
+const scatter = (id: string): string => createHash('sha256').update(id).digest('hex');
+
 /** What the client process does: the whole suite, or one case with every head printed. */
 export async function runClient(port: number, id: string | undefined): Promise<Answers> {
   const load = async (file: string): Promise<unknown> => import(pathToFileURL(join(PACKAGE, file)).href);
@@ -143,12 +148,12 @@ export async function runClient(port: number, id: string | undefined): Promise<A
   // The suite's own choice of client; its default export is fetch.
   const client = (await import(import.meta.resolve('node-fetch'))) as { default: unknown };
   const groups = await loadGroups();
-  const asked = groups.map((group) => ({
-    ...group,
-    tests: group.tests
-      .filter((test) => id === undefined || test.id === id)
-      .map((test) => (id === undefined ? test : { ...test, dump: true })),
-  }));
+  const tests = groups
+    .flatMap((group) => group.tests)
+    .filter((test) => id === undefined || test.id === id)
+    .map((test) => (id === undefined ? test : { ...test, dump: true }))
+    .sort((one, other) => scatter(one.id).localeCompare(scatter(other.id)));
+  const asked = [{ name: 'all', tests }];
   await runner.runTests(asked, client.default, false, `http://127.0.0.1:${port}`);
   return runner.getResults();
 }
