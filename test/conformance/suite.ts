@@ -1,6 +1,7 @@
 // The npm package http-cache-tests: its origin server and its client as processes of their own, and how it grades.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -146,7 +147,7 @@ export async function runClient(port: number, id: string | undefined): Promise<A
     getResults: () => Answers;
   };
   // The suite's own choice of client; its default export is fetch.
-  const client = (await import(import.meta.resolve('node-fetch'))) as { default: unknown };
+  const client = (await import(createRequire(join(PACKAGE, 'cli.mjs')).resolve('node-fetch'))) as { default: unknown };
   const groups = await loadGroups();
   const tests = groups
     .flatMap((group) => group.tests)
