@@ -72,8 +72,17 @@ export function confirms(notModified: Fields, stored: Fields): boolean {
   return modified === undefined || modified === fieldValue(stored, 'last-modified');
 }
 
-/** Fields that describe the stored bytes: a 304 cannot change them (RFC 9111 section 3.2). */
-const KEPT = new Set(['content-encoding', 'content-length', 'content-range', 'content-type', 'etag']);
+/** Fields that the stored bytes depend upon: a 304 cannot change them (RFC 9111 section 3.2). */
+const KEPT = new Set([
+  'content-digest',
+  'content-encoding',
+  'content-length',
+  'content-md5',
+  'content-range',
+  'digest',
+  'etag',
+  'repr-digest',
+]);
 
 /** The stored fields after a 304: each field that it brings replaces all lines of that name. */
 export function updatedBy(stored: Fields, notModified: Fields): Fields {

@@ -54,17 +54,27 @@ export function fieldsNamedBy(directives: Directives, name: string): readonly st
 const SF_MEMBER =
   /^([a-z*][a-z0-9_\-.*]*)(?:=("(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\["\\])*"|\?[01]|-?\d{1,15}(?:\.\d{1,3})?|[A-Za-z*][!#$%&'*+\-.^_`|~\w:/]*))?((?:;.*)?)$/;
 
-/** A structured dictionary (RFC 8941) of directives; undefined when it does not parse. Of repeated keys the last counts. */
+/** Directives whose value is an integer, and those that still count in a field whose integers are none. */
+const INTEGER = new Set(['max-age', 's-maxage', 'stale-if-error', 'stale-while-revalidate']);
+const PROHIBITIONS = ['no-store', 'private', 'no-cache'];
+
+/**
+ * A structured dictionary (RFC 8941) of directives; undefined when it does not parse or holds a value of the wrong
+ * type, unless it forbids reuse: then doubt does not lift that. Of repeated keys the last counts.
+ */
 function parseTargeted(values: readonly string[]): Directives | undefined {
   const directives = new Map<string, (string | undefined)[]>();
+  let isTyped = true;
   for (const element of splitListStrict(values.join(','))) {
     const member = SF_MEMBER.exec(element);
     if (member === null) return undefined;
     const argument = member[2];
+    if (INTEGER.has(member[1] ?? '') && !/^-?\d+$/.test(argument ?? '')) isTyped = false;
     if (argument === '?0') directives.delete(member[1] ?? '');
     else directives.set(member[1] ?? '', [argument === '?1' ? undefined : argument]);
   }
-  return directives.size === 0 ? undefined : directives;
+  if (directives.size === 0) return undefined;
+  return isTyped || PROHIBITIONS.some((name) => directives.has(name)) ? directives : undefined;
 }
 
 /** Like splitList, but a trailing comma is kept as an empty element, which a structured dictionary forbids. */
@@ -81,7 +91,6 @@ export function governingDirectives(
     const values = fieldLines(fields, target);
     if (values.length === 0) continue;
     const directives = parseTargeted(values);
-    // A max-age that is no integer makes that directive unusable, and with it this field's freshness.
     if (directives !== undefined) return { isTargeted: true, directives };
   }
   return { isTargeted: false, directives: parseDirectives(fieldLines(fields, 'cache-control')) };

@@ -48,10 +48,14 @@ function targetsOf(rules: FreshnessRules): readonly string[] {
   return [rules.target.toLowerCase(), 'cdn-cache-control'];
 }
 
-/** The first Age value in seconds; 0 when absent or no number (RFC 9111 section 5.1: invalid is ignored). */
+/**
+ * Age in seconds; 0 when absent or without a number (RFC 9111 section 5.1: invalid is ignored). Of a list the first
+ * member counts. Doubt goes to the older side, which can cost a request but never make stale bytes look fresh: of
+ * several lines the greatest counts, and of a number with something behind it ("7200.0") the number.
+ */
 export function ageSecondsOf(headers: Fields): number {
-  const first = splitList(fieldLines(headers, 'age').join(','))[0];
-  return first !== undefined && /^\d+$/.test(first) ? Math.min(Number(first), MAX_AGE_SECONDS) : 0;
+  const seconds = fieldLines(headers, 'age').map((line) => Number(/^\d+/.exec(splitList(line)[0] ?? '')?.[0] ?? 0));
+  return Math.min(Math.max(0, ...seconds), MAX_AGE_SECONDS);
 }
 
 /** Age at arrival (RFC 9111 section 4.2.3: corrected_initial_age). */

@@ -84,7 +84,7 @@ events { worker_connections 1024; }
 http { access_log off; sendfile on; keepalive_requests 100000000; client_body_temp_path ${directory}/b;
   proxy_temp_path ${directory}/p; fastcgi_temp_path ${directory}/f; uwsgi_temp_path ${directory}/u; scgi_temp_path ${directory}/s;
   proxy_cache_path ${directory}/cache keys_zone=c:10m max_size=1g inactive=1h use_temp_path=off;
-  server { listen 127.0.0.1:${port} backlog=1024; location / { proxy_pass http://127.0.0.1:${originPort}; proxy_cache c; } } }`,
+  server { listen 127.0.0.1:${port} backlog=1024; location / { proxy_pass http://127.0.0.1:${originPort}; proxy_cache c; proxy_cache_revalidate on; } } }`,
   );
   return run('nginx', port, [NGINX, '-p', directory, '-c', file]);
 }
@@ -94,7 +94,20 @@ async function startVarnish(directory: string, originPort: number): Promise<Serv
   const vcl = join(directory, 'bench.vcl');
   await writeFile(vcl, `vcl 4.1; backend default { .host = "127.0.0.1"; .port = "${originPort}"; }`);
   const args = ['-F', '-f', vcl, '-a', `127.0.0.1:${port}`, '-s', 'malloc,256m', '-n', join(directory, 'varnish')];
-  return run('varnish', port, [VARNISH, ...args, '-p', 'thread_pool_min=40', '-j', 'none']);
+  return run('varnish', port, [
+    VARNISH,
+    ...args,
+    '-p',
+    'thread_pool_min=40',
+    '-t',
+    '0',
+    '-p',
+    'default_grace=0',
+    '-p',
+    'default_keep=60',
+    '-j',
+    'none',
+  ]);
 }
 
 async function startOwn(directory: string, originPort: number): Promise<Server> {

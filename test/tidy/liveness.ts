@@ -12,7 +12,7 @@ import {
 
 /** What a person, a unit or another process starts. Tests and benches are entries too. */
 const ENTRIES = ['run.mjs', 'agent/main.ts', 'encoder/main.ts', 'agent/model/child.ts'] as const;
-const TEST_ENTRIES = /^test\/(.*\.test\.ts|bench\/.*\.ts|(.*\/)?vitest\.config\.ts)$/;
+const TEST_ENTRIES = /^test\/(.*\.test\.ts|(bench|conformance)\/.*\.ts|(.*\/)?vitest\.config\.ts)$/;
 /** The console's scripts are loaded by its pages, not by modules. */
 const isLoadedByPage = (path: string): boolean => path.startsWith(`${BROWSER_FOLDER}/`) && path.endsWith('.js');
 

@@ -10,6 +10,7 @@ import {
   secondsOf,
 } from '../../../cache/rules/directives.ts';
 import { endToEnd, fieldsOf, fieldValue, splitList } from '../../../cache/rules/fields.ts';
+import { ageSecondsOf } from '../../../cache/rules/freshness.ts';
 import { keyOf, originFor, resourceOf, targetOf } from '../../../cache/rules/key.ts';
 import { kindOf } from '../../../cache/rules/kind.ts';
 import { forwardedFields, malformed, originForm } from '../../../cache/rules/request.ts';
@@ -126,11 +127,37 @@ describe('targeted fields (RFC 9213 section 2.2)', () => {
     [{ 'cdn-cache-control': 'max-age=1, &&', 'cache-control': 'max-age=2' }, 2, false],
     [{ 'cdn-cache-control': 'max-age=1,', 'cache-control': 'max-age=2' }, 2, false],
     [{ 'cdn-cache-control': 'MAX-AGE=1', 'cache-control': 'max-age=2' }, 2, false],
-    [{ 'cdn-cache-control': 'max-age="1"' }, 1, true],
+    [{ 'cdn-cache-control': 'max-age="1"', 'cache-control': 'max-age=2' }, 2, false],
+    [{ 'cdn-cache-control': 'max-age=1.5', 'cache-control': 'max-age=2' }, 2, false],
+    [{ 'cdn-cache-control': 'max-age', 'cache-control': 'max-age=2' }, 2, false],
+    [{ 'cdn-cache-control': 'max-age =1', 'cache-control': 'max-age=2' }, 2, false],
+    [{ 'cdn-cache-control': 'no-store, max-age="1"', 'cache-control': 'max-age=2' }, 1, true],
+    [{ 'cdn-cache-control': 'foobar, max-age=1', 'cache-control': 'max-age=2' }, 1, true],
+    [{ 'cdn-cache-control': 'max-age=99999999999', 'cache-control': 'max-age=2' }, 2 ** 31, true],
   ])('%o', (fields, seconds, isTargeted) => {
     const found = govern(fields as Record<string, string>); // The table's rows differ in their keys only.
     expect([secondsOf(found.directives, 'max-age'), found.isTargeted]).toEqual([seconds, isTargeted]);
   });
+});
+
+describe('Age (RFC 9111 section 5.1)', () => {
+  test.each([
+    ['beyond all bounds is the greatest', ['9999999999999'], 2 ** 31],
+    ['of a list the first: older', ['7200, 0'], 7200],
+    ['of a list the first: younger', ['0, 7200'], 0],
+    ['of several lines the greatest: last', ['0', '7200'], 7200],
+    ['of several lines the greatest: first', ['7200', '0'], 7200],
+    ['of several lines an unreadable one is ignored', ['abc', '7'], 7],
+    ['twice the same', ['0', '0'], 0],
+    ['a fraction', ['7200.0'], 7200],
+    ['a parameter', ['7200;foo=bar'], 7200],
+    ['no number', ['abc'], 0],
+    ['negative', ['-7200'], 0],
+    ['empty', [''], 0],
+    ['none', [], 0],
+  ])('%s', (_name, lines, expected) =>
+    expect(ageSecondsOf(lines.map((line) => ['age', line] as const))).toBe(expected),
+  );
 });
 
 describe('Vary (RFC 9111 section 4.1)', () => {
