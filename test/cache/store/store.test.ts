@@ -217,7 +217,7 @@ test('an aborted writer leaves nothing', async () => {
 
 describe('room', () => {
   const small: Partial<StoreOptions> = { ramBytes: 0 };
-  test('the least recently used leaves; pinned ones stay', async () => {
+  test('the oldest that was not used again leaves; pinned ones stay', async () => {
     const left: number[] = [];
     const options = optionsOf(directory.path, {
       ...small,
@@ -228,7 +228,7 @@ describe('room', () => {
       await put(store, 'pinned', bodyOf('pinned', MIB + 1), { isPinned: true });
       for (const key of ['1', '2', '3']) await put(store, key, bodyOf(key, MIB + Number(key) + 1));
       const [one] = store.find('1');
-      if (one !== undefined) store.touch(one);
+      if (one !== undefined) for (let use = 0; use < 2; use += 1) store.touch(one); // Twice earns the main queue.
       await put(store, '4', bodyOf('4', MIB));
       expect(left).toEqual([MIB + 3]);
       expect(store.keys('', 10)).toEqual(['pinned', '1', '3', '4']);
