@@ -1,87 +1,95 @@
 // Greedy dual size frequency: small and often used objects stay; wins requests rather than bytes.
 import type { EvictionPolicy } from './policy.ts';
-import { Slots } from './queue.ts';
 
-const IN = 1;
+/** Slots in a binary heap, the least priority first; each slot knows its place. */
+class Heap {
+  readonly #slots: number[] = [];
+  readonly #indexes = new Map<number, number>();
+  readonly #priorities: number[] = [];
 
-/**
- * GDSF (Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching policy", HP Labs
- * HPL-98-69R1, 1998, section 3) with cost 1: priority = age + uses / bytes, where age is the priority of who left last.
- * A binary heap; entering, touching and leaving cost its height.
- */
-export function gdsf(): EvictionPolicy {
-  const slots = new Slots();
-  /** Slots, the least priority first. */
-  const heap: number[] = [];
-  const at: number[] = [];
-  const priority: number[] = [];
-  const uses: number[] = [];
-  let age = 0;
+  get least(): number | undefined {
+    return this.#slots[0];
+  }
 
-  const isBefore = (one: number, other: number): boolean => (priority[one] ?? 0) < (priority[other] ?? 0);
-  const place = (slot: number, index: number): void => {
-    heap[index] = slot;
-    at[slot] = index;
-  };
-  const rise = (slot: number, from: number): number => {
+  has(slot: number): boolean {
+    return this.#indexes.has(slot);
+  }
+
+  priority(slot: number): number {
+    return this.#priorities[slot] ?? 0;
+  }
+
+  /** Takes a slot in, or moves it to where its new priority belongs. */
+  set(slot: number, priority: number): void {
+    this.#priorities[slot] = priority;
+    this.#settle(slot, this.#indexes.get(slot) ?? this.#slots.length);
+  }
+
+  /** Takes out a slot that is in. */
+  remove(slot: number): void {
+    const index = this.#indexes.get(slot) ?? 0;
+    const last = this.#slots.pop() ?? slot;
+    this.#indexes.delete(slot);
+    if (last !== slot) this.#settle(last, index);
+  }
+
+  #place(slot: number, index: number): void {
+    this.#slots[index] = slot;
+    this.#indexes.set(slot, index);
+  }
+
+  #settle(slot: number, from: number): void {
+    const slots = this.#slots;
+    const weight = this.priority(slot);
     let index = from;
     while (index > 0) {
       const parent = (index - 1) >> 1;
-      const above = heap[parent] ?? 0;
-      if (!isBefore(slot, above)) break;
-      place(above, index);
+      const above = slots[parent] ?? 0;
+      if (this.priority(above) <= weight) break;
+      this.#place(above, index);
       index = parent;
     }
-    return index;
-  };
-  const sink = (slot: number, from: number): number => {
-    let index = from;
-    for (let child = 2 * index + 1; child < heap.length; child = 2 * index + 1) {
-      const right = heap[child + 1];
-      if (right !== undefined && isBefore(right, heap[child] ?? 0)) child += 1;
-      const below = heap[child] ?? 0;
-      if (!isBefore(below, slot)) break;
-      place(below, index);
+    for (let child = 2 * index + 1; child < slots.length; child = 2 * index + 1) {
+      const right = slots[child + 1];
+      if (right !== undefined && this.priority(right) < this.priority(slots[child] ?? 0)) child += 1;
+      const below = slots[child] ?? 0;
+      if (weight <= this.priority(below)) break;
+      this.#place(below, index);
       index = child;
     }
-    return index;
-  };
-  const settle = (slot: number, index: number): void => {
-    place(slot, sink(slot, rise(slot, index)));
-  };
-  const weigh = (slot: number): void => {
-    priority[slot] = age + (uses[slot] ?? 0) / Math.max(1, slots.bytes[slot] ?? 0);
-  };
-  const remove = (slot: number): void => {
-    const index = at[slot] ?? 0;
-    const last = heap.pop() ?? slot;
-    if (last !== slot) settle(last, index);
-    slots.place[slot] = 0;
-  };
+    this.#place(slot, index);
+  }
+}
+
+/**
+ * GDSF (Cherkasova, "Improving WWW proxies performance with Greedy-Dual-Size-Frequency caching policy", HP Labs
+ * HPL-98-69R1, 1998) with cost 1: priority = age + uses / bytes, where age is the priority of who was evicted last.
+ */
+export function gdsf(): EvictionPolicy {
+  const heap = new Heap();
+  const sizes: number[] = [];
+  const uses: number[] = [];
+  let age = 0;
+  const weigh = (slot: number): void => heap.set(slot, age + (uses[slot] ?? 0) / Math.max(1, sizes[slot] ?? 0));
   return {
     enter: (slot, bytes) => {
-      slots.ensure(slot);
-      slots.bytes[slot] = bytes;
-      slots.place[slot] = IN;
+      sizes[slot] = bytes;
       uses[slot] = 1;
       weigh(slot);
-      heap.push(slot);
-      settle(slot, heap.length - 1);
     },
     touch: (slot) => {
-      if (!slots.isIn(slot)) return;
+      if (!heap.has(slot)) return;
       uses[slot] = (uses[slot] ?? 0) + 1;
       weigh(slot);
-      settle(slot, at[slot] ?? 0);
     },
     leave: (slot) => {
-      if (slots.isIn(slot)) remove(slot);
+      if (heap.has(slot)) heap.remove(slot);
     },
     evict: () => {
-      const slot = heap[0];
+      const slot = heap.least;
       if (slot === undefined) return -1;
-      age = priority[slot] ?? age;
-      remove(slot);
+      age = heap.priority(slot);
+      heap.remove(slot);
       return slot;
     },
   };

@@ -2,13 +2,15 @@
 
 const NONE = -1;
 
-/** What is known of each slot. Grows by doubling; 18 bytes a slot. */
+/** What is known of each slot. Grows by doubling; 22 bytes a slot. */
 export class Slots {
   /** The next younger in the same queue; -1 at its end. */
   next = new Int32Array(0);
   /** The next older; -1 for the oldest. */
   previous = new Int32Array(0);
   bytes = new Float64Array(0);
+  /** What stays the same when the object comes again in another slot; kept by policies that remember who left. */
+  keys = new Int32Array(0);
   /** 0: out. Otherwise the policy's own number of the queue that holds it. */
   place = new Uint8Array(0);
   /** Uses, or a mark of them, as the policy wants. */
@@ -19,13 +21,15 @@ export class Slots {
     const length = this.place.length;
     if (slot < length) return;
     const larger = Math.max(1024, slot + 1, length * 2);
-    const { next, previous, bytes, place, uses } = this;
+    const { next, previous, bytes, keys, place, uses } = this;
     this.next = new Int32Array(larger);
     this.next.set(next);
     this.previous = new Int32Array(larger);
     this.previous.set(previous);
     this.bytes = new Float64Array(larger);
     this.bytes.set(bytes);
+    this.keys = new Int32Array(larger);
+    this.keys.set(keys);
     this.place = new Uint8Array(larger);
     this.place.set(place);
     this.uses = new Uint8Array(larger);

@@ -41,17 +41,11 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING): S3Fifo {
   const small = new Queue(slots, SMALL);
   const main = new Queue(slots, MAIN);
   const ghost = new Ghost();
-  let keys = new Int32Array(0);
   let largestBytes = 0;
 
   const put = (slot: number, { bytes, key }: Omit<Earlier, 'uses'>, queue: Queue): void => {
     slots.ensure(slot);
-    if (keys.length < slots.place.length) {
-      const larger = new Int32Array(slots.place.length);
-      larger.set(keys);
-      keys = larger;
-    }
-    keys[slot] = key;
+    slots.keys[slot] = key;
     slots.bytes[slot] = bytes;
     slots.uses[slot] = 0;
     largestBytes = Math.max(largestBytes, bytes);
@@ -77,7 +71,7 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING): S3Fifo {
       const held = small.bytes + main.bytes;
       small.remove(slot);
       if ((slots.uses[slot] ?? 0) < EARNED_USES) {
-        ghost.add(keys[slot] ?? 0, slots.bytes[slot] ?? 0, held * tuning.ghostRatio);
+        ghost.add(slots.keys[slot] ?? 0, slots.bytes[slot] ?? 0, held * tuning.ghostRatio);
         return slot;
       }
       slots.uses[slot] = 0;
