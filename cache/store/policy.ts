@@ -1,10 +1,10 @@
 // Which object leaves a full disk: S3-FIFO over the ids of one directory.
 import { crc32 } from 'node:zlib';
-import { s3fifo } from '../rules/eviction/s3fifo.ts';
+import { EARNED_USES, s3fifo } from '../rules/eviction/s3fifo.ts';
 import type { Entry } from './entry.ts';
 
 /** What the policy needs to know of an object. */
-export type Evictable = Pick<Entry, 'id' | 'key' | 'variant' | 'storedBytes' | 'hits'>;
+export type Evictable = Pick<Entry, 'id' | 'key' | 'variant' | 'storedBytes' | 'purpose' | 'hits'>;
 
 /** Decides who leaves. It hears of every object that may be evicted; pinned ones are never entered. */
 export type DiskPolicy = {
@@ -23,7 +23,8 @@ export type DiskPolicy = {
 /**
  * S3-FIFO. An object that comes back has a new id, so who left is remembered by a checksum of key and variant; of two
  * that share one, the second may skip its trial, which costs nothing. After a restart uses and their order come from
- * the rows; who had left is forgotten.
+ * the rows; who had left is forgotten. Off-peak fills go past the trial: demand was foretold for them, under a budget of
+ * their own, and a night of them, longer than the small queue, would push out its own beginning before the evening.
  */
 export function openDiskPolicy(): DiskPolicy {
   const policy = s3fifo();
@@ -46,10 +47,16 @@ export function openDiskPolicy(): DiskPolicy {
     slots.delete(id);
     free.push(slot);
   };
+  const restore = (object: Evictable): void => {
+    const uses = object.purpose === 'off-peak' ? Math.max(EARNED_USES, object.hits) : object.hits;
+    policy.restore(slotFor(object.id), { bytes: object.storedBytes, key: identity(object), uses });
+  };
   return {
-    enter: (object) => policy.enter(slotFor(object.id), object.storedBytes, identity(object)),
-    restore: (object) =>
-      policy.restore(slotFor(object.id), { bytes: object.storedBytes, key: identity(object), uses: object.hits }),
+    enter: (object) => {
+      if (object.purpose === 'off-peak') restore(object);
+      else policy.enter(slotFor(object.id), object.storedBytes, identity(object));
+    },
+    restore,
     touch: (id) => {
       const slot = slots.get(id);
       if (slot !== undefined) policy.touch(slot);

@@ -8,7 +8,7 @@ const MAIN = 2;
 /** Uses beyond this are not counted: two bits in the paper. */
 const MAX_USES = 3;
 /** Uses in the small queue that earn a place in the main one. */
-const EARNED_USES = 2;
+export const EARNED_USES = 2;
 
 /** How S3-FIFO divides the bytes that it holds. */
 export type S3FifoTuning = {
@@ -23,7 +23,7 @@ export type S3FifoTuning = {
 /** The paper's shares, with a floor under the small queue: four segments at least must get their chance to be used. */
 export const S3FIFO_TUNING: S3FifoTuning = { smallRatio: 0.1, smallLargest: 4, ghostRatio: 0.9 };
 
-/** An object with uses (>= 0) from an earlier life; bytes and key as in enter(). */
+/** An object with uses from an earlier life; bytes and key as in enter(). */
 type Earlier = { readonly bytes: number; readonly key: number; readonly uses: number };
 
 /** S3-FIFO, and how an object comes in that was used before. */
@@ -84,7 +84,7 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING): S3Fifo {
     restore: (slot, { bytes, key, uses }) => {
       const isProven = uses >= EARNED_USES;
       put(slot, { bytes, key }, isProven ? main : small);
-      slots.uses[slot] = isProven ? 0 : uses;
+      slots.uses[slot] = uses === 1 ? 1 : 0;
     },
     touch: (slot) => {
       if (!slots.isIn(slot)) return;
