@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { type Backlog, BodyFile } from './body-file.ts';
 import { Disk } from './disk.ts';
 import type { Entry } from './entry.ts';
-import { type EvictionPolicy, leastRecentlyUsed } from './policy.ts';
+import { openDiskPolicy } from './policy.ts';
 import { type HotRow, isDamaged, lockDirectory, Rows, setAside } from './rows.ts';
 import { GroupCommit, type GroupEvents } from './sync.ts';
 
@@ -32,7 +32,7 @@ export class Mount {
   readonly rows: Rows;
   readonly group: GroupCommit;
   readonly backlog: Backlog = { bytes: 0 };
-  readonly #policy: EvictionPolicy = leastRecentlyUsed();
+  readonly #policy = openDiskPolicy();
   readonly #events: MountEvents;
   readonly #lock: { readonly release: () => void };
   readonly #firstId = randomInt(2 ** 42) * 1024;
@@ -102,9 +102,8 @@ export class Mount {
   /** Evicts until at most `bytes` are used; false when what is left may not go. */
   evictTo(bytes: number): boolean {
     while (this.usedBytes > bytes) {
-      const victim = this.#policy.victim();
+      const victim = this.#policy.evict();
       if (victim === undefined) return false;
-      this.#policy.leave(victim);
       this.evictions += 1;
       this.#events.onEvict(victim);
     }
@@ -114,12 +113,12 @@ export class Mount {
   /** An object that was there at start: its room is taken, however much that is. */
   admit(entry: Entry): void {
     this.usedBytes += entry.storedBytes + ROW_BYTES;
-    this.enter(entry);
+    if (!entry.isPinned) this.#policy.restore(entry);
   }
 
   /** An object whose room is taken may be evicted from now on, if it is not pinned. */
   enter(entry: Entry): void {
-    if (!entry.isPinned) this.#policy.enter(entry.id, entry.storedBytes);
+    if (!entry.isPinned) this.#policy.enter(entry);
   }
 
   touch(entry: Entry): void {
@@ -129,7 +128,7 @@ export class Mount {
 
   pin(entry: Entry): void {
     if (entry.isPinned) this.#policy.leave(entry.id);
-    else this.#policy.enter(entry.id, entry.storedBytes);
+    else this.#policy.restore(entry);
     this.group.use(entry);
   }
 

@@ -8,7 +8,6 @@ import { blockChecksum, blockCount, packBlocks, rowChecksum, unpackBlocks } from
 import { bodyPath } from '../../../cache/store/disk.ts';
 import { decodeHead, encodeHead } from '../../../cache/store/head.ts';
 import { openMemory } from '../../../cache/store/memory.ts';
-import { leastRecentlyUsed } from '../../../cache/store/policy.ts';
 
 describe('checksums', () => {
   const owner = { id: 77, key: 'key', variant: '' };
@@ -84,25 +83,6 @@ describe('the text of a head', () => {
     ];
     for (const text of bad) expect(decodeHead('k', '', text), text).toBeUndefined();
   });
-});
-
-test('least recently used against a list', () => {
-  const operation = fc.tuple(fc.constantFrom('enter', 'touch', 'leave'), fc.nat(5));
-  fc.assert(
-    fc.property(fc.array(operation), (operations) => {
-      const policy = leastRecentlyUsed();
-      let list: number[] = [];
-      for (const [kind, id] of operations) {
-        const isThere = list.includes(id);
-        if (kind === 'enter') policy.enter(id, 1);
-        if (kind === 'touch') policy.touch(id);
-        if (kind === 'leave') policy.leave(id);
-        list = list.filter((other) => other !== id);
-        if (kind === 'enter' || (kind === 'touch' && isThere)) list.push(id);
-        expect(policy.victim()).toBe(list[0]);
-      }
-    }),
-  );
 });
 
 test('the RAM tier is bounded, and takes nothing above an eighth of it', () => {

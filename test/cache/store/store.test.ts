@@ -1,6 +1,6 @@
 // What the store does when nothing goes wrong: it gives back what it took, from RAM, from disk, and after a restart.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { StoreOptions } from '../../../cache/store/object.ts';
+import type { Store, StoreOptions } from '../../../cache/store/object.ts';
 import type { openStore } from '../../../cache/store/store.ts';
 import { bodyFiles, bodyOf, drain, get, MIB, optionsOf, put, responseOf, temporary, withStore } from './support.ts';
 
@@ -217,7 +217,7 @@ test('an aborted writer leaves nothing', async () => {
 
 describe('room', () => {
   const small: Partial<StoreOptions> = { ramBytes: 0 };
-  test('the least recently used leaves; pinned ones stay', async () => {
+  test('the oldest that was not used again leaves; pinned ones stay', async () => {
     const left: number[] = [];
     const options = optionsOf(directory.path, {
       ...small,
@@ -228,7 +228,7 @@ describe('room', () => {
       await put(store, 'pinned', bodyOf('pinned', MIB + 1), { isPinned: true });
       for (const key of ['1', '2', '3']) await put(store, key, bodyOf(key, MIB + Number(key) + 1));
       const [one] = store.find('1');
-      if (one !== undefined) store.touch(one);
+      if (one !== undefined) for (let use = 0; use < 2; use += 1) store.touch(one); // Twice earns the main queue.
       await put(store, '4', bodyOf('4', MIB));
       expect(left).toEqual([MIB + 3]);
       expect(store.keys('', 10)).toEqual(['pinned', '1', '3', '4']);
@@ -252,6 +252,63 @@ describe('room', () => {
     await withStore(options, async (store) => {
       await put(store, '5', bodyOf('5', MIB));
       expect([...store.keys('', 10)].sort()).toEqual(['1', '3', '4', '5']);
+    });
+  });
+
+  test('who was used twice outlives a scan, and a restart in the midst of it', async () => {
+    const options = optionsOf(directory.path, { ...small, dirs: [{ path: directory.path, maxBytes: 21 * MIB }] });
+    const scan = async (store: Store, name: string) => {
+      for (let at = 0; at < 30; at += 1) await put(store, `${name} ${at}`, bodyOf(`${name} ${at}`, MIB));
+    };
+    const proven = ['1', '2', '3', '4'];
+    await withStore(options, async (store) => {
+      for (const key of proven) {
+        const object = await put(store, key, bodyOf(key, MIB));
+        if (object !== undefined) for (let use = 0; use < 2; use += 1) store.touch(object);
+      }
+      await scan(store, 'before');
+      expect(store.keys('', 100)).toEqual(expect.arrayContaining(proven));
+    });
+    await withStore(options, async (store) => {
+      await scan(store, 'after');
+      expect(store.keys('', 100)).toEqual(expect.arrayContaining(proven));
+      expect(store.keys('before', 100)).toEqual([]);
+      expect(store.stats().usedBytes.disk).toBeLessThanOrEqual(21 * MIB);
+    });
+  });
+
+  test('off-peak fills wait for their viewers through a scan, and yield to later ones', async () => {
+    const options = optionsOf(directory.path, { ...small, dirs: [{ path: directory.path, maxBytes: 21 * MIB }] });
+    const fill = async (store: Store, name: string, purpose: 'viewer' | 'off-peak') => {
+      for (let at = 0; at < 14; at += 1) await put(store, `${name} ${at}`, bodyOf(`${name} ${at}`, MIB), { purpose });
+    };
+    await withStore(options, async (store) => {
+      await fill(store, 'night', 'off-peak');
+      await fill(store, 'day', 'viewer');
+      expect(store.keys('night', 100)).toHaveLength(14);
+    });
+    await withStore(options, async (store) => {
+      await fill(store, 'next day', 'viewer');
+      expect(store.keys('night', 100)).toHaveLength(14);
+      await fill(store, 'next night', 'off-peak');
+      expect(store.keys('next night', 100)).toHaveLength(14);
+      expect(store.keys('night', 100).length).toBeLessThan(14);
+      expect(store.stats().usedBytes.disk).toBeLessThanOrEqual(21 * MIB);
+    });
+  });
+
+  test('what comes back soon after it left is kept, and unpinned it can leave', async () => {
+    const options = optionsOf(directory.path, { ...small, dirs: [{ path: directory.path, maxBytes: 5 * MIB }] });
+    await withStore(options, async (store) => {
+      for (const key of ['1', '2', '3', '4', '5']) await put(store, key, bodyOf(key, MIB));
+      expect(store.keys('', 10)).not.toContain('1');
+      const back = await put(store, '1', bodyOf('1', MIB));
+      for (const key of ['6', '7', '8', '9']) await put(store, key, bodyOf(key, MIB));
+      expect(store.keys('', 10)).toContain('1');
+      if (back === undefined) throw new Error('refused');
+      for (const isPinned of [true, false]) store.update(back, { isPinned });
+      for (const key of ['a', 'b', 'c', 'd', 'e']) await put(store, key, bodyOf(key, MIB));
+      expect(store.keys('', 10)).not.toContain('1');
     });
   });
 

@@ -1,0 +1,248 @@
+// Eviction policies against slow models on random histories, against recorded figures, and within their limits.
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { gdsf } from '../../../../cache/rules/eviction/gdsf.ts';
+import { Ghost } from '../../../../cache/rules/eviction/ghost.ts';
+import { lru } from '../../../../cache/rules/eviction/lru.ts';
+import type { EvictionPolicy } from '../../../../cache/rules/eviction/policy.ts';
+import { S3FIFO_TUNING, s3fifo } from '../../../../cache/rules/eviction/s3fifo.ts';
+import { sieve } from '../../../../cache/rules/eviction/sieve.ts';
+import { footprintBytes, requestsOf, simulate } from '../../../../cache/rules/eviction/simulate.ts';
+import { seededChance, titleShare, VOD, vodRequests } from '../../../bench/vod.ts';
+import { naiveGdsf, naiveLru, naiveS3Fifo, naiveSieve } from './naive.ts';
+import { PAPER_TUNING, RECORDED, readTrace, referenceRun } from './reference.ts';
+
+const POLICIES = [
+  { name: 'LRU', open: lru, naive: naiveLru },
+  { name: 'SIEVE', open: sieve, naive: naiveSieve },
+  { name: 'S3-FIFO (disk)', open: () => s3fifo(), naive: () => naiveS3Fifo(S3FIFO_TUNING) },
+  { name: 'S3-FIFO (paper)', open: () => s3fifo(PAPER_TUNING), naive: () => naiveS3Fifo(PAPER_TUNING) },
+] as const;
+
+/** Kinds weighted so that caches fill up, objects are used often and come back. */
+const step = fc.record({
+  kind: fc.constantFrom('use', 'use', 'use', 'use', 'use', 'leave', 'evict', 'evict'),
+  slot: fc.nat(24),
+  bytes: fc.integer({ min: 0, max: 50 }),
+});
+const history = fc.array(step, { minLength: 20, maxLength: 300 });
+
+/** A history against two policies: enter when out, touch when in. */
+function play(
+  steps: readonly { kind: string; slot: number; bytes: number }[],
+  one: EvictionPolicy,
+  two: EvictionPolicy,
+) {
+  const held = new Set<number>();
+  for (const { kind, slot, bytes } of steps) {
+    for (const policy of [one, two]) {
+      if (kind === 'leave') policy.leave(slot);
+      else if (kind === 'use' && held.has(slot)) policy.touch(slot);
+      else if (kind === 'use') policy.enter(slot, bytes, slot * 7);
+    }
+    if (kind === 'use') held.add(slot);
+    if (kind === 'leave') held.delete(slot);
+    if (kind !== 'evict') continue;
+    const victim = one.evict();
+    expect(victim).toBe(two.evict());
+    expect(victim >= 0 ? held.delete(victim) : held.size === 0).toBe(true);
+  }
+}
+
+describe.each(POLICIES)('$name', ({ open, naive }) => {
+  test('agrees with a slow model of it', () => {
+    fc.assert(
+      fc.property(history, (steps) => play(steps, open(), naive())),
+      { numRuns: 300 },
+    );
+  });
+
+  test('nobody is left to evict but who entered', () => {
+    const policy = open();
+    expect(policy.evict()).toBe(-1);
+    policy.touch(5000);
+    policy.leave(5000);
+    for (let slot = 0; slot < 3000; slot += 1) policy.enter(slot, 1, slot);
+    const left = Array.from({ length: 3000 }, () => policy.evict());
+    expect([...left].sort((first, second) => first - second)).toEqual(Array.from({ length: 3000 }, (_, at) => at));
+    expect(policy.evict()).toBe(-1);
+  });
+});
+
+test('GDSF always lets one of least priority go', () => {
+  const property = fc.property(history, (steps) => {
+    const policy = gdsf();
+    const naive = naiveGdsf();
+    const held = new Set<number>();
+    for (const { kind, slot, bytes } of steps) {
+      if (kind === 'evict') {
+        const victim = policy.evict();
+        expect(naive.evicted(victim)).toBe(true);
+        held.delete(victim);
+        continue;
+      }
+      for (const one of [policy, naive.policy]) {
+        if (kind === 'leave') one.leave(slot);
+        else if (held.has(slot)) one.touch(slot);
+        else one.enter(slot, bytes, slot);
+      }
+      if (kind === 'leave') held.delete(slot);
+      else held.add(slot);
+    }
+  });
+  fc.assert(property, { numRuns: 300 });
+});
+
+describe('S3-FIFO', () => {
+  const enterAll = (policy: EvictionPolicy, slots: readonly number[]) => {
+    for (const slot of slots) policy.enter(slot, 10, slot);
+  };
+
+  test('a scan passes through the small queue and leaves who was used twice', () => {
+    const policy = s3fifo(PAPER_TUNING);
+    enterAll(policy, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (const slot of [2, 2, 5, 5, 8]) policy.touch(slot);
+    const left: number[] = [];
+    for (let slot = 10; slot < 100; slot += 1) {
+      left.push(policy.evict());
+      policy.enter(slot, 10, slot);
+    }
+    expect(left).not.toContain(2);
+    expect(left).not.toContain(5);
+    expect(left).toContain(8);
+  });
+
+  test('who comes back soon after leaving is past the trial', () => {
+    const policy = s3fifo(PAPER_TUNING);
+    enterAll(policy, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(policy.evict()).toBe(0);
+    policy.enter(10, 10, 0);
+    const left = Array.from({ length: 9 }, () => policy.evict());
+    expect(left).not.toContain(10);
+    expect(policy.evict()).toBe(10);
+  });
+
+  test('the small queue has room for some of the largest objects', () => {
+    const policy = s3fifo({ ...PAPER_TUNING, smallLargest: 4 });
+    for (let slot = 0; slot < 12; slot += 1) policy.restore(slot, { bytes: 10, key: slot, uses: 2 });
+    for (let slot = 12; slot < 16; slot += 1) policy.enter(slot, 10, slot);
+    // 40 of 160 bytes are small, a quarter: too much by the share alone, not by the floor.
+    expect(policy.evict()).toBe(12);
+    policy.enter(16, 10, 16);
+    policy.leave(13);
+    expect(policy.evict()).toBe(0);
+  });
+
+  test('uses of an earlier life earn the main queue, or count towards it', () => {
+    const policy = s3fifo(PAPER_TUNING);
+    policy.restore(0, { bytes: 10, key: 0, uses: 1 });
+    policy.restore(1, { bytes: 10, key: 1, uses: 900 });
+    policy.restore(2, { bytes: 10, key: 2, uses: 0 });
+    policy.touch(0);
+    expect([policy.evict(), policy.evict(), policy.evict()]).toEqual([2, 1, 0]);
+  });
+});
+
+test('a ghost remembers what fits, youngest first, as a list does', () => {
+  const property = fc.property(
+    fc.array(fc.record({ key: fc.integer({ min: -6, max: 6 }), bytes: fc.nat(9), isTaken: fc.boolean() })),
+    fc.nat(30),
+    (steps, limit) => {
+      const ghost = new Ghost();
+      let list: { readonly key: number; readonly bytes: number }[] = [];
+      for (const { key, bytes, isTaken } of steps) {
+        if (isTaken) expect(ghost.take(key)).toBe(list.some((one) => one.key === key));
+        list = list.filter((one) => one.key !== key);
+        if (isTaken) continue;
+        ghost.add(key, bytes, limit);
+        list.push({ key, bytes });
+        while (list.reduce((sum, one) => sum + one.bytes, 0) > limit) list.shift();
+        expect(ghost.bytes).toBe(list.reduce((sum, one) => sum + one.bytes, 0));
+      }
+    },
+  );
+  fc.assert(property, { numRuns: 300 });
+});
+
+test('a ghost of many keys grows and forgets in order', () => {
+  const ghost = new Ghost();
+  for (let key = 0; key < 10_000; key += 1) ghost.add(key, 1, 5000);
+  expect([ghost.bytes, ghost.take(4999), ghost.take(5000), ghost.take(9999)]).toEqual([5000, false, true, true]);
+});
+
+describe('simulator', () => {
+  const open = [...POLICIES, { name: 'GDSF', open: gdsf }] as const;
+  test.each(open)('$name never holds more than the capacity, and misses what it must', ({ open: policy }) => {
+    const lines = fc.array(fc.record({ id: fc.constantFrom(...'abcdefghij'), bytes: fc.nat(40) }), { minLength: 1 });
+    const property = fc.property(lines, fc.nat(120), fc.boolean(), (asked, capacityBytes, isStrict) => {
+      const requests = requestsOf(asked);
+      const changedSize = isStrict ? 'miss' : 'hit';
+      const outcome = simulate({ policy: policy(), capacityBytes, changedSize }, requests);
+      expect(outcome.peakBytes).toBeLessThanOrEqual(capacityBytes);
+      expect(outcome.requestMissRatio).toBeGreaterThanOrEqual(requests.count / asked.length);
+      const total = asked.reduce((sum, { bytes }) => sum + bytes, 0);
+      const whole = simulate({ policy: policy(), capacityBytes: total }, requests);
+      expect(whole.requestMissRatio).toBe(requests.count / asked.length);
+    });
+    fc.assert(property, { numRuns: 100 });
+  });
+
+  test('counts by hand', () => {
+    const requests = requestsOf([
+      { id: 'a', bytes: 10 },
+      { id: 'b', bytes: 10 },
+      { id: 'a', bytes: 12 },
+      { id: 'c', bytes: 30 },
+      { id: 'a', bytes: 12 },
+    ]);
+    expect(footprintBytes(requests)).toBe(52);
+    const run = { capacityBytes: 22, maxObjectBytes: 22 };
+    expect(simulate({ ...run, policy: lru() }, requests)).toEqual({
+      ...{ requestMissRatio: 0.6, byteMissRatio: 50 / 74, peakBytes: 20 },
+    });
+    expect(simulate({ ...run, policy: lru(), changedSize: 'miss' }, requests)).toEqual({
+      ...{ requestMissRatio: 0.8, byteMissRatio: 62 / 74, peakBytes: 22 },
+    });
+    expect(simulate({ ...run, policy: lru() }, requestsOf([])).byteMissRatio).toBe(0);
+  });
+});
+
+const trace = readTrace();
+describe.skipIf(trace === undefined)('[shared] AdaptSize trace beside libCacheSim', () => {
+  const tolerance = { lru: 0.001, sieve: 0.001, s3fifo: 0.005 } as const;
+  test.each(RECORDED)('$policy at $share of the footprint', ({ policy, share, requestMiss, byteMiss }) => {
+    if (trace === undefined) return;
+    const outcome = referenceRun(policy, share, trace);
+    expect(Math.abs(outcome.requestMissRatio - requestMiss)).toBeLessThanOrEqual(tolerance[policy]);
+    expect(Math.abs(outcome.byteMissRatio - byteMiss)).toBeLessThanOrEqual(tolerance[policy]);
+  });
+});
+
+describe('video on demand', () => {
+  test('is as concentrated as the report says, and the same for the same seed', () => {
+    const chance = seededChance(7);
+    const drawn = Array.from({ length: 100_000 }, () => titleShare(chance()));
+    for (const [titles, hours] of [
+      [0.01, 0.267],
+      [0.05, 0.554],
+      [0.1, 0.711],
+      [0.2, 0.856],
+      [1, 1],
+    ] as const) {
+      const share = drawn.filter((one) => one <= titles).length / drawn.length;
+      expect(Math.abs(share - hours)).toBeLessThan(0.006);
+    }
+    const small = { seed: 3, titles: 100, sessions: 500 };
+    expect(vodRequests(small)).toEqual(vodRequests(small));
+    expect(vodRequests({ ...small, seed: 4 })).not.toEqual(vodRequests(small));
+  });
+
+  test('S3-FIFO misses fewer bytes than LRU', () => {
+    const requests = vodRequests({ ...VOD, titles: 600, sessions: 20_000 });
+    for (const share of [0.01, 0.1]) {
+      const capacityBytes = Math.floor(footprintBytes(requests) * share);
+      const missed = (policy: EvictionPolicy) => simulate({ policy, capacityBytes }, requests).byteMissRatio;
+      expect(missed(s3fifo())).toBeLessThan(0.95 * missed(lru()));
+    }
+  });
+});
