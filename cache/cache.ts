@@ -234,8 +234,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
       prefersStale: true,
       isPinned: how.pin === true || object?.isPinned === true,
     },
-    how.priority,
-    how.bytesPerSecond,
+    how,
   );
   const cancelled = Promise.withResolvers<'cancelled'>();
   const onAbort = () => cancelled.resolve('cancelled');
@@ -256,7 +255,7 @@ async function readWhole(
   url: string,
   { maxBytes, signal }: ReadOptions,
 ): Promise<ReadObject | undefined> {
-  const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', signal });
+  const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', maxBytes, signal });
   const place = placeOf(parts, url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);

@@ -192,7 +192,7 @@ export class Handler {
   #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
     visit.result = 'stale';
     if (!this.#fills.isRunning(visit.key)) {
-      const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), 'viewer', undefined);
+      const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), { priority: 'viewer' });
       void keeper.done;
     }
     this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });

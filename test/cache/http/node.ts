@@ -43,6 +43,7 @@ export type TestNode = {
 /** What a test may set. */
 export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'>> & {
   readonly ramBytes?: number;
+  readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
@@ -86,9 +87,16 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   let shiftMs = 0;
   const now = () => Date.now() + shiftMs;
   const origin = await openFakeOrigin(now);
-  const { origin: originSetup, rules, onServed, ramBytes = 64 * 1024 * 1024, ...rest } = setup;
+  const {
+    origin: originSetup,
+    rules,
+    onServed,
+    ramBytes = 64 * 1024 * 1024,
+    diskBytes = 512 * 1024 * 1024,
+    ...rest
+  } = setup;
   const cache = await open({
-    store: { ramBytes, dirs: [{ path, maxBytes: 512 * 1024 * 1024 }], required: true },
+    store: { ramBytes, dirs: [{ path, maxBytes: diskBytes }], required: true },
     nodeId: 'edge-test',
     now,
     log: () => undefined,
