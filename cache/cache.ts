@@ -12,9 +12,10 @@ import type {
   ReadOptions,
 } from './contract.ts';
 import { CacheError } from './errors.ts';
+import type { Origin } from './exchange.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
-import { type Origin, openOrigin } from './origin.ts';
+import { openOrigin } from './origin.ts';
 import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';

@@ -2,8 +2,8 @@
 // owns it. An object larger than the window is paced by its fastest reader; who falls behind goes on by itself.
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
+import type { Exchange, OriginHead } from './exchange.ts';
 import { type FillRequest, type FillTools, type KeptHead, keptHead, revalidated } from './fill-head.ts';
-import type { Exchange, OriginHead } from './origin.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
 import { validatorsOf } from './rules/conditional.ts';
 import type { Fields } from './rules/fields.ts';
@@ -228,10 +228,12 @@ export class Fill {
     }
     const head = { outcome: 'response', ...kept, isStored: this.#writer !== undefined } as const;
     this.#head = head;
-    this.#tools.onHead(request.key, kept.refusal);
+    // The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one.
+    const isFailure = received.status >= 500 && kept.refusal === 'no-freshness';
+    if (!isFailure) this.#tools.onHead(request.key, kept.refusal);
     let isFirst = true;
     for (const reader of [...this.#readers]) {
-      const isShared = isFirst || (kept.refusal === null && this.#isFor(kept, reader.fields));
+      const isShared = isFirst || ((kept.refusal === null || isFailure) && this.#isFor(kept, reader.fields));
       isFirst = false;
       if (isShared) reader.listener.onHead(head, reader);
       else {

@@ -1,7 +1,7 @@
 // What stands before an origin: its breaker lets one probe through after failures, and after that requests come back
 // few at once, the others waiting for room.
 import { type CacheCode, CacheError } from './errors.ts';
-import type { Exchange, OriginSink, OriginTools } from './origin.ts';
+import type { Exchange, OriginSink, OriginTools } from './exchange.ts';
 import {
   afterFailure,
   afterNothing,

@@ -1,7 +1,10 @@
 // What went wrong at an origin, read from undici's errors and from heads that cannot be answers.
 import { CacheError } from './errors.ts';
-import type { OriginRequest } from './origin.ts';
+import type { OriginRequest } from './exchange.ts';
 import { fieldValue } from './rules/fields.ts';
+
+/** undici's codes for answers that are no HTTP, beside those of its parser. */
+const INVALID = new Set(['UND_ERR_HEADERS_OVERFLOW', 'UND_ERR_HTTP_PARSER', 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH']);
 
 function codeOf(error: unknown): string {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
@@ -20,7 +23,7 @@ export function errorOf(error: unknown, hasHead: boolean, name: string): CacheEr
   if (code.includes('TIMEOUT')) {
     return new CacheError('CACHE_ORIGIN_TIMEOUT', `Origin ${name} did not answer in time (${code}).`, options);
   }
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_HTTP_PARSER') {
+  if (code.startsWith('HPE_') || INVALID.has(code)) {
     return new CacheError('CACHE_ORIGIN_INVALID', `Origin ${name} sent no valid HTTP (${code}).`, { cause: error });
   }
   return hasHead

@@ -1,9 +1,9 @@
 // One origin over HTTP: a pool of connections, deadlines, a minimum rate, one retry, a breaker, and a paced return after
 // it. The only file that knows undici.
-import type { Readable } from 'node:stream';
 import { type Dispatcher, Pool } from 'undici';
-import type { Log, OriginOptions } from './contract.ts';
+import type { OriginOptions } from './contract.ts';
 import { CacheError } from './errors.ts';
+import type { Origin, OriginRequest, OriginTools } from './exchange.ts';
 import { Gate, type Gated, type GatedSink } from './gate.ts';
 import { errorOf, headFault, isConnectionLoss } from './origin-errors.ts';
 import { type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
@@ -15,58 +15,6 @@ const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
 /** A response whose head is larger is refused. */
 const MAX_HEAD_BYTES = 32 * 1024;
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
-
-/** What an origin is asked for. `resource`: path and query. */
-export type OriginRequest = {
-  readonly method: string;
-  readonly resource: string;
-  readonly headers: Fields;
-  readonly body?: Readable;
-};
-
-/** The head of an origin's answer. */
-export type OriginHead = {
-  readonly status: number;
-  readonly headers: Fields;
-  readonly requestedAt: number;
-  readonly receivedAt: number;
-  /** Content-Length; undefined for a body of unknown length. */
-  readonly lengthBytes: number | undefined;
-  /** False when only the end of the connection ends the body, so that a cut one cannot be told from a whole one. */
-  readonly isDelimited: boolean;
-};
-
-/** Hears an answer: onHead, then onBytes any number of times, then onEnd; or onError at any point, which is then last. */
-export type OriginSink = {
-  readonly onHead: (head: OriginHead) => void;
-  readonly onBytes: (bytes: Buffer) => void;
-  readonly onEnd: () => void;
-  readonly onError: (error: CacheError) => void;
-};
-
-/** A running exchange. After abort() its sink hears nothing more. */
-export type Exchange = {
-  readonly pause: () => void;
-  readonly resume: () => void;
-  readonly abort: () => void;
-};
-
-/** An origin that can be asked. */
-export type Origin = {
-  readonly name: string;
-  readonly match: string;
-  readonly fetch: (request: OriginRequest, sink: OriginSink) => Exchange;
-  readonly close: () => Promise<void>;
-};
-
-/** Clock, chance and log of an origin. */
-export type OriginTools = {
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly log: Log;
-  /** Hears of each request that failed. */
-  readonly onFailure: () => void;
-};
 
 function rawFields(raw: unknown): Fields {
   if (!Array.isArray(raw)) return [];
@@ -138,6 +86,7 @@ class Conversation implements Gated {
   #deadline: NodeJS.Timeout;
   #rate: Rate | undefined;
   #hasBegun = false;
+  #lackingBytes: number | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #hasHead = false;
   #isOver = false;
@@ -226,6 +175,12 @@ class Conversation implements Gated {
     this.#sink.onError(errorOf(error, this.#hasHead, this.#dispatch.name));
   }
 
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#sink.onEnd();
+  }
+
   #stop(error: CacheError): void {
     this.#fail(error);
     this.#controller?.abort(error);
@@ -255,15 +210,17 @@ class Conversation implements Gated {
       },
       onResponseData: (_controller, bytes) => {
         if (this.#isOver) return;
+        if (this.#lackingBytes !== undefined) this.#lackingBytes -= bytes.length;
         if (this.#rate !== undefined) this.#rate = { ...this.#rate, bytes: this.#rate.bytes + bytes.length };
         this.#sink.onBytes(bytes);
       },
-      onResponseEnd: () => {
-        if (this.#isOver) return;
-        this.#end();
-        this.#sink.onEnd();
-      },
+      onResponseEnd: () => this.#finish(),
       onResponseError: (_controller, error) => {
+        // A body whose last bytes came into a pause is whole, though undici hears of its connection's end first.
+        if (this.#lackingBytes === 0 && isConnectionLoss(error)) {
+          this.#finish();
+          return;
+        }
         if (this.#isOver || this.#hasHead || !this.#canRetry || !isConnectionLoss(error)) {
           this.#fail(error);
           return;
@@ -285,6 +242,7 @@ class Conversation implements Gated {
     const length = fieldValue(headers, 'content-length');
     const isBodiless = this.#request.method === 'HEAD' || status === 204 || status === 304;
     const lengthBytes = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
+    this.#lackingBytes = isBodiless ? undefined : lengthBytes;
     const isDelimited =
       isBodiless || lengthBytes !== undefined || fieldValue(headers, 'transfer-encoding') !== undefined;
     if (!isBodiless && this.#dispatch.minimumBytesPerSecond > 0) {

@@ -79,6 +79,16 @@ function get(
   });
 }
 
+function raw(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.once('error', reject);
+    socket.once('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+  });
+}
+
 /** Opens a cache in front of a fresh origin. */
 export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const path = await mkdtemp(join(tmpdir(), 'nearcast-http-'));
@@ -129,14 +139,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
         request.once('error', reject);
         request.end();
       }),
-    raw: (bytes) =>
-      new Promise((resolve, reject) => {
-        const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
-        const chunks: Buffer[] = [];
-        socket.on('data', (chunk) => chunks.push(chunk));
-        socket.once('error', reject);
-        socket.once('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
-      }),
+    raw: (bytes) => raw(port, bytes),
     recorded: (count) =>
       new Promise((resolve) => {
         const check = () => {

@@ -58,6 +58,28 @@ describe('a body that trickles', () => {
   });
 });
 
+test('a body whose last bytes come into a pause is whole, though its connection ends before the pause does', async () => {
+  const { origin, cache } = await setUp();
+  const whole = body.subarray(0, 200 * 1024);
+  origin.set('/a', { body: whole, headers: fresh });
+  const filled = cache.fill('/a', { priority: 'off-peak', purpose: 'off-peak', bytesPerSecond: 300_000 });
+  while (cache.stats().originBytes['off-peak'] < whole.length) await new Promise(setImmediate);
+  origin.dropConnections();
+  expect(await filled).toMatchObject({ outcome: 'stored', bytes: whole.length });
+});
+
+test('who waits for one answer gets the same 500, and the origin is asked once', async () => {
+  const { origin, get } = await setUp();
+  const head = Promise.withResolvers<void>();
+  origin.set('/a', { status: 500, body: 'broken', headAfter: head.promise });
+  const all = Array.from({ length: 20 }, () => get('/a'));
+  while (node.cache.stats().coalesced < 19) await new Promise(setImmediate);
+  head.resolve();
+  const got = await Promise.all(all);
+  expect(got.map(({ status, body: text }) => [status, text.toString()])).toEqual(all.map(() => [500, 'broken']));
+  expect(origin.seen('/a')).toHaveLength(1);
+});
+
 describe('bodies larger than wanted', () => {
   test.each([
     ['its head says so', {}],
