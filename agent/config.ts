@@ -66,6 +66,7 @@ const origin = z.strictObject({
   match: z.string().startsWith('/').default('/').describe('prefix of the path; the first origin that matches serves'),
   firstByteTimeoutMs: positive.max(600_000).default(10_000).describe('until the head of a response'),
   idleTimeoutMs: positive.max(600_000).default(10_000).describe('between two chunks of a body'),
+  minimumBytesPerSecond: z.int().min(0).max(1_000_000).default(1024).describe('mean over idleTimeoutMs; 0: none'),
   maxConnections: z.number().int().min(1).max(4096).default(64),
 });
 

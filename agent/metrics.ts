@@ -62,7 +62,7 @@ const CACHE: readonly Entry[] = [
     name: 'nearcast_origin_errors_total',
     type: 'counter',
     labels: [],
-    help: 'Origin requests that failed or broke off. Rising: look at the origin and at log event origin.failed.',
+    help: 'Origin requests that failed, broke off or got a 5xx. Rising: look at the origin and at log event origin.failed.',
     read: ({ cache }) => one(cache.originErrors),
   },
   {

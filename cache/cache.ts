@@ -12,9 +12,10 @@ import type {
   ReadOptions,
 } from './contract.ts';
 import { CacheError } from './errors.ts';
+import type { Origin } from './exchange.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
-import { type Origin, openOrigin } from './origin.ts';
+import { openOrigin } from './origin.ts';
 import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';
@@ -234,8 +235,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
       prefersStale: true,
       isPinned: how.pin === true || object?.isPinned === true,
     },
-    how.priority,
-    how.bytesPerSecond,
+    how,
   );
   const cancelled = Promise.withResolvers<'cancelled'>();
   const onAbort = () => cancelled.resolve('cancelled');
@@ -256,7 +256,7 @@ async function readWhole(
   url: string,
   { maxBytes, signal }: ReadOptions,
 ): Promise<ReadObject | undefined> {
-  const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', signal });
+  const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', maxBytes, signal });
   const place = placeOf(parts, url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);

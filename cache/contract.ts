@@ -79,6 +79,8 @@ export type OriginOptions = {
   readonly firstByteTimeoutMs?: number;
   /** Between two chunks of a body; default 10 000. */
   readonly idleTimeoutMs?: number;
+  /** Mean of a body over the idle timeout, while it is let come; slower ones are cut. Default 1024; 0: no minimum. */
+  readonly minimumBytesPerSecond?: number;
   readonly maxConnections?: number;
 };
 
@@ -131,6 +133,8 @@ export type FillOptions = {
   readonly purpose: Purpose;
   readonly pin?: boolean;
   readonly bytesPerSecond?: number;
+  /** A larger body is refused as `size` as soon as that is known, unless a viewer wants it too. */
+  readonly maxBytes?: number;
   readonly signal?: AbortSignal;
 };
 

@@ -1,6 +1,6 @@
 // What an origin's head means for a fill: what is stored under which variant, or which stored response it confirms.
 import type { Log, Priority, Purpose } from './contract.ts';
-import type { Origin, OriginHead } from './origin.ts';
+import type { Origin, OriginHead } from './exchange.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';

@@ -2,8 +2,8 @@
 // owns it. An object larger than the window is paced by its fastest reader; who falls behind goes on by itself.
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
+import type { Exchange, OriginHead } from './exchange.ts';
 import { type FillRequest, type FillTools, type KeptHead, keptHead, revalidated } from './fill-head.ts';
-import type { Exchange, OriginHead } from './origin.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
 import { validatorsOf } from './rules/conditional.ts';
 import type { Fields } from './rules/fields.ts';
@@ -18,8 +18,10 @@ export const WINDOW_BYTES = 16 * 1024 * 1024;
 const ALL_WINDOWS_BYTES = 192 * 1024 * 1024;
 /** What each fill has whatever the others hold, so that only its own readers can make it wait. */
 const OWN_WINDOW_BYTES = 1024 * 1024;
-/** How long a background fill waits after each chunk while somebody more urgent is being filled. */
+/** How often a background fill looks whether somebody more urgent is still being filled. */
 const YIELD_MS = 100;
+/** What it takes meanwhile: little, yet its connection stays alive. */
+const YIELDING_BYTES_PER_SECOND = 32 * 1024;
 /** A fill that nobody waits for any more still ends when the caller expects at least this of its key. */
 const WORTH_FINISHING = 0.5;
 
@@ -37,6 +39,8 @@ export class Fill {
   isComplete = false;
   /** Bytes a second for a fill without viewers; Infinity: no cap. */
   bytesPerSecond = Number.POSITIVE_INFINITY;
+  /** The largest body that is fetched for keepers alone; Infinity: whatever the store takes. */
+  maxBytes = Number.POSITIVE_INFINITY;
   priority: Priority;
   /** Those who wait for the end without reading. */
   keepers = 0;
@@ -53,6 +57,7 @@ export class Fill {
   #isWanted = false;
   #paceTimer: NodeJS.Timeout | undefined;
   #paceAt = 0;
+  #yieldUntil = 0;
   #counted = 0;
   #resolveDone: (end: FillEnd) => void = () => undefined;
 
@@ -223,10 +228,12 @@ export class Fill {
     }
     const head = { outcome: 'response', ...kept, isStored: this.#writer !== undefined } as const;
     this.#head = head;
-    this.#tools.onHead(request.key, kept.refusal);
+    // The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one.
+    const isFailure = received.status >= 500 && kept.refusal === 'no-freshness';
+    if (!isFailure) this.#tools.onHead(request.key, kept.refusal);
     let isFirst = true;
     for (const reader of [...this.#readers]) {
-      const isShared = isFirst || (kept.refusal === null && this.#isFor(kept, reader.fields));
+      const isShared = isFirst || ((kept.refusal === null || isFailure) && this.#isFor(kept, reader.fields));
       isFirst = false;
       if (isShared) reader.listener.onHead(head, reader);
       else {
@@ -234,11 +241,18 @@ export class Fill {
         reader.listener.onUnshared();
       }
     }
-    // A prefetch of what may not be stored is of use to nobody.
-    if (this.#readers.size === 0 && this.#writer === undefined) {
-      this.#exchange?.abort();
-      this.#finish({ end: 'refused', reason: kept.refusal ?? 'store' });
-    }
+    this.#refuseUseless(kept.response.lengthBytes ?? 0);
+  }
+
+  /** Ends a fetch without viewers whose object, at least `sizeBytes` large, will not be stored or is larger than wanted. */
+  #refuseUseless(sizeBytes: number): void {
+    if (this.#isOver || this.#readers.size > 0 || this.#head?.outcome !== 'response') return;
+    const isTooLarge = sizeBytes > this.maxBytes;
+    if (!isTooLarge && this.#writer !== undefined && !this.#writer.isAbandoned()) return;
+    this.#exchange?.abort();
+    this.#writer?.abort();
+    const reason = this.#isForgotten ? 'purged' : (this.#head.refusal ?? 'store');
+    this.#finish({ end: 'refused', reason: isTooLarge ? 'size' : reason });
   }
 
   #confirm(object: StoredObject): void {
@@ -259,17 +273,29 @@ export class Fill {
     this.#wake();
     this.balance();
     if (this.priority !== 'viewer') this.#pace(bytes.length);
+    this.#refuseUseless(this.window.end);
   }
 
   /** Slows a fill that no viewer waits for: to its cap, and behind whoever is more urgent. */
   #pace(count: number): void {
     const now = performance.now();
     this.#paceAt = Math.max(this.#paceAt, now) + (count / this.bytesPerSecond) * 1000;
-    const yieldMs = this.#tools.isOutranked(this.priority) ? YIELD_MS : 0;
-    const waitMs = Math.max(this.#paceAt - now, yieldMs);
-    if (waitMs < 1 || this.#paceTimer !== undefined) return;
-    this.#exchange?.pause();
-    this.#paceTimer = setTimeout(() => this.#endPause(), waitMs);
+    this.#yieldUntil = now + (count / YIELDING_BYTES_PER_SECOND) * 1000;
+    if (this.#paceTimer === undefined && this.#waitMs() >= 1) {
+      this.#exchange?.pause();
+      this.#awaitTurn();
+    }
+  }
+
+  #waitMs(): number {
+    const until = this.#tools.isOutranked(this.priority) ? Math.max(this.#paceAt, this.#yieldUntil) : this.#paceAt;
+    return until - performance.now();
+  }
+
+  #awaitTurn(): void {
+    const waitMs = this.#waitMs();
+    if (waitMs < 1) this.#endPause();
+    else this.#paceTimer = setTimeout(() => this.#awaitTurn(), Math.min(waitMs, YIELD_MS));
   }
 
   #endPause(): void {

@@ -1,5 +1,5 @@
 // All running fills: who may join which, who goes first, and which keys are known to be shared by nobody.
-import { type Log, PRIORITIES, type Priority } from './contract.ts';
+import { type FillOptions, type Log, PRIORITIES, type Priority } from './contract.ts';
 import { Fill } from './fill.ts';
 import type { FillRequest, FillTools } from './fill-head.ts';
 import type { FillReader, Listener } from './reader.ts';
@@ -23,12 +23,15 @@ export type FillsOptions = {
   readonly log: Log;
 };
 
+/** How a fill that nobody reads is run; see FillOptions. */
+export type KeepOptions = Pick<FillOptions, 'priority' | 'bytesPerSecond' | 'maxBytes'>;
+
 /** The running fills of a cache. */
 export type Fills = {
   /** Joins a running fill of the key, or starts one when there is none to join or `isAlone` is asked. */
   readonly join: (request: FillRequest, listener: Listener, isAlone: boolean) => FillReader;
-  /** A fill to wait for without reading: a running one, or a new one of this priority. Call release() when done. */
-  readonly keep: (request: FillRequest, priority: Priority, bytesPerSecond: number | undefined) => Fill;
+  /** A fill to wait for without reading: a running one, or a new one run like this. Call release() when done. */
+  readonly keep: (request: FillRequest, how: KeepOptions) => Fill;
   readonly isRunning: (key: string) => boolean;
   /** What is coming for these keys is outdated. */
   readonly forget: (matches: (key: string) => boolean) => void;
@@ -112,14 +115,15 @@ export function openFills(options: FillsOptions): Fills {
       fill.start();
       return reader;
     },
-    keep: (request, priority, bytesPerSecond) => {
+    keep: (request, { priority, bytesPerSecond, maxBytes = Number.POSITIVE_INFINITY }) => {
       const other = joinable(request.key, request.fields);
       const fill = other ?? start(request, priority);
       fill.keepers += 1;
       if (other === undefined) {
         fill.bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY;
+        fill.maxBytes = maxBytes;
         fill.start();
-      }
+      } else fill.maxBytes = Math.max(fill.maxBytes, maxBytes);
       return fill;
     },
     isRunning: (key) => running.has(key),

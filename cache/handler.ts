@@ -3,10 +3,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
+import type { Origin, OriginHead } from './exchange.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
-import type { Origin, OriginHead } from './origin.ts';
 import { fieldsFor, pass, passRequest, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
@@ -192,7 +192,7 @@ export class Handler {
   #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
     visit.result = 'stale';
     if (!this.#fills.isRunning(visit.key)) {
-      const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), 'viewer', undefined);
+      const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), { priority: 'viewer' });
       void keeper.done;
     }
     this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });

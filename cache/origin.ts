@@ -1,112 +1,24 @@
-// One origin over HTTP: a pool of connections, deadlines, one retry, and a breaker. The only file that knows undici.
-import type { Readable } from 'node:stream';
+// One origin over HTTP: a pool of connections, deadlines, a minimum rate, one retry, a breaker, and a paced return after
+// it. The only file that knows undici.
 import { type Dispatcher, Pool } from 'undici';
-import type { Log, OriginOptions } from './contract.ts';
+import type { OriginOptions } from './contract.ts';
 import { CacheError } from './errors.ts';
-import {
-  afterFailure,
-  afterNothing,
-  afterSending,
-  afterSuccess,
-  type Breaker,
-  CLOSED,
-  mayPass,
-} from './rules/breaker.ts';
+import type { Origin, OriginRequest, OriginTools } from './exchange.ts';
+import { Gate, type Gated, type GatedSink } from './gate.ts';
+import { errorOf, headFault, isConnectionLoss } from './origin-errors.ts';
 import { type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
+import { isTooSlow, type Rate, rateAt, rateFrom, untilJudged } from './rules/rate.ts';
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const DEFAULT_CONNECTIONS = 128;
+const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
 /** A response whose head is larger is refused. */
 const MAX_HEAD_BYTES = 32 * 1024;
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
 
-/** What an origin is asked for. `resource`: path and query. */
-export type OriginRequest = {
-  readonly method: string;
-  readonly resource: string;
-  readonly headers: Fields;
-  readonly body?: Readable;
-};
-
-/** The head of an origin's answer. */
-export type OriginHead = {
-  readonly status: number;
-  readonly headers: Fields;
-  readonly requestedAt: number;
-  readonly receivedAt: number;
-  /** Content-Length; undefined for a body of unknown length. */
-  readonly lengthBytes: number | undefined;
-  /** False when only the end of the connection ends the body, so that a cut one cannot be told from a whole one. */
-  readonly isDelimited: boolean;
-};
-
-/** Hears an answer: onHead, then onBytes any number of times, then onEnd; or onError at any point, which is then last. */
-export type OriginSink = {
-  readonly onHead: (head: OriginHead) => void;
-  readonly onBytes: (bytes: Buffer) => void;
-  readonly onEnd: () => void;
-  readonly onError: (error: CacheError) => void;
-};
-
-/** A running exchange. After abort() its sink hears nothing more. */
-export type Exchange = {
-  readonly pause: () => void;
-  readonly resume: () => void;
-  readonly abort: () => void;
-};
-
-/** An origin that can be asked. */
-export type Origin = {
-  readonly name: string;
-  readonly match: string;
-  readonly fetch: (request: OriginRequest, sink: OriginSink) => Exchange;
-  readonly close: () => Promise<void>;
-};
-
-/** Clock, chance and log of an origin. */
-export type OriginTools = {
-  readonly now: () => number;
-  readonly random: () => number;
-  readonly log: Log;
-  /** Hears of each request that failed. */
-  readonly onFailure: () => void;
-};
-
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
-}
-
-/** Broken before the head: the connection was reused and gone, or the origin restarted. A new one may work. */
-function isConnectionLoss(error: unknown): boolean {
-  return ['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET', 'UND_ERR_CLOSED'].includes(codeOf(error));
-}
-
-function errorOf(error: unknown, hasHead: boolean, name: string): CacheError {
-  if (error instanceof CacheError) return error;
-  const code = codeOf(error);
-  const options = { cause: error, retryable: true };
-  if (code.includes('TIMEOUT')) {
-    return new CacheError('CACHE_ORIGIN_TIMEOUT', `Origin ${name} did not answer in time (${code}).`, options);
-  }
-  if (code.startsWith('HPE_') || code === 'UND_ERR_HEADERS_OVERFLOW' || code === 'UND_ERR_HTTP_PARSER') {
-    return new CacheError('CACHE_ORIGIN_INVALID', `Origin ${name} sent no valid HTTP (${code}).`, { cause: error });
-  }
-  return hasHead
-    ? new CacheError('CACHE_ORIGIN_CUT', `Origin ${name} ended a body early (${code}).`, options)
-    : new CacheError('CACHE_ORIGIN_UNREACHABLE', `Origin ${name} cannot be reached (${code}); is it up?`, options);
-}
-
 function rawFields(raw: unknown): Fields {
   if (!Array.isArray(raw)) return [];
   return fieldsOf(raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each))));
-}
-
-/** Why a head cannot be an answer to what was asked; undefined when it can. */
-function headFault(request: OriginRequest, status: number): string | undefined {
-  const asked = (name: string) => fieldValue(request.headers, name) !== undefined;
-  if (status === 206 && !asked('range')) return '206 without Range';
-  if (status === 304 && !asked('if-none-match') && !asked('if-modified-since')) return '304 without a condition';
-  return undefined;
 }
 
 type Pools = { readonly kept: Pool; readonly fresh: Pool };
@@ -134,55 +46,19 @@ export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
   if (base === null || !/^https?:$/.test(base.protocol) || base.username !== '' || base.search !== '') {
     throw new CacheError('CACHE_OPTIONS_INVALID', `Origin ${options.name}: "${options.url}" is no http(s) URL.`);
   }
-  const prefix = base.pathname.replace(/\/$/, '');
-  const firstByteMs = options.firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS;
   const pools = poolsOf(options, base.origin);
-  let breaker: Breaker = CLOSED;
-  const settle = (next: Breaker): void => {
-    const wasOpen = breaker.probeAt !== undefined;
-    breaker = next;
-    if (wasOpen === (next.probeAt !== undefined)) return;
-    tools.log('warn', next.probeAt === undefined ? 'origin.recovered' : 'origin.open', { origin: options.name });
-  };
-
-  const fetch = (request: OriginRequest, sink: OriginSink): Exchange => {
-    if (!mayPass(breaker, tools.now())) {
-      const error = new CacheError('CACHE_ORIGIN_OPEN', `Origin ${options.name} failed and is left alone for now.`, {
-        retryable: true,
-      });
-      let isAborted = false;
-      queueMicrotask(() => isAborted || sink.onError(error));
-      return {
-        pause: () => undefined,
-        resume: () => undefined,
-        abort: () => {
-          isAborted = true;
-        },
-      };
-    }
-    breaker = afterSending(breaker);
-    const dispatch: Dispatch = {
-      ...{ pool: pools.kept, fresh: pools.fresh, name: options.name, firstByteMs, tools },
-      resource: prefix + request.resource,
-    };
-    return new Conversation(request, dispatch, {
-      ...sink,
-      onHead: (head) => {
-        settle(head.status >= 500 ? afterFailure(breaker, tools.now(), tools.random()) : afterSuccess());
-        sink.onHead(head);
-      },
-      onError: (error) => {
-        tools.onFailure();
-        settle(afterFailure(breaker, tools.now(), tools.random()));
-        sink.onError(error);
-      },
-      onAbort: () => settle(afterNothing(breaker)),
-    });
+  const gate = new Gate(options.name, tools);
+  const dispatch = {
+    ...{ pool: pools.kept, fresh: pools.fresh, name: options.name, tools },
+    prefix: base.pathname.replace(/\/$/, ''),
+    firstByteMs: options.firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    rateSpanMs: options.idleTimeoutMs ?? DEFAULT_TIMEOUT_MS,
+    minimumBytesPerSecond: options.minimumBytesPerSecond ?? DEFAULT_MINIMUM_BYTES_PER_SECOND,
   };
   return {
     name: options.name,
     match: options.match,
-    fetch,
+    fetch: (request, sink) => gate.enter(sink, (gated) => new Conversation(request, dispatch, gated)),
     close: async () => {
       await Promise.all([pools.kept.destroy(), pools.fresh.destroy()]);
     },
@@ -193,43 +69,85 @@ type Dispatch = {
   readonly pool: Pool;
   readonly fresh: Pool;
   readonly name: string;
-  readonly resource: string;
+  /** Goes before every resource. */
+  readonly prefix: string;
   readonly firstByteMs: number;
+  readonly rateSpanMs: number;
+  readonly minimumBytesPerSecond: number;
   readonly tools: OriginTools;
 };
-type ExchangeSink = OriginSink & { readonly onAbort: () => void };
 
-/** One request and, where it is safe, its one repetition. */
-class Conversation implements Exchange {
+/** One request and, where it is safe, its one repetition. Sends nothing before begin(). */
+class Conversation implements Gated {
   readonly #request: OriginRequest;
   readonly #dispatch: Dispatch;
-  readonly #sink: ExchangeSink;
-  readonly #requestedAt: number;
-  readonly #deadline: NodeJS.Timeout;
+  readonly #sink: GatedSink;
+  #requestedAt = 0;
+  #deadline: NodeJS.Timeout;
+  #rate: Rate | undefined;
+  #hasBegun = false;
+  #lackingBytes: number | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #hasHead = false;
   #isOver = false;
   #isPaused = false;
   #canRetry: boolean;
 
-  constructor(request: OriginRequest, dispatch: Dispatch, sink: ExchangeSink) {
+  constructor(request: OriginRequest, dispatch: Dispatch, sink: GatedSink) {
     this.#request = request;
     this.#dispatch = dispatch;
     this.#sink = sink;
-    this.#requestedAt = dispatch.tools.now();
     this.#canRetry = SAFE.has(request.method) && request.body === undefined;
-    this.#deadline = setTimeout(() => this.#stop(this.#lateError()), dispatch.firstByteMs);
-    this.#send(dispatch.pool);
+    this.#deadline = this.#untilFirstByte();
+  }
+
+  begin(): void {
+    this.#hasBegun = true;
+    this.#requestedAt = this.#dispatch.tools.now();
+    clearTimeout(this.#deadline);
+    this.#deadline = this.#untilFirstByte();
+    this.#send(this.#dispatch.pool);
+  }
+
+  /** Ends it with an error if it has not begun. */
+  refuse(error: CacheError): void {
+    if (!this.#hasBegun) this.#fail(error);
   }
 
   pause(): void {
-    this.#isPaused = true;
+    this.#setPaused(true);
     if (this.#hasHead) this.#controller?.pause();
   }
 
   resume(): void {
-    this.#isPaused = false;
+    this.#setPaused(false);
     this.#controller?.resume();
+  }
+
+  #setPaused(isPaused: boolean): void {
+    this.#isPaused = isPaused;
+    if (this.#rate !== undefined) this.#rate = { ...rateAt(this.#rate, performance.now()), isPaused };
+  }
+
+  #untilFirstByte(): NodeJS.Timeout {
+    return setTimeout(() => this.#stop(this.#lateError()), this.#dispatch.firstByteMs);
+  }
+
+  /** Judges the body's rate over each span in which it was let come. */
+  #watchRate(rate: Rate): void {
+    const { rateSpanMs, minimumBytesPerSecond, name } = this.#dispatch;
+    this.#rate = rate;
+    // Not at once again when it is paused with little of the span left.
+    const waitMs = Math.max(untilJudged(rate, rateSpanMs), rateSpanMs / 4);
+    this.#deadline = setTimeout(() => {
+      const now = rateAt(this.#rate ?? rate, performance.now());
+      if (untilJudged(now, rateSpanMs) > 0) this.#watchRate(now);
+      else if (!isTooSlow(now, minimumBytesPerSecond)) this.#watchRate(rateFrom(now.at, this.#isPaused));
+      else {
+        const text = `Origin ${name} sent a body at less than ${minimumBytesPerSecond} bytes a second.`;
+        this.#stop(new CacheError('CACHE_ORIGIN_TIMEOUT', text, { retryable: true }));
+      }
+    }, waitMs);
   }
 
   abort(): void {
@@ -241,8 +159,9 @@ class Conversation implements Exchange {
 
   #lateError(): CacheError {
     const { name, firstByteMs } = this.#dispatch;
-    const text = `Origin ${name} sent no head in ${firstByteMs} ms.`;
-    return new CacheError('CACHE_ORIGIN_TIMEOUT', text, { retryable: true });
+    return this.#hasBegun
+      ? new CacheError('CACHE_ORIGIN_TIMEOUT', `Origin ${name} sent no head in ${firstByteMs} ms.`, { retryable: true })
+      : new CacheError('CACHE_ORIGIN_OPEN', `Origin ${name} is recovering and had no room.`, { retryable: true });
   }
 
   #end(): void {
@@ -256,6 +175,12 @@ class Conversation implements Exchange {
     this.#sink.onError(errorOf(error, this.#hasHead, this.#dispatch.name));
   }
 
+  #finish(): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#sink.onEnd();
+  }
+
   #stop(error: CacheError): void {
     this.#fail(error);
     this.#controller?.abort(error);
@@ -264,7 +189,8 @@ class Conversation implements Exchange {
   #send(pool: Pool): void {
     const { method, headers, body = null } = this.#request;
     try {
-      pool.dispatch({ path: this.#dispatch.resource, method, headers: headers.flat(), body }, this.#handler());
+      const path = this.#dispatch.prefix + this.#request.resource;
+      pool.dispatch({ path, method, headers: headers.flat(), body }, this.#handler());
     } catch (error) {
       this.#fail(error);
     }
@@ -283,14 +209,18 @@ class Conversation implements Exchange {
         if (this.#isPaused) controller.pause();
       },
       onResponseData: (_controller, bytes) => {
-        if (!this.#isOver) this.#sink.onBytes(bytes);
-      },
-      onResponseEnd: () => {
         if (this.#isOver) return;
-        this.#end();
-        this.#sink.onEnd();
+        if (this.#lackingBytes !== undefined) this.#lackingBytes -= bytes.length;
+        if (this.#rate !== undefined) this.#rate = { ...this.#rate, bytes: this.#rate.bytes + bytes.length };
+        this.#sink.onBytes(bytes);
       },
+      onResponseEnd: () => this.#finish(),
       onResponseError: (_controller, error) => {
+        // A body whose last bytes came into a pause is whole, though undici hears of its connection's end first.
+        if (this.#lackingBytes === 0 && isConnectionLoss(error)) {
+          this.#finish();
+          return;
+        }
         if (this.#isOver || this.#hasHead || !this.#canRetry || !isConnectionLoss(error)) {
           this.#fail(error);
           return;
@@ -312,8 +242,12 @@ class Conversation implements Exchange {
     const length = fieldValue(headers, 'content-length');
     const isBodiless = this.#request.method === 'HEAD' || status === 204 || status === 304;
     const lengthBytes = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
+    this.#lackingBytes = isBodiless ? undefined : lengthBytes;
     const isDelimited =
       isBodiless || lengthBytes !== undefined || fieldValue(headers, 'transfer-encoding') !== undefined;
+    if (!isBodiless && this.#dispatch.minimumBytesPerSecond > 0) {
+      this.#watchRate(rateFrom(performance.now(), this.#isPaused));
+    }
     const receivedAt = this.#dispatch.tools.now();
     this.#sink.onHead({ status, headers, requestedAt: this.#requestedAt, receivedAt, lengthBytes, isDelimited });
   }

@@ -2,7 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { Purpose } from './contract.ts';
 import type { CacheError } from './errors.ts';
-import type { Exchange, OriginHead, OriginRequest, OriginSink } from './origin.ts';
+import type { Exchange, OriginHead, OriginRequest, OriginSink } from './exchange.ts';
 import { strongTag } from './rules/conditional.ts';
 import { type Fields, fieldValue } from './rules/fields.ts';
 import { parseContentRange } from './rules/range.ts';

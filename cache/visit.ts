@@ -1,7 +1,7 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
-import type { Origin } from './origin.ts';
+import type { Origin } from './exchange.ts';
 import { parseDirectives } from './rules/directives.ts';
 import { type Fields, fieldsOf } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';

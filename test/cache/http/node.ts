@@ -43,6 +43,7 @@ export type TestNode = {
 /** What a test may set. */
 export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'>> & {
   readonly ramBytes?: number;
+  readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
@@ -78,6 +79,16 @@ function get(
   });
 }
 
+function raw(port: number, bytes: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
+    const chunks: Buffer[] = [];
+    socket.on('data', (chunk) => chunks.push(chunk));
+    socket.once('error', reject);
+    socket.once('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
+  });
+}
+
 /** Opens a cache in front of a fresh origin. */
 export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const path = await mkdtemp(join(tmpdir(), 'nearcast-http-'));
@@ -86,9 +97,16 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   let shiftMs = 0;
   const now = () => Date.now() + shiftMs;
   const origin = await openFakeOrigin(now);
-  const { origin: originSetup, rules, onServed, ramBytes = 64 * 1024 * 1024, ...rest } = setup;
+  const {
+    origin: originSetup,
+    rules,
+    onServed,
+    ramBytes = 64 * 1024 * 1024,
+    diskBytes = 512 * 1024 * 1024,
+    ...rest
+  } = setup;
   const cache = await open({
-    store: { ramBytes, dirs: [{ path, maxBytes: 512 * 1024 * 1024 }], required: true },
+    store: { ramBytes, dirs: [{ path, maxBytes: diskBytes }], required: true },
     nodeId: 'edge-test',
     now,
     log: () => undefined,
@@ -121,14 +139,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
         request.once('error', reject);
         request.end();
       }),
-    raw: (bytes) =>
-      new Promise((resolve, reject) => {
-        const socket = connect(port, '127.0.0.1', () => socket.write(bytes, 'latin1'));
-        const chunks: Buffer[] = [];
-        socket.on('data', (chunk) => chunks.push(chunk));
-        socket.once('error', reject);
-        socket.once('close', () => resolve(Buffer.concat(chunks).toString('latin1')));
-      }),
+    raw: (bytes) => raw(port, bytes),
     recorded: (count) =>
       new Promise((resolve) => {
         const check = () => {

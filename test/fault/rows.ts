@@ -1,0 +1,48 @@
+// Which test asserts which row of the fault matrix (rows of storage and origin): the file, and a piece of the test's name.
+
+/** A row's tests. A row that is not here has none yet. */
+export type Row = { readonly row: number; readonly file: string; readonly names: readonly string[] };
+
+const crash = 'test/cache/store/crash.test.ts';
+const damage = 'test/cache/store/damage.test.ts';
+const full = 'test/cache/store/fault.test.ts';
+const long = 'test/fault/store.test.ts';
+const origin = 'test/fault/origin.test.ts';
+
+/** In the order of the matrix. */
+export const ROWS: readonly Row[] = [
+  { row: 1, file: crash, names: ['killed at any moment: no wrong byte'] },
+  { row: 1, file: long, names: ['40 kills (seed', '10 kills of a naive store'] },
+  { row: 4, file: damage, names: ['truncated, overwritten, missing, its log torn', 'of another program: put aside'] },
+  { row: 4, file: long, names: ['the database damaged at 4 x 150 places'] },
+  { row: 5, file: damage, names: ['byte ', 'an inline body that was changed'] },
+  { row: 5, file: 'test/cache/http/fill.test.ts', names: ['a flipped byte is noticed, fetched anew'] },
+  { row: 6, file: damage, names: ['truncated', 'extended'] },
+  { row: 7, file: damage, names: ['two body files of one length, swapped'] },
+  { row: 8, file: damage, names: ['deleted', 'its directory deleted'] },
+  { row: 9, file: full, names: ['while a body is written: viewers have it from RAM', 'a small file system, filled'] },
+  { row: 10, file: full, names: ['only noticed by fsync: the copy is dropped'] },
+  { row: 11, file: full, names: ['errors of reading count against the disk', 'a disk that fails again and again'] },
+  { row: 13, file: full, names: ['a disk that hangs is waited for by nobody'] },
+  { row: 14, file: full, names: ['a write that takes only part of a block'] },
+  { row: 16, file: full, names: ['a file in its place', 'no right to write', 'a directory that can be used later'] },
+  { row: 17, file: damage, names: ['a row of a newer format', 'a newer layout is refused whole'] },
+  { row: 18, file: full, names: ['a second owner is refused', 'a second process is refused'] },
+  { row: 20, file: origin, names: ['row 20: refused connections'] },
+  { row: 21, file: origin, names: ['21: cut mid-body, length known'] },
+  { row: 22, file: origin, names: ['22: chunked, no last chunk', 'row 22: a body that only the end'] },
+  { row: 23, file: origin, names: ['23: a black hole', '23: a body that stops'] },
+  { row: 24, file: origin, names: ['24: a trickle'] },
+  { row: 24, file: 'test/cache/http/origin.test.ts', names: ['is cut though each byte comes before'] },
+  { row: 25, file: origin, names: ['row 25: on a thin, long line'] },
+  {
+    row: 26,
+    file: origin,
+    names: ['26: longer than', '26: two lengths', '26: a 206 for a 200', '26: a 304 for nothing'],
+  },
+  { row: 27, file: origin, names: ['row 27: another tag between two ranges'] },
+  { row: 28, file: origin, names: ['row 28: a storm of 5xx'] },
+  { row: 28, file: 'test/cache/http/origin.test.ts', names: ['is asked by one probe, then by few at once'] },
+  { row: 29, file: origin, names: ['row 29: a redirect to'] },
+  { row: 30, file: origin, names: ['30: a head without end', '30: 70,000 bytes', 'row 30: a body without end'] },
+];
