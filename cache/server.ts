@@ -42,7 +42,7 @@ export type Server = {
 };
 
 /** A connection that was let in: its requests without an answer yet, and what its viewer has taken since when. */
-type Connection = { openRequests: number; takenBytes: number; sinceMs: number };
+type Connection = { openRequests: number; isLast: boolean; takenBytes: number; sinceMs: number };
 
 /** Admits connections and requests within the limits, and turns away the rest. */
 class Gate {
@@ -74,7 +74,7 @@ class Gate {
       return;
     }
     socket.setNoDelay(true);
-    const connection = { openRequests: 0, takenBytes: 0, sinceMs: performance.now() };
+    const connection = { openRequests: 0, isLast: false, takenBytes: 0, sinceMs: performance.now() };
     this.#connections.set(socket, connection);
     socket.once('close', () => {
       this.#addresses.leave(address);
@@ -100,8 +100,8 @@ class Gate {
   /** Whether a request may go on; one that may not is answered here. */
   admits(request: IncomingMessage, response: ServerResponse): boolean {
     const connection = this.#connections.get(request.socket);
-    // What comes on a connection that was turned away has had its answer.
-    if (connection === undefined) return false;
+    // What comes on a connection that was turned away has had its answer; what follows the last request is none.
+    if (connection === undefined || connection.isLast) return false;
     const isTooMany = this.#openRequests >= this.#limits.maxRequests;
     if (isTooMany || connection.openRequests >= REQUESTS_PER_CONNECTION) {
       this.#onShed('requests');
@@ -117,6 +117,12 @@ class Gate {
       this.#openRequests -= 1;
     });
     return true;
+  }
+
+  /** Notes an answer that ends its connection: nothing after it is taken for a request (RFC 9112 section 9.6). */
+  afterAnswer(request: IncomingMessage, response: ServerResponse): void {
+    const connection = this.#connections.get(request.socket);
+    if (connection !== undefined && !response.shouldKeepAlive) connection.isLast = true;
   }
 
   /** Cuts the viewers who take too long for what has been handed to their connection. */
@@ -153,7 +159,9 @@ export function openServer(options: ServerOptions): Server {
     (request, response) => {
       response.sendDate = false;
       if (isDraining) response.shouldKeepAlive = false;
-      if (gate.admits(request, response)) options.handle(request, response);
+      if (!gate.admits(request, response)) return;
+      options.handle(request, response);
+      gate.afterAnswer(request, response);
     },
   );
   server.timeout = limits.stallTimeoutMs;
