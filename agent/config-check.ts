@@ -28,6 +28,11 @@ export function parseAddress(text: string): { readonly host: string; readonly po
   return host === undefined || port > 65_535 ? undefined : { host, port };
 }
 
+/** An address as parseAddress() reads it. */
+export function formatAddress({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 type CronField = {
   readonly name: string;
   readonly min: number;
@@ -239,4 +244,27 @@ export function titlePatternProblem(text: string): string | undefined {
   } catch (error) {
     return error instanceof Error ? error.message : 'not a regular expression';
   }
+}
+
+/** A key appended to keys that are joined by dots, indexes in brackets. */
+export function joinKey(text: string, key: string | number): string {
+  if (typeof key === 'number') return `${text}[${key}]`;
+  return text === '' ? key : `${text}.${key}`;
+}
+
+/** The member of an object or array by its key; undefined when there is none. */
+export function member(value: unknown, key: string | number): unknown {
+  return typeof value === 'object' && value !== null
+    ? Object.entries(value).find(([name]) => name === String(key))?.[1]
+    : undefined;
+}
+
+/** Keys that a JSON Schema knows at a path. */
+export function knownKeys(schema: unknown, path: Finding['path']): readonly string[] {
+  const properties = path.reduce<unknown>(
+    (node, key) => (typeof key === 'number' ? member(node, 'items') : member(member(node, 'properties'), key)),
+    schema,
+  );
+  const keys = member(properties, 'properties');
+  return typeof keys === 'object' && keys !== null ? Object.keys(keys) : [];
 }

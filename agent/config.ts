@@ -8,7 +8,11 @@ import {
   type CheckedSections,
   type Finding,
   findClashes,
+  formatAddress,
   isTimeZone,
+  joinKey,
+  knownKeys,
+  member,
   nearestOf,
   parseAddress,
   parseCron,
@@ -41,6 +45,9 @@ const address = z.string().transform((text, context) => {
   context.addIssue({ code: 'custom', message: 'expected "host:port", for example "127.0.0.1:8080" or "[::1]:8080"' });
   return z.NEVER;
 });
+
+/** CIDR. */
+const prefix = z.union([z.cidrv4(), z.cidrv6()], 'expected a prefix like 100.64.0.0/10 or 2001:db8::/32');
 
 const cron = z.string().superRefine((text, context) => {
   const parsed = parseCron(text);
@@ -89,6 +96,22 @@ const sections = {
       https: notYet('listening for HTTPS'),
       workers: z.literal(1, 'more than one worker is not supported by this version; expected 1').default(1),
       unixSocketFd: notYet('an inherited socket'),
+      maxConnections: z
+        .number()
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(16_384)
+        .describe('one more gets 503 and is closed'),
+      maxRequests: z
+        .number()
+        .int()
+        .min(1)
+        .max(1_000_000)
+        .default(8192)
+        .describe('in flight; one more gets 503 at once'),
+      addressLimit: z.number().int().min(1).max(1_000_000).default(1024).describe('connections of one address or /64'),
+      exemptPrefixes: z.array(prefix).max(256).default([]).describe('not bound by addressLimit: CGNAT, own proxies'),
     })
     .prefault({}),
   admin: z
@@ -256,12 +279,10 @@ export function configJsonSchema(): Readonly<Record<string, unknown>> {
 
 /** The configuration as YAML that loads to the same configuration again: every default spelt out, sizes in bytes. */
 export function renderEffective(config: Config): string {
-  const spell = ({ host, port }: { host: string; port: number }): string =>
-    host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
   return stringify({
     ...config,
-    listen: { ...config.listen, http: spell(config.listen.http) },
-    admin: { ...config.admin, metrics: spell(config.admin.metrics) },
+    listen: { ...config.listen, http: formatAddress(config.listen.http) },
+    admin: { ...config.admin, metrics: formatAddress(config.admin.metrics) },
   });
 }
 
@@ -302,11 +323,6 @@ function notLocated(): never {
   throw new Error('a file with syntax errors has no places');
 }
 
-function joinKey(text: string, key: string | number): string {
-  if (typeof key === 'number') return `${text}[${key}]`;
-  return text === '' ? key : `${text}.${key}`;
-}
-
 /** Offset of the scalar at a path, else of its key, else of the nearest thing around it. */
 function offsetOf(root: Node | null, path: Finding['path'], isKey: boolean): number {
   let node: unknown = root;
@@ -336,7 +352,7 @@ function explain(issue: z.core.$ZodIssue, content: unknown): readonly Finding[] 
   const path = issue.path.filter((key) => typeof key !== 'symbol');
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => {
-      const nearest = nearestOf(key, knownKeys(path));
+      const nearest = nearestOf(key, knownKeys(configJsonSchema(), path));
       return {
         path: [...path, key],
         isKey: true,
@@ -346,22 +362,6 @@ function explain(issue: z.core.$ZodIssue, content: unknown): readonly Finding[] 
   }
   const isMissing = path.reduce<unknown>(member, content) === undefined;
   return [{ path, message: isMissing && path.length > 0 ? `missing; ${issue.message}` : issue.message }];
-}
-
-function member(value: unknown, key: string | number): unknown {
-  return typeof value === 'object' && value !== null
-    ? Object.entries(value).find(([name]) => name === String(key))?.[1]
-    : undefined;
-}
-
-/** Keys that the schema knows at a path. */
-function knownKeys(path: Finding['path']): readonly string[] {
-  const properties = path.reduce<unknown>(
-    (node, key) => (typeof key === 'number' ? member(node, 'items') : member(member(node, 'properties'), key)),
-    configJsonSchema(),
-  );
-  const keys = member(properties, 'properties');
-  return typeof keys === 'object' && keys !== null ? Object.keys(keys) : [];
 }
 
 /** The sections that are right in themselves, so that clashes show together with what is wrong elsewhere. */

@@ -87,6 +87,13 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => one(cache.malformed),
   },
   {
+    name: 'nearcast_cache_shed_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Viewers turned away by listen.maxConnections, maxRequests or addressLimit. Rising: overload or an attack.',
+    read: ({ cache }) => by('reason', cache.shed),
+  },
+  {
     name: 'nearcast_cache_open_connections',
     type: 'gauge',
     labels: [],

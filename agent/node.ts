@@ -177,6 +177,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   live.closers.push(loop.close);
   // The cache needs its routes before the agent can be opened over it; they are only asked once it serves.
   const routes: Route[] = [];
+  const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = config.listen;
   const cache = await openCache({
     routes,
     titleOf: (path) => live.agent?.catalogue.titleOf(path),
@@ -185,6 +186,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
+    limits: { maxConnections, maxRequests, addressLimit, exemptPrefixes },
     nodeId: config.node.id,
     now,
     log,

@@ -35,6 +35,7 @@ export type {
   Holding,
   Kind,
   Listen,
+  ListenLimits,
   Log,
   OriginOptions,
   Priority,
@@ -48,6 +49,7 @@ export type {
   RouteReply,
   RouteRequest,
   ServedRecord,
+  ShedReason,
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
@@ -119,6 +121,18 @@ export async function open(options: CacheOptions): Promise<Cache> {
       },
     }),
   );
+  // Before the store, since bad limits must not leave one open.
+  const server = openServer({
+    limits: options.limits ?? {},
+    handle: (request, response) => handler.handle(request, response),
+    log,
+    onMalformed: () => {
+      counters.malformed += 1;
+    },
+    onShed: (reason) => {
+      counters.shed[reason] += 1;
+    },
+  });
   const { ramBytes, dirs, required } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
   const { rules, worth } = options;
@@ -129,13 +143,6 @@ export async function open(options: CacheOptions): Promise<Cache> {
   };
   const remoteHash = remoteHasher(now);
   const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate });
-  const server = openServer({
-    handle: (request, response) => handler.handle(request, response),
-    log,
-    onMalformed: () => {
-      counters.malformed += 1;
-    },
-  });
   const parts: Parts = { options, origins, store, fills, server, counters };
   return {
     serve: (listen) => server.listen(listen),

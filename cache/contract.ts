@@ -87,6 +87,28 @@ export type OriginOptions = {
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
 
+/** Limits of the viewer listener; what is absent has its default in cache/limit.ts. */
+export type ListenLimits = {
+  /** Connections open at once; one more is answered with 503 and closed at accept. */
+  readonly maxConnections?: number;
+  /** Requests not yet answered to their end; one more gets 503 at once. */
+  readonly maxRequests?: number;
+  /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */
+  readonly addressLimit?: number;
+  /** CIDR prefixes, or addresses, that addressLimit does not count. */
+  readonly exemptPrefixes?: readonly string[];
+  /** From a connection's or request's first byte to the end of its head. */
+  readonly headTimeoutMs?: number;
+  /** A connection on which nothing moves while an answer is written. */
+  readonly stallTimeoutMs?: number;
+  /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
+  readonly pieceTimeoutMs?: number;
+};
+
+/** Why the listener turned a viewer away. */
+export const SHED_REASONS = ['connections', 'requests', 'address'] as const;
+export type ShedReason = (typeof SHED_REASONS)[number];
+
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',
@@ -108,6 +130,7 @@ export type CacheOptions = {
   };
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
+  readonly limits?: ListenLimits;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -170,6 +193,8 @@ export type CacheStats = {
   readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
   readonly routeErrors: number;
   readonly malformed: number;
+  /** Turned away by a limit of the listener; not among `requests`. */
+  readonly shed: Readonly<Record<ShedReason, number>>;
   readonly openConnections: number;
   readonly activeFills: number;
   readonly store: StoreStats;

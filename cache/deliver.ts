@@ -1,18 +1,18 @@
 // Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
+import { randomUUID } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
-import { CacheError } from './errors.ts';
+import { writeAll, writeFromDisk, writeParts } from './body.ts';
+import type { CacheError } from './errors.ts';
 import { allowsRange, isNotModified } from './rules/conditional.ts';
 import { type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, type Reuse } from './rules/freshness.ts';
 import { kindOf } from './rules/kind.ts';
-import { chooseRange, contentRange, type RangeChoice } from './rules/range.ts';
+import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoice } from './rules/range.ts';
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
 import { type Counters, isPrefetch } from './stats.ts';
-import type { BodyReader, Store, StoredObject } from './store/object.ts';
+import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
-/** A body at hand is given to the connection in pieces of this size, so that a viewer who leaves costs no more. */
-const PIECE_BYTES = 1024 * 1024;
 /** Fields of a 304 (RFC 9110 section 15.4.5). */
 const NOT_MODIFIED_FIELDS = new Set(['cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'via']);
 
@@ -115,10 +115,15 @@ export class Delivery {
     head: { status: number; headers: Fields; receivedAt: number },
     lengthBytes: number,
   ): RangeChoice {
-    const { headers } = visit.request;
-    if (headers.range === undefined || head.status !== 200 || visit.isHead) return { choice: 'whole' };
+    return chooseRange(this.#rangeField(visit, head), lengthBytes);
+  }
+
+  /** The Range field, where it applies to a GET of this representation. */
+  #rangeField(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
+    const { range } = visit.request.headers;
+    if (range === undefined || head.status !== 200 || visit.isHead) return undefined;
     const isAllowed = allowsRange(requestField(visit.request, 'if-range'), head.headers, head.receivedAt);
-    return chooseRange(isAllowed ? headers.range : undefined, lengthBytes);
+    return isAllowed ? range : undefined;
   }
 
   /** Whether the visit's own copy is this one. */
@@ -185,12 +190,19 @@ export class Delivery {
       this.notModified(visit, prepared.flat, statusText, ageSeconds);
       return;
     }
-    const range = this.choose(visit, object, object.lengthBytes);
+    const range = chooseRanges(this.#rangeField(visit, object), object.lengthBytes, () => ({
+      contentType: fieldValue(object.headers, 'content-type'),
+      boundary: randomUUID(),
+    }));
     if (range.choice === 'none') {
       this.unsatisfiable(visit, object.lengthBytes, statusText);
       return;
     }
     const flat = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
+    if (range.choice === 'parts') {
+      this.#parts(visit, object, { range, flat, onLost });
+      return;
+    }
     const writeHead = () =>
       this.head(visit, { status: object.status, flat, facts, lengthBytes: object.lengthBytes }, range);
     const part = range.choice === 'part' ? range : { start: 0, end: object.lengthBytes };
@@ -212,77 +224,31 @@ export class Delivery {
     }
   }
 
+  /** A multipart 206. Nobody can go on in the middle of it, so bytes lost after its head cut the connection. */
+  #parts(
+    visit: Visit,
+    object: StoredObject,
+    how: { readonly range: Multipart; readonly flat: readonly string[]; readonly onLost: StoredAnswer['onLost'] },
+  ): void {
+    const flat: string[] = [];
+    for (let index = 0; index + 1 < how.flat.length; index += 2) {
+      const name = how.flat[index] ?? '';
+      if (name !== 'content-type') flat.push(name, how.flat[index + 1] ?? '');
+    }
+    flat.push('content-type', how.range.contentType, 'content-length', String(how.range.totalBytes));
+    const writeHead = () => this.#writeHead(visit, 206, flat);
+    void writeParts(visit, how.range, (part) => this.#store.read(object, part), writeHead).then((error) => {
+      if (error === undefined) return;
+      if (visit.response.headersSent) visit.response.destroy();
+      how.onLost(error);
+    });
+  }
+
   #count(visit: Visit, object: StoredObject): void {
     const { isFirst } = this.#store.touch(object);
     if (!isFirst || !isPrefetch(object.purpose)) return;
     visit.prefetched = object.purpose;
     this.#counters.prefetch.usefulBytes += object.lengthBytes;
-  }
-}
-
-/** Writes a body that is at hand; a large one in pieces, as fast as the viewer takes them. */
-function writeAll(visit: Visit, bytes: Buffer): void {
-  const { response } = visit;
-  if (bytes.length <= PIECE_BYTES) {
-    visit.bytes += bytes.length;
-    response.end(bytes);
-    return;
-  }
-  let offset = 0;
-  const next = (): void => {
-    while (offset < bytes.length) {
-      if (visit.isGone) return;
-      const piece = bytes.subarray(offset, offset + PIECE_BYTES);
-      offset += piece.length;
-      visit.bytes += piece.length;
-      if (offset === bytes.length) response.end(piece);
-      else if (!response.write(piece)) {
-        response.once('drain', next);
-        return;
-      }
-    }
-  };
-  next();
-}
-
-/** Resolves when the viewer takes more, or has gone. */
-function drained(visit: Visit): Promise<void> {
-  const { response } = visit;
-  return new Promise((resolve) => {
-    const settle = () => {
-      response.off('drain', settle);
-      response.off('close', settle);
-      resolve();
-    };
-    response.once('drain', settle);
-    response.once('close', settle);
-  });
-}
-
-/** Writes verified blocks as they are read; the head goes out with the first. Resolves with why the bytes ended early. */
-async function writeFromDisk(
-  visit: Visit,
-  body: Extract<BodyReader, { tier: 'disk' }>,
-  writeHead: () => void,
-): Promise<CacheError | undefined> {
-  try {
-    for (;;) {
-      const bytes = await body.next();
-      if (visit.isGone) return undefined;
-      if (!visit.response.headersSent) writeHead();
-      if (bytes === undefined) {
-        visit.response.end();
-        return undefined;
-      }
-      visit.bytes += bytes.length;
-      if (!visit.response.write(bytes)) await drained(visit);
-      if (visit.isGone) return undefined;
-    }
-  } catch (error) {
-    if (error instanceof CacheError) return error;
-    return new CacheError('CACHE_DISK_READ', 'A stored body could not be read.', { cause: error });
-  } finally {
-    body.close();
   }
 }
 

@@ -8,6 +8,7 @@ import {
   type Purpose,
   RESULTS,
   type Result,
+  SHED_REASONS,
   type StoreStats,
 } from './contract.ts';
 
@@ -42,6 +43,7 @@ export class Counters {
   coalesced = 0;
   routeErrors = 0;
   malformed = 0;
+  readonly shed = zeros(SHED_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -92,7 +94,7 @@ export class Counters {
     const { originErrors, coalesced, routeErrors, malformed } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, ...now },
+      ...{ originErrors, coalesced, routeErrors, malformed, shed: { ...this.shed }, ...now },
     };
   }
 }

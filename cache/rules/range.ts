@@ -1,4 +1,4 @@
-// Range and Content-Range (RFC 9110 section 14), single ranges served, several ones answered by the whole.
+// Range and Content-Range (RFC 9110 section 14): what to send, and the bounded multipart/byteranges of several ranges.
 
 /** Half-open bytes to send. `whole`: ignore the field and send a 200. `none`: 416. */
 export type RangeChoice =
@@ -6,10 +6,15 @@ export type RangeChoice =
   | { readonly choice: 'part'; readonly start: number; readonly end: number }
   | { readonly choice: 'none' };
 
-const WHOLE: RangeChoice = { choice: 'whole' };
-const NONE: RangeChoice = { choice: 'none' };
+/** Half-open bytes of a representation, not empty. */
+export type Part = { readonly start: number; readonly end: number };
+
+const WHOLE = { choice: 'whole' } as const;
+const NONE = { choice: 'none' } as const;
 /** A set with more ranges than this is ignored unread (the abuse of RFC 9110 section 17.15). */
 const MAX_RANGES = 16;
+/** Bytes of a multipart body over those of the whole representation, at most. */
+const MAX_AMPLIFICATION = 1.1;
 
 /** One range-spec: bytes [first, last] of an object of unknown length; `suffix` counts from the end. */
 type RangeSpec = { readonly first: number; readonly last: number | undefined } | { readonly suffix: number };
@@ -38,28 +43,84 @@ function parseRange(value: string): readonly RangeSpec[] | undefined {
   return specs;
 }
 
-function resolve(spec: RangeSpec, lengthBytes: number): RangeChoice {
+function resolve(spec: RangeSpec, lengthBytes: number): Part | undefined {
   if ('suffix' in spec) {
-    if (spec.suffix === 0 || lengthBytes === 0) return NONE;
-    return { choice: 'part', start: Math.max(0, lengthBytes - spec.suffix), end: lengthBytes };
+    if (spec.suffix === 0 || lengthBytes === 0) return undefined;
+    return { start: Math.max(0, lengthBytes - spec.suffix), end: lengthBytes };
   }
-  if (spec.first >= lengthBytes) return NONE;
+  if (spec.first >= lengthBytes) return undefined;
   const end = spec.last === undefined ? lengthBytes : Math.min(spec.last + 1, lengthBytes);
-  return { choice: 'part', start: spec.first, end };
+  return { start: spec.first, end };
+}
+
+/** The satisfiable parts of a Range field in the order asked; undefined when the field is to be ignored. */
+function partsOf(value: string | undefined, lengthBytes: number): readonly Part[] | undefined {
+  const specs = value === undefined ? undefined : parseRange(value);
+  return specs?.map((spec) => resolve(spec, lengthBytes)).filter((part) => part !== undefined);
 }
 
 /** What to send of `lengthBytes`: one part lies within it and is not empty; several satisfiable ones mean the whole. */
 export function chooseRange(value: string | undefined, lengthBytes: number): RangeChoice {
-  if (value === undefined) return WHOLE;
-  const specs = parseRange(value);
-  if (specs === undefined) return WHOLE;
-  const parts = specs.map((spec) => resolve(spec, lengthBytes)).filter(({ choice }) => choice === 'part');
-  if (parts.length === 0) return NONE;
-  return parts.length === 1 ? (parts[0] ?? NONE) : WHOLE;
+  const parts = partsOf(value, lengthBytes);
+  if (parts === undefined) return WHOLE;
+  const [part] = parts;
+  if (part === undefined) return NONE;
+  return parts.length === 1 ? { choice: 'part', ...part } : WHOLE;
+}
+
+/** A multipart/byteranges body (RFC 9110 section 14.6): each part's bytes follow its `head`, `tail` ends it all. */
+export type Multipart = {
+  readonly choice: 'parts';
+  readonly parts: readonly (Part & { readonly head: string })[];
+  readonly tail: string;
+  readonly contentType: string;
+  /** Heads, bytes of the parts and tail together. */
+  readonly totalBytes: number;
+};
+
+/** What a multipart answer is made of: `boundary` must not occur in the body, so let chance draw it. */
+export type MultipartFrame = { readonly contentType: string | undefined; readonly boundary: string };
+
+function overlaps(parts: readonly Part[]): boolean {
+  const sorted = [...parts].sort((a, b) => a.start - b.start);
+  return sorted.some((part, index) => part.start < (sorted[index - 1]?.end ?? 0));
+}
+
+function frameParts(parts: readonly Part[], lengthBytes: number, frame: MultipartFrame): Multipart {
+  const type = frame.contentType === undefined ? '' : `content-type: ${frame.contentType}\r\n`;
+  const framed = parts.map((part, index) => ({
+    ...part,
+    head: `${index === 0 ? '' : '\r\n'}--${frame.boundary}\r\n${type}content-range: ${contentRange(lengthBytes, part)}\r\n\r\n`,
+  }));
+  const tail = `\r\n--${frame.boundary}--\r\n`;
+  return {
+    choice: 'parts',
+    parts: framed,
+    tail,
+    contentType: `multipart/byteranges; boundary=${frame.boundary}`,
+    // Header fields are Latin-1: one byte a character.
+    totalBytes: framed.reduce((sum, { start, end, head }) => sum + head.length + end - start, tail.length),
+  };
+}
+
+/**
+ * As chooseRange(), but several parts are sent as such, in the order asked. Where they overlap, or their multipart body
+ * would be more than MAX_AMPLIFICATION of the whole, the whole is sent (RFC 9110 sections 14.2 and 17.15).
+ */
+export function chooseRanges(
+  value: string | undefined,
+  lengthBytes: number,
+  frame: () => MultipartFrame,
+): RangeChoice | Multipart {
+  const parts = partsOf(value, lengthBytes) ?? [];
+  if (parts.length < 2) return chooseRange(value, lengthBytes);
+  if (overlaps(parts)) return WHOLE;
+  const multipart = frameParts(parts, lengthBytes, frame());
+  return multipart.totalBytes <= lengthBytes * MAX_AMPLIFICATION ? multipart : WHOLE;
 }
 
 /** Content-Range of a part, or of a 416 when `part` is absent. */
-export function contentRange(lengthBytes: number, part?: { readonly start: number; readonly end: number }): string {
+export function contentRange(lengthBytes: number, part?: Part): string {
   return part === undefined ? `bytes */${lengthBytes}` : `bytes ${part.start}-${part.end - 1}/${lengthBytes}`;
 }
 

@@ -53,6 +53,7 @@ describe('a good configuration', () => {
     const config = valid(CONTRACT);
     expect(config.node).toEqual({ id: 'edge-01', region: 'eu-west' });
     expect(config.listen.http).toEqual({ host: '127.0.0.1', port: 8080 });
+    expect(config.listen).toMatchObject({ maxConnections: 16_384, maxRequests: 8192, addressLimit: 1024 });
     expect(config.store).toEqual({
       ramBytes: 256 * 2 ** 20,
       dirs: [{ path: '/etc/nearcast/var/store', maxBytes: 20 * 2 ** 30 }],
@@ -123,6 +124,12 @@ describe('mistakes', () => {
     ['pattern without its group', 'version: 1\ncatalogue: { titlePattern: "^/x/" }\n', [/needs a group named title/]],
     ['pattern that is none', 'version: 1\ncatalogue: { titlePattern: "(" }\n', [/^2:28 .*Invalid regular expression/]],
     ['address without port', 'version: 1\nlisten: { http: localhost }\n', [/^2:17 listen\.http: expected "host:port"/]],
+    [
+      'an address where a prefix belongs',
+      'version: 1\nlisten: { exemptPrefixes: [10.0.0.1] }\n',
+      [/^2:28 listen\.exemptPrefixes\[0\]: expected a prefix like 100\.64\.0\.0\/10/],
+    ],
+    ['no connections', 'version: 1\nlisten: { maxConnections: 0 }\n', [/^2:27 listen\.maxConnections: Too small/]],
     [
       'secret in the open',
       'version: 1\nprivacy: { viewerTokenSecret: hunter2 }\n',

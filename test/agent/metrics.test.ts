@@ -28,6 +28,7 @@ function exampleStats(): NodeStats {
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
       malformed: 0,
+      shed: { connections: 3, requests: 2, address: 1 },
       openConnections: 1,
       activeFills: 0,
       store: {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HISTOGRAM_SECONDS } from '../../../cache/contract.ts';
-import { openConnectionLimit } from '../../../cache/limit.ts';
+import { addressGroup, openConnectionLimit } from '../../../cache/limit.ts';
 import { Counters } from '../../../cache/stats.ts';
 import { FillWindow } from '../../../cache/window.ts';
 
@@ -27,13 +27,53 @@ test('a window gives back every byte that it has not trimmed, and none beyond', 
   );
 });
 
-test('an address has its share of connections, and gives it back', () => {
-  const limit = openConnectionLimit(2);
-  expect([limit.enter('a'), limit.enter('a'), limit.enter('a'), limit.enter('b')]).toEqual([true, true, false, true]);
-  limit.leave('a');
+const limits = { maxConnections: 5, addressLimit: 2, exemptPrefixes: [] };
+
+test('an address has its share of connections, all have theirs, and both are given back', () => {
+  const limit = openConnectionLimit(limits);
+  const enter = (...addresses: string[]) => addresses.map((address) => limit.enter(address));
+  expect(enter('10.0.0.1', '::ffff:10.0.0.1', '10.0.0.1')).toEqual(['admitted', 'admitted', 'address']);
+  expect(enter('10.0.0.2', '10.0.0.3', '10.0.0.4', '10.0.0.5')).toEqual([
+    ...['admitted', 'admitted', 'admitted', 'connections'],
+  ]);
+  limit.leave('10.0.0.1');
   limit.leave('unknown');
-  expect([limit.enter('a'), limit.count()]).toEqual([true, 3]);
+  expect([limit.count(), ...enter('10.0.0.1', '10.0.0.2')]).toEqual([4, 'admitted', 'connections']);
 });
+
+test.each([
+  ['10.0.0.1', '10.0.0.1'],
+  ['::ffff:10.0.0.1', '10.0.0.1'],
+  ['2001:db8:1:2:aaaa::1', '2001:db8:1:2'],
+  ['2001:0db8:0001:0002::', '2001:db8:1:2'],
+  ['2001:db8::1', '2001:db8:0:0'],
+  ['::1', '0:0:0:0'],
+  ['fe80::1%eth0', 'fe80:0:0:0'],
+  ['1:2:3:4:5:6:7:8', '1:2:3:4'],
+  ['', ''],
+])('%s is counted as %s', (address, group) => expect(addressGroup(address)).toBe(group));
+
+test.each([
+  [['10.0.0.0/8'], '10.9.9.9', true],
+  [['10.0.0.0/8'], '::ffff:10.9.9.9', true],
+  [['10.0.0.0/8'], '11.0.0.1', false],
+  [['192.0.2.7'], '192.0.2.7', true],
+  [['192.0.2.7'], '192.0.2.8', false],
+  [['2001:db8::/32'], '2001:db8:5::1', true],
+  [['2001:db8::/32', '10.0.0.0/8'], '2001:db9::1', false],
+  [['0.0.0.0/0'], '203.0.113.1', true],
+])('exempt %j: %s is let in beyond its share: %s', (exemptPrefixes, address, isIn) => {
+  const limit = openConnectionLimit({ ...limits, exemptPrefixes });
+  expect([1, 2, 3].map(() => limit.enter(address)).at(-1)).toBe(isIn ? 'admitted' : 'address');
+});
+
+test.each(['', 'x', '10.0.0.0/33', '10.0.0.0/', '10.0.0.0/8/8', '10.0.0/8', '2001:db8::/129', '10.0.0.0/-1'])(
+  'the exempt prefix "%s" is CACHE_OPTIONS_INVALID',
+  (prefix) => {
+    const opening = () => openConnectionLimit({ ...limits, exemptPrefixes: [prefix] });
+    expect(opening).toThrow(expect.objectContaining({ code: 'CACHE_OPTIONS_INVALID' }));
+  },
+);
 
 test('histograms are cumulative and end with all observations; unused prefetches are waste', () => {
   const counters = new Counters();

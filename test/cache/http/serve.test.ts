@@ -141,7 +141,6 @@ describe('HEAD, conditions and ranges', () => {
     ['bytes=0-9', 206, 0, 10],
     ['bytes=990-', 206, 990, 1000],
     ['bytes=-5', 206, 995, 1000],
-    ['bytes=0-1,5-6', 200, 0, 1000],
     ['bytes=9-1', 200, 0, 1000],
     ['lines=1-2', 200, 0, 1000],
   ])('%s of a stored and of a cold object: %i', async (range, status, start, end) => {
