@@ -1,6 +1,7 @@
 // The viewer listener: node:http with limits, viewers turned away when there are too many, and a drain.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Listen, ListenLimits, Log, ShedReason } from './contract.ts';
 import { CacheError } from './errors.ts';
 import {
@@ -138,6 +139,17 @@ class Gate {
   }
 }
 
+/** Answers what Node could not read as a request, or not in time, and closes. */
+function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex, onMalformed: () => void): void {
+  if (error.code === 'ECONNRESET') socket.destroy();
+  // A refusal is already on its way out and ends this connection.
+  if (!socket.writable) return;
+  onMalformed();
+  const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  const status = isLate ? '408 Request Timeout' : '400 Bad Request';
+  socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`, () => socket.destroy());
+}
+
 /** Opens the listener of a cache; nothing is bound before listen(). Throws CACHE_OPTIONS_INVALID for limits that are none. */
 export function openServer(options: ServerOptions): Server {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
@@ -166,15 +178,9 @@ export function openServer(options: ServerOptions): Server {
   );
   server.timeout = limits.stallTimeoutMs;
   server.on('connection', (socket) => gate.connect(socket));
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-    if (error.code === 'ECONNRESET') socket.destroy();
-    // A refusal is already on its way out and ends this connection.
-    if (!socket.writable) return;
-    options.onMalformed();
-    const isLate = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-    const status = isLate ? '408 Request Timeout' : '400 Bad Request';
-    socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`, () => socket.destroy());
-  });
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) =>
+    answerUnparsed(error, socket, options.onMalformed),
+  );
   // Out of descriptors: this accept failed, those that are open go on, and the next accept may work.
   server.on('error', (error: NodeJS.ErrnoException) => {
     if (isListening) options.log('warn', 'listen.accept-failed', { code: error.code });
