@@ -196,10 +196,10 @@ test('the nightly window fills what the region watches, within its bytes for the
   try {
     for (const sid of ['a', 'b', 'c'])
       await beacon(node, { sid, consent: 'none', events: [{ type: 'play', title: 'popular', positionSeconds: 0 }] });
-    await expect.poll(() => ofPopular().length, { timeout: 5_000, interval: 20 }).toBeGreaterThan(0);
+    await expect.poll(() => ofPopular().length, { timeout: 15_000, interval: 20 }).toBeGreaterThan(0);
     const done = async () => sample(await node.metrics(), 'nearcast_offpeak_runs_total{outcome="done"}');
     const runs = await done();
-    await expect.poll(done, { timeout: 5_000, interval: 50 }).toBeGreaterThan(runs + 1);
+    await expect.poll(done, { timeout: 15_000, interval: 50 }).toBeGreaterThan(runs + 1);
     const held = await node.ask('GET', '/explain?title=popular');
     const stored = JSON.stringify(held).match(/"outcome":"stored"/g) ?? [];
     expect(stored.length).toBeGreaterThan(0);
@@ -221,7 +221,7 @@ test('the nightly window fills what the region watches, within its bytes for the
   );
   try {
     const runs = async () => sample(await next.metrics(), 'nearcast_offpeak_runs_total{outcome="done"}');
-    await expect.poll(runs, { timeout: 5_000, interval: 50 }).toBeGreaterThan(0);
+    await expect.poll(runs, { timeout: 15_000, interval: 50 }).toBeGreaterThan(0);
     expect(ofPopular().filter(({ url }) => popular.allSegments.includes(url)).length).toBe(spent);
   } finally {
     await next.close();
