@@ -1,9 +1,9 @@
 // The command line: every command is one line of a table. Exit codes: 0 done, 1 failed, 64 wrong usage, 78 a
 // configuration, port or directory that cannot be used.
-import { readFileSync } from 'node:fs';
 import type { Command, Io } from './commands/command.ts';
 import { EXIT_FAILED, EXIT_UNUSABLE, EXIT_USAGE } from './commands/command.ts';
 import { AgentError } from './errors.ts';
+import { readVersion } from './version.ts';
 
 /** How long standard output may take to drain after a command has ended. */
 const LEAK_MS = 2_000;
@@ -33,12 +33,6 @@ async function printOverview(io: Io): Promise<void> {
   io.stdout.write(
     `Usage: nearcast COMMAND [options]\n\n${lines.join('\n')}\n\n"nearcast COMMAND --help" shows a command's options.\n`,
   );
-}
-
-function readVersion(): string {
-  // package.json is this project's own file; a version that is not a string would show as such.
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-  return manifest.version;
 }
 
 /**

@@ -111,7 +111,13 @@ export function readStats(
       rewards: preview?.rewards.results ?? {},
       seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
     },
-    events: agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 },
+    events: eventsOf(agent),
     sessions: agent?.sessions.stats().sessions ?? 0,
   };
+}
+
+/** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */
+function eventsOf(agent: CountedAgent | undefined): NodeStats['events'] {
+  const { accepted, invalid, dropped } = agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 };
+  return { accepted, invalid, dropped };
 }

@@ -1,6 +1,5 @@
 // The composition root: opens the cache, what stands behind "agent: on", monitoring, control and cron; drains and closes
 // them in order. Nothing else constructs rooms.
-import { readFileSync } from 'node:fs';
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
@@ -14,6 +13,7 @@ import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
+import { readVersion } from './version.ts';
 
 /** What openNode() takes besides the configuration. */
 export type NodeOptions = {
@@ -37,12 +37,6 @@ export type Node = {
 const LAG_PERIOD_MS = 15_000;
 const LAG_RESOLUTION_MS = 20;
 const SWEEP_MS = 60_000;
-
-function readVersion(): string {
-  // package.json is this project's own file; a version that is not a string would show as such.
-  const manifest = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
-  return manifest.version;
-}
 
 async function makeDirectory(path: string, key: string): Promise<void> {
   try {

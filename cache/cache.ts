@@ -151,6 +151,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     read: (url, how) => readWhole(parts, url, how),
     purge: async (selector) => purge(parts, selector),
     pin: (url, isPinned) => pin(parts, url, isPinned),
+    activeFills: () => fills.count(),
     stats: () =>
       counters.read({ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() }),
     close: async (drainMs) => {

@@ -235,6 +235,8 @@ export type Cache = {
   /** False when nothing is stored for that URL. */
   readonly pin: (url: string, isPinned: boolean) => boolean;
   readonly stats: () => CacheStats;
+  /** Origin fetches under way now; stats() has it too, but reads everything. */
+  readonly activeFills: () => number;
   /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
   readonly close: (drainMs: number) => Promise<void>;
 };

@@ -1,12 +1,9 @@
 // All running fills: who may join which, who goes first, and which keys are known to be shared by nobody.
-import { type FillOptions, type Log, PRIORITIES, type Priority } from './contract.ts';
+import { type FillOptions, PRIORITIES, type Priority } from './contract.ts';
 import { Fill } from './fill.ts';
 import type { FillRequest, FillTools } from './fill-head.ts';
 import type { FillReader, Listener } from './reader.ts';
 import type { Fields } from './rules/fields.ts';
-import type { FreshnessRules } from './rules/freshness.ts';
-import type { Counters } from './stats.ts';
-import type { Store } from './store/object.ts';
 
 /** How long requests for a key that gave an unsharable answer don't wait for each other. */
 const UNSHARED_MS = 10_000;
@@ -14,14 +11,7 @@ const UNSHARED_MS = 10_000;
 const MAX_UNSHARED = 4096;
 
 /** What the fills of a cache need. */
-export type FillsOptions = {
-  readonly store: Store;
-  readonly rules: FreshnessRules;
-  readonly counters: Counters;
-  readonly worth: ((key: string) => number | undefined) | undefined;
-  readonly now: () => number;
-  readonly log: Log;
-};
+export type FillsOptions = Omit<FillTools, 'windows' | 'isOutranked' | 'onHead'>;
 
 /** How a fill that nobody reads is run; see FillOptions. */
 export type KeepOptions = Pick<FillOptions, 'priority' | 'bytesPerSecond' | 'maxBytes'>;
