@@ -19,8 +19,10 @@ import { openOrigin } from './origin.ts';
 import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';
+import { isSliceKey } from './rules/slices.ts';
 import { pseudonym } from './rules/status.ts';
 import { openServer, type Server } from './server.ts';
+import { removeStored, slicedOf, storedBytes } from './sliced.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
@@ -169,9 +171,10 @@ export async function open(options: CacheOptions): Promise<Cache> {
 
 function drop(store: Store, fills: Fills, key: string): number {
   const found = store.find(key);
-  for (const object of found) store.remove(object);
+  for (const object of found) removeStored(store, object);
   fills.forget((each) => each === key);
-  return found.length;
+  // Blocks count with the object that they are of.
+  return isSliceKey(key) ? 0 : found.length;
 }
 
 function mark(store: Store, key: string): number {
@@ -191,15 +194,14 @@ function purge({ options, origins, store, fills }: Parts, selector: PurgeSelecto
   for (const { name } of origins) {
     const prefix = keyOf(name, originForm(selector.prefix));
     if (isSoft) {
-      for (const key of store.keys(prefix, Number.MAX_SAFE_INTEGER)) count += mark(store, key);
+      for (const key of store.keys(prefix, Number.MAX_SAFE_INTEGER)) if (!isSliceKey(key)) count += mark(store, key);
       continue;
     }
     fills.forget((key) => key.startsWith(prefix));
     for (;;) {
       const keys = store.keys(prefix, PURGE_BATCH);
-      const removed = keys.reduce((sum, key) => sum + drop(store, fills, key), 0);
-      count += removed;
-      if (keys.length < PURGE_BATCH || removed === 0) break;
+      count += keys.reduce((sum, key) => sum + drop(store, fills, key), 0);
+      if (keys.length < PURGE_BATCH) break;
     }
   }
   return count;
@@ -220,7 +222,8 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
   const place = placeOf(parts, url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
-  const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
+  const sizeBytes = storedBytes(parts.store, object);
+  const { key, tier, receivedAt: storedAt, isPinned, purpose, hits } = object;
   const freshForSeconds = object.isInvalidated ? 0 : Math.floor(freshForMs(parts, object) / 1000);
   return { key, tier, sizeBytes, storedAt, freshForSeconds, isPinned, purpose, hits };
 }
@@ -229,7 +232,9 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
   const place = placeOf(parts, url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
-  const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  const found = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  // What is stored in part is fetched whole.
+  const object = found === undefined || slicedOf(found) !== undefined ? undefined : found;
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
     if (how.pin === true && !object.isPinned) parts.store.update(object, { isPinned: true });
     return { outcome: 'already', bytes: object.lengthBytes, status: object.status };
@@ -273,6 +278,7 @@ async function readWhole(
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;
+  if (slicedOf(object) !== undefined) return undefined;
   const contentType = object.headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   const body = parts.store.read(object, { start: 0, end: object.lengthBytes });
   if (body.tier === 'memory') return { bytes: body.bytes, contentType };

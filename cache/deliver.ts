@@ -10,7 +10,7 @@ import { kindOf } from './rules/kind.ts';
 import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoice } from './rules/range.ts';
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
 import { type Counters, isPrefetch } from './stats.ts';
-import type { Store, StoredObject } from './store/object.ts';
+import type { BodyReader, ByteRange, Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
 /** Fields of a 304 (RFC 9110 section 15.4.5). */
@@ -27,6 +27,8 @@ export type StoredAnswer = {
   readonly reuse: Reuse;
   readonly facts: StatusFacts;
   readonly onLost: (error: CacheError, rest?: { readonly start: number; readonly end: number }) => void;
+  /** Reads the body where the store alone cannot; it then also counts the use. */
+  readonly read?: (part: ByteRange) => BodyReader;
 };
 
 /** Writes answers for one cache. */
@@ -115,11 +117,11 @@ export class Delivery {
     head: { status: number; headers: Fields; receivedAt: number },
     lengthBytes: number,
   ): RangeChoice {
-    return chooseRange(this.#rangeField(visit, head), lengthBytes);
+    return chooseRange(this.rangeOf(visit, head), lengthBytes);
   }
 
   /** The Range field, where it applies to a GET of this representation. */
-  #rangeField(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
+  rangeOf(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
     const { range } = visit.request.headers;
     if (range === undefined || head.status !== 200 || visit.isHead) return undefined;
     const isAllowed = allowsRange(requestField(visit.request, 'if-range'), head.headers, head.receivedAt);
@@ -185,12 +187,12 @@ export class Delivery {
     const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);
     const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
     if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
-    this.#count(visit, object);
+    if (how.read === undefined) this.#count(visit, object);
     if (this.isNotModified(visit, object)) {
       this.notModified(visit, prepared.flat, statusText, ageSeconds);
       return;
     }
-    const range = chooseRanges(this.#rangeField(visit, object), object.lengthBytes, () => ({
+    const range = chooseRanges(this.rangeOf(visit, object), object.lengthBytes, () => ({
       contentType: fieldValue(object.headers, 'content-type'),
       boundary: randomUUID(),
     }));
@@ -199,8 +201,9 @@ export class Delivery {
       return;
     }
     const flat = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
+    const read = how.read ?? ((part: ByteRange) => this.#store.read(object, part));
     if (range.choice === 'parts') {
-      this.#parts(visit, object, { range, flat, onLost });
+      this.#parts(visit, read, { range, flat, onLost });
       return;
     }
     const writeHead = () =>
@@ -211,7 +214,7 @@ export class Delivery {
       visit.response.end();
       return;
     }
-    const body = this.#store.read(object, part);
+    const body = read(part);
     if (body.tier === 'memory') {
       writeHead();
       writeAll(visit, body.bytes);
@@ -227,7 +230,7 @@ export class Delivery {
   /** A multipart 206. Nobody can go on in the middle of it, so bytes lost after its head cut the connection. */
   #parts(
     visit: Visit,
-    object: StoredObject,
+    read: (part: ByteRange) => BodyReader,
     how: { readonly range: Multipart; readonly flat: readonly string[]; readonly onLost: StoredAnswer['onLost'] },
   ): void {
     const flat: string[] = [];
@@ -237,7 +240,7 @@ export class Delivery {
     }
     flat.push('content-type', how.range.contentType, 'content-length', String(how.range.totalBytes));
     const writeHead = () => this.#writeHead(visit, 206, flat);
-    void writeParts(visit, how.range, (part) => this.#store.read(object, part), writeHead).then((error) => {
+    void writeParts(visit, how.range, read, writeHead).then((error) => {
       if (error === undefined) return;
       if (visit.response.headersSent) visit.response.destroy();
       how.onLost(error);
