@@ -57,6 +57,7 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export type { Requests } from './rules/eviction/simulate.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
