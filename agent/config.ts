@@ -1,5 +1,5 @@
-// nearcast.yaml: the one place of its keys, defaults and bounds. Reading it gives the whole configuration or every
-// problem at once, each with its line.
+// Reads nearcast.yaml, whose keys are in config-schema.ts: gives the whole configuration or every problem at once, each
+// with its line.
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isMap, isNode, isScalar, isSeq, LineCounter, type Node, parseDocument, stringify } from 'yaml';
@@ -9,216 +9,15 @@ import {
   type Finding,
   findClashes,
   formatAddress,
-  isTimeZone,
   joinKey,
   knownKeys,
   member,
   nearestOf,
-  parseAddress,
-  parseCron,
-  parseSize,
-  titlePatternProblem,
 } from './config-check.ts';
+import { schema, sections } from './config-schema.ts';
 
 /** Largest configuration file that is read, bytes. */
 const MAX_FILE_BYTES = 1024 * 1024;
-
-const count = z.number().int().nonnegative();
-const positive = z.number().positive();
-
-const sizeText = z
-  .string()
-  .regex(/^\d+(\.\d+)? ?(B|KiB|MiB|GiB|TiB)?$/, 'expected a size like 256MiB (B, KiB, MiB, GiB or TiB)')
-  .transform((text, context) => {
-    const bytes = parseSize(text);
-    if (bytes !== undefined) return bytes;
-    context.addIssue({ code: 'custom', message: 'expected a size below 2^53 bytes' });
-    return z.NEVER;
-  });
-/** Bytes, written as a number or as a size. */
-const size = z.union([count, sizeText], 'expected a size like 256MiB, or a number of bytes');
-
-/** "host:port". */
-const address = z.string().transform((text, context) => {
-  const parsed = parseAddress(text);
-  if (parsed !== undefined) return parsed;
-  context.addIssue({ code: 'custom', message: 'expected "host:port", for example "127.0.0.1:8080" or "[::1]:8080"' });
-  return z.NEVER;
-});
-
-/** CIDR. */
-const prefix = z.union([z.cidrv4(), z.cidrv6()], 'expected a prefix like 100.64.0.0/10 or 2001:db8::/32');
-
-const cron = z.string().superRefine((text, context) => {
-  const parsed = parseCron(text);
-  if (!parsed.ok) context.addIssue({ code: 'custom', message: parsed.message });
-});
-
-const timeZone = z.string().refine(isTimeZone, 'not a time zone; expected an IANA name like Europe/Berlin, or UTC');
-
-const titlePattern = z.string().superRefine((text, context) => {
-  const problem = titlePatternProblem(text);
-  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
-});
-
-/** Where a secret is: a file, or a variable of the environment. Never the secret. */
-const secret = z.union(
-  [z.strictObject({ file: z.string().min(1) }), z.strictObject({ env: z.string().regex(/^[A-Z_][A-Z0-9_]*$/i) })],
-  'expected { file: PATH } or { env: NAME }; a secret itself never stands here',
-);
-
-const origin = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i, 'expected letters, digits, ".", "_" and "-"'),
-  url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
-  match: z.string().startsWith('/').default('/').describe('prefix of the path; the first origin that matches serves'),
-  firstByteTimeoutMs: positive.max(600_000).default(10_000).describe('until the head of a response'),
-  idleTimeoutMs: positive.max(600_000).default(10_000).describe('between two chunks of a body'),
-  minimumBytesPerSecond: z.int().min(0).max(1_000_000).default(1024).describe('mean over idleTimeoutMs; 0: none'),
-  maxConnections: z.number().int().min(1).max(4096).default(64),
-});
-
-const notYet = (what: string) => z.null(`${what} is not supported by this version; expected null`).default(null);
-
-/** Every section but `version`, by its key. A section that is not written takes all its defaults. */
-const sections = {
-  node: z
-    .strictObject({
-      id: z
-        .string()
-        .regex(/^[a-z0-9][a-z0-9.-]{0,62}$/i, 'expected letters, digits, "." and "-"')
-        .default('edge-01'),
-      region: z.string().min(1).max(64).default('default').describe('popularity is counted by region'),
-    })
-    .prefault({}),
-  listen: z
-    .strictObject({
-      http: address.prefault('127.0.0.1:8080'),
-      https: notYet('listening for HTTPS'),
-      workers: z.literal(1, 'more than one worker is not supported by this version; expected 1').default(1),
-      unixSocketFd: notYet('an inherited socket'),
-      maxConnections: z
-        .number()
-        .int()
-        .min(1)
-        .max(1_000_000)
-        .default(16_384)
-        .describe('one more gets 503 and is closed'),
-      maxRequests: z
-        .number()
-        .int()
-        .min(1)
-        .max(1_000_000)
-        .default(8192)
-        .describe('in flight; one more gets 503 at once'),
-      addressLimit: z.number().int().min(1).max(1_000_000).default(1024).describe('connections of one address or /64'),
-      exemptPrefixes: z.array(prefix).max(256).default([]).describe('not bound by addressLimit: CGNAT, own proxies'),
-    })
-    .prefault({}),
-  admin: z
-    .strictObject({
-      metrics: address.prefault('127.0.0.1:9464').describe('/metrics, /livez and /readyz only'),
-      socket: z.string().min(1).default('run/nearcast.sock').describe('control socket; whoever may write to it rules'),
-    })
-    .prefault({}),
-  state: z.strictObject({ dir: z.string().min(1).default('var/state') }).prefault({}),
-  origins: z
-    .array(origin)
-    .min(1)
-    .max(64)
-    .prefault([{ name: 'main', url: 'http://127.0.0.1:8090', match: '/' }]),
-  store: z
-    .strictObject({
-      ramBytes: size.prefault('256MiB'),
-      dirs: z
-        .array(z.strictObject({ path: z.string().min(1), maxBytes: size.prefault('20GiB') }))
-        .max(64)
-        .prefault([{ path: 'var/store' }]),
-      required: z.boolean().default(false).describe('true: do not start without a usable directory'),
-    })
-    .prefault({}),
-  cache: z
-    .strictObject({
-      defaultTtlSeconds: count.default(0),
-      graceSeconds: count.default(60),
-      target: z
-        .string()
-        .regex(/^[A-Za-z0-9-]+$/, 'expected the name of a header field')
-        .default('Nearcast-Cache-Control'),
-      ignoredQuery: z.array(z.string().min(1)).max(64).default([]).describe('parameters that never enter a key'),
-    })
-    .prefault({}),
-  catalogue: z
-    .strictObject({
-      file: z.string().min(1).default('var/catalogue.jsonl'),
-      titlePattern: titlePattern.default('^/titles/(?<title>[^/]+)/'),
-    })
-    .prefault({}),
-  publish: z
-    .strictObject({
-      dir: z.string().min(1).default('var/titles'),
-      path: z
-        .string()
-        .regex(/^\/([^?#]*\/)?$/, 'expected a path such as /titles/')
-        .default('/titles/'),
-      warmSeconds: z.number().min(0).max(86_400).default(30).describe('of a new title, fetched and pinned at once'),
-    })
-    .prefault({}),
-  telemetry: z
-    .strictObject({
-      maxSessions: z.number().int().min(1).max(1_000_000).default(10_000).describe('consented sessions held in RAM'),
-      sessionHours: positive.max(168).default(24).describe('a session without a sign of life ends'),
-      maxEventsPerViewerPerMinute: z.number().int().min(1).max(100_000).default(300),
-      maxEventsPerMinute: z.number().int().min(1).max(10_000_000).default(120_000).describe('of all viewers together'),
-    })
-    .prefault({}),
-  predict: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
-    })
-    .prefault({}),
-  prefetch: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      window: z
-        .strictObject({
-          cron: cron.default('0 2 * * *'),
-          minutes: z.number().int().min(1).max(1440).default(240),
-          timeZone: timeZone.default('UTC'),
-        })
-        .prefault({}),
-      bytesPerSecond: size.prefault('20MiB'),
-      bytesPerDay: size.prefault('500GiB'),
-      inSession: z.boolean().default(true),
-    })
-    .prefault({}),
-  encode: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      codecs: z
-        .array(z.enum(['h264']))
-        .min(1)
-        .default(['h264']),
-      vmafCap: z.number().min(50).max(100).default(95),
-      cpuShare: z.number().gt(0).max(1).default(0.5),
-      ffmpegPath: z.string().min(1).nullable().default(null).describe('the variable FFMPEG_PATH goes before it'),
-    })
-    .prefault({}),
-  preview: z
-    .strictObject({ enabled: z.boolean().default(true), deadlineMs: positive.max(10_000).default(100) })
-    .prefault({}),
-  privacy: z
-    .strictObject({
-      retentionDays: z.number().int().min(0).max(30).default(7).describe('0: nothing of a viewer is ever on disk'),
-      viewerTokenSecret: secret.nullable().default(null).describe('key of signed viewer tokens; null: none accepted'),
-    })
-    .prefault({}),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
-  drainSeconds: z.number().min(0).max(300).default(3).describe('how long answers in flight may end after SIGTERM'),
-  agent: z.enum(['on', 'off']).default('on').describe('off: a plain caching reverse proxy without /.nearcast'),
-};
-const version = z.literal(1, 'expected 1, the version of this format');
-const schema = z.strictObject({ version, ...sections });
 
 type DeepReadonly<T> = T extends readonly (infer Item)[]
   ? readonly DeepReadonly<Item>[]
@@ -370,6 +169,7 @@ function parsedSections(content: unknown): CheckedSections {
     listen: sections.listen.safeParse(member(content, 'listen')).data,
     admin: sections.admin.safeParse(member(content, 'admin')).data,
     origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
+    hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
     window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
     storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
   };

@@ -3,17 +3,16 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
-import type { Origin, OriginHead } from './exchange.ts';
+import type { Origin } from './exchange.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
-import { fieldsFor, pass, passRequest, passRest, type Sender } from './pass.ts';
+import { Forwarder } from './forward.ts';
+import { fieldsFor, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
-import { describes, updatedBy } from './rules/conditional.ts';
-import { endToEnd, fieldValue } from './rules/fields.ts';
+import { fieldValue } from './rules/fields.ts';
 import { ageMs, type Reuse, reuseOf } from './rules/freshness.ts';
-import { invalidatedBy } from './rules/invalidation.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
 import { malformed, originForm } from './rules/request.ts';
@@ -47,6 +46,7 @@ export class Handler {
   readonly #counters: Counters;
   readonly #sender: Sender;
   readonly #delivery: Delivery;
+  readonly #forwarder: Forwarder;
   readonly #ignored: ReadonlySet<string>;
   readonly #routes: readonly Route[];
 
@@ -59,6 +59,12 @@ export class Handler {
     this.#counters = counters;
     this.#sender = { name: pseudonym(options.nodeId), counters };
     this.#delivery = new Delivery({ rules: options.rules, store, counters, nodeId: options.nodeId });
+    this.#forwarder = new Forwarder({
+      sender: this.#sender,
+      delivery: this.#delivery,
+      store,
+      invalidate: parts.invalidate,
+    });
     this.#ignored = new Set(options.ignoredQuery ?? []);
     this.#routes = options.routes ?? [];
   }
@@ -333,7 +339,7 @@ export class Handler {
     const isThere =
       fallback !== undefined && this.#store.find(visit.key).some(({ variant }) => variant === fallback.variant);
     if (fallback === undefined || !isThere) {
-      this.#failed(visit, error);
+      this.#forwarder.failed(visit, error);
       return;
     }
     visit.result = 'stale';
@@ -342,58 +348,13 @@ export class Handler {
     this.#fromStore(visit, fallback, { reuse, facts: { hit: true, detail: 'stale-if-error' }, restarts: MAX_RESTARTS });
   }
 
-  #failed(visit: Visit, error: CacheError): void {
-    const isLate = error.code === 'CACHE_ORIGIN_TIMEOUT';
-    this.#delivery.refuse(
-      visit,
-      isLate ? 504 : 502,
-      isLate ? 'The origin did not answer in time.' : 'The origin failed.',
-      {
-        fwd: visit.forward,
-        detail: error.code,
-      },
-    );
-  }
-
   #forward(visit: Visit, why: StatusFacts['fwd'] & string, stored?: StoredObject): void {
-    visit.result = 'pass';
-    visit.forward = why;
-    pass(visit, this.#sender, passRequest(visit, this.#sender), {
-      onHead: (head) => this.#forwardHead(visit, head, stored),
-      onError: (error) =>
-        visit.isHead && visit.fallback !== undefined ? this.#fillFailed(visit, error) : this.#failed(visit, error),
-    });
-  }
-
-  #forwardHead(visit: Visit, head: OriginHead, stored: StoredObject | undefined): void {
-    const { method = '' } = visit.request;
-    const asked = { method, resource: visit.target.resource, host: requestField(visit.request, 'host') ?? 'localhost' };
-    for (const url of invalidatedBy(asked, head.status, head.headers)) this.#parts.invalidate(url);
-    if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
-    if (visit.isGone) return;
-    const headers = endToEnd(head.headers);
-    const flat = this.#delivery.flat(headers, head.receivedAt);
-    const age = fieldValue(headers, 'age');
-    if (age !== undefined) flat.push('age', age);
-    const facts: StatusFacts = { fwd: visit.forward, fwdStatus: head.status };
-    flat.push('cache-status', this.#delivery.status(facts, fieldValue(headers, 'cache-status') ?? ''));
-    const { lengthBytes } = head;
-    this.#delivery.head(visit, { status: head.status, flat, facts, lengthBytes }, { choice: 'whole' });
-    visit.response.flushHeaders();
-  }
-
-  /** RFC 9111 section 4.3.5: a HEAD's answer renews the stored response, or shows that it is outdated. */
-  #freshenByHead(stored: StoredObject, head: OriginHead): void {
-    if (!describes(head.headers, stored)) {
-      this.#store.update(stored, { isInvalidated: true });
-      return;
-    }
-    const { requestedAt, receivedAt } = head;
-    this.#store.update(stored, {
-      headers: updatedBy(stored.headers, head.headers),
-      requestedAt,
-      receivedAt,
-      isInvalidated: false,
+    this.#forwarder.forward(visit, why, {
+      stored,
+      onError: (error) => {
+        if (visit.isHead && visit.fallback !== undefined) this.#fillFailed(visit, error);
+        else this.#forwarder.failed(visit, error);
+      },
     });
   }
 }

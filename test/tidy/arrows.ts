@@ -163,7 +163,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
     'agent/commands/demo.ts',
   ],
   'node:cluster': ['cache/workers.ts'],
-  zod: ['agent/config.ts', 'encoder/contract.ts'],
+  zod: ['agent/config.ts', 'agent/config-schema.ts', 'encoder/contract.ts'],
   yaml: ['agent/config.ts'],
   pino: ['agent/log.ts'],
   '@svta/cml-cmcd': ['agent/telemetry/cmcd.ts'],

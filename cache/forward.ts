@@ -1,0 +1,95 @@
+// Requests that the origin answers itself: passed on, their answers passed back, and what these say of stored responses.
+import type { Delivery } from './deliver.ts';
+import type { CacheError } from './errors.ts';
+import type { OriginHead } from './exchange.ts';
+import { pass, passRequest, type Sender } from './pass.ts';
+import { describes, updatedBy } from './rules/conditional.ts';
+import { endToEnd, fieldValue } from './rules/fields.ts';
+import { invalidatedBy } from './rules/invalidation.ts';
+import type { StatusFacts } from './rules/status.ts';
+import type { Store, StoredObject } from './store/object.ts';
+import { requestField, type Visit } from './visit.ts';
+
+/** What forwarding needs. */
+export type ForwarderParts = {
+  readonly sender: Sender;
+  readonly delivery: Delivery;
+  readonly store: Store;
+  /** Removes a path's stored responses and what is coming for them. */
+  readonly invalidate: (url: string) => void;
+};
+
+/** Passes requests and their answers. */
+export class Forwarder {
+  readonly #sender: Sender;
+  readonly #delivery: Delivery;
+  readonly #store: Store;
+  readonly #invalidate: (url: string) => void;
+
+  constructor(parts: ForwarderParts) {
+    this.#sender = parts.sender;
+    this.#delivery = parts.delivery;
+    this.#store = parts.store;
+    this.#invalidate = parts.invalidate;
+  }
+
+  /** Answers 502 or 504 for an origin that gave nothing. */
+  failed(visit: Visit, error: CacheError): void {
+    const isLate = error.code === 'CACHE_ORIGIN_TIMEOUT';
+    this.#delivery.refuse(
+      visit,
+      isLate ? 504 : 502,
+      isLate ? 'The origin did not answer in time.' : 'The origin failed.',
+      {
+        fwd: visit.forward,
+        detail: error.code,
+      },
+    );
+  }
+
+  /** Passes a request to its origin and the answer back. `stored`: what a HEAD's answer may renew. */
+  forward(
+    visit: Visit,
+    why: StatusFacts['fwd'] & string,
+    how: { readonly stored: StoredObject | undefined; readonly onError: (error: CacheError) => void },
+  ): void {
+    visit.result = 'pass';
+    visit.forward = why;
+    pass(visit, this.#sender, passRequest(visit, this.#sender), {
+      onHead: (head) => this.#forwardHead(visit, head, how.stored),
+      onError: how.onError,
+    });
+  }
+
+  #forwardHead(visit: Visit, head: OriginHead, stored: StoredObject | undefined): void {
+    const { method = '' } = visit.request;
+    const asked = { method, resource: visit.target.resource, host: requestField(visit.request, 'host') ?? 'localhost' };
+    for (const url of invalidatedBy(asked, head.status, head.headers)) this.#invalidate(url);
+    if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
+    if (visit.isGone) return;
+    const headers = endToEnd(head.headers);
+    const flat = this.#delivery.flat(headers, head.receivedAt);
+    const age = fieldValue(headers, 'age');
+    if (age !== undefined) flat.push('age', age);
+    const facts: StatusFacts = { fwd: visit.forward, fwdStatus: head.status };
+    flat.push('cache-status', this.#delivery.status(facts, fieldValue(headers, 'cache-status') ?? ''));
+    const { lengthBytes } = head;
+    this.#delivery.head(visit, { status: head.status, flat, facts, lengthBytes }, { choice: 'whole' });
+    visit.response.flushHeaders();
+  }
+
+  /** RFC 9111 section 4.3.5: a HEAD's answer renews the stored response, or shows that it is outdated. */
+  #freshenByHead(stored: StoredObject, head: OriginHead): void {
+    if (!describes(head.headers, stored)) {
+      this.#store.update(stored, { isInvalidated: true });
+      return;
+    }
+    const { requestedAt, receivedAt } = head;
+    this.#store.update(stored, {
+      headers: updatedBy(stored.headers, head.headers),
+      requestedAt,
+      receivedAt,
+      isInvalidated: false,
+    });
+  }
+}
