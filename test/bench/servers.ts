@@ -158,7 +158,7 @@ async function startVarnish(place: Place): Promise<Server> {
 }
 
 /** What differs between the nodes under test. */
-export type NodeSetup = {
+type NodeSetup = {
   readonly name: string;
   readonly ramBytes: number;
   readonly certificate?: Certificate | undefined;
@@ -171,12 +171,16 @@ async function startNode(place: Place, setup: NodeSetup): Promise<readonly Serve
   const directory = join(place.directory, setup.name.replaceAll(' ', '-'));
   await mkdir(directory, { recursive: true });
   const { certificate } = setup;
-  const https = certificate === undefined ? null : { address: `127.0.0.1:${tlsPort}`, certificates: [certificate] };
   const config = {
     version: 1,
     agent: 'off',
-    listen: { http: `127.0.0.1:${port}`, ...(https !== null && { https }), workers: setup.workers ?? 1 },
+    listen: {
+      http: `127.0.0.1:${port}`,
+      ...(certificate !== undefined && { https: `127.0.0.1:${tlsPort}` }),
+      workers: setup.workers ?? 1,
+    },
     admin: { metrics: `127.0.0.1:${metricsPort}`, socket: join(directory, 'node.sock') },
+    ...(certificate !== undefined && { tls: certificate }),
     state: { dir: join(directory, 'state') },
     origins: [{ name: 'main', url: `http://127.0.0.1:${place.originPort}`, match: '/' }],
     store: { ramBytes: setup.ramBytes, dirs: [{ path: join(directory, 'store'), maxBytes: 1024 ** 3 }] },
@@ -192,7 +196,7 @@ async function startNode(place: Place, setup: NodeSetup): Promise<readonly Serve
   const server = { pid: running.pid, stop: running.stop, metricsPort, isTls: false };
   return [
     { name: setup.name, port, ...server },
-    ...(https === null ? [] : [{ name: `${setup.name} tls`, port: tlsPort, ...server, isTls: true }]),
+    ...(certificate === undefined ? [] : [{ name: `${setup.name} tls`, port: tlsPort, ...server, isTls: true }]),
   ];
 }
 
