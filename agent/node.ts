@@ -180,6 +180,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
       onServed: (record: ServedRecord) => live.agent?.served(record),
     }),
     origins: config.origins,
+    hosts: config.hosts,
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
