@@ -129,5 +129,10 @@ function drawnHead(
     ...{ lengthBytes: 0, isPinned: false, isInvalidated: false, hits: 0, tier: 'memory', ranges: [[0, 0]] },
   };
   const sliced = slicedOf(stored) ?? { version, object: stored };
-  return { outcome: 'slices', sliced: { ...sliced, stored: undefined }, kept: { ...kept, isStored: writer !== undefined }, end };
+  return {
+    outcome: 'slices',
+    sliced: { ...sliced, stored: undefined },
+    kept: { ...kept, isStored: writer !== undefined },
+    end,
+  };
 }

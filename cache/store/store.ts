@@ -152,8 +152,6 @@ class TieredStore implements Store {
     const entry = this.#entryOf(object);
     entry.hits += 1;
     entry.lastUsedAt = this.#options.now();
-    // What has no bytes is never read, and would leave RAM as if it were not used.
-    if (entry.bytes === 0) this.#memory.get(entry.id);
     if (!entry.isGone) this.#mountOf(entry)?.touch(entry);
     return { isFirst: entry.hits === 1 };
   };
