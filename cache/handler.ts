@@ -269,7 +269,8 @@ export class Handler {
       request: this.#fillRequest(visit, undefined, 'viewer'),
       onNotCached: () => this.#notCached(visit),
       onLost: (error) => {
-        if (error.code !== 'CACHE_ORIGIN_CHANGED' || !this.#restart(visit)) this.#fillFailed(visit, error);
+        if (error.code !== 'CACHE_ORIGIN_CHANGED') this.#fillFailed(visit, error);
+        else if (!this.#restart(visit)) this.#forward(visit, 'miss');
       },
     });
   }
