@@ -6,6 +6,8 @@ import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
+import { resourceOf } from './rules/key.ts';
+import { kindOf } from './rules/kind.ts';
 import type { Part } from './rules/range.ts';
 import type { Version } from './rules/slices.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
@@ -98,6 +100,20 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
       tags: [],
     },
   };
+}
+
+/**
+ * Whether who waits gets an answer that is not stored, instead of asking again one by one: the origin's own failure is
+ * nobody's in particular, and a live playlist without any lifetime is the newest for all who asked before it came.
+ */
+export function isForAll({ response, policy, refusal }: KeptHead): boolean {
+  if (refusal !== 'no-freshness') return false;
+  if (response.status >= 500) return true;
+  const [path = ''] = resourceOf(response.key).split('?');
+  const isPlaylist = kindOf(path, fieldValue(response.headers, 'content-type')) === 'manifest';
+  const isShared =
+    policy.isExplicit && !policy.mustValidate && fieldValue(response.headers, 'set-cookie') === undefined;
+  return isPlaylist && isShared;
 }
 
 function dropOldestVariant(request: FillRequest, tools: FillTools): void {

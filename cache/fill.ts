@@ -3,7 +3,7 @@
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
-import { type FillRequest, type FillTools, type KeptHead, keptHead, revalidated } from './fill-head.ts';
+import { type FillRequest, type FillTools, isForAll, type KeptHead, keptHead, revalidated } from './fill-head.ts';
 import { Pace } from './pace.ts';
 import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
@@ -26,11 +26,6 @@ export type FillEnd =
   | { readonly end: 'stored'; readonly object: StoredObject }
   | { readonly end: 'refused'; readonly reason: string }
   | { readonly end: 'failed'; readonly error: CacheError };
-
-/** The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one. */
-function isForAll(kept: KeptHead): boolean {
-  return kept.response.status >= 500 && kept.refusal === 'no-freshness';
-}
 
 /** A running fill. */
 export class Fill {
@@ -95,6 +90,9 @@ export class Fill {
     this.#exchange = origin.fetch(
       { method: 'GET', resource, headers: [...fields, ...conditions, ...range] },
       {
+        onInterim: (interim) => {
+          for (const { listener } of this.#room.readers) listener.onInterim?.(interim);
+        },
         onHead: (head) => this.#onHead(head),
         onBytes: (bytes) => this.#onBytes(bytes),
         onEnd: () => this.#onEnd(),
@@ -264,8 +262,7 @@ export class Fill {
     }
     this.#kept = kept;
     this.#end = kept.response.lengthBytes;
-    const isFailure = isForAll(kept);
-    if (!isFailure) this.#tools.onHead(request.key, kept.refusal);
+    if (!isForAll(kept)) this.#tools.onHead(request.key, kept.refusal);
     this.#announce({ outcome: 'response', ...kept, isStored: this.#writer !== undefined }, kept);
     this.#refuseUseless(kept.response.lengthBytes ?? 0);
   }

@@ -4,7 +4,7 @@ import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { passRest, type Sender } from './pass.ts';
-import type { FillHead, FillReader } from './reader.ts';
+import type { FillHead, FillReader, Listener } from './reader.ts';
 import { WINDOW_BYTES } from './room.ts';
 import { fieldValue } from './rules/fields.ts';
 import { ageMs } from './rules/freshness.ts';
@@ -52,8 +52,9 @@ export function follow(visit: Visit, { fills, sender, request, isAlone }: Follow
     const { headers, lengthBytes: total } = head.response;
     passRest(visit, sender, headers, { start: reader.offset, end: Math.min(reader.limit, total ?? 0), total });
   };
-  const listener = {
-    onHead: (received: FillHead, reader: FillReader) => {
+  const listener: Listener = {
+    onInterim: (interim) => visit.relay(interim),
+    onHead: (received, reader) => {
       head = received;
       if (visit.isGone) return;
       hooks.onHead(received, reader);

@@ -1,5 +1,6 @@
 // One viewer's place in a running fill: which bytes it wants, and how far it has come.
 import type { CacheError } from './errors.ts';
+import type { Interim } from './exchange.ts';
 import type { KeptHead } from './fill-head.ts';
 import type { Way } from './part-head.ts';
 import type { Fields } from './rules/fields.ts';
@@ -19,8 +20,10 @@ export type FillHead =
   /** The object has no such bytes. */
   | { readonly outcome: 'unsatisfiable'; readonly total: number | undefined };
 
-/** What a viewer hears of its fill; each at most once but onReady. */
+/** What a viewer hears of its fill; each at most once but onInterim and onReady. */
 export type Listener = {
+  /** Before the head. */
+  readonly onInterim?: (interim: Interim) => void;
   readonly onHead: (head: FillHead, reader: FillReader) => void;
   /** More bytes, or the end. */
   readonly onReady: (reader: FillReader) => void;
