@@ -21,6 +21,9 @@ import type { FillWindow } from './window.ts';
 /** A fill that nobody waits for any more still ends when the caller expects at least this of its key. */
 const WORTH_FINISHING = 0.5;
 
+/** A head that takes longer is being held back by the origin, as that of a live playlist. */
+const HELD_AFTER_MS = 1000;
+
 /** How a fill ended, for those who wait for nothing else. */
 export type FillEnd =
   | { readonly end: 'stored'; readonly object: StoredObject }
@@ -52,6 +55,7 @@ export class Fill {
   #end: number | undefined;
   #exchange: Exchange | undefined;
   #writer: BodyWriter | undefined;
+  #startedMs = 0;
   #isOver = false;
   #isForgotten = false;
   #isFull = false;
@@ -77,6 +81,11 @@ export class Fill {
     });
   }
 
+  /** Whether it takes bytes now or soon; one whose head the origin holds back for long does not. */
+  get isMoving(): boolean {
+    return this.#kept !== undefined || performance.now() - this.#startedMs < HELD_AFTER_MS;
+  }
+
   get window(): FillWindow {
     return this.#room.window;
   }
@@ -85,6 +94,7 @@ export class Fill {
   start(validates = true): void {
     const { origin, resource, fields, revalidates, purpose } = this.request;
     this.#tools.counters.originRequests[purpose] += 1;
+    this.#startedMs = performance.now();
     const conditions = validates && revalidates !== undefined ? validatorsOf(revalidates.headers) : [];
     const range: Fields = this.part === undefined ? [] : [['range', rangeField(this.part)]];
     this.#exchange = origin.fetch(

@@ -1,5 +1,5 @@
 // A viewer on a fetch that is under way: its bytes as they come, at the viewer's own pace.
-import type { Delivery } from './deliver.ts';
+import { AHEAD, type Delivery } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
@@ -10,6 +10,7 @@ import { fieldValue } from './rules/fields.ts';
 import { ageMs } from './rules/freshness.ts';
 import { kindOf } from './rules/kind.ts';
 import type { StatusFacts } from './rules/status.ts';
+import { isPrefetch } from './stats.ts';
 import type { Visit } from './visit.ts';
 
 /** What is followed. `isAlone`: nobody else's fetch serves. */
@@ -82,7 +83,8 @@ export function answerFilled(visit: Visit, delivery: Delivery, { head, reader, f
   const { response, policy, refusal, isStored } = head;
   if (refusal !== null) visit.result = 'pass';
   if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
-  const fate = isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' };
+  const ahead = isPrefetch(response.purpose) && AHEAD;
+  const fate = isStored ? { ...ahead, stored: true } : { detail: refusal ?? 'not-admitted' };
   const upstream = fieldValue(response.headers, 'cache-status') ?? '';
   const status = delivery.status({ ...facts, fwdStatus: response.status, ...fate }, upstream);
   const flat = delivery.flat(response.headers, response.receivedAt);
