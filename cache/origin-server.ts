@@ -78,7 +78,7 @@ export class OriginServer {
     const { breaker, isRecovering, sent } = this.#gate.state();
     return {
       server: this.name,
-      isUp: this.#health.isUp && breaker === 'closed',
+      isUp: this.#health.isUp && breaker !== 'open',
       breaker: breaker === 'closed' ? (isRecovering ? 'recovering' : 'closed') : 'open',
       requests: sent,
       failures: this.#failures,

@@ -31,13 +31,13 @@ function openNames(...addresses: string[]) {
     addresses,
     asked: 0,
     isBroken: false,
-    lookup: (async () => {
-      names.asked += 1;
-      if (names.isBroken) throw Object.assign(new Error('no name server'), { code: 'EAI_AGAIN' });
-      return names.addresses.map((address) => ({ address, family: 4 as const }));
-    }) as LookupName,
   };
-  return names;
+  const lookup: LookupName = async () => {
+    names.asked += 1;
+    if (names.isBroken) throw Object.assign(new Error('no name server'), { code: 'EAI_AGAIN' });
+    return names.addresses.map((address) => ({ address, family: 4 }));
+  };
+  return { names, lookup };
 }
 
 async function setUp(port: number, lookup: LookupName, setup: NodeSetup = {}): Promise<TestNode> {
@@ -52,8 +52,8 @@ function setAll(origins: readonly FakeOrigin[], path: string): void {
 
 test('connections follow a name that moves; what runs ends where it began', async () => {
   const [first, second] = await openPair();
-  const names = openNames('127.0.0.1');
-  const node = await setUp(first.port, names.lookup);
+  const { names, lookup } = openNames('127.0.0.1');
+  const node = await setUp(first.port, lookup);
   const body = Buffer.alloc(400_000, 'a body under way ');
   const more = Promise.withResolvers<void>();
   first.set('/long', { body, headers: fresh, gates: [{ offset: 100_000, until: more.promise }] });
@@ -82,8 +82,8 @@ test('connections follow a name that moves; what runs ends where it began', asyn
 
 test('a crowd at a start asks once for the name; afterwards nobody does until the answer is old', async () => {
   const [first] = await openPair();
-  const names = openNames('127.0.0.1');
-  const node = await setUp(first.port, names.lookup);
+  const { names, lookup } = openNames('127.0.0.1');
+  const node = await setUp(first.port, lookup);
   const paths = Array.from({ length: 30 }, (_, index) => `/${index}`);
   for (const path of paths) setAll([first], path);
   const got = await Promise.all(paths.map((path) => node.get(path)));
@@ -101,9 +101,9 @@ test('of several addresses one that refuses is passed over', async () => {
 
 test('row 20: while the resolver fails the last good addresses serve, one log line; after an hour 502, then back', async () => {
   const [first] = await openPair();
-  const names = openNames('127.0.0.1');
+  const { names, lookup } = openNames('127.0.0.1');
   const lines: unknown[] = [];
-  const node = await setUp(first.port, names.lookup, {
+  const node = await setUp(first.port, lookup, {
     log: (_level, event, fields) => {
       if (event === 'origin.name-failed') lines.push(fields);
     },
@@ -131,8 +131,8 @@ test('row 20: while the resolver fails the last good addresses serve, one log li
 });
 
 test('row 20: a name that does not exist: 502, and the resolver is not asked for every viewer', async () => {
-  const names = openNames();
-  const node = await setUp(80, names.lookup);
+  const { names, lookup } = openNames();
+  const node = await setUp(80, lookup);
   const got = await Promise.all(Array.from({ length: 20 }, (_, index) => node.get(`/${index}`)));
   expect(got.map(({ status }) => status)).toEqual(got.map(() => 502));
   await node.get('/again');
@@ -154,16 +154,16 @@ test('a resolver that never answers: 504 within the deadline, other origins are 
 
 test('a second server by address serves while the name of the first is unknown', async () => {
   const [first] = await openPair();
-  const names = openNames();
-  const node = await setUp(80, names.lookup, { origin: { backups: [first.url] } });
+  const { lookup } = openNames();
+  const node = await setUp(80, lookup, { origin: { backups: [first.url] } });
   setAll([first], '/a');
   expect((await node.get('/a')).body.toString()).toBe(first.url);
 });
 
 test('addresses are never looked up', async () => {
   const [first] = await openPair();
-  const names = openNames();
-  const node = await setUp(first.port, names.lookup, { origin: { url: first.url } });
+  const { names, lookup } = openNames();
+  const node = await setUp(first.port, lookup, { origin: { url: first.url } });
   setAll([first], '/a');
   expect([(await node.get('/a')).status, names.asked]).toEqual([200, 0]);
 });
