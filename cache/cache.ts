@@ -63,6 +63,7 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 
 const DAY_MS = 24 * 3_600_000;
