@@ -84,6 +84,7 @@ function check({ origins, hosts = [] }: HostsOptions): void {
 export class Hosts {
   readonly #tools: OriginTools;
   readonly #resolver: Resolver;
+  #quotas: ReadonlyMap<string, Quota> = new Map();
   #state: State;
   /** No longer in use, with connections that still end. */
   readonly #retired = new Set<OpenOrigin>();
@@ -100,8 +101,12 @@ export class Hosts {
     const opened = options.origins.map((origin) => this.#openOrigin(origin, before.get(origin.name)));
     const origins = new Map(opened.map((each) => [each.origin.name, each]));
     const { hosts: given = [], ignoredQuery = [] } = options;
+    const quotas = new Map<string, Quota>();
     const hosts = (given.length === 0 ? [EVERY] : given).map((host) => {
-      const quota = new Quota(host.quota ?? {});
+      // Who has used up a quota does not get it anew by a reload.
+      const known = this.#quotas.get(JSON.stringify([host.names, host.quota]));
+      const quota = known ?? new Quota(host.quota ?? {});
+      quotas.set(JSON.stringify([host.names, host.quota]), quota);
       const names = host.origins ?? options.origins.map(({ name }) => name);
       return {
         names: host.names,
@@ -114,6 +119,7 @@ export class Hosts {
         quota,
       };
     });
+    this.#quotas = quotas;
     const [every] = hosts;
     const only = given.length === 0 && every !== undefined ? { host: every, name: '' } : undefined;
     return { origins, hosts, table: hostTable(hosts), only };
