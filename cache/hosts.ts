@@ -7,7 +7,7 @@ import { type OpenOrigin, openOrigin } from './origin.ts';
 import { originBase } from './origin-server.ts';
 import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
-import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostPattern } from './rules/host.ts';
+import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostName, isHostPattern } from './rules/host.ts';
 import { keyOf, originFor, type Target, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';
 
@@ -113,7 +113,7 @@ export class Hosts {
         ignored: new Set(host.ignoredQuery ?? ignoredQuery),
         origins: names.flatMap((name) => {
           const origin = origins.get(name)?.origin;
-          return origin === undefined ? [] : [quota.over(origin)];
+          return origin === undefined ? [] : [origin];
         }),
         forwardsHost: host.hostHeader === 'forward',
         quota,
@@ -150,7 +150,14 @@ export class Hosts {
     if (this.#state.only !== undefined) return this.#state.only;
     const name = hostName(authorityOf(target, authority));
     const host = hostFor(this.#state.table, name);
-    return host === undefined ? undefined : { host, name };
+    // What an origin is told must be a name, and not only what the syntax of an authority allows.
+    return host === undefined || (host.forwardsHost && !isHostName(name)) ? undefined : { host, name };
+  }
+
+  /** The same as placeAt() for a viewer, who may ask the origin within the host's quota. */
+  placeFor(named: Named, target: Target): Place | undefined {
+    const place = this.placeAt(named, target);
+    return place && { ...place, origin: named.host.quota.over(place.origin) };
   }
 
   /** Where a host has what a target names; undefined when none of its origins serves that path. */

@@ -153,6 +153,27 @@ test('a resolver that never answers: 504 within the deadline, other origins are 
   expect([dark.status, good.status]).toEqual([504, 200]);
 });
 
+test('a resolver that falls silent slows nobody while there is a last good answer', async () => {
+  const [first] = await openPair();
+  const { names, lookup } = openNames('127.0.0.1');
+  const silent = new Promise<never>(() => undefined);
+  let isSilent = false;
+  const node = await setUp(first.port, (name) => (isSilent ? silent : lookup(name)));
+  const ask = async (path: string) => {
+    setAll([first], path);
+    first.dropConnections();
+    return (await node.get(path)).status;
+  };
+  expect(await ask('/a')).toBe(200);
+  isSilent = true;
+  node.passSeconds(120);
+  const startedMs = performance.now();
+  for (let round = 0; round < 20; round += 1) expect(await ask(`/kept-${round}`)).toBe(200);
+  // The first connection waits a little for a newer answer; if each did, it would be 6 s.
+  expect(performance.now() - startedMs).toBeLessThan(4000);
+  expect(names.asked).toBe(1);
+});
+
 test('a second server by address serves while the name of the first is unknown', async () => {
   const [first] = await openPair();
   const { lookup } = openNames();
