@@ -110,7 +110,7 @@ export type HostQuota = {
   readonly requestsPerSecond?: number | null;
   /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
   readonly bytesPerSecond?: number | null;
-  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
 };
 
@@ -249,7 +249,7 @@ export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
 export type OriginServerStats = {
   /** Host, port and path of its URL. */
   readonly server: string;
-  /** Neither its breaker nor its checks speak against it. */
+  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
   readonly isUp: boolean;
   readonly breaker: 'closed' | 'recovering' | 'open';
   readonly requests: number;
