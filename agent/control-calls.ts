@@ -78,7 +78,7 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   if (agent === undefined) return OFF;
   const titleId = query.get('title');
   if (titleId !== null) {
-    const found = agent.catalogue.package(titleId);
+    const found = await agent.catalogue.package(titleId);
     return ok({
       title: agent.catalogue.title(titleId) ?? null,
       package:

@@ -204,7 +204,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   return {
     port,
     metricsPort: monitoring.port,
-    isPublished: (titleId) => live.agent?.catalogue.package(titleId) !== undefined,
+    isPublished: (titleId) => live.agent?.catalogue.published(titleId) !== undefined,
     encode: async (job) => {
       if (live.agent?.encodes !== undefined) return live.agent.encodes.submit(job);
       throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
