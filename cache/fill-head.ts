@@ -86,6 +86,7 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
       receivedAt: received.receivedAt,
       lengthBytes: received.lengthBytes ?? (received.status === 204 ? 0 : undefined),
       purpose: request.purpose,
+      tags: [],
     },
   };
 }

@@ -58,6 +58,12 @@ export class Index {
     return this.#byId.get(id);
   }
 
+  /** The entry of that id as a list of at most one. */
+  withId(id: number): readonly Entry[] {
+    const entry = this.#byId.get(id);
+    return entry === undefined ? [] : [entry];
+  }
+
   /** Takes the entry in; gives the one of the same key and variant that it replaces, already taken out. */
   add(entry: Entry): Entry | undefined {
     const old = this.byKey(entry.key).find((other) => other.variant === entry.variant);

@@ -3,11 +3,20 @@ import { PURPOSES, type Purpose } from '../contract.ts';
 import type { Head } from './entry.ts';
 import type { HeaderList, StoredObject } from './object.ts';
 
+/** Tags of one object that are kept. */
+const MAX_TAGS = 64;
+/** UTF-16 code units of a tag that is kept. */
+const MAX_TAG_LENGTH = 128;
+
+/** The tags that the store keeps of those given: what is too long or too many is left out. */
+export const keptTags = (tags: readonly string[]): readonly string[] =>
+  tags.filter((tag) => tag.length <= MAX_TAG_LENGTH).slice(0, MAX_TAGS);
+
 /** The head as it lies in the row; key and variant have columns of their own. */
 export function encodeHead(head: Head): string {
-  const { varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges } = head;
+  const { varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges, tags } = head;
   return JSON.stringify({
-    ...{ varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges },
+    ...{ varyOn, status, headers, requestedAt, receivedAt, lengthBytes, purpose, isInvalidated, ranges, tags },
   });
 }
 
@@ -15,15 +24,16 @@ export function encodeHead(head: Head): string {
 export function decodeHead(key: string, variant: string, text: string): Head | undefined {
   const value = parse(text);
   if (value === undefined) return undefined;
-  const { varyOn, status, requestedAt, receivedAt, lengthBytes, isInvalidated } = value;
+  const { varyOn, status, requestedAt, receivedAt, lengthBytes, isInvalidated, tags = [] } = value;
   const headers = headerList(value['headers']);
   const ranges = rangeList(value['ranges']);
   const purpose = PURPOSES.find((one): one is Purpose => one === value['purpose']);
-  if (headers === undefined || ranges === undefined || purpose === undefined || !isStrings(varyOn)) return undefined;
+  if (headers === undefined || ranges === undefined || purpose === undefined) return undefined;
+  if (!isStrings(varyOn) || !isStrings(tags)) return undefined;
   if (typeof status !== 'number' || typeof requestedAt !== 'number' || typeof receivedAt !== 'number') return undefined;
   if (typeof lengthBytes !== 'number' || typeof isInvalidated !== 'boolean') return undefined;
   const times = { requestedAt, receivedAt };
-  return { key, variant, varyOn, status, headers, ...times, lengthBytes, purpose, isInvalidated, ranges };
+  return { key, variant, varyOn, status, headers, ...times, lengthBytes, purpose, isInvalidated, ranges, tags };
 }
 
 function parse(text: string): Record<string, unknown> | undefined {

@@ -20,6 +20,8 @@ export type StoredResponse = {
   /** Bytes of the complete representation; undefined while an unsized body is still arriving. */
   readonly lengthBytes: number | undefined;
   readonly purpose: Purpose;
+  /** What it can be found by beside its key: at most 64, each at most 128 UTF-16 code units; others are left out. */
+  readonly tags: readonly string[];
 };
 
 /** A stored response. Treat as a snapshot: look it up again for the next request. */
@@ -60,7 +62,7 @@ export type BodyWriter = {
 
 /** Fields of a stored object that change without its body: by a 304 (RFC 9111 section 4.3.4), a purge or a pin. */
 export type ObjectPatch = Partial<
-  Pick<StoredObject, 'headers' | 'requestedAt' | 'receivedAt' | 'isInvalidated' | 'isPinned'>
+  Pick<StoredObject, 'headers' | 'tags' | 'requestedAt' | 'receivedAt' | 'isInvalidated' | 'isPinned'>
 >;
 
 /** Two tiers behind one face. Everything but reading, finishing and closing is synchronous. */
@@ -79,6 +81,10 @@ export type Store = {
   readonly remove: (object: StoredObject) => void;
   /** Keys that begin with a prefix, at most `limit` of them. */
   readonly keys: (prefix: string, limit: number) => readonly string[];
+  /** Keys of objects with that tag, at most `limit` of them. */
+  readonly keysByTag: (tag: string, limit: number) => readonly string[];
+  /** Resolves when every removal and update given so far is on disk, or its disk was taken out. */
+  readonly settled: () => Promise<void>;
   readonly stats: () => StoreStats;
   /** Syncs what is pending and closes; at most `deadlineMs`. */
   readonly close: (deadlineMs: number) => Promise<void>;

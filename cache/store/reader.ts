@@ -3,7 +3,7 @@ import { CacheError } from '../errors.ts';
 import { BLOCK_BYTES, blockChecksum } from './checksum.ts';
 import type { HeldBody } from './disk.ts';
 import type { Entry } from './entry.ts';
-import type { BodyReader, ByteRange } from './object.ts';
+import type { BodyReader, ByteRange, StoredObject } from './object.ts';
 
 /** Pieces up to this are copied out of a shared block buffer; larger ones keep a buffer of their own. */
 const COPY_BYTES = 256 * 1024;
@@ -124,3 +124,7 @@ export function failedReader(error: CacheError): BodyReader {
 /** The error of an object that is not there any more. */
 export const gone = (entry: Entry, cause?: unknown): CacheError =>
   new CacheError('CACHE_DISK_READ', `${entry.key} left the store: fetch it again`, { cause, retryable: true });
+
+/** Whether all bytes of a range are there. */
+export const isWithin = (ranges: StoredObject['ranges'], range: ByteRange): boolean =>
+  ranges.some(([start, end]) => start <= range.start && range.start <= range.end && range.end <= end);

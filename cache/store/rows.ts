@@ -28,6 +28,12 @@ PRAGMA application_id = ${APPLICATION_ID};
 PRAGMA user_version = ${FORMAT_VERSION};
 `;
 
+/** Rebuilt from no row: a store of an earlier version has no tags. */
+const TAGS = `
+CREATE TABLE IF NOT EXISTS tags (tag TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (tag, id)) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tagsById ON tags (id);
+`;
+
 /** In the order in which a row is written. */
 const OBJECT_COLUMNS = [
   ...['id', 'key', 'variant', 'format', 'lengthBytes', 'storedBytes', 'purpose', 'storedAt', 'isInline'],
@@ -156,6 +162,7 @@ export class Rows {
     else if (application !== APPLICATION_ID || version !== FORMAT_VERSION) {
       throw Object.assign(new Error(`${this.#path} is not a store database`), { errcode: SQLITE.notDatabase });
     } else this.#database.exec(`PRAGMA user_version = ${FORMAT_VERSION};`);
+    this.#database.exec(TAGS);
   }
 
   #pragma(name: string): number {
@@ -195,6 +202,11 @@ export class Rows {
     return body instanceof Uint8Array ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : undefined;
   }
 
+  /** Ids of the objects with that tag. */
+  tagged(tag: string): number[] {
+    return this.#statements.tagged.all(tag).map((row) => Number(row['id']));
+  }
+
   /** One transaction, all or nothing. */
   commit(commit: Commit): void {
     this.#database.exec('BEGIN IMMEDIATE');
@@ -212,8 +224,8 @@ export class Rows {
   }
 
   #remove(id: number): void {
-    const { removeObject, removeDetail, removeBody } = this.#statements;
-    for (const statement of [removeObject, removeDetail, removeBody]) statement.run(id);
+    const { removeObject, removeDetail, removeBody, removeTags } = this.#statements;
+    for (const statement of [removeObject, removeDetail, removeBody, removeTags]) statement.run(id);
   }
 
   #put(entry: Entry, body: Buffer | undefined): void {
@@ -227,6 +239,8 @@ export class Rows {
     );
     this.#statements.putDetail.run(id, text, packed, rowChecksum(sealed(entry, text), packed));
     if (body !== undefined) this.#statements.putBody.run(id, body);
+    this.#statements.removeTags.run(id);
+    for (const tag of head.tags) this.#statements.putTag.run(tag, id);
   }
 
   /** Makes every commit so far survive a power cut. No commit may run meanwhile: a checkpoint may be under way. */
@@ -286,6 +300,9 @@ function prepareAll(database: DatabaseSync) {
     removeObject: prepare('DELETE FROM objects WHERE id = ?'),
     removeDetail: prepare('DELETE FROM details WHERE id = ?'),
     removeBody: prepare('DELETE FROM bodies WHERE id = ?'),
+    putTag: prepare('INSERT OR IGNORE INTO tags (tag, id) VALUES (?, ?)'),
+    removeTags: prepare('DELETE FROM tags WHERE id = ?'),
+    tagged: prepare('SELECT id FROM tags WHERE tag = ?'),
   };
 }
 

@@ -6,6 +6,7 @@ import type { BodyFile } from './body-file.ts';
 import { blockChecksum, blockCount } from './checksum.ts';
 import { errorCode } from './disk.ts';
 import { type Entry, type Head, INLINE_BYTES, Index } from './entry.ts';
+import { keptTags } from './head.ts';
 import { type Memory, openMemory } from './memory.ts';
 import { type Mount, ROW_BYTES } from './mount.ts';
 import type {
@@ -18,13 +19,14 @@ import type {
   StoredResponse,
   StoreOptions,
 } from './object.ts';
-import { corrupt, failedReader, gone, readBody, Scratch } from './reader.ts';
+import { corrupt, failedReader, gone, isWithin, readBody, Scratch } from './reader.ts';
 import type { HotRow } from './rows.ts';
-import { chooseVolume, Volume } from './volume.ts';
+import { chooseVolume, sumOf, Volume } from './volume.ts';
 import { Writer, type WritingBudget, type Written } from './writer.ts';
 
 /** RAM that bodies may take while they are written, beside the RAM tier. */
 const WRITING_BYTES = 64 * 1024 * 1024;
+const EMPTY = Buffer.alloc(0);
 
 /**
  * Opens the store. Objects handed out are snapshots: pass the very object that find() gave, not a copy.
@@ -206,8 +208,8 @@ class TieredStore implements Store {
   /** What is damaged leaves at once, so that the next viewer is a miss and brings a good copy. */
   #quarantine(entry: Entry, block: number | 'row'): void {
     this.#corruptBlocks += 1;
-    const disk = this.#volumes[entry.disk]?.path;
-    this.#options.log('error', 'store.object.corrupt', { disk, key: entry.key, block, bytes: entry.bytes });
+    const { disk, key, bytes } = entry;
+    this.#options.log('error', 'store.object.corrupt', { disk: this.#volumes[disk]?.path, key, block, bytes });
     this.#drop(entry);
   }
 
@@ -232,12 +234,13 @@ class TieredStore implements Store {
   };
 
   #onDiskFailed(mount: Mount, error: unknown): void {
-    if (error !== undefined) this.#volumes.find((volume) => volume.mount === mount)?.report('write', error);
+    this.#volumes.find((volume) => volume.mount === mount)?.reportWrite(error);
   }
 
   #install(response: StoredResponse, written: Written, isPinned: boolean): StoredObject | undefined {
     const { id, bytes, ram, disk } = written;
-    const head: Head = { ...response, lengthBytes: bytes, isInvalidated: false, ranges: [[0, bytes]] };
+    const tags = keptTags(response.tags);
+    const head: Head = { ...response, tags, lengthBytes: bytes, isInvalidated: false, ranges: [[0, bytes]] };
     const entry: Entry = {
       ...{ id, key: response.key, variant: response.variant, bytes, storedBytes: bytes, purpose: response.purpose },
       ...{ storedAt: response.receivedAt, lastUsedAt: this.#options.now(), hits: 0, isPinned },
@@ -251,12 +254,9 @@ class TieredStore implements Store {
     this.#index.add(entry);
     if (ram !== undefined) this.#memory.set(id, ram);
     if (disk !== undefined) this.#startCopy(entry, ram, disk);
-    if (!entry.isGone && !this.#isReadable(entry)) this.#drop(entry);
+    const isReadable = entry.place !== 'none' || this.#memory.peek(id) !== undefined; // A pending copy is held.
+    if (!entry.isGone && !isReadable) this.#drop(entry);
     return entry.isGone ? undefined : this.#snapshot(entry, head);
-  }
-
-  #isReadable(entry: Entry): boolean {
-    return entry.place !== 'none' || entry.held !== undefined || this.#memory.peek(entry.id) !== undefined;
   }
 
   #startCopy(entry: Entry, ram: Buffer | undefined, disk: NonNullable<Written['disk']>): void {
@@ -359,16 +359,27 @@ class TieredStore implements Store {
 
   readonly keys = (prefix: string, limit: number): readonly string[] => this.#index.keys(prefix, limit);
 
+  readonly keysByTag = (tag: string, limit: number): readonly string[] => {
+    const found: Entry[] = [...this.#index.entries()].filter((entry) => !entry.isCommitted);
+    for (const one of this.#volumes) for (const id of one.tagged(tag)) found.push(...this.#index.withId(id));
+    const tagged = found.filter((entry) => this.#headOf(entry)?.tags.includes(tag));
+    return [...new Set(tagged.map(({ key }) => key))].slice(0, limit);
+  };
+
+  readonly settled = async (): Promise<void> => {
+    await Promise.all(this.#volumes.map((volume) => volume.mount?.group.flush()));
+  };
+
   readonly stats = (): StoreStats => {
-    const mounts = this.#volumes.map((volume) => volume.mount);
-    const sum = (of: (mount: Mount) => number): number =>
-      mounts.reduce((total, mount) => total + (mount === undefined ? 0 : of(mount)), 0);
-    const evicted = this.#volumes.reduce((total, volume) => total + volume.evictions, 0);
+    const sum = (of: (mount: Mount) => number): number => sumOf(this.#volumes, of);
     return {
       objects: this.#index.size,
       usedBytes: { memory: this.#memory.usedBytes(), disk: sum((mount) => mount.usedBytes) },
       limitBytes: { memory: this.#options.ramBytes, disk: sum((mount) => mount.limitBytes) },
-      evictions: { memory: this.#memory.evictions(), disk: evicted },
+      evictions: {
+        memory: this.#memory.evictions(),
+        disk: this.#volumes.reduce((total, one) => total + one.evictions, 0),
+      },
       corruptBlocks: this.#corruptBlocks,
       isDegraded: this.#volumes.some((volume) => volume.isDegraded),
       errors: this.#volumes.flatMap((volume) => volume.errors()),
@@ -387,8 +398,3 @@ class TieredStore implements Store {
     this.#memory.clear();
   };
 }
-
-const EMPTY = Buffer.alloc(0);
-
-const isWithin = (ranges: StoredObject['ranges'], range: ByteRange): boolean =>
-  ranges.some(([start, end]) => start <= range.start && range.start <= range.end && range.end <= end);

@@ -161,6 +161,21 @@ export class Volume {
     this.#log('warn', 'store.disk.full', { disk: this.path, limitBytes: mount.limitBytes });
   }
 
+  /** Ids of the objects there with that tag. */
+  tagged(tag: string): readonly number[] {
+    try {
+      return this.#mount?.rows.tagged(tag) ?? [];
+    } catch (error) {
+      this.report('index', error);
+      return [];
+    }
+  }
+
+  /** A body could not be written; undefined: it was only given up. */
+  reportWrite(error: unknown): void {
+    if (error !== undefined) this.report('write', error);
+  }
+
   #strike(): void {
     const now = performance.now();
     this.#strikes = [...this.#strikes.filter((at) => now - at < STRIKE_WINDOW_MS), now];
@@ -199,3 +214,7 @@ export function chooseVolume(volumes: readonly Volume[], key: string): Volume | 
   }
   return best;
 }
+
+/** The sum of a figure over all usable directories. */
+export const sumOf = (volumes: readonly Volume[], of: (mount: Mount) => number): number =>
+  volumes.reduce((total, { mount }) => total + (mount === undefined ? 0 : of(mount)), 0);

@@ -61,7 +61,7 @@ describe('the text of a head', () => {
     ...{ key: text, variant: text, varyOn: fc.array(text), status: fc.nat(999) },
     ...{ headers: fc.array(fc.tuple(text, text)), requestedAt: fc.nat(), receivedAt: fc.nat(), lengthBytes: fc.nat() },
     ...{ purpose: fc.constantFrom(...PURPOSES), isInvalidated: fc.boolean() },
-    ranges: fc.array(fc.tuple(fc.nat(), fc.nat())),
+    ...{ ranges: fc.array(fc.tuple(fc.nat(), fc.nat())), tags: fc.array(text) },
   });
 
   test('is read as it was written', () => {

@@ -86,6 +86,7 @@ export function responseOf(
     receivedAt: 1_700_000_000_050,
     lengthBytes,
     purpose: 'viewer',
+    tags: [],
     ...changes,
   };
 }
