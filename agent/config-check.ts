@@ -134,6 +134,11 @@ export type CheckedSections = {
   readonly listen: { readonly http: Address } | undefined;
   readonly admin: { readonly metrics: Address } | undefined;
   readonly origins: readonly { readonly name: string; readonly match: string }[];
+  readonly hosts: readonly {
+    readonly names: readonly string[];
+    readonly origins: readonly string[] | null;
+    readonly hostHeader: 'origin' | 'forward';
+  }[];
   readonly window: { readonly cron: string; readonly minutes: number } | undefined;
   readonly storeDirs: readonly { readonly path: string }[];
 };
@@ -142,9 +147,11 @@ export type CheckedSections = {
 export type Clashes = { readonly problems: readonly Finding[]; readonly warnings: readonly Finding[] };
 
 /** Everything that is right by itself and wrong together. */
-export function findClashes({ listen, admin, origins, window, storeDirs }: CheckedSections): Clashes {
-  const problems = [...findShadowedOrigins(origins)];
-  const warnings: Finding[] = [];
+export function findClashes({ listen, admin, origins, hosts, window, storeDirs }: CheckedSections): Clashes {
+  const byHost = findHostClashes(hosts, origins);
+  const problems = [...findTakenNames(origins), ...byHost.problems];
+  if (hosts.length === 0) problems.push(...findShadowedOrigins(origins, (i) => ['origins', i, 'match']));
+  const warnings: Finding[] = [...byHost.warnings];
   if (listen !== undefined && admin !== undefined && isSamePort(listen.http, admin.metrics)) {
     problems.push({ path: ['admin', 'metrics'], message: `port ${admin.metrics.port} is already that of listen.http` });
   }
@@ -186,23 +193,58 @@ function plainPath(path: string): string {
   return (path.startsWith('/') ? '/' : '') + steps.join('/');
 }
 
-function findShadowedOrigins(origins: CheckedSections['origins']): readonly Finding[] {
-  return origins.flatMap(({ name, match }, i) => {
-    const earlier = origins.slice(0, i);
-    const findings: Finding[] = [];
-    if (earlier.some((other) => other.name === name)) {
-      findings.push({
-        path: ['origins', i, 'name'],
-        message: `the name "${name}" is already taken by an earlier origin`,
-      });
-    }
-    const shadow = earlier.find((other) => match.startsWith(other.match));
-    if (shadow !== undefined) {
-      const message = `never reached: "${shadow.match}" of origin "${shadow.name}" before it matches all of "${match}"; put the longer match first`;
-      findings.push({ path: ['origins', i, 'match'], message });
-    }
-    return findings;
+function findTakenNames(origins: CheckedSections['origins']): readonly Finding[] {
+  return origins.flatMap(({ name }, i) => {
+    if (!origins.slice(0, i).some((other) => other.name === name)) return [];
+    return [{ path: ['origins', i, 'name'], message: `the name "${name}" is already taken by an earlier origin` }];
   });
+}
+
+/** Origins whose paths all go to one before them. `pathOf`: where the fault is shown for the one at an index. */
+function findShadowedOrigins(
+  origins: CheckedSections['origins'],
+  pathOf: (index: number) => Finding['path'],
+): readonly Finding[] {
+  return origins.flatMap(({ match }, i) => {
+    const shadow = origins.slice(0, i).find((other) => match.startsWith(other.match));
+    if (shadow === undefined) return [];
+    const message = `never reached: "${shadow.match}" of origin "${shadow.name}" before it matches all of "${match}"; put the longer match first`;
+    return [{ path: pathOf(i), message }];
+  });
+}
+
+/** What is wrong between hosts, and between a host and the origins that it names. */
+function findHostClashes(hosts: CheckedSections['hosts'], origins: CheckedSections['origins']): Clashes {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  const taken = new Set<string>();
+  for (const [i, host] of hosts.entries()) {
+    for (const [k, name] of host.names.entries()) {
+      const path = ['hosts', i, 'names', k];
+      if (taken.has(name)) problems.push({ path, message: `the name "${name}" is already taken` });
+      taken.add(name);
+      if (name === '*' && host.hostHeader === 'forward') {
+        const message = 'with hostHeader: forward whoever asks under a new name makes new objects and origin requests';
+        warnings.push({ path, message });
+      }
+    }
+    const chosen = (host.origins ?? origins.map(({ name }) => name)).map((name) =>
+      origins.find((origin) => origin.name === name),
+    );
+    for (const [k, origin] of chosen.entries()) {
+      const message = `no origin has the name "${host.origins?.[k]}"`;
+      if (origin === undefined) problems.push({ path: ['hosts', i, 'origins', k], message });
+    }
+    const known = chosen.filter((origin) => origin !== undefined);
+    if (known.length < chosen.length) continue;
+    problems.push(...findShadowedOrigins(known, (k) => ['hosts', i, 'origins', k]));
+  }
+  const isUsed = (name: string): boolean => hosts.some((host) => host.origins?.includes(name) ?? true);
+  for (const [i, { name }] of origins.entries()) {
+    if (hosts.length === 0 || isUsed(name)) continue;
+    warnings.push({ path: ['origins', i, 'name'], message: `no host has the origin "${name}"` });
+  }
+  return { problems, warnings };
 }
 
 /** Edit distance of Levenshtein (1966): insertions, deletions and substitutions from one word to the other. */

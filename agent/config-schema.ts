@@ -1,5 +1,6 @@
 // The keys of nearcast.yaml with their types, defaults and bounds, as a zod schema; config.ts reads files with it.
 import { z } from 'zod';
+import { isHostPattern } from '../cache/cache.ts';
 import { isTimeZone, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
 
 const count = z.number().int().nonnegative();
@@ -46,9 +47,21 @@ const secret = z.union(
   'expected { file: PATH } or { env: NAME }; a secret itself never stands here',
 );
 
+const originName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i, 'expected letters, digits, ".", "_" and "-"');
+const originUrl = z.url({ protocol: /^https?$/, error: 'expected an http or https URL' });
+const health = z.strictObject({
+  path: z.string().startsWith('/').describe('asked by GET, below the path of each URL'),
+  intervalSeconds: positive.min(0.5).max(3600).default(5),
+  timeoutMs: positive.max(60_000).default(2000),
+  expect: z.int().min(200).max(599).default(200).describe('the status of a server that is well'),
+  rise: z.int().min(1).max(100).default(2).describe('good checks in a row that bring a server back'),
+  fall: z.int().min(1).max(100).default(3).describe('failed checks in a row that take it out'),
+});
 const origin = z.strictObject({
-  name: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,63}$/i, 'expected letters, digits, ".", "_" and "-"'),
-  url: z.url({ protocol: /^https?$/, error: 'expected an http or https URL' }),
+  name: originName,
+  url: originUrl,
+  backups: z.array(originUrl).max(7).default([]).describe('same content; each asked when those before it fail'),
+  health: health.nullable().default(null).describe('null: servers are judged by the answers to requests alone'),
   match: z.string().startsWith('/').default('/').describe('prefix of the path; the first origin that matches serves'),
   firstByteTimeoutMs: positive.max(600_000).default(10_000).describe('until the head of a response'),
   idleTimeoutMs: positive.max(600_000).default(10_000).describe('between two chunks of a body'),
@@ -56,7 +69,25 @@ const origin = z.strictObject({
   maxConnections: z.number().int().min(1).max(4096).default(64),
 });
 
+const quota = z.strictObject({
+  requestsPerSecond: positive.max(10_000_000).nullable().default(null).describe('above it 429 with Retry-After'),
+  bytesPerSecond: size.nullable().default(null).describe('body bytes to viewers; above it 429 with Retry-After'),
+  originRequests: z.int().min(1).max(65_536).nullable().default(null).describe('at once; above it stale or 503'),
+});
+
 const notYet = (what: string) => z.null(`${what} is not supported by this version; expected null`).default(null);
+
+const hostPattern = z.string().refine(isHostPattern, 'expected cdn.example.com, *.example.com or *, in lower case');
+const host = z.strictObject({
+  names: z.array(hostPattern).min(1).max(256).describe('*.example.com: every name below; *: every other name'),
+  origins: z.array(originName).min(1).max(64).nullable().default(null).describe('null: all; tried in this order'),
+  hostHeader: z.enum(['origin', 'forward']).default('origin').describe('forward: the key then includes the name'),
+  ignoredQuery: z.array(z.string().min(1)).max(64).nullable().default(null).describe('null: as cache.ignoredQuery'),
+  certificate: notYet('a certificate of a host'),
+  signing: notYet('signed URLs of a host'),
+  purgeTokens: notYet('purge rights of a host'),
+  quota: quota.prefault({}),
+});
 
 /** Every section but `version`, by its key. A section that is not written takes all its defaults. */
 export const sections = {
@@ -105,6 +136,11 @@ export const sections = {
     .min(1)
     .max(64)
     .prefault([{ name: 'main', url: 'http://127.0.0.1:8090', match: '/' }]),
+  hosts: z
+    .array(host)
+    .max(256)
+    .default([])
+    .describe('empty: every name is answered alike; otherwise a name of no host gets 421'),
   store: z
     .strictObject({
       ramBytes: size.prefault('256MiB'),

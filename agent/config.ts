@@ -169,6 +169,7 @@ function parsedSections(content: unknown): CheckedSections {
     listen: sections.listen.safeParse(member(content, 'listen')).data,
     admin: sections.admin.safeParse(member(content, 'admin')).data,
     origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
+    hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
     window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
     storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
   };

@@ -177,6 +177,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     titleOf: (path) => live.agent?.catalogue.titleOf(path),
     onServed: (record) => live.agent?.served(record),
     origins: config.origins,
+    hosts: config.hosts,
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,

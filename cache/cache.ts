@@ -31,8 +31,11 @@ export type {
   CacheStats,
   FillOptions,
   FillOutcome,
+  HealthOptions,
   Histogram,
   Holding,
+  HostOptions,
+  HostQuota,
   Kind,
   Listen,
   ListenLimits,
@@ -57,6 +60,7 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export { isHostPattern } from './rules/host.ts';
 
 const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */

@@ -70,18 +70,61 @@ export type Route = {
   readonly answer: (request: RouteRequest) => Promise<RouteReply> | RouteReply;
 };
 
+/** How the servers of an origin are asked whether they are well. */
+export type HealthOptions = {
+  /** Asked by GET, below the path of the server's URL. */
+  readonly path: string;
+  /** Between two checks of one server, spread by a quarter. */
+  readonly intervalSeconds: number;
+  readonly timeoutMs: number;
+  /** The status of a server that is well. */
+  readonly expect: number;
+  /** Good checks in a row that bring a server back. */
+  readonly rise: number;
+  /** Failed checks in a row that take it out. */
+  readonly fall: number;
+};
+
 /** An origin; the first whose `match` is a prefix of the path serves it. */
 export type OriginOptions = {
   readonly name: string;
+  /** The first of its servers: asked while it is well. */
   readonly url: string;
+  /** Servers with the same content, each asked when those before it fail. */
+  readonly backups?: readonly string[];
+  /** None: servers are judged by the answers to requests alone. */
+  readonly health?: HealthOptions | null;
   readonly match: string;
-  /** Until the response's head; default 10 000. */
+  /** Until the response's head, whatever the servers that are tried for it; default 10 000. */
   readonly firstByteTimeoutMs?: number;
   /** Between two chunks of a body; default 10 000. */
   readonly idleTimeoutMs?: number;
   /** Mean of a body over the idle timeout, while it is let come; slower ones are cut. Default 1024; 0: no minimum. */
   readonly minimumBytesPerSecond?: number;
   readonly maxConnections?: number;
+};
+
+/** What one host may take; absent or null: as much as it likes. */
+export type HostQuota = {
+  /** Viewer requests, on the mean, with one second's worth at once; above it: 429 with Retry-After. */
+  readonly requestsPerSecond?: number | null;
+  /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
+  readonly bytesPerSecond?: number | null;
+  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  readonly originRequests?: number | null;
+};
+
+/** Names that viewers ask under, and what is particular to them. */
+export type HostOptions = {
+  /** `cdn.example.com`; `*.example.net`: every name below it; `*`: every other name. Lower case, without port. */
+  readonly names: readonly string[];
+  /** Names of origins in the order in which their `match` is looked at; absent or null: all, in theirs. */
+  readonly origins?: readonly string[] | null;
+  /** In place of that of CacheOptions; absent or null: that one. */
+  readonly ignoredQuery?: readonly string[] | null;
+  /** What origins get as Host: their own name, or the viewer's, which then is part of each key. Default `origin`. */
+  readonly hostHeader?: 'origin' | 'forward';
+  readonly quota?: HostQuota;
 };
 
 /** One disk of the store. */
@@ -119,6 +162,8 @@ export type Log = (
 /** Everything open() needs. */
 export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
+  /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
+  readonly hosts?: readonly HostOptions[];
   readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */

@@ -89,6 +89,50 @@ describe('a good configuration', () => {
     expect(valid(renderEffective(config))).toEqual(config);
   });
 
+  test('reads hosts, each with what it leaves out', () => {
+    const config = valid('version: 1\nhosts:\n  - { names: [cdn.example.com, "*.example.net"], origins: [main] }\n');
+    expect(config.hosts).toEqual([
+      {
+        names: ['cdn.example.com', '*.example.net'],
+        ...{ origins: ['main'], hostHeader: 'origin', ignoredQuery: null },
+        ...{ certificate: null, signing: null, purgeTokens: null },
+        quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null },
+      },
+    ]);
+    expect(valid(renderEffective(config))).toEqual(config);
+  });
+
+  test('reads the servers of an origin and how they are checked', () => {
+    const config = valid(
+      'version: 1\norigins: [{ name: a, url: "http://a", backups: ["https://b/x"], health: { path: /up } }]\n',
+    );
+    expect(config.origins[0]).toMatchObject({
+      backups: ['https://b/x'],
+      health: { path: '/up', intervalSeconds: 5, timeoutMs: 2000, expect: 200, rise: 2, fall: 3 },
+    });
+  });
+
+  test('two hosts may have origins for the same paths', () => {
+    const text =
+      'version: 1\norigins: [{ name: a, url: "http://a" }, { name: b, url: "http://b" }]\nhosts: [{ names: [x], origins: [a] }, { names: [y], origins: [b] }]\n';
+    expect(parseConfig(text, 'nearcast.yaml')).toMatchObject({ ok: true, warnings: [] });
+  });
+
+  test.each([
+    [
+      'an origin that no host has',
+      'version: 1\norigins:\n  - { name: a, url: "http://a", match: /x/ }\n  - { name: b, url: "http://b" }\nhosts: [{ names: [x], origins: [a] }]\n',
+      { line: 4, column: 13, path: 'origins[1].name' },
+    ],
+    [
+      'names that whoever asks may choose',
+      'version: 1\nhosts: [{ names: ["*"], hostHeader: forward }]\n',
+      { line: 2, column: 19, path: 'hosts[0].names[0]' },
+    ],
+  ])('warns of %s', (_name, text, warning) => {
+    expect(parseConfig(text, 'nearcast.yaml')).toMatchObject({ ok: true, warnings: [warning] });
+  });
+
   test('warns of metrics that other hosts can read', () => {
     const loaded = parseConfig('version: 1\nadmin:\n  metrics: "0.0.0.0:9464"\n', 'nearcast.yaml');
     expect(loaded).toMatchObject({ ok: true, warnings: [{ line: 3, column: 12, path: 'admin.metrics' }] });
@@ -156,6 +200,31 @@ describe('mistakes', () => {
       'two origins of one name',
       'version: 1\norigins:\n  - { name: a, url: "http://a", match: "/x" }\n  - { name: a, url: "http://b" }\n',
       [/^4:13 origins\[1\]\.name: the name "a" is already taken/],
+    ],
+    [
+      'a host with an origin that is none',
+      'version: 1\nhosts: [{ names: [x], origins: [man] }]\n',
+      ['2:33 hosts[0].origins[0]: no origin has the name "man"'],
+    ],
+    [
+      'two hosts of one name',
+      'version: 1\nhosts: [{ names: [x] }, { names: [y, x] }]\n',
+      ['2:38 hosts[1].names[1]: the name "x" is already taken'],
+    ],
+    [
+      'a host whose second origin is never reached',
+      'version: 1\norigins: [{ name: a, url: "http://a", match: /v/ }, { name: b, url: "http://b" }]\nhosts: [{ names: [x], origins: [b, a] }]\n',
+      [/^3:36 hosts\[0\]\.origins\[1\]: never reached: "\/" of origin "b"/],
+    ],
+    [
+      'a host name with a port',
+      'version: 1\nhosts: [{ names: ["x:80"] }]\n',
+      [/^2:19 hosts\[0\]\.names\[0\]: expected cdn/],
+    ],
+    [
+      'a check without its path',
+      'version: 1\norigins: [{ name: a, url: "http://a", health: {} }]\n',
+      [/health\.path: missing/],
     ],
     [
       'a window that meets itself',
