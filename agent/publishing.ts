@@ -10,7 +10,7 @@ import type { Package } from './packages.ts';
 /** What openPublishing() needs. */
 export type PublishingOptions = {
   readonly catalogue: Catalogue;
-  readonly cache: Pick<Cache, 'fill' | 'pin' | 'purge'>;
+  readonly cache: Pick<Cache, 'fill' | 'purge'>;
   readonly publishDir: string;
   /** Where publishDir is on the viewer listener, slashes at both ends. */
   readonly publishPath: string;

@@ -4,22 +4,28 @@ import type { IncomingMessage } from 'node:http';
 import type {
   Cache,
   CacheOptions,
+  Explanation,
   FillOptions,
   FillOutcome,
   Holding,
+  PinSelector,
+  PurgeResult,
   PurgeSelector,
   ReadObject,
   ReadOptions,
 } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Origin } from './exchange.ts';
+import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { openOrigin } from './origin.ts';
+import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { keyOf, originFor, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';
 import { pseudonym } from './rules/status.ts';
+import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
@@ -29,6 +35,8 @@ export type {
   Cache,
   CacheOptions,
   CacheStats,
+  ExplainedVariant,
+  Explanation,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -42,6 +50,7 @@ export type {
   Log,
   OriginOptions,
   Priority,
+  PurgeResult,
   PurgeSelector,
   Purpose,
   RawCmcd,
@@ -61,10 +70,9 @@ export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
 export { isHostPattern } from './rules/host.ts';
+export { isGroupName, isTagName } from './rules/tags.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
-const PURGE_BATCH = 10_000;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -100,6 +108,7 @@ type Parts = {
   readonly fills: Fills;
   readonly server: Server;
   readonly counters: Counters;
+  readonly now: () => number;
 };
 
 /** Where a URL lives: absolute, or a path with query. */
@@ -143,18 +152,27 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const fills = openFills({ store, rules, counters, worth, now, log });
   const invalidate = (url: string): void => {
     const place = placeOf({ options, origins }, url);
-    if (place !== undefined) drop(store, fills, place.key);
+    if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
   const remoteHash = remoteHasher(now);
-  const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate });
-  const parts: Parts = { options, origins, store, fills, server, counters };
+  const invalidation = openInvalidation({ store, fills, now, log });
+  const invalidateGroup = (name: string, { key }: { readonly key: string }): void =>
+    // Of one origin only (RFC 9875 section 2.1), which is what a key begins with.
+    invalidation(name, key.slice(0, key.indexOf(' ') + 1));
+  const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate, invalidateGroup });
+  const parts: Parts = { options, origins, store, fills, server, counters, now };
   return {
     serve: (listen) => server.listen(listen),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => purge(parts, selector),
-    pin: (url, isPinned) => pin(parts, url, isPinned),
+    purge: (selector) => purgeSelected(parts, selector),
+    explain: (url) => explained(parts, url),
+    pin: async (selector, isPinned) => {
+      let count = 0;
+      for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
+      return count;
+    },
     activeFills: () => fills.count(),
     stats: () =>
       counters.read({ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() }),
@@ -167,49 +185,39 @@ export async function open(options: CacheOptions): Promise<Cache> {
   };
 }
 
-function drop(store: Store, fills: Fills, key: string): number {
-  const found = store.find(key);
-  for (const object of found) store.remove(object);
-  fills.forget((each) => each === key);
-  return found.length;
+async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<PurgeResult> {
+  const { soft: isSoft = false, onProgress } = selector;
+  const targets = targetsOf(parts, selector);
+  let [objects, fills] = [0, 0];
+  for (const target of targets) {
+    const before = objects;
+    const hear = onProgress === undefined ? {} : { onProgress: (count: number) => onProgress(before + count) };
+    const done = await purge(parts, target, { isSoft, ...hear });
+    objects += done.objects;
+    fills += done.fills;
+  }
+  return { objects, fills };
 }
 
-function mark(store: Store, key: string): number {
-  const found = store.find(key).filter(({ isInvalidated }) => !isInvalidated);
-  for (const object of found) store.update(object, { isInvalidated: true });
-  return found.length;
-}
-
-function purge({ options, origins, store, fills }: Parts, selector: PurgeSelector): number {
-  const isSoft = selector.soft === true;
+function targetsOf(parts: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
   if ('url' in selector) {
-    const place = placeOf({ options, origins }, selector.url);
-    if (place === undefined) return 0;
-    return isSoft ? mark(store, place.key) : drop(store, fills, place.key);
+    const place = placeOf(parts, selector.url);
+    return place === undefined ? [] : [{ by: 'key', key: place.key }];
   }
-  let count = 0;
-  for (const { name } of origins) {
-    const prefix = keyOf(name, originForm(selector.prefix));
-    if (isSoft) {
-      for (const key of store.keys(prefix, Number.MAX_SAFE_INTEGER)) count += mark(store, key);
-      continue;
-    }
-    fills.forget((key) => key.startsWith(prefix));
-    for (;;) {
-      const keys = store.keys(prefix, PURGE_BATCH);
-      const removed = keys.reduce((sum, key) => sum + drop(store, fills, key), 0);
-      count += removed;
-      if (keys.length < PURGE_BATCH || removed === 0) break;
-    }
+  if ('prefix' in selector) {
+    const path = originForm(selector.prefix);
+    return parts.origins.map(({ name }) => ({ by: 'prefix', prefix: keyOf(name, path) }));
   }
-  return count;
+  const name = 'tag' in selector ? tagKey(selector.tag) : groupKey(selector.group);
+  return [{ by: 'name', name, isIn: () => true }];
 }
 
-function pin(parts: Parts, url: string, isPinned: boolean): boolean {
+function explained(parts: Parts, url: string): Explanation | undefined {
   const place = placeOf(parts, url);
-  const found = place === undefined ? [] : parts.store.find(place.key);
-  for (const object of found) parts.store.update(object, { isPinned });
-  return found.length > 0;
+  if (place === undefined) return undefined;
+  const { key, origin } = place;
+  const at = { key, origin: origin.name, fills: parts.fills.countOf(key) };
+  return explain(at, parts.store.find(key), { rules: parts.options.rules, nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {

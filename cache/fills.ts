@@ -23,8 +23,9 @@ export type Fills = {
   /** A fill to wait for without reading: a running one, or a new one run like this. Call release() when done. */
   readonly keep: (request: FillRequest, how: KeepOptions) => Fill;
   readonly isRunning: (key: string) => boolean;
-  /** What is coming for these keys is outdated. */
-  readonly forget: (matches: (key: string) => boolean) => void;
+  readonly countOf: (key: string) => number;
+  /** What is coming for these is outdated; gives how many. `tags`: undefined before the head has come. */
+  readonly forget: (matches: (key: string, tags: readonly string[] | undefined) => boolean) => number;
   readonly count: () => number;
   readonly cancelAll: () => void;
 };
@@ -117,8 +118,15 @@ export function openFills(options: FillsOptions): Fills {
       return fill;
     },
     isRunning: (key) => running.has(key),
+    countOf: (key) => running.get(key)?.length ?? 0,
     forget: (matches) => {
-      for (const fill of all) if (matches(fill.request.key)) fill.forget();
+      let count = 0;
+      for (const fill of all) {
+        if (!matches(fill.request.key, fill.tags)) continue;
+        fill.forget();
+        count += 1;
+      }
+      return count;
     },
     count: () => all.size,
     cancelAll: () => {

@@ -32,6 +32,8 @@ export type HandlerParts = {
   readonly remoteHash: (request: IncomingMessage) => string;
   /** Removes a path's stored responses and what is coming for them. */
   readonly invalidate: (url: string) => void;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
@@ -64,6 +66,7 @@ export class Handler {
       delivery: this.#delivery,
       store,
       invalidate: parts.invalidate,
+      invalidateGroup: parts.invalidateGroup,
     });
     this.#ignored = new Set(options.ignoredQuery ?? []);
     this.#routes = options.routes ?? [];
