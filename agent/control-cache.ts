@@ -11,6 +11,8 @@ const isTarget = (url: string): boolean => /^(\/|https?:\/\/[^/?#]+\/)/i.test(ur
 /** How long a call waits for its job before it answers with the job's id. */
 const WAIT_MS = 5_000;
 const MAX_WAIT_MS = 20_000;
+/** The same for a preposition: long enough to hear that a manifest cannot be read. */
+const PLAN_MS = 500;
 
 const BUSY: ControlReply = { status: 503, json: { error: 'too many jobs run already: try again when one has ended' } };
 /** A job that has ended is its result, one that runs is 202. */
@@ -73,7 +75,7 @@ async function preposition(controlled: Controlled, { body }: ControlInput): Prom
   if (asked.titles.length > 0 && agent === undefined) return bad('titles are known with agent: on only');
   if (!asked.urls.every(isTarget)) return bad(NO_PATH);
   const { bytesPerSecond } = config.prefetch;
-  return answerJob(await jobs.start('preposition', prepositionWork({ cache, agent, bytesPerSecond, now }, asked), 0));
+  return answerJob(await jobs.start('preposition', prepositionWork({ cache, agent, bytesPerSecond, now }, asked), PLAN_MS));
 }
 
 async function lookAtJob({ jobs }: Controlled, { rest, query }: ControlInput): Promise<ControlReply> {

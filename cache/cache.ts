@@ -14,22 +14,20 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
-import { CacheError } from './errors.ts';
-import type { Origin } from './exchange.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
-import { openOrigin } from './origin.ts';
+import { Hosts } from './hosts.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
-import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
-import { keyOf, originFor, targetOf } from './rules/key.ts';
-import { originForm } from './rules/request.ts';
+import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
+import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
+import type { Visit } from './visit.ts';
 
 export type {
   Cache,
@@ -49,6 +47,9 @@ export type {
   ListenLimits,
   Log,
   OriginOptions,
+  OriginServerStats,
+  OriginStats,
+  Placed,
   Priority,
   PurgeResult,
   PurgeSelector,
@@ -56,7 +57,9 @@ export type {
   RawCmcd,
   ReadObject,
   ReadOptions,
+  Reloadable,
   Result,
+  Retry,
   Route,
   RouteReply,
   RouteRequest,
@@ -103,7 +106,8 @@ function remoteHasher(now: () => number): (request: IncomingMessage) => string {
 
 type Parts = {
   readonly options: CacheOptions;
-  readonly origins: readonly Origin[];
+  readonly hosts: Hosts;
+  readonly rules: () => FreshnessRules;
   readonly store: Store;
   readonly fills: Fills;
   readonly server: Server;
@@ -111,29 +115,18 @@ type Parts = {
   readonly now: () => number;
 };
 
-/** Where a URL lives: absolute, or a path with query. */
-type Place = { readonly key: string; readonly resource: string; readonly origin: Origin };
-
-function placeOf(parts: Pick<Parts, 'options' | 'origins'>, url: string): Place | undefined {
-  const target = targetOf(originForm(url), new Set(parts.options.ignoredQuery ?? []));
-  const origin = originFor(parts.origins, target.path);
-  if (origin === undefined) return undefined;
-  return { key: keyOf(origin.name, target.resource), resource: target.resource, origin };
-}
-
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
 export async function open(options: CacheOptions): Promise<Cache> {
-  if (options.origins.length === 0) throw new CacheError('CACHE_OPTIONS_INVALID', 'A cache needs at least one origin.');
   const { now, log } = options;
+  let { rules } = options;
+  const currentRules = () => rules;
   const counters = new Counters();
-  const origins = options.origins.map((origin) =>
-    openOrigin(origin, {
-      ...{ now, log, random: Math.random },
-      onFailure: () => {
-        counters.originErrors += 1;
-      },
-    }),
-  );
+  const hosts = new Hosts(options, {
+    ...{ now, log, random: Math.random, lookup: options.lookup },
+    onFailure: () => {
+      counters.originErrors += 1;
+    },
+  });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
     limits: options.limits ?? {},
@@ -148,19 +141,17 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   const { ramBytes, dirs, required } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
-  const { rules, worth } = options;
-  const fills = openFills({ store, rules, counters, worth, now, log });
-  const invalidate = (url: string): void => {
-    const place = placeOf({ options, origins }, url);
+  const { worth } = options;
+  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const invalidate = (visit: Visit, url: string): void => {
+    const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
   const remoteHash = remoteHasher(now);
-  const invalidation = openInvalidation({ store, fills, now, log });
-  const invalidateGroup = (name: string, { key }: { readonly key: string }): void =>
-    // Of one origin only (RFC 9875 section 2.1), which is what a key begins with.
-    invalidation(name, key.slice(0, key.indexOf(' ') + 1));
-  const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate, invalidateGroup });
-  const parts: Parts = { options, origins, store, fills, server, counters, now };
+  const invalidateGroup = openInvalidation({ store, fills, now, log });
+  const known = { options, hosts, rules: currentRules, store, fills, counters };
+  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
     fill: (url, how) => runFill(parts, url, how),
@@ -168,18 +159,27 @@ export async function open(options: CacheOptions): Promise<Cache> {
     read: (url, how) => readWhole(parts, url, how),
     purge: (selector) => purgeSelected(parts, selector),
     explain: (url) => explained(parts, url),
-    pin: async (selector, isPinned) => {
-      let count = 0;
-      for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
-      return count;
-    },
+    pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    placeOf: (url) => {
+      const place = hosts.placeOf(url);
+      return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
+    },
+    reload: (next) => {
+      hosts.replace(next);
+      rules = next.rules;
+    },
     stats: () =>
-      counters.read({ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() }),
+      counters.read({
+        store: store.stats(),
+        openConnections: server.connections(),
+        activeFills: fills.count(),
+        origins: hosts.stats(),
+      }),
     close: async (drainMs) => {
       await server.close(drainMs);
       fills.cancelAll();
-      await Promise.all(origins.map((origin) => origin.close()));
+      await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
@@ -199,33 +199,45 @@ async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<Pur
   return { objects, fills };
 }
 
-function targetsOf(parts: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
-  if ('url' in selector) {
-    const place = placeOf(parts, selector.url);
-    return place === undefined ? [] : [{ by: 'key', key: place.key }];
-  }
-  if ('prefix' in selector) {
-    const path = originForm(selector.prefix);
-    return parts.origins.map(({ name }) => ({ by: 'prefix', prefix: keyOf(name, path) }));
+async function pinSelected(parts: Parts, selector: PinSelector, isPinned: boolean): Promise<number> {
+  let count = 0;
+  for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
+  return count;
+}
+
+function targetsOf({ hosts }: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
+  if ('url' in selector || 'prefix' in selector) {
+    const isPrefix = 'prefix' in selector;
+    const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
+    const exact = keys.map((key): PurgeTarget => (isPrefix ? { by: 'prefix', prefix: key } : { by: 'key', key }));
+    // Whatever its name: the keys of such an origin have to be looked through.
+    const others = anyName.map(({ begin, resource }) => {
+      const isIn = (key: string): boolean =>
+        isPrefix ? resourceOf(key).startsWith(resource) : resourceOf(key) === resource;
+      return { by: 'prefix', prefix: begin, isIn } as const;
+    });
+    return [...exact, ...others];
   }
   const name = 'tag' in selector ? tagKey(selector.tag) : groupKey(selector.group);
-  return [{ by: 'name', name, isIn: () => true }];
+  if (selector.host === undefined) return [{ by: 'name', name }];
+  const own = hosts.coverageOf(`https://${selector.host}/`, true).keys;
+  return [{ by: 'name', name, isIn: (key) => own.some((begin) => key.startsWith(begin)) }];
 }
 
 function explained(parts: Parts, url: string): Explanation | undefined {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined) return undefined;
-  const { key, origin } = place;
-  const at = { key, origin: origin.name, fills: parts.fills.countOf(key) };
-  return explain(at, parts.store.find(key), { rules: parts.options.rules, nowMs: parts.now() });
+  const { key, origin, host } = place;
+  const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
+  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {
-  return reuseOf(policyOf(object, parts.options.rules), object, NO_DEMANDS, parts.options.now()).freshForMs;
+  return reuseOf(policyOf(object, parts.rules()), object, NO_DEMANDS, parts.options.now()).freshForMs;
 }
 
 function holdingOf(parts: Parts, url: string): Holding | undefined {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
   const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
@@ -235,7 +247,7 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 
 /** Fills ahead of viewers: what is fresh already stays, what is stale is revalidated. */
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
@@ -246,7 +258,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
   const name = pseudonym(parts.options.nodeId);
   const fill = parts.fills.keep(
     {
-      ...{ key: place.key, resource: place.resource, origin: place.origin, purpose: how.purpose },
+      ...{ key: place.key, resource: place.target.resource, origin: place.origin, purpose: how.purpose },
       fields: [
         ['via', `1.1 ${name}`],
         ['cdn-loop', name],
@@ -277,7 +289,7 @@ async function readWhole(
   { maxBytes, signal }: ReadOptions,
 ): Promise<ReadObject | undefined> {
   const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', maxBytes, signal });
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;

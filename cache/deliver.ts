@@ -21,7 +21,12 @@ const NOT_MODIFIED_FIELDS = new Set(['cache-control', 'content-location', 'date'
 export type Head = { readonly status: number; readonly flat: readonly string[]; readonly facts: StatusFacts };
 
 /** A stored head, read once: its policy and the flat list of fields that every answer from it begins with. */
-type Prepared = { readonly policy: Policy; readonly flat: readonly string[]; readonly upstreamStatus: string };
+type Prepared = {
+  readonly rules: FreshnessRules;
+  readonly policy: Policy;
+  readonly flat: readonly string[];
+  readonly upstreamStatus: string;
+};
 
 /** How a stored response is answered with. */
 export type StoredAnswer = {
@@ -32,7 +37,7 @@ export type StoredAnswer = {
 
 /** Writes answers for one cache. */
 export class Delivery {
-  readonly #rules: FreshnessRules;
+  readonly #rules: () => FreshnessRules;
   readonly #store: Store;
   readonly #counters: Counters;
   readonly #name: string;
@@ -41,7 +46,7 @@ export class Delivery {
   readonly #prepared = new WeakMap<Fields, Prepared>();
 
   constructor(options: {
-    readonly rules: FreshnessRules;
+    readonly rules: () => FreshnessRules;
     readonly store: Store;
     readonly counters: Counters;
     readonly nodeId: string;
@@ -59,10 +64,12 @@ export class Delivery {
   }
 
   #prepare(object: StoredObject): Prepared {
+    const rules = this.#rules();
     const known = this.#prepared.get(object.headers);
-    if (known !== undefined) return known;
+    if (known?.rules === rules) return known;
     const prepared = {
-      policy: policyOf(object, this.#rules),
+      rules,
+      policy: policyOf(object, rules),
       flat: this.flat(object.headers, object.receivedAt),
       upstreamStatus: fieldValue(object.headers, 'cache-status') ?? '',
     };
@@ -72,7 +79,7 @@ export class Delivery {
 
   /** Response fields as Node takes them, without those that each answer sets anew, with Via and a Date. */
   flat(headers: Fields, receivedAt: number): string[] {
-    const own = this.#rules.target.toLowerCase();
+    const own = this.#rules().target.toLowerCase();
     const flat: string[] = [];
     let via = this.#via;
     let hasDate = false;

@@ -32,7 +32,7 @@ function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): 
 
 /** Explains a key. `fills`: origin fetches of it under way. */
 export function explain(
-  at: { readonly key: string; readonly origin: string; readonly fills: number },
+  at: Omit<Explanation, 'variants'>,
   found: readonly StoredObject[],
   when: { readonly rules: FreshnessRules; readonly nowMs: number },
 ): Explanation {

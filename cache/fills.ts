@@ -56,6 +56,11 @@ function isOutranked(priority: Priority, running: Iterable<Fill>): boolean {
   return false;
 }
 
+function forgetAll(fills: readonly Fill[]): number {
+  for (const fill of fills) fill.forget();
+  return fills.length;
+}
+
 /** Opens the table of fills. */
 export function openFills(options: FillsOptions): Fills {
   const running = new Map<string, Fill[]>();
@@ -119,15 +124,7 @@ export function openFills(options: FillsOptions): Fills {
     },
     isRunning: (key) => running.has(key),
     countOf: (key) => running.get(key)?.length ?? 0,
-    forget: (matches) => {
-      let count = 0;
-      for (const fill of all) {
-        if (!matches(fill.request.key, fill.tags)) continue;
-        fill.forget();
-        count += 1;
-      }
-      return count;
-    },
+    forget: (matches) => forgetAll([...all].filter((fill) => matches(fill.request.key, fill.tags))),
     count: () => all.size,
     cancelAll: () => {
       for (const fill of [...all]) fill.cancel();

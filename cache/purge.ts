@@ -10,11 +10,11 @@ const SLICE_MS = 4;
 /** Keys asked of the store at once. */
 const BATCH = 1_000;
 
-/** What a purge is of. A name is one as the store keeps it (rules/tags.ts). */
+/** What a purge is of; `isIn`: of that only these keys. A name is one as the store keeps it (rules/tags.ts). */
 export type PurgeTarget =
   | { readonly by: 'key'; readonly key: string }
-  | { readonly by: 'prefix'; readonly prefix: string }
-  | { readonly by: 'name'; readonly name: string; readonly isIn: (key: string) => boolean };
+  | { readonly by: 'prefix'; readonly prefix: string; readonly isIn?: (key: string) => boolean }
+  | { readonly by: 'name'; readonly name: string; readonly isIn?: (key: string) => boolean };
 
 /** What purging works on. */
 export type PurgeParts = {
@@ -31,9 +31,10 @@ export type PurgeOptions = {
 
 function forgetFills({ fills }: PurgeParts, target: PurgeTarget): number {
   if (target.by === 'key') return fills.forget((key) => key === target.key);
-  if (target.by === 'prefix') return fills.forget((key) => key.startsWith(target.prefix));
+  const { isIn = () => true } = target;
+  if (target.by === 'prefix') return fills.forget((key) => key.startsWith(target.prefix) && isIn(key));
   // What has no head yet may turn out to have the name, and may be older than the purge.
-  return fills.forget((key, names) => target.isIn(key) && names?.includes(target.name) !== false);
+  return fills.forget((key, names) => isIn(key) && names?.includes(target.name) !== false);
 }
 
 /** Removes or marks what is stored under a key and was asked for until `until`; gives how many objects. */
@@ -109,7 +110,7 @@ async function eachKey(
   let sliceEndsAt = performance.now() + SLICE_MS;
   for (let keys = keysAfter(after); keys.length > 0; keys = keysAfter(after)) {
     for (const key of keys) {
-      if (target.by === 'prefix' || target.isIn(key)) sum += run(key);
+      if (target.isIn?.(key) !== false) sum += run(key);
       after = key;
       if (performance.now() < sliceEndsAt) continue;
       onProgress(sum);
@@ -125,10 +126,13 @@ async function eachKey(
 const MAX_WAITING = 1_000;
 
 /**
- * Marks groups as outdated, one after the other, behind the answers that say so. A group that is named again while it
- * waits is marked once; what cannot be marked is logged.
+ * Marks groups as outdated, one after the other, behind the answers that say so: of the origin of `at` only, which is
+ * what its key begins with (RFC 9875 section 2.1). A group that is named again while it waits is marked once; what cannot
+ * be marked is logged.
  */
-export function openInvalidation(parts: PurgeParts & { readonly log: Log }): (name: string, space: string) => void {
+export function openInvalidation(
+  parts: PurgeParts & { readonly log: Log },
+): (name: string, at: { readonly key: string }) => void {
   const waiting = new Map<string, PurgeTarget>();
   let isRunning = false;
   const run = async (): Promise<void> => {
@@ -138,7 +142,8 @@ export function openInvalidation(parts: PurgeParts & { readonly log: Log }): (na
       await purge(parts, target, { isSoft: true });
     }
   };
-  return (name, space) => {
+  return (name, { key: named }) => {
+    const space = named.slice(0, named.indexOf(' ') + 1);
     const id = `${space}${name}`;
     if (waiting.size >= MAX_WAITING && !waiting.has(id)) {
       parts.log('error', 'group.not-invalidated', { name, waiting: waiting.size });

@@ -102,7 +102,7 @@ describe('RFC 9875 section 3: Cache-Group-Invalidation', () => {
         update: () => undefined,
       },
     });
-    invalidate('g:a', 'one ');
+    invalidate('g:a', { key: 'one /9' });
     await expect.poll(() => marked).toEqual(['one /1']);
     await store('/1', { 'cache-groups': '"a", "b"' });
     await store('/2', { 'cache-groups': '"b"' });
