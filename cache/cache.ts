@@ -72,6 +72,7 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 

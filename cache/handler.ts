@@ -1,7 +1,7 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
-import { answerPlainly, Delivery, type StoredAnswer } from './deliver.ts';
+import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
@@ -121,7 +121,14 @@ export class Handler {
       return;
     }
     const visit = new Visit(request, response, place, this.#options.now());
-    response.once('close', () => this.#record(visit));
+    this.#answer(visit, method);
+    // A small hit has left by now; then nobody need wait for its end.
+    if (response.writableFinished) this.#record(visit);
+    else response.once('close', () => this.#record(visit));
+  }
+
+  #answer(visit: Visit, method: string): void {
+    const { request } = visit;
     if (isLoop(requestField(request, 'cdn-loop'), this.#sender.name)) {
       this.#delivery.refuse(visit, 508, 'This request has been here before.', { detail: 'loop' });
       return;
@@ -208,7 +215,7 @@ export class Handler {
 
   #hit(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
     visit.result = 'hit';
-    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
   }
 
   #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
@@ -217,7 +224,7 @@ export class Handler {
       const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), { priority: 'viewer' });
       void keeper.done;
     }
-    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
   }
 
   #fromStore(

@@ -15,8 +15,6 @@ const PURE = [
   'agent/predict/',
   'agent/experiment/',
   'agent/simulate/workload.ts',
-  'agent/simulate/run.ts',
-  'agent/simulate/ghost.ts',
   'agent/train/graph.ts',
   'agent/train/autodiff.ts',
   'agent/train/protobuf.ts',
