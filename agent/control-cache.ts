@@ -75,7 +75,9 @@ async function preposition(controlled: Controlled, { body }: ControlInput): Prom
   if (asked.titles.length > 0 && agent === undefined) return bad('titles are known with agent: on only');
   if (!asked.urls.every(isTarget)) return bad(NO_PATH);
   const { bytesPerSecond } = config.prefetch;
-  return answerJob(await jobs.start('preposition', prepositionWork({ cache, agent, bytesPerSecond, now }, asked), PLAN_MS));
+  return answerJob(
+    await jobs.start('preposition', prepositionWork({ cache, agent, bytesPerSecond, now }, asked), PLAN_MS),
+  );
 }
 
 async function lookAtJob({ jobs }: Controlled, { rest, query }: ControlInput): Promise<ControlReply> {

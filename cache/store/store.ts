@@ -363,8 +363,7 @@ class TieredStore implements Store {
     const found: Entry[] = [...this.#index.entries()].filter((entry) => !entry.isCommitted);
     for (const one of this.#volumes) for (const id of one.tagged(tag)) found.push(...this.#index.withId(id));
     const tagged = found.filter((entry) => entry.key > after && this.#headOf(entry)?.tags.includes(tag));
-    const keys = [...new Set(tagged.map(({ key }) => key))];
-    return keys.sort().slice(0, limit);
+    return [...new Set(tagged.map(({ key }) => key))].sort().slice(0, limit);
   };
 
   readonly settled = async (): Promise<void> => {

@@ -175,8 +175,8 @@ test('an operator can have a title, or a path, at hand', async () => {
     decisions: [{ reason: 'operator' }],
   });
   await expect(world.ask('POST', '/preposition', { titles: ['nothing'] })).rejects.toThrow(/nothing/);
-  expect(await world.ask('POST', '/pin', { url: at(wanted, 3) })).toEqual({ isStored: true });
-  await expect(world.ask('POST', '/preposition', { urls: ['http://else/x'] })).rejects.toThrow(/beginning with/);
+  expect(await world.ask('POST', '/pin', { url: at(wanted, 3) })).toEqual({ objects: 1 });
+  await expect(world.ask('POST', '/preposition', { urls: ['ftp://else/x'] })).rejects.toThrow(/beginning with/);
   await expect(world.ask('POST', '/pin', { url: 'no-slash' })).rejects.toThrow(/beginning with/);
 });
 

@@ -204,6 +204,11 @@ describe('commands', () => {
     'status',
     'explain',
     'purge',
+    'preposition',
+    'pin',
+    'unpin',
+    'plan',
+    'models',
     'pause',
     'resume',
     'erase',
@@ -280,7 +285,7 @@ describe('commands', () => {
     ]);
     expect(text.stdout).toContain('edge-test');
     expect(JSON.parse(json.stdout)).toMatchObject({ node: { id: 'edge-test', region: 'test' }, unready: null });
-    expect(JSON.parse(url.stdout)).toMatchObject({ title: 'film', holding: expect.anything() });
+    expect(JSON.parse(url.stdout)).toMatchObject({ title: 'film', holding: { variants: [{ status: 200 }] } });
     expect(JSON.parse(title.stdout)).toMatchObject({ package: { hash: '0123456789abcdef' } });
     const paused = await command(['pause', 'prefetch', ...at]);
     expect(JSON.parse(paused.stdout)).toEqual({ what: 'prefetch', isPaused: true });
