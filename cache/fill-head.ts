@@ -10,6 +10,7 @@ import { resourceOf } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
 import type { Part } from './rules/range.ts';
 import type { Version } from './rules/slices.ts';
+import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject, StoredResponse } from './store/object.ts';
@@ -97,7 +98,7 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
       receivedAt: received.receivedAt,
       lengthBytes: received.lengthBytes ?? (received.status === 204 ? 0 : undefined),
       purpose: request.purpose,
-      tags: [],
+      tags: namesOf(headers),
     },
   };
 }
@@ -125,8 +126,10 @@ function dropOldestVariant(request: FillRequest, tools: FillTools): void {
 
 /** Updates a stored response by the head of a 304 or 206 of the same version; undefined when it has left the store. */
 export function renew(known: StoredObject, received: OriginHead, tools: FillTools): StoredObject | undefined {
+  const headers = updatedBy(known.headers, received.headers);
   tools.store.update(known, {
-    headers: updatedBy(known.headers, received.headers),
+    headers,
+    tags: namesOf(headers),
     requestedAt: received.requestedAt,
     receivedAt: received.receivedAt,
     isInvalidated: false,

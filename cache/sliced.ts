@@ -32,7 +32,11 @@ export function slicedOf(stored: StoredObject): Sliced | undefined {
 }
 
 /** A stored block. */
-export function findSlice(store: Store, { version, object }: Sliced, index: number): StoredObject | undefined {
+export function findSlice(
+  store: Pick<Store, 'find'>,
+  { version, object }: Sliced,
+  index: number,
+): StoredObject | undefined {
   const found = store.find(sliceKey(object.key, version.epoch, index));
   return found.find(({ variant }) => variant === object.variant);
 }
@@ -50,7 +54,7 @@ export function firstMissing(store: Store, sliced: Sliced, parts: readonly Part[
   return undefined;
 }
 
-function slicesOf(store: Store, sliced: Sliced): readonly StoredObject[] {
+function slicesOf(store: Pick<Store, 'find'>, sliced: Sliced): readonly StoredObject[] {
   const found: StoredObject[] = [];
   const count = Math.min(sliceCount(sliced.version.total), MAX_LOOKED_AT);
   for (let index = 0; index < count; index += 1) {
@@ -68,7 +72,7 @@ export function storedBytes(store: Store, stored: StoredObject): number {
 }
 
 /** Removes a stored object with its blocks. Blocks that stay behind can no longer be found, and are evicted in time. */
-export function removeStored(store: Store, stored: StoredObject): void {
+export function removeStored(store: Pick<Store, 'find' | 'remove'>, stored: StoredObject): void {
   const sliced = slicedOf(stored);
   if (sliced !== undefined) for (const slice of slicesOf(store, sliced)) store.remove(slice);
   store.remove(stored);
