@@ -91,8 +91,8 @@ const cases: readonly Case[] = [
     ...{ ask: { 'cache-control': 'only-if-cached' }, expected: 'detail=only-if-cached' },
   },
   {
-    name: 'an origin that is no HTTP',
-    answer: { raw: 'SSH-2.0-OpenSSH_9.2\r\n' },
+    name: 'an origin that answers what was not asked',
+    answer: { raw: 'HTTP/1.1 304 Not Modified\r\n\r\n' },
     expected: 'fwd=uri-miss; detail=CACHE_ORIGIN_INVALID',
   },
   { name: 'a loop', answer: {}, ask: { 'cdn-loop': 'edge-test' }, expected: 'detail=loop' },
