@@ -147,7 +147,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => purge(parts, selector),
+    purge: async (selector) => {
+      const count = purge(parts, selector);
+      await store.settled(); // So that a kill, or a power cut, brings nothing back.
+      return count;
+    },
     pin: (url, isPinned) => pin(parts, url, isPinned),
     activeFills: () => fills.count(),
     placeOf: (url) => {
