@@ -167,7 +167,13 @@ export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
   /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
   readonly hosts?: readonly HostOptions[];
-  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  readonly store: {
+    readonly ramBytes: number;
+    readonly dirs: readonly StoreDirectory[];
+    readonly required: boolean;
+    /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
+    readonly scrubDays?: number;
+  };
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
     readonly defaultTtlSeconds: number;
@@ -298,6 +304,8 @@ export type StoreStats = {
   readonly limitBytes: Readonly<Record<'memory' | 'disk', number>>;
   readonly evictions: Readonly<Record<'memory' | 'disk', number>>;
   readonly corruptBlocks: number;
+  /** Since the start: bytes of bodies read, objects found damaged, times that a directory was read to its end. */
+  readonly scrub: { readonly bytes: number; readonly damaged: number; readonly passes: number };
   readonly isDegraded: boolean;
   /** By directory path and operation. */
   readonly errors: readonly {

@@ -35,6 +35,8 @@ export type MountEvents = GroupEvents & {
   readonly onEvict: (entry: Entry) => void;
   /** One that was not at hand has left to make room. */
   readonly onEvictCold: (object: Known) => void;
+  /** All rows are known in memory. */
+  readonly onCounted: (objects: number) => void;
   /** The thread that writes rows has ended by itself. */
   readonly onDied: (error: unknown) => void;
 };
@@ -144,9 +146,10 @@ export class Mount {
     } finally {
       waited.abort();
     }
-    counting.catch((error: unknown) => {
-      if (!this.isClosed) this.#events.onError('index', error);
-    });
+    counting.then(
+      () => this.isClosed || this.#events.onCounted(this.objects),
+      (error: unknown) => this.isClosed || this.#events.onError('index', error),
+    );
   }
 
   async #count(): Promise<void> {
@@ -186,6 +189,12 @@ export class Mount {
     return places
       .filter(({ id }) => !this.entries.has(id) && !this.group.isRemoving(id))
       .map(({ id, slot }) => ({ id, slot, row: this.rows.row(id) }));
+  }
+
+  /** The slot of an object, whose key may be unknown; -1 when it has none, or is not to be found. */
+  slotOf(id: number, key: string | undefined): number {
+    const hash = key === undefined ? this.rows.hashOf(id) : keyHash(this.rows.facts.seed, key);
+    return hash === undefined ? -1 : this.#table.slotOf(hash, id);
   }
 
   /** An id that no object of this directory has. */

@@ -102,6 +102,8 @@ export type StoreOptions = {
   readonly onEvict?: (object: { readonly purpose: Purpose; readonly bytes: number; readonly wasUsed: boolean }) => void;
   readonly now: () => number;
   readonly log: Log;
+  /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
+  readonly scrubDays?: number;
   /** Default true. False only to measure what syncing costs: then a power cut may take everything. */
   readonly isSynced?: boolean;
 };

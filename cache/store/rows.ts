@@ -160,6 +160,12 @@ export class Rows {
     }
   }
 
+  /** The hash of a row's key, unverified; undefined without a row. */
+  hashOf(id: number): number | undefined {
+    const hash = this.#statements.hashOf.get(id)?.['hash'];
+    return hash === undefined ? undefined : Number(hash);
+  }
+
   /** Ids of rows of any format from `low` to below `high`. */
   idsWithin(low: number, high: number): number[] {
     return this.#statements.idsWithin.all(low, high).map((row) => Number(row['id']));
@@ -221,6 +227,7 @@ function prepareAll(database: Database) {
     tagged: database.prepare('SELECT key, id FROM tags WHERE tag = ? AND key > ? ORDER BY key'),
     idsWithin: database.prepare('SELECT id FROM objects WHERE id >= ? AND id < ?'),
     idAfter: database.prepare('SELECT id FROM objects WHERE id > ? AND format = ? ORDER BY id LIMIT 1'),
+    hashOf: database.prepare('SELECT hash FROM objects WHERE id = ?'),
     body: database.prepare('SELECT body FROM bodies WHERE id = ?'),
   };
 }

@@ -2,15 +2,14 @@
 import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStats } from '../contract.ts';
+import { Bodies } from './bodies.ts';
 import type { BodyFile } from './body-file.ts';
-import { blockChecksum } from './checksum.ts';
-import { errorCode } from './disk.ts';
 import { type Entry, type Head, INLINE_BYTES, purposeOf, Snapshot } from './entry.ts';
 import { keptTags } from './head.ts';
 import { Hot } from './hot.ts';
 import { keysFrom, keysWithTag } from './listing.ts';
 import { type Memory, openMemory } from './memory.ts';
-import { type Found, type Mount, ROW_BYTES } from './mount.ts';
+import { type Mount, ROW_BYTES } from './mount.ts';
 import type {
   BodyReader,
   BodyWriter,
@@ -21,13 +20,15 @@ import type {
   StoredResponse,
   StoreOptions,
 } from './object.ts';
-import { corrupt, failedReader, gone, isWithin, readBody, Scratch } from './reader.ts';
-import { entryOf } from './rows.ts';
+import { failedReader, gone, isWithin } from './reader.ts';
+import { entryOf, type Row } from './rows.ts';
 import { chooseVolume, diskStats, Volume } from './volume.ts';
 import { Writer, type WritingBudget, type Written } from './writer.ts';
 
 /** RAM that bodies may take while they are written, beside the RAM tier. */
 const WRITING_BYTES = 64 * 1024 * 1024;
+/** In which every stored block is read once by the scrub. */
+const SCRUB_DAYS = 30;
 /** How long letting go of directories may take once nothing is to be kept. */
 const ENDING_MS = 2000;
 const EMPTY = Buffer.alloc(0);
@@ -51,11 +52,10 @@ class TieredStore implements Store {
   readonly #memory: Memory;
   readonly #hot: Hot;
   readonly #volumes: readonly Volume[];
-  readonly #scratch = new Scratch();
+  readonly #bodies: Bodies;
   readonly #budget: WritingBudget;
   readonly #copying = new Set<Promise<void>>();
   #nextRamId = -1;
-  #corruptBlocks = 0;
 
   constructor(options: StoreOptions) {
     this.#options = options;
@@ -72,10 +72,17 @@ class TieredStore implements Store {
           options.onEvict?.({ purpose: purposeOf(known.purpose), bytes: known.bytes, wasUsed: known.isUsed }),
         onCommitted: (entry: Entry) => void this.#hot.loose.delete(entry),
         onLost: (entry: Entry) => this.#onLost(entry),
+        onDamaged: (id: number, block: number | 'row', row: Row | undefined) =>
+          this.#bodies.onScrubbed(disk, { id, block, row }),
         onUp: () => this.#onUp(disk),
         onDown: (mount: Mount) => this.#onDown(mount),
       };
-      return new Volume({ ...directory, isSynced: options.isSynced ?? true }, events, options.log);
+      const { isSynced = true, scrubDays = SCRUB_DAYS } = options;
+      return new Volume({ ...directory, isSynced, scrubDays }, events, options.log);
+    });
+    this.#bodies = new Bodies({
+      ...{ memory: this.#memory, volumes: this.#volumes, log: options.log },
+      drop: (entry) => this.#dropCurrent(entry),
     });
   }
 
@@ -107,9 +114,8 @@ class TieredStore implements Store {
   /** Brings what a disk has of a key to hand. Of two objects of one variant the newer one stays. */
   #load(key: string, disk: number): void {
     const volume = this.#volumes[disk];
-    for (const found of volume?.lookUp(key) ?? []) {
-      const { id, slot, row } = found;
-      if (row === undefined) this.#quarantineRow(key, disk, found);
+    for (const { id, slot, row } of volume?.lookUp(key) ?? []) {
+      if (row === undefined) this.#bodies.quarantine({ disk, id, key, block: 'row', bytes: undefined }, slot);
       else if (row.head.key === key) {
         const rival = this.#hot.entries(key).find(({ variant }) => variant === row.head.variant);
         if (rival !== undefined && rival.head.receivedAt >= row.head.receivedAt) volume?.mount?.removeCold(id, slot);
@@ -146,71 +152,13 @@ class TieredStore implements Store {
     const entry = this.#entryOf(object);
     assert(isWithin(object.ranges, range), 'range outside of what is stored');
     if (range.start === range.end) return { tier: 'memory', bytes: EMPTY };
-    if (entry === undefined) return failedReader(gone(object.key));
-    const body = this.#memory.get(entry) ?? entry.held;
-    if (body !== undefined) return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
-    const mount = this.#mountOf(entry);
-    if (mount === undefined || entry.blocks === undefined) return failedReader(gone(entry.key));
-    return entry.place === 'inline' ? this.#readInline(mount, entry, range) : this.#readFile(mount, entry, range);
+    return entry === undefined ? failedReader(gone(object.key)) : this.#bodies.read(entry, this.#mountOf(entry), range);
   };
-
-  #readInline(mount: Mount, entry: Entry, range: ByteRange): BodyReader {
-    try {
-      const body = mount.rows.body(entry.id);
-      if (body?.length === entry.bytes && blockChecksum(entry, 0, body) === entry.blocks?.[0]) {
-        this.#memory.set(entry, body);
-        return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
-      }
-      this.#quarantine(entry, 0);
-      return failedReader(corrupt(entry, 0));
-    } catch (error) {
-      this.#volumes[entry.disk]?.report('index', error);
-      return failedReader(gone(entry.key, error));
-    }
-  }
-
-  #readFile(mount: Mount, entry: Entry, range: ByteRange): BodyReader {
-    const fits = entry.bytes <= this.#memory.maxBodyBytes;
-    const parts = {
-      entry,
-      blocks: entry.blocks ?? [],
-      body: mount.disk.hold(entry.id, entry.bytes),
-      scratch: this.#scratch,
-      onWhole: fits ? (body: Buffer) => this.#promote(entry, body) : undefined,
-      onCorrupt: (block: number) => this.#quarantine(entry, block),
-      onError: (error: unknown) => this.#onReadError(entry, error),
-    };
-    return readBody(parts, range);
-  }
-
-  #promote(entry: Entry, body: Buffer): void {
-    if (entry.isHot) this.#memory.set(entry, body);
-  }
-
-  #onReadError(entry: Entry, error: unknown): void {
-    this.#volumes[entry.disk]?.report('read', error);
-    if (errorCode(error) === 'ENOENT') this.#dropCurrent(entry);
-  }
 
   /** A reader may outlive the time for which its entry stood for the row. */
   #dropCurrent(entry: Entry): void {
     const current = this.#entryOf(this.#hot.snapshot(entry));
     if (current !== undefined) this.#drop(current);
-  }
-
-  #quarantineRow(key: string, disk: number, { id, slot }: Found): void {
-    const volume = this.#volumes[disk];
-    this.#corruptBlocks += 1;
-    this.#options.log('error', 'store.object.corrupt', { disk: volume?.path, key, block: 'row' });
-    volume?.mount?.removeCold(id, slot);
-  }
-
-  /** What is damaged leaves at once, so that the next viewer is a miss and brings a good copy. */
-  #quarantine(entry: Entry, block: number): void {
-    this.#corruptBlocks += 1;
-    const { disk, key, bytes } = entry;
-    this.#options.log('error', 'store.object.corrupt', { disk: this.#volumes[disk]?.path, key, block, bytes });
-    this.#dropCurrent(entry);
   }
 
   readonly write = (
@@ -373,14 +321,14 @@ class TieredStore implements Store {
   };
 
   readonly stats = (): StoreStats => {
-    const { objects, used, limit, evictions, isDegraded, errors } = diskStats(this.#volumes);
+    const { objects, used, limit, evictions, isDegraded, errors, scrub } = diskStats(this.#volumes);
     return {
       objects: objects + [...this.#hot.loose].filter(({ disk }) => disk < 0).length,
       usedBytes: { memory: this.#memory.usedBytes(), disk: used },
       limitBytes: { memory: this.#options.ramBytes, disk: limit },
       evictions: { memory: this.#memory.evictions(), disk: evictions },
-      corruptBlocks: this.#corruptBlocks,
-      ...{ isDegraded, errors },
+      corruptBlocks: this.#bodies.corruptBlocks,
+      ...{ isDegraded, errors, scrub },
     };
   };
 

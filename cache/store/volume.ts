@@ -7,6 +7,7 @@ import { isDamaged, isFull } from './database.ts';
 import { errorCode } from './disk.ts';
 import { type Found, Mount, type MountEvents } from './mount.ts';
 import { compareUtf8 } from './order.ts';
+import { type ScrubCounters, type ScrubParts, scrub } from './scrub.ts';
 
 /** Errors of a directory within STRIKE_WINDOW_MS that take it out. */
 const MAX_STRIKES = 5;
@@ -24,20 +25,22 @@ export type Operation = StoreStats['errors'][number]['op'];
 
 /** What a volume asks of the store. */
 export type VolumeEvents = Pick<MountEvents, 'onEvict' | 'onEvictCold' | 'onCommitted' | 'onLost'> & {
+  /** The scrub found something. */
+  readonly onDamaged: ScrubParts['onDamaged'];
   /** It is there again, or for the first time after it was not. */
   readonly onUp: () => void;
   /** Everything of that mount that is only there is lost. */
   readonly onDown: (mount: Mount) => void;
 };
 
-/** A directory, and whether what is written there is synced. */
-export type VolumeOptions = StoreDirectory & { readonly isSynced: boolean };
+/** A directory, whether what is written there is synced, and in how many days it is scrubbed (0: never). */
+export type VolumeOptions = StoreDirectory & { readonly isSynced: boolean; readonly scrubDays: number };
 
 /** One directory of the store, usable (`mount`) or not. */
 export class Volume {
   readonly path: string;
   readonly maxBytes: number;
-  readonly #isSynced: boolean;
+  readonly #options: VolumeOptions;
   readonly #events: VolumeEvents;
   readonly #log: Log;
   readonly #counts = new Map<Operation, number>();
@@ -49,13 +52,15 @@ export class Volume {
   #isClosed = false;
   /** The last mount that was taken out, letting go of the directory. */
   #leaving: Promise<void> = Promise.resolve();
+  readonly scrubbed: ScrubCounters = { bytes: 0, damaged: 0, passes: 0 };
+  #scrubbing = new AbortController();
   #shrunkAt = Number.NEGATIVE_INFINITY;
   #evictions = 0;
 
   constructor(directory: VolumeOptions, events: VolumeEvents, log: Log) {
     this.path = directory.path;
     this.maxBytes = directory.maxBytes;
-    this.#isSynced = directory.isSynced;
+    this.#options = directory;
     this.#events = events;
     this.#log = log;
   }
@@ -93,12 +98,13 @@ export class Volume {
   async #bringUp(): Promise<void> {
     // What was removed while a directory was out would come back with it: then it begins empty.
     const start = {
-      ...{ path: this.path, maxBytes: this.maxBytes, isSynced: this.#isSynced, isEmptied: this.#wasMounted },
+      ...{ path: this.path, maxBytes: this.maxBytes, isSynced: this.#options.isSynced, isEmptied: this.#wasMounted },
     };
     let mine: Mount | undefined;
     const events: MountEvents = {
       ...this.#events,
       onError: (op, error) => this.report(op, error),
+      onCounted: (objects) => this.#log('info', 'store.counted', { disk: this.path, objects }),
       onDied: (error) => {
         this.report('index', error);
         if (mine !== undefined && this.#mount === mine) this.#takeOut(false);
@@ -114,10 +120,20 @@ export class Volume {
     this.#wasMounted = true;
     this.#strikes = [];
     this.#events.onUp();
+    this.#startScrub(mount);
     mount.sweep().then(
       (count) => this.#log('info', 'store.swept', { disk: this.path, count }),
       (error: unknown) => this.report('remove', error),
     );
+  }
+
+  #startScrub(mount: Mount): void {
+    const { scrubDays: days } = this.#options;
+    if (days === 0) return;
+    this.#scrubbing = new AbortController();
+    const { onDamaged } = this.#events;
+    const onError: ScrubParts['onError'] = (op, error) => this.report(op, error);
+    void scrub({ mount, days, counters: this.scrubbed, onDamaged, onError }, this.#scrubbing.signal);
   }
 
   /** From now on an absent or failing directory is tried again every RETRY_MS. */
@@ -235,6 +251,7 @@ export class Volume {
     if (mount === undefined) return;
     this.#evictions += mount.evictions;
     this.#mount = undefined;
+    this.#scrubbing.abort();
     this.#log('error', 'store.disk.out', { disk: this.path });
     this.#events.onDown(mount);
     this.#leaving = this.#leave(mount, isDatabaseOnly);
@@ -251,6 +268,7 @@ export class Volume {
 
   async close(isOrderly: boolean): Promise<void> {
     this.#isClosed = true;
+    this.#scrubbing.abort();
     clearInterval(this.#retry);
     await this.#leaving;
     await this.#mount?.close(isOrderly);
@@ -284,5 +302,10 @@ export function diskStats(volumes: readonly Volume[]) {
     evictions: volumes.reduce((total, volume) => total + volume.evictions, 0),
     isDegraded: volumes.some((volume) => volume.isDegraded),
     errors: volumes.flatMap((volume) => volume.errors()),
+    scrub: {
+      bytes: volumes.reduce((total, { scrubbed }) => total + scrubbed.bytes, 0),
+      damaged: volumes.reduce((total, { scrubbed }) => total + scrubbed.damaged, 0),
+      passes: volumes.reduce((total, { scrubbed }) => total + scrubbed.passes, 0),
+    },
   };
 }
