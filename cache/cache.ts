@@ -142,8 +142,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
       counters.shed[reason] += 1;
     },
   });
-  const { ramBytes, dirs, required } = options.store;
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
+  const store = await openStore({ ...options.store, now, log, onEvict: (object) => counters.evicted(object) });
   const { worth } = options;
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
