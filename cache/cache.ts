@@ -11,6 +11,7 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { withinDescriptors } from './descriptors.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
@@ -121,7 +122,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
-    limits: options.limits ?? {},
+    limits: withinDescriptors(options.limits ?? {}, log),
     handle: (request, response) => handler.handle(request, response),
     log,
     onMalformed: () => {

@@ -35,10 +35,13 @@ export type DaemonSetup = {
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly storePath?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Most open files that it may have. */
+  readonly openFiles?: number;
 };
 
 /** Starts one in a new temporary folder. */
-export async function openDaemon({ settings = {}, storePath = 'store', env = {} }: DaemonSetup = {}): Promise<Daemon> {
+export async function openDaemon(setup: DaemonSetup = {}): Promise<Daemon> {
+  const { settings = {}, storePath = 'store', env = {}, openFiles } = setup;
   const directory = mkdtempSync(join(tmpdir(), 'nearcast-fault-'));
   const origin = await openFakeOrigin();
   mkdirSync(join(directory, 'store'), { recursive: true });
@@ -54,7 +57,8 @@ export async function openDaemon({ settings = {}, storePath = 'store', env = {} 
   };
   const file = join(directory, 'nearcast.yaml');
   writeFileSync(file, JSON.stringify(config));
-  const running = start(['run', '--config', file], env);
+  const limit = openFiles === undefined ? [] : ['prlimit', `--nofile=${openFiles}:${openFiles}`];
+  const running = start(['run', '--config', file], env, limit);
   const ready = await running.line(({ event }) => event === 'node.ready');
   const { pid } = running.child;
   if (pid === undefined) throw new Error('the daemon did not start');
