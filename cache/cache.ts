@@ -15,6 +15,7 @@ import { withinDescriptors } from './descriptors.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { watchMemory } from './pressure.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
@@ -132,8 +133,9 @@ export async function open(options: CacheOptions): Promise<Cache> {
       counters.shed[reason] += 1;
     },
   });
-  const { ramBytes, dirs, required } = options.store;
+  const { ramBytes, dirs, required, maxResidentBytes } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
+  const memory = watchMemory({ maxResidentBytes, onShare: (share) => store.limitMemory(ramBytes * share), log });
   const { worth } = options;
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
@@ -151,6 +153,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     purge: async (selector) => purge(parts, selector),
     pin: (url, isPinned) => pin(parts, url, isPinned),
     activeFills: () => fills.count(),
+    isTight: memory.isTight,
     placeOf: (url) => {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
@@ -164,9 +167,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
         store: store.stats(),
         openConnections: server.connections(),
         activeFills: fills.count(),
+        isTight: memory.isTight(),
         origins: hosts.stats(),
       }),
     close: async (drainMs) => {
+      memory.close();
       await server.close(drainMs);
       fills.cancelAll();
       await hosts.close();

@@ -167,7 +167,13 @@ export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
   /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
   readonly hosts?: readonly HostOptions[];
-  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  readonly store: {
+    readonly ramBytes: number;
+    readonly dirs: readonly StoreDirectory[];
+    readonly required: boolean;
+    /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+    readonly maxResidentBytes?: number | null;
+  };
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
     readonly defaultTtlSeconds: number;
@@ -281,6 +287,8 @@ export type CacheStats = {
   readonly unknownHosts: number;
   readonly openConnections: number;
   readonly activeFills: number;
+  /** Memory is short: no fill begins that no viewer waits for. */
+  readonly isTight: boolean;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
 };
@@ -332,6 +340,8 @@ export type Cache = {
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;
+  /** Memory is short; stats() has it too. */
+  readonly isTight: () => boolean;
   /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
   readonly close: (drainMs: number) => Promise<void>;
 };

@@ -14,6 +14,9 @@ export type Memory = {
   readonly set: (id: number, body: Buffer) => void;
   readonly delete: (id: number) => void;
   readonly clear: () => void;
+  /** From now on it holds at most so much, or what it was opened with if that is less. */
+  readonly limit: (bytes: number) => void;
+  readonly limitBytes: () => number;
   readonly usedBytes: () => number;
   readonly evictions: () => number;
 };
@@ -23,6 +26,7 @@ export function openMemory(maxBytes: number, onEvict: (id: number) => void): Mem
   const maxBodyBytes = Math.floor(maxBytes / 8);
   if (maxBodyBytes <= OVERHEAD_BYTES) return noMemory();
   let evictions = 0;
+  let limitBytes = maxBytes;
   const bodies = new LRUCache<number, Buffer>({
     maxSize: maxBytes,
     sizeCalculation: (body) => body.length + OVERHEAD_BYTES,
@@ -32,17 +36,27 @@ export function openMemory(maxBytes: number, onEvict: (id: number) => void): Mem
       onEvict(id);
     },
   });
+  const shrink = (): void => {
+    while (bodies.calculatedSize > limitBytes) bodies.pop();
+  };
   return {
     maxBodyBytes,
     get: (id) => bodies.get(id),
     peek: (id) => bodies.peek(id),
     set: (id, body) => {
-      if (body.length <= maxBodyBytes) bodies.set(id, body);
+      if (body.length > maxBodyBytes) return;
+      bodies.set(id, body);
+      shrink();
     },
     delete: (id) => {
       bodies.delete(id);
     },
     clear: () => bodies.clear(),
+    limit: (bytes) => {
+      limitBytes = Math.min(maxBytes, Math.floor(bytes));
+      shrink();
+    },
+    limitBytes: () => limitBytes,
     usedBytes: () => bodies.calculatedSize,
     evictions: () => evictions,
   };
@@ -58,6 +72,8 @@ function noMemory(): Memory {
     set: nothing,
     delete: nothing,
     clear: nothing,
+    limit: nothing,
+    limitBytes: none,
     usedBytes: none,
     evictions: none,
   };

@@ -355,8 +355,8 @@ class TieredStore implements Store {
     mount?.group.update(entry);
   };
 
+  readonly limitMemory = (bytes: number): void => this.#memory.limit(bytes);
   readonly remove = (object: StoredObject): void => this.#drop(this.#entryOf(object));
-
   readonly keys = (prefix: string, limit: number): readonly string[] => this.#index.keys(prefix, limit);
 
   readonly keysByTag = (tag: string, limit: number): readonly string[] => {
@@ -375,7 +375,7 @@ class TieredStore implements Store {
     return {
       objects: this.#index.size,
       usedBytes: { memory: this.#memory.usedBytes(), disk: sum((mount) => mount.usedBytes) },
-      limitBytes: { memory: this.#options.ramBytes, disk: sum((mount) => mount.limitBytes) },
+      limitBytes: { memory: this.#memory.limitBytes(), disk: sum((mount) => mount.limitBytes) },
       evictions: {
         memory: this.#memory.evictions(),
         disk: this.#volumes.reduce((total, one) => total + one.evictions, 0),

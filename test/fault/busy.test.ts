@@ -128,6 +128,30 @@ test('row 15: none left at all: streams under way finish, and all is well as soo
   expect(node.openFiles()).toBeLessThan(before + 10);
 });
 
+test('row 19: memory runs short: the RAM tier shrinks, every answer is right', async () => {
+  const store = { ramBytes: '512MiB', maxResidentBytes: '420MiB', dirs: [{ path: 'store', maxBytes: '2GiB' }] };
+  daemon = await openDaemon({ settings: { store } });
+  const node = daemon;
+  const { origin, get } = node;
+  const limit = () => node.metric('nearcast_store_limit_bytes', 'tier="memory"');
+  const full = await limit();
+  let worst = 0;
+  for (let n = 0; n < 500; n += 1) {
+    const path = `/large/${n}`;
+    const body = bodyOf(path, 2 * MIB);
+    origin.set(path, { body, headers: fresh });
+    expect((await get(path)).body.equals(body)).toBe(true);
+    if (n % 20 === 0) worst = Math.max(worst, await node.metric('process_resident_memory_bytes'));
+  }
+  const lowered = await limit();
+  report('row 19', { full, lowered, worstResidentBytes: worst });
+  expect(lowered).toBeLessThan(full);
+  // Between two looks at it, a second apart, it may grow by what came meanwhile.
+  expect(worst).toBeLessThan(560 * MIB);
+  expect(await node.line('memory.tight')).toMatchObject({ limitBytes: 420 * MIB });
+  expect((await get('/large/0')).body.equals(bodyOf('/large/0', 2 * MIB))).toBe(true);
+});
+
 test('row 35: ten thousand waiters on one cold object: one request to the origin', async (context) => {
   const limit = Number(spawnSync('sh', ['-c', 'ulimit -n'], { encoding: 'utf8' }).stdout);
   const waiters = 10_000;

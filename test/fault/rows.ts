@@ -41,6 +41,8 @@ export const ROWS: readonly Row[] = [
   { row: 16, file: full, names: ['a file in its place', 'no right to write', 'a directory that can be used later'] },
   { row: 17, file: damage, names: ['a row of a newer format', 'a newer layout is refused whole'] },
   { row: 18, file: full, names: ['a second owner is refused', 'a second process is refused'] },
+  { row: 19, file: 'test/cache/rules/pressure.test.ts', names: ['the share stays within its bounds'] },
+  { row: 19, file: busy, names: ['row 19: memory runs short'] },
   { row: 20, file: origin, names: ['row 20: refused connections'] },
   { row: 21, file: origin, names: ['21: cut mid-body, length known'] },
   { row: 22, file: origin, names: ['22: chunked, no last chunk', 'row 22: a body that only the end'] },
