@@ -134,6 +134,8 @@ export type StoreDirectory = { readonly path: string; readonly maxBytes: number 
 export type ListenLimits = {
   /** Connections open at once; one more is answered with 503 and closed at accept. */
   readonly maxConnections?: number;
+  /** Of those turned away so many may stay a moment for their answer to be read; others are closed without one. */
+  readonly maxLingering?: number;
   /** Requests not yet answered to their end; one more gets 503 at once. */
   readonly maxRequests?: number;
   /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */

@@ -23,8 +23,9 @@ export function withinDescriptors(limits: ListenLimits, log: Log): ListenLimits 
   const openFiles = descriptorLimit();
   if (openFiles === undefined) return limits;
   const { maxConnections: asked = DEFAULT_LIMITS.maxConnections } = limits;
-  const maxConnections = openFiles - Math.min(RESERVED, Math.ceil(openFiles * RESERVED_SHARE));
+  const reserved = Math.min(RESERVED, Math.ceil(openFiles * RESERVED_SHARE));
+  const maxConnections = openFiles - reserved;
   if (asked <= maxConnections) return limits;
   log('warn', 'listen.limit-lowered', { asked, maxConnections, openFiles });
-  return { ...limits, maxConnections };
+  return { ...limits, maxConnections, maxLingering: reserved >> 1 };
 }

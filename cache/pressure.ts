@@ -4,7 +4,8 @@ import { getHeapStatistics } from 'node:v8';
 import type { Log } from './contract.ts';
 import { NO_PRESSURE, nextPressure } from './rules/pressure.ts';
 
-const PERIOD_MS = 1_000;
+/** Short, for a rush of large objects can take hundreds of megabytes in a second. */
+const PERIOD_MS = 250;
 
 /** A running watch. */
 export type MemoryWatch = {
@@ -28,12 +29,21 @@ function availableBytes(): number {
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
 
+/** Resident memory; 0 when the system does not tell it, as without a free descriptor, which must end nobody. */
+function readResident(): number {
+  try {
+    return process.memoryUsage.rss();
+  } catch {
+    return 0;
+  }
+}
+
 /** Starts to watch. */
 export function watchMemory({ maxResidentBytes, onShare, log }: MemoryWatchOptions): MemoryWatch {
   const limitBytes = maxResidentBytes ?? availableBytes();
   let pressure = NO_PRESSURE;
   const look = (): void => {
-    const residentBytes = process.memoryUsage.rss();
+    const residentBytes = readResident();
     const { used_heap_size: heapBytes, heap_size_limit: heapLimitBytes } = getHeapStatistics();
     const next = nextPressure(pressure, Math.max(residentBytes / limitBytes, heapBytes / heapLimitBytes));
     if (next.share !== pressure.share) onShare(next.share);

@@ -18,9 +18,6 @@ import {
 const TIMEOUT_CHECK_MS = 2_000;
 /** How long a connection that was turned away stays for its answer to be read. */
 const LINGER_MS = 1_000;
-/** Connections that may linger so: an eighth of those that are let in, within these; others are closed unanswered. */
-const MAX_LINGERING = 1024;
-const MIN_LINGERING = 16;
 const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
 
 /** What a listener needs. */
@@ -51,15 +48,12 @@ class Gate {
   readonly #limits: Required<ListenLimits>;
   readonly #onShed: ServerOptions['onShed'];
   readonly #addresses;
-  /** They have descriptors too, which few connections may show to be scarce. */
-  readonly #maxLingering: number;
   readonly #connections = new Map<Socket, Connection>();
   #openRequests = 0;
   #lingering = 0;
 
   constructor(limits: Required<ListenLimits>, onShed: ServerOptions['onShed']) {
     this.#limits = limits;
-    this.#maxLingering = Math.min(MAX_LINGERING, Math.max(MIN_LINGERING, limits.maxConnections >> 3));
     this.#onShed = onShed;
     this.#addresses = openConnectionLimit(limits);
   }
@@ -74,7 +68,7 @@ class Gate {
     const entrance = this.#addresses.enter(address);
     if (entrance !== 'admitted') {
       this.#onShed(entrance);
-      if (entrance === 'connections' && this.#lingering < this.#maxLingering) this.#turnAway(socket);
+      if (entrance === 'connections' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
       else socket.destroy();
       return;
     }

@@ -17,12 +17,12 @@ const SHRINK_RATIO = 0.9;
 const SHRINK = 0.75;
 const LEAST_SHARE = 1 / 8;
 /** What it regains per step while there is room. */
-const REGAIN = 1 / 16;
+const REGAIN = 1 / 64;
 
 /** All is well. */
 export const NO_PRESSURE: Pressure = { isTight: false, share: 1 };
 
-/** The next step of a pressure, once a second; `ratio` is memory in use as part of what there is. */
+/** The next step of a pressure, four a second; `ratio` is memory in use as part of what there is. */
 export function nextPressure({ isTight, share }: Pressure, ratio: number): Pressure {
   if (ratio >= SHRINK_RATIO) return { isTight: true, share: Math.max(LEAST_SHARE, share * SHRINK) };
   if (ratio > RELIEVED_RATIO) return { isTight: isTight || ratio >= TIGHT_RATIO, share };

@@ -1,6 +1,6 @@
 // Which test asserts which row of the fault matrix (rows of storage and origin): the file, and a piece of the test's name.
 
-/** A row's tests. A row that is not here has none yet. */
+/** A row's tests. Those in test/fault/ are run by `npm run test:fault`, all others by `npm test`. */
 export type Row = { readonly row: number; readonly file: string; readonly names: readonly string[] };
 
 const crash = 'test/cache/store/crash.test.ts';
@@ -43,22 +43,24 @@ export const ROWS: readonly Row[] = [
   { row: 18, file: full, names: ['a second owner is refused', 'a second process is refused'] },
   { row: 19, file: 'test/cache/rules/pressure.test.ts', names: ['the share stays within its bounds'] },
   { row: 19, file: busy, names: ['row 19: memory runs short'] },
-  { row: 20, file: origin, names: ['row 20: refused connections'] },
+  { row: 20, file: origin, names: ['row 20: refused connections', 'row 20: a name without an address'] },
   { row: 21, file: origin, names: ['21: cut mid-body, length known'] },
   { row: 22, file: origin, names: ['22: chunked, no last chunk', 'row 22: a body that only the end'] },
   { row: 23, file: origin, names: ['23: a black hole', '23: a body that stops'] },
   { row: 24, file: origin, names: ['24: a trickle'] },
   { row: 24, file: 'test/cache/http/origin.test.ts', names: ['is cut though each byte comes before'] },
-  { row: 25, file: origin, names: ['row 25: on a thin, long line'] },
+  { row: 25, file: origin, names: ['row 25: on a thin, long, lossy line'] },
   {
     row: 26,
     file: origin,
     names: ['26: longer than', '26: two lengths', '26: a 206 for a 200', '26: a 304 for nothing'],
   },
+  { row: 26, file: origin, names: ['row 26: a Content-Range', 'row 26: a coding that was not asked for'] },
   { row: 27, file: origin, names: ['row 27: another tag between two ranges'] },
   { row: 28, file: origin, names: ['row 28: a storm of 5xx'] },
   { row: 28, file: 'test/cache/http/origin.test.ts', names: ['is asked by one probe, then by few at once'] },
   { row: 29, file: origin, names: ['row 29: a redirect to'] },
+  { row: 29, file: 'test/cache/rules/lies.test.ts', names: ['a redirection to %s leads to'] },
   { row: 30, file: origin, names: ['30: a head without end', '30: 70,000 bytes', 'row 30: a body without end'] },
   { row: 31, file: overload, names: ['slow heads and slow readers are cut', 'a reader who trickles is cut'] },
   { row: 31, file: clients, names: ['row 31: 300 slow clients'] },
