@@ -142,19 +142,17 @@ export async function open(options: CacheOptions): Promise<Cache> {
       counters.shed[reason] += 1;
     },
   });
-  const { ramBytes, dirs, required, maxResidentBytes } = options.store;
+  const { ramBytes, dirs, required } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
-  const memory = watchMemory({ maxResidentBytes, onShare: (share) => store.limitMemory(ramBytes * share), log });
-  const { worth } = options;
-  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
+  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
-  const remoteHash = remoteHasher(now);
   const invalidateGroup = openInvalidation({ store, fills, now, log });
   const known = { options, hosts, rules: currentRules, store, fills, counters };
-  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const handler = new Handler({ ...known, remoteHash: remoteHasher(now), invalidate, invalidateGroup });
   const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),

@@ -134,7 +134,6 @@ export type StoreDirectory = { readonly path: string; readonly maxBytes: number 
 export type ListenLimits = {
   /** Connections open at once; one more is answered with 503 and closed at accept. */
   readonly maxConnections?: number;
-  /** Of those turned away so many may stay a moment for their answer to be read; others are closed without one. */
   readonly maxLingering?: number;
   /** Requests not yet answered to their end; one more gets 503 at once. */
   readonly maxRequests?: number;
@@ -169,13 +168,9 @@ export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
   /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
   readonly hosts?: readonly HostOptions[];
-  readonly store: {
-    readonly ramBytes: number;
-    readonly dirs: readonly StoreDirectory[];
-    readonly required: boolean;
-    /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
-    readonly maxResidentBytes?: number | null;
-  };
+  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
     readonly defaultTtlSeconds: number;
@@ -344,7 +339,6 @@ export type CacheStats = {
   readonly unknownHosts: number;
   readonly openConnections: number;
   readonly activeFills: number;
-  /** Memory is short: no fill begins that no viewer waits for. */
   readonly isTight: boolean;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
@@ -399,7 +393,7 @@ export type Cache = {
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;
-  /** Memory is short; stats() has it too. */
+  /** Memory is short: nothing should begin that no viewer waits for. */
   readonly isTight: () => boolean;
   /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
   readonly close: (drainMs: number) => Promise<void>;

@@ -1,7 +1,7 @@
 // Watches the memory of this process and has the RAM tier shrink before the system or V8 would end it.
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
-import type { Log } from './contract.ts';
+import type { CacheOptions } from './contract.ts';
 import { NO_PRESSURE, nextPressure } from './rules/pressure.ts';
 
 /** Short, for a rush of large objects can take hundreds of megabytes in a second. */
@@ -12,15 +12,6 @@ export type MemoryWatch = {
   /** Memory is short: nothing should begin that no viewer waits for. */
   readonly isTight: () => boolean;
   readonly close: () => void;
-};
-
-/** What a watch needs. */
-export type MemoryWatchOptions = {
-  /** Resident memory that this process may take; absent or null: what its cgroup or the host has. */
-  readonly maxResidentBytes: number | null | undefined;
-  /** Hears the share of the RAM tier that may be used from now on, 0..1. */
-  readonly onShare: (share: number) => void;
-  readonly log: Log;
 };
 
 /** What the cgroup allows or the host has. Without a cgroup's limit constrainedMemory() is 0 or beyond all memory. */
@@ -38,8 +29,11 @@ function readResident(): number {
   }
 }
 
-/** Starts to watch. */
-export function watchMemory({ maxResidentBytes, onShare, log }: MemoryWatchOptions): MemoryWatch {
+/** Starts to watch. `onShare` hears the share of the RAM tier that may be used from now on, 0..1. */
+export function watchMemory(
+  { maxResidentBytes, log }: Pick<CacheOptions, 'maxResidentBytes' | 'log'>,
+  onShare: (share: number) => void,
+): MemoryWatch {
   const limitBytes = maxResidentBytes ?? availableBytes();
   let pressure = NO_PRESSURE;
   const look = (): void => {
