@@ -4,12 +4,16 @@ import { explainFreshness } from './rules/explain.ts';
 import { fieldValue } from './rules/fields.ts';
 import type { FreshnessRules } from './rules/freshness.ts';
 import { describeName } from './rules/tags.ts';
-import type { StoredObject } from './store/object.ts';
+import { slicedOf, storedBytes } from './sliced.ts';
+import type { Store, StoredObject } from './store/object.ts';
 
 /** Fields shown as they came, because they decide. */
 const SHOWN = ['cache-control', 'cdn-cache-control', 'expires', 'age', 'etag', 'last-modified', 'vary', 'content-type'];
 
-function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): ExplainedVariant {
+/** What explaining needs. */
+export type ExplainParts = { readonly rules: FreshnessRules; readonly nowMs: number; readonly store: Store };
+
+function variantOf(object: StoredObject, { rules, nowMs, store }: ExplainParts): ExplainedVariant {
   const shown = [...new Set([rules.target.toLowerCase(), ...SHOWN])];
   const fields = shown.flatMap((name) => {
     const value = fieldValue(object.headers, name);
@@ -21,8 +25,8 @@ function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): 
   return {
     ...{ variant, tier, status, purpose, hits, isPinned, isInvalidated },
     ...explainFreshness(object, rules, nowMs),
-    sizeBytes: object.lengthBytes,
-    storedBytes: object.ranges.reduce((sum, [start, end]) => sum + end - start, 0),
+    sizeBytes: slicedOf(object)?.version.total ?? object.lengthBytes,
+    storedBytes: storedBytes(store, object),
     storedAt: object.receivedAt,
     fields: Object.fromEntries(fields),
     tags: namesOf('tag'),
@@ -34,7 +38,7 @@ function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): 
 export function explain(
   at: Omit<Explanation, 'variants'>,
   found: readonly StoredObject[],
-  when: { readonly rules: FreshnessRules; readonly nowMs: number },
+  parts: ExplainParts,
 ): Explanation {
-  return { ...at, variants: found.map((object) => variantOf(object, when.rules, when.nowMs)) };
+  return { ...at, variants: found.map((object) => variantOf(object, parts)) };
 }

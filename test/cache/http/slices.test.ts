@@ -264,6 +264,7 @@ describe('freshness', () => {
     await get('/a', part(0, 9));
     await settled();
     expect(cache.has('/a')?.sizeBytes).toBe(MiB);
+    expect(cache.explain('/a')?.variants).toMatchObject([{ sizeBytes: body.length, storedBytes: MiB, status: 200 }]);
     expect(await cache.purge({ prefix: '/', soft })).toMatchObject({ objects: 1 });
     origin.set('/a', { ...large, body: other, etag: '"v2"' });
     expectPart(await get('/a', part(0, 9)), 0, 9, other);
