@@ -335,7 +335,7 @@ export class Handler {
       this.#delivery.unsatisfiable(visit, head.total, status);
     } else {
       const way = head.outcome === 'unsliceable' ? head.way : 'pass';
-      this.#slices.avoid(visit.key, way);
+      if (head.outcome === 'unsliceable' && head.isOfObject) this.#slices.avoid(visit.key, way);
       if (way === 'whole') this.#fill(visit, undefined, false);
       else this.#forward(visit, visit.forward);
     }

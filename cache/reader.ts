@@ -2,7 +2,7 @@
 import type { CacheError } from './errors.ts';
 import type { Interim } from './exchange.ts';
 import type { KeptHead } from './fill-head.ts';
-import type { Way } from './part-head.ts';
+import type { Unsliceable } from './part-head.ts';
 import type { Fields } from './rules/fields.ts';
 import type { Sliced } from './sliced.ts';
 import type { StoredObject } from './store/object.ts';
@@ -16,7 +16,7 @@ export type FillHead =
   /** Blocks of an object, of which others may be stored. */
   | { readonly outcome: 'slices'; readonly sliced: Sliced; readonly isStored: boolean }
   /** A part that cannot be combined with others. */
-  | { readonly outcome: 'unsliceable'; readonly way: Way }
+  | Unsliceable
   /** The object has no such bytes. */
   | { readonly outcome: 'unsatisfiable'; readonly total: number | undefined };
 

@@ -1,4 +1,5 @@
-// Interim responses (RFC 9110 section 15.2): 102 and 103 go on to every viewer who waits, and are never stored.
+// What comes before and after an answer (RFC 9110 sections 15.2 and 6.5): 102 and 103 go on to every viewer who waits,
+// trailers to nobody; neither is stored.
 import { request as httpRequest, type InformationEvent } from 'node:http';
 import { afterEach, expect, test } from 'vitest';
 import { openNode, readResponse, type TestNode } from './node.ts';
@@ -81,4 +82,21 @@ test('a viewer of HTTP/1.0 gets none', async () => {
   node.origin.set('/a', { body: 'final', interim: [{ status: 102 }, { status: 103, headers: { link } }] });
   const text = await node.raw('GET /a HTTP/1.0\r\n\r\n');
   expect(text).toMatch(/^HTTP\/1\.[01] 200 /);
+});
+
+test('trailers are dropped, the body is whole and stored', async () => {
+  node = await openNode();
+  const head = 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\ncache-control: max-age=60\r\n\r\n';
+  node.origin.set('/a', { raw: `${head}5\r\nfinal\r\n0\r\nx-sum: 1\r\n\r\n` });
+  for (const hit of ['stored', 'hit']) {
+    const got = await node.get('/a');
+    expect([got.body.toString(), got.isCut, got.headers['trailer'], got.headers['x-sum']]).toEqual([
+      'final',
+      false,
+      undefined,
+      undefined,
+    ]);
+    expect(got.headers['cache-status']).toContain(hit);
+    while (node.cache.stats().activeFills > 0) await new Promise(setImmediate);
+  }
 });

@@ -182,6 +182,23 @@ describe('coalescing', () => {
     expect(node.cache.has('/a')).toBeUndefined();
   });
 
+  test.each([
+    [{ authorization: 'Basic eDp5' }, 'max-age=60'],
+    [{ cookie: 'viewer=1' }, 'private'],
+  ])('what %j brings changes nothing for others', async (credentials, control) => {
+    const { origin, get } = await setUp();
+    origin.set('/a', ({ headers }) => {
+      const isKnown = headers.authorization !== undefined || headers.cookie !== undefined;
+      return { ...large, headers: { 'cache-control': isKnown ? control : 'max-age=60' } };
+    });
+    expectPart(await get('/a', { ...part(5, 9), ...credentials }), 5, 9);
+    for (let round = 0; round < 2; round += 1) {
+      expectPart(await get('/a', part(5, 9)), 5, 9);
+      await settled();
+    }
+    expect(rangesOf()).toEqual([blocks(0, 1), 'bytes=5-8', blocks(0, 1)]);
+  });
+
   test('variants are kept apart, even under one tag', async () => {
     const { origin, get } = await setUp();
     const bodies: Record<string, Buffer> = { de: body, en: other };
