@@ -30,6 +30,7 @@ type HitFields = {
 
 /** A stored head, read once: its policy and the flat list of fields that every answer from it begins with. */
 type Prepared = {
+  readonly rules: FreshnessRules;
   readonly policy: Policy;
   readonly flat: readonly string[];
   readonly upstreamStatus: string;
@@ -48,7 +49,7 @@ export type StoredAnswer = {
 
 /** Writes answers for one cache. */
 export class Delivery {
-  readonly #rules: FreshnessRules;
+  readonly #rules: () => FreshnessRules;
   readonly #store: Store;
   readonly #counters: Counters;
   readonly #name: string;
@@ -57,7 +58,7 @@ export class Delivery {
   readonly #prepared = new WeakMap<Fields, Prepared>();
 
   constructor(options: {
-    readonly rules: FreshnessRules;
+    readonly rules: () => FreshnessRules;
     readonly store: Store;
     readonly counters: Counters;
     readonly nodeId: string;
@@ -75,11 +76,13 @@ export class Delivery {
   }
 
   #prepare(object: StoredObject): Prepared {
+    const rules = this.#rules();
     const known = this.#prepared.get(object.headers);
-    if (known !== undefined) return known;
+    if (known?.rules === rules) return known;
     const prepared: Prepared = {
+      rules,
       hit: undefined,
-      policy: policyOf(object, this.#rules),
+      policy: policyOf(object, rules),
       flat: this.flat(object.headers, object.receivedAt),
       upstreamStatus: fieldValue(object.headers, 'cache-status') ?? '',
     };
@@ -89,7 +92,7 @@ export class Delivery {
 
   /** Response fields as Node takes them, without those that each answer sets anew, with Via and a Date. */
   flat(headers: Fields, receivedAt: number): string[] {
-    const own = this.#rules.target.toLowerCase();
+    const own = this.#rules().target.toLowerCase();
     const flat: string[] = [];
     let via = this.#via;
     let hasDate = false;

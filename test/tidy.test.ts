@@ -222,7 +222,7 @@ describe('packages', () => {
   });
 
   test('a package in its place, any built-in that starts nothing, and anything in a test pass', () => {
-    expect(packagePlaces(source('cache/origin.ts', `import { Pool } from 'undici';`))).toEqual([]);
+    expect(packagePlaces(source('cache/conversation.ts', `import { Pool } from 'undici';`))).toEqual([]);
     expect(packagePlaces(source('cache/fill.ts', `import fs from 'node:fs';`))).toEqual([]);
     expect(packagePlaces(source('test/cache/a.test.ts', `import { Pool } from 'undici';`))).toEqual([]);
   });
