@@ -1,9 +1,9 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
 import { createHmac, randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type {
   Cache,
   CacheOptions,
+  CertificateStats,
   FillOptions,
   FillOutcome,
   Holding,
@@ -24,11 +24,14 @@ import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
+import { openTls } from './tls.ts';
 
 export type {
   Cache,
   CacheOptions,
   CacheStats,
+  CertificateFiles,
+  CertificateStats,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -56,6 +59,9 @@ export type {
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
+
+import type { ViewerRequest } from './viewer.ts';
+
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
@@ -65,11 +71,12 @@ export { isHostPattern } from './rules/host.ts';
 const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
 const PURGE_BATCH = 10_000;
+const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
 /** A keyed hash of the remote address whose key is drawn anew each day; computed once per connection and day. */
-function remoteHasher(now: () => number): (request: IncomingMessage) => string {
+function remoteHasher(now: () => number): (request: ViewerRequest) => string {
   let day = -1;
   let secret = randomBytes(32);
   let known = new WeakMap<object, string>();
@@ -126,7 +133,8 @@ export async function open(options: CacheOptions): Promise<Cache> {
     }),
   );
   // Before the store, since bad limits must not leave one open.
-  const server = openServer({
+  const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
+  const server = await openServer({
     limits: options.limits ?? {},
     handle: (request, response) => handler.handle(request, response),
     log,
@@ -136,9 +144,17 @@ export async function open(options: CacheOptions): Promise<Cache> {
     onShed: (reason) => {
       counters.shed[reason] += 1;
     },
+    onMisuse: (reason) => {
+      counters.misuse[reason] += 1;
+    },
+    ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
   });
   const { ramBytes, dirs, required } = options.store;
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
+  const onEvict = counters.evicted.bind(counters);
+  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict }).catch(async (error: unknown) => {
+    await server.close(0);
+    throw error;
+  });
   const { rules, worth } = options;
   const fills = openFills({ store, rules, counters, worth, now, log });
   const invalidate = (url: string): void => {
@@ -149,7 +165,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate });
   const parts: Parts = { options, origins, store, fills, server, counters };
   return {
-    serve: (listen) => server.listen(listen),
+    serve: (plain, secure) => server.listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
@@ -157,7 +173,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
     pin: (url, isPinned) => pin(parts, url, isPinned),
     activeFills: () => fills.count(),
     stats: () =>
-      counters.read({ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() }),
+      counters.read({
+        ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
+        handshakeFailures: server.tls?.failures() ?? 0,
+        certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
+      }),
     close: async (drainMs) => {
       await server.close(drainMs);
       fills.cancelAll();

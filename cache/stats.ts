@@ -1,9 +1,11 @@
 // The cache's counters: plain integers, added to on the way, read at scrape.
 import {
   type CacheStats,
+  type CertificateStats,
   HISTOGRAM_SECONDS,
   KINDS,
   type Kind,
+  MISUSE_REASONS,
   PURPOSES,
   type Purpose,
   RESULTS,
@@ -44,6 +46,7 @@ export class Counters {
   routeErrors = 0;
   malformed = 0;
   readonly shed = zeros(SHED_REASONS);
+  readonly misuse = zeros(MISUSE_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -71,6 +74,8 @@ export class Counters {
     readonly store: StoreStats;
     readonly openConnections: number;
     readonly activeFills: number;
+    readonly handshakeFailures: number;
+    readonly certificates: CertificateStats;
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
       let total = 0;
@@ -94,7 +99,15 @@ export class Counters {
     const { originErrors, coalesced, routeErrors, malformed } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, shed: { ...this.shed }, ...now },
+      ...{
+        originErrors,
+        coalesced,
+        routeErrors,
+        malformed,
+        shed: { ...this.shed },
+        misuse: { ...this.misuse },
+        ...now,
+      },
     };
   }
 }

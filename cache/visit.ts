@@ -1,5 +1,4 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
 import type { Origin } from './exchange.ts';
 import { parseDirectives } from './rules/directives.ts';
@@ -10,9 +9,10 @@ import { kindOf } from './rules/kind.ts';
 import { isCmcdField } from './rules/request.ts';
 import type { Forward } from './rules/status.ts';
 import type { StoredObject } from './store/object.ts';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** A single-valued request field; Node joins or drops repeated ones. */
-export function requestField(request: IncomingMessage, name: string): string | undefined {
+export function requestField(request: ViewerRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === 'string' ? value : value?.join(', ');
 }
@@ -22,8 +22,8 @@ export type VisitPlace = { readonly target: Target; readonly key: string; readon
 
 /** A request for something of an origin. */
 export class Visit {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: ViewerRequest;
+  readonly response: ViewerResponse;
   readonly target: Target;
   readonly key: string;
   readonly origin: Origin;
@@ -41,7 +41,7 @@ export class Visit {
   #fields: Fields | undefined;
   readonly #startedMs = performance.now();
 
-  constructor(request: IncomingMessage, response: ServerResponse, place: VisitPlace, at: number) {
+  constructor(request: ViewerRequest, response: ViewerResponse, place: VisitPlace, at: number) {
     this.request = request;
     this.response = response;
     this.target = place.target;

@@ -29,6 +29,9 @@ function exampleStats(): NodeStats {
       routeErrors: 0,
       malformed: 0,
       shed: { connections: 3, requests: 2, address: 1 },
+      misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
+      handshakeFailures: 7,
+      certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       openConnections: 1,
       activeFills: 0,
       store: {
