@@ -109,7 +109,10 @@ export const sections = {
   listen: z
     .strictObject({
       http: address.prefault('127.0.0.1:8080'),
-      https: address.nullable().default(null).describe('HTTP/1.1 and HTTP/2 over TLS; needs tls or a certificate of a host'),
+      https: address
+        .nullable()
+        .default(null)
+        .describe('HTTP/1.1 and HTTP/2 over TLS; needs tls or a certificate of a host'),
       workers: z.literal(1, 'more than one worker is not supported by this version; expected 1').default(1),
       unixSocketFd: notYet('an inherited socket'),
       maxConnections: z

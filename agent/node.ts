@@ -3,7 +3,7 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
-import { type Cache, CacheError, open as openCache, type Route } from '../cache/cache.ts';
+import { type Cache, CacheError, open as openCache, type Route, type ServedRecord } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
@@ -177,8 +177,11 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = config.listen;
   const cache = await openCache({
     routes,
-    titleOf: (path) => live.agent?.catalogue.titleOf(path),
-    onServed: (record) => live.agent?.served(record),
+    // Without an agent nobody listens, and no record is made.
+    ...(config.agent === 'on' && {
+      titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
+      onServed: (record: ServedRecord) => live.agent?.served(record),
+    }),
     origins: config.origins,
     hosts: config.hosts,
     store: config.store,

@@ -11,20 +11,18 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
-import { CacheError } from './errors.ts';
-import type { Origin } from './exchange.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
-import { openOrigin } from './origin.ts';
-import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
-import { keyOf, originFor, targetOf } from './rules/key.ts';
-import { originForm } from './rules/request.ts';
+import { Hosts } from './hosts.ts';
+import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
+import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
 import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
 import { openTls } from './tls.ts';
+import type { Visit } from './visit.ts';
 
 export type {
   Cache,
@@ -44,13 +42,18 @@ export type {
   ListenLimits,
   Log,
   OriginOptions,
+  OriginServerStats,
+  OriginStats,
+  Placed,
   Priority,
   PurgeSelector,
   Purpose,
   RawCmcd,
   ReadObject,
   ReadOptions,
+  Reloadable,
   Result,
+  Retry,
   Route,
   RouteReply,
   RouteRequest,
@@ -66,6 +69,7 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 
 const DAY_MS = 24 * 3_600_000;
@@ -102,36 +106,26 @@ function remoteHasher(now: () => number): (request: ViewerRequest) => string {
 
 type Parts = {
   readonly options: CacheOptions;
-  readonly origins: readonly Origin[];
+  readonly hosts: Hosts;
+  readonly rules: () => FreshnessRules;
   readonly store: Store;
   readonly fills: Fills;
   readonly server: Server;
   readonly counters: Counters;
 };
 
-/** Where a URL lives: absolute, or a path with query. */
-type Place = { readonly key: string; readonly resource: string; readonly origin: Origin };
-
-function placeOf(parts: Pick<Parts, 'options' | 'origins'>, url: string): Place | undefined {
-  const target = targetOf(originForm(url), new Set(parts.options.ignoredQuery ?? []));
-  const origin = originFor(parts.origins, target.path);
-  if (origin === undefined) return undefined;
-  return { key: keyOf(origin.name, target.resource), resource: target.resource, origin };
-}
-
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
 export async function open(options: CacheOptions): Promise<Cache> {
-  if (options.origins.length === 0) throw new CacheError('CACHE_OPTIONS_INVALID', 'A cache needs at least one origin.');
   const { now, log } = options;
+  let { rules } = options;
+  const currentRules = () => rules;
   const counters = new Counters();
-  const origins = options.origins.map((origin) =>
-    openOrigin(origin, {
-      ...{ now, log, random: Math.random },
-      onFailure: () => {
-        counters.originErrors += 1;
-      },
-    }),
-  );
+  const hosts = new Hosts(options, {
+    ...{ now, log, random: Math.random, lookup: options.lookup },
+    onFailure: () => {
+      counters.originErrors += 1;
+    },
+  });
   // Before the store, since bad limits must not leave one open.
   const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
   const server = await openServer({
@@ -155,15 +149,15 @@ export async function open(options: CacheOptions): Promise<Cache> {
     await server.close(0);
     throw error;
   });
-  const { rules, worth } = options;
-  const fills = openFills({ store, rules, counters, worth, now, log });
-  const invalidate = (url: string): void => {
-    const place = placeOf({ options, origins }, url);
+  const { worth } = options;
+  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const invalidate = (visit: Visit, url: string): void => {
+    const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) drop(store, fills, place.key);
   };
   const remoteHash = remoteHasher(now);
-  const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate });
-  const parts: Parts = { options, origins, store, fills, server, counters };
+  const handler = new Handler({ options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate });
+  const parts: Parts = { options, hosts, rules: currentRules, store, fills, server, counters };
   return {
     serve: (plain, secure) => server.listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
@@ -172,16 +166,30 @@ export async function open(options: CacheOptions): Promise<Cache> {
     purge: async (selector) => purge(parts, selector),
     pin: (url, isPinned) => pin(parts, url, isPinned),
     activeFills: () => fills.count(),
+    placeOf: (url) => {
+      const place = hosts.placeOf(url);
+      return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
+    },
+    reload: async (next) => {
+      // What may be refused comes first, what may not last.
+      const useCertificates = await server.tls?.certificates.prepare(next);
+      const useLimits = server.prepareLimits(next.limits ?? {});
+      hosts.replace(next);
+      useLimits();
+      useCertificates?.();
+      rules = next.rules;
+    },
     stats: () =>
       counters.read({
         ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
+        origins: hosts.stats(),
         handshakeFailures: server.tls?.failures() ?? 0,
         certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
       }),
     close: async (drainMs) => {
       await server.close(drainMs);
       fills.cancelAll();
-      await Promise.all(origins.map((origin) => origin.close()));
+      await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
@@ -200,44 +208,56 @@ function mark(store: Store, key: string): number {
   return found.length;
 }
 
-function purge({ options, origins, store, fills }: Parts, selector: PurgeSelector): number {
+function purge({ hosts, store, fills }: Parts, selector: PurgeSelector): number {
+  const isPrefix = 'prefix' in selector;
+  const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
+  const isCovered = (key: string): boolean =>
+    keys.some((each) => (isPrefix ? key.startsWith(each) : key === each)) ||
+    anyName.some(({ begin, resource }) => {
+      const own = resourceOf(key);
+      return key.startsWith(begin) && (isPrefix ? own.startsWith(resource) : own === resource);
+    });
   const isSoft = selector.soft === true;
-  if ('url' in selector) {
-    const place = placeOf({ options, origins }, selector.url);
-    if (place === undefined) return 0;
-    return isSoft ? mark(store, place.key) : drop(store, fills, place.key);
-  }
+  if (!isSoft) fills.forget(isCovered);
+  const purgeKey = (key: string): number => (isSoft ? mark(store, key) : drop(store, fills, key));
   let count = 0;
-  for (const { name } of origins) {
-    const prefix = keyOf(name, originForm(selector.prefix));
-    if (isSoft) {
-      for (const key of store.keys(prefix, Number.MAX_SAFE_INTEGER)) count += mark(store, key);
-      continue;
-    }
-    fills.forget((key) => key.startsWith(prefix));
-    for (;;) {
-      const keys = store.keys(prefix, PURGE_BATCH);
-      const removed = keys.reduce((sum, key) => sum + drop(store, fills, key), 0);
-      count += removed;
-      if (keys.length < PURGE_BATCH || removed === 0) break;
-    }
+  for (const begin of isPrefix ? keys : []) count += purgeBegun(store, begin, { isSoft, purgeKey });
+  if (!isPrefix) for (const key of keys) count += purgeKey(key);
+  // Whatever its name: the keys of such an origin have to be looked through.
+  for (const { begin } of anyName) {
+    for (const key of store.keys(begin, Number.MAX_SAFE_INTEGER)) if (isCovered(key)) count += purgeKey(key);
   }
   return count;
 }
 
+function purgeBegun(
+  store: Store,
+  begin: string,
+  { isSoft, purgeKey }: { readonly isSoft: boolean; readonly purgeKey: (key: string) => number },
+): number {
+  // What is marked stays, so it is gone through once.
+  if (isSoft) return store.keys(begin, Number.MAX_SAFE_INTEGER).reduce((sum, key) => sum + purgeKey(key), 0);
+  for (let count = 0; ; ) {
+    const keys = store.keys(begin, PURGE_BATCH);
+    const removed = keys.reduce((sum, key) => sum + purgeKey(key), 0);
+    count += removed;
+    if (keys.length < PURGE_BATCH || removed === 0) return count;
+  }
+}
+
 function pin(parts: Parts, url: string, isPinned: boolean): boolean {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   const found = place === undefined ? [] : parts.store.find(place.key);
   for (const object of found) parts.store.update(object, { isPinned });
   return found.length > 0;
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {
-  return reuseOf(policyOf(object, parts.options.rules), object, NO_DEMANDS, parts.options.now()).freshForMs;
+  return reuseOf(policyOf(object, parts.rules()), object, NO_DEMANDS, parts.options.now()).freshForMs;
 }
 
 function holdingOf(parts: Parts, url: string): Holding | undefined {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
   const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
@@ -247,7 +267,7 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 
 /** Fills ahead of viewers: what is fresh already stays, what is stale is revalidated. */
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
@@ -258,7 +278,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
   const name = pseudonym(parts.options.nodeId);
   const fill = parts.fills.keep(
     {
-      ...{ key: place.key, resource: place.resource, origin: place.origin, purpose: how.purpose },
+      ...{ key: place.key, resource: place.target.resource, origin: place.origin, purpose: how.purpose },
       fields: [
         ['via', `1.1 ${name}`],
         ['cdn-loop', name],
@@ -289,7 +309,7 @@ async function readWhole(
   { maxBytes, signal }: ReadOptions,
 ): Promise<ReadObject | undefined> {
   const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', maxBytes, signal });
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;

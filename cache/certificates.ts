@@ -63,8 +63,8 @@ export type Certificates = {
   readonly contextFor: (name: string) => SecureContext | undefined;
   /** Looks at the files now. What changed and is sound is taken; what is not sound leaves the old pair in use. */
   readonly poll: () => Promise<void>;
-  /** Other certificates from now on. Rejects with CACHE_CERTIFICATE_UNUSABLE and leaves all as it was. */
-  readonly replace: (choice: CertificateChoice) => Promise<void>;
+  /** Reads other certificates, which are in use once the result is called. Rejects with CACHE_CERTIFICATE_UNUSABLE. */
+  readonly prepare: (choice: CertificateChoice) => Promise<() => void>;
   readonly stats: () => CertificateStats;
   readonly close: () => void;
 };
@@ -208,9 +208,12 @@ export async function openCertificates(
     },
     contextFor: (name) => hostFor(loaded.table, hostName(name))?.pair.context,
     poll,
-    replace: async (next) => {
-      loaded = await load(next, tools);
-      onFallback();
+    prepare: async (next) => {
+      const prepared = await load(next, tools);
+      return () => {
+        loaded = prepared;
+        onFallback();
+      };
     },
     stats: () => ({
       expiresAt: loaded.entries.map(({ label, pair }) => ({ host: label, at: pair.expiresAt })),

@@ -40,10 +40,13 @@ export class Connections {
     return this.#addresses.count();
   }
 
-  /** Other limits from now on; who is inside stays. Throws CACHE_OPTIONS_INVALID and keeps the old ones. */
-  setLimits(limits: Required<ListenLimits>): void {
-    this.#addresses.setLimits(limits);
-    this.#limits = limits;
+  /** Checks other limits, which hold once the result is called; who is inside stays. Throws CACHE_OPTIONS_INVALID. */
+  prepareLimits(limits: Required<ListenLimits>): () => void {
+    const use = this.#addresses.prepareLimits(limits);
+    return () => {
+      use();
+      this.#limits = limits;
+    };
   }
 
   /** Counts a connection that was accepted, or turns it away at once: with an answer where plain text can be read. */

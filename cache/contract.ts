@@ -167,8 +167,8 @@ export type ListenLimits = {
   readonly pieceTimeoutMs?: number;
 };
 
-/** Why the listener turned a viewer away. */
-export const SHED_REASONS = ['connections', 'requests', 'address'] as const;
+/** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
+export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];
 
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
@@ -177,6 +177,9 @@ export type Log = (
   event: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
+
+/** Gives every address of a name; rejects when there is none. */
+export type LookupName = (name: string) => Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]>;
 
 /** Everything open() needs. */
 export type CacheOptions = {
@@ -202,6 +205,8 @@ export type CacheOptions = {
   readonly onServed?: (record: ServedRecord) => void;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
+  /** How names of origins become addresses; absent: by the system's resolver. */
+  readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */
   readonly nodeId: string;
   readonly now: () => number;
@@ -235,6 +240,17 @@ export type ReadObject = { readonly bytes: Buffer; readonly contentType: string 
 /** What to remove; `soft` keeps the object as stale, to be revalidated. */
 export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
 
+/** What of the options may change while the cache is open. */
+export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
+
+/** Where a URL is looked for. */
+export type Placed = {
+  /** Of the host that answers for it; `*` without hosts. */
+  readonly names: readonly string[];
+  readonly origin: string;
+  readonly key: string;
+};
+
 /** What the cache knows of a URL, for `explain`. */
 export type Holding = {
   readonly key: string;
@@ -245,6 +261,27 @@ export type Holding = {
   readonly isPinned: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+};
+
+/** How often a request to an origin was sent again, and how often there was no budget for that. */
+export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
+
+/** One server of an origin as it is now, and what it was asked since start. */
+export type OriginServerStats = {
+  /** Host, port and path of its URL. */
+  readonly server: string;
+  /** Neither its breaker nor its checks speak against it. */
+  readonly isUp: boolean;
+  readonly breaker: 'closed' | 'recovering' | 'open';
+  readonly requests: number;
+  readonly failures: number;
+};
+
+/** An origin as it is now. */
+export type OriginStats = {
+  readonly origin: string;
+  readonly retries: Readonly<Record<Retry, number>>;
+  readonly servers: readonly OriginServerStats[];
 };
 
 /** Plain counters since start; read at scrape. */
@@ -266,9 +303,12 @@ export type CacheStats = {
   readonly certificates: CertificateStats;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
+  /** Requests for a name that no host has. */
+  readonly unknownHosts: number;
   readonly openConnections: number;
   readonly activeFills: number;
   readonly store: StoreStats;
+  readonly origins: readonly OriginStats[];
 };
 /** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
 export type Histogram = { readonly counts: readonly number[]; readonly sum: number };
@@ -293,7 +333,10 @@ export type StoreStats = {
   }[];
 };
 
-/** An open cache. */
+/**
+ * An open cache. A URL is absolute and means the host of its name, or a path with query: then the first host that has an
+ * origin for it, for a purge every host.
+ */
 export type Cache = {
   /** Starts the viewer listener, with TLS on a second address; resolves with the ports. Rejects with CACHE_LISTEN_FAILED. */
   readonly serve: (plain: Listen, secure?: Listen) => Promise<{ readonly port: number; readonly securePort?: number }>;
@@ -303,6 +346,14 @@ export type Cache = {
   readonly read: (url: string, options: ReadOptions) => Promise<ReadObject | undefined>;
   /** Resolves with how many objects it removed or marked. */
   readonly purge: (selector: PurgeSelector) => Promise<number>;
+  /** Undefined when no host or none of its origins serves that URL. */
+  readonly placeOf: (url: string) => Placed | undefined;
+  /**
+   * New requests use these from now on; what runs ends at the origins where it began. An origin whose options are the
+   * same keeps its connections. Rejects with CACHE_OPTIONS_INVALID or CACHE_CERTIFICATE_UNUSABLE, and then nothing has
+   * changed. A cache that was opened without any certificate takes none.
+   */
+  readonly reload: (next: Reloadable) => Promise<void>;
   /** False when nothing is stored for that URL. */
   readonly pin: (url: string, isPinned: boolean) => boolean;
   readonly stats: () => CacheStats;

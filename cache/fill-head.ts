@@ -29,7 +29,7 @@ export type FillRequest = {
 /** What fills share. */
 export type FillTools = {
   readonly store: Store;
-  readonly rules: FreshnessRules;
+  readonly rules: () => FreshnessRules;
   readonly counters: Counters;
   readonly worth: ((key: string) => number | undefined) | undefined;
   readonly now: () => number;
@@ -56,7 +56,7 @@ export type KeptHead = {
 
 /** Reads the head of a new response. A body that only its connection's end delimits is never stored. */
 export function keptHead(received: OriginHead, request: FillRequest, tools: FillTools): KeptHead {
-  const policy = policyOf(received, tools.rules);
+  const policy = policyOf(received, tools.rules());
   const asked = {
     method: 'GET',
     hasAuthorization: fieldValue(request.fields, 'authorization') !== undefined,

@@ -75,6 +75,7 @@ export class H2Request extends Http2ServerRequest {
 export class H2Response implements ViewerResponse {
   readonly #stream: ServerHttp2Stream;
   readonly #isHead: boolean;
+  #early: Map<string, string> | undefined;
   #isEnded = false;
   #isDestroyed = false;
   #handedBytes = 0;
@@ -120,10 +121,20 @@ export class H2Response implements ViewerResponse {
     return waiting === 0 ? undefined : this.#handedBytes - waiting;
   }
 
+  setHeader(name: string, value: number | string): this {
+    this.#early ??= new Map();
+    this.#early.set(name.toLowerCase(), String(value));
+    return this;
+  }
+
   writeHead(status: number, headers: OutgoingHttpHeaders | string[] = []): this {
     if (this.destroyed) return this;
     this.statusCode = status;
     const flat: string[] = [':status', String(status)];
+    const isGiven = Array.isArray(headers)
+      ? (name: string) => headers.some((each, index) => index % 2 === 0 && each.toLowerCase() === name)
+      : (name: string) => Object.keys(headers).some((each) => each.toLowerCase() === name);
+    for (const [name, value] of this.#early ?? []) if (!isGiven(name)) flat.push(name, value);
     const add = (name: string, value: string): void => {
       const lower = name.toLowerCase();
       if (!CONNECTION_FIELDS.has(lower)) flat.push(lower, value);

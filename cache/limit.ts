@@ -33,8 +33,8 @@ type CountedLimits = Pick<Required<ListenLimits>, 'maxConnections' | 'addressLim
 export type ConnectionLimit = {
   /** Counts one more connection, or says which limit does not let it in. */
   readonly enter: (address: string) => 'admitted' | Extract<ShedReason, 'connections' | 'address'>;
-  /** Other limits from now on. Throws CACHE_OPTIONS_INVALID for a malformed exempt prefix and keeps the old ones. */
-  readonly setLimits: (limits: CountedLimits) => void;
+  /** Other limits, which hold once the result is called. Throws CACHE_OPTIONS_INVALID for a malformed exempt prefix. */
+  readonly prepareLimits: (limits: CountedLimits) => () => void;
   /** To be called once for each that was admitted. */
   readonly leave: (address: string) => void;
   readonly count: () => number;
@@ -93,9 +93,12 @@ export function openConnectionLimit(first: CountedLimits): ConnectionLimit {
       total += 1;
       return 'admitted';
     },
-    setLimits: (next) => {
-      isExempt = openPrefixes(next.exemptPrefixes);
-      limits = next;
+    prepareLimits: (next) => {
+      const isNextExempt = openPrefixes(next.exemptPrefixes);
+      return () => {
+        isExempt = isNextExempt;
+        limits = next;
+      };
     },
     leave: (address) => {
       const group = addressGroup(address);

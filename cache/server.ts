@@ -43,8 +43,8 @@ export type Server = {
   readonly connections: () => number;
   /** The TLS side, if there is one. */
   readonly tls: Tls | undefined;
-  /** Other limits from now on. Throws CACHE_OPTIONS_INVALID and keeps the old ones. */
-  readonly setLimits: (limits: ListenLimits) => void;
+  /** Checks other limits, which hold once the result is called. Throws CACHE_OPTIONS_INVALID. */
+  readonly prepareLimits: (limits: ListenLimits) => () => void;
   /** Takes no more connections, lets answers in flight end for at most `drainMs`, then cuts them. */
   readonly close: (drainMs: number) => Promise<void>;
 };
@@ -149,7 +149,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     },
     connections: () => connections.count,
     tls,
-    setLimits: (next) => connections.setLimits({ ...DEFAULT_LIMITS, ...next }),
+    prepareLimits: (next) => connections.prepareLimits({ ...DEFAULT_LIMITS, ...next }),
     close: async (drainMs) => {
       isDraining = true;
       const all = Promise.all(servers.filter(({ listening }) => listening).map(closed));

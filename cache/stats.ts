@@ -6,6 +6,7 @@ import {
   KINDS,
   type Kind,
   MISUSE_REASONS,
+  type OriginStats,
   PURPOSES,
   type Purpose,
   RESULTS,
@@ -45,6 +46,7 @@ export class Counters {
   coalesced = 0;
   routeErrors = 0;
   malformed = 0;
+  unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
   readonly misuse = zeros(MISUSE_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
@@ -76,6 +78,7 @@ export class Counters {
     readonly activeFills: number;
     readonly handshakeFailures: number;
     readonly certificates: CertificateStats;
+    readonly origins: readonly OriginStats[];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
       let total = 0;
@@ -96,18 +99,11 @@ export class Counters {
     });
     const firstByteSeconds = each(RESULTS, () => cumulative({ counts: [], sum: 0 }));
     for (const result of RESULTS) firstByteSeconds[result] = cumulative(this.#firstByte[result]);
-    const { originErrors, coalesced, routeErrors, malformed } = this;
+    const { originErrors, coalesced, routeErrors, malformed, unknownHosts } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{
-        originErrors,
-        coalesced,
-        routeErrors,
-        malformed,
-        shed: { ...this.shed },
-        misuse: { ...this.misuse },
-        ...now,
-      },
+      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed } },
+      ...{ misuse: { ...this.misuse }, ...now },
     };
   }
 }

@@ -32,6 +32,8 @@ export type ViewerResponse = {
   shouldKeepAlive: boolean;
   /** HTTP/1.1: the connection while the answer is under way; with HTTP/2 an answer has no say over it. */
   readonly socket: Socket | null;
+  /** A field for the head to come, unless that has it itself. */
+  readonly setHeader: (name: string, value: number | string) => unknown;
   /** `headers`: by name, or a flat list of names and values. */
   readonly writeHead: (status: number, headers?: OutgoingHttpHeaders | string[]) => unknown;
   readonly flushHeaders: () => void;

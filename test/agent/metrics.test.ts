@@ -28,10 +28,21 @@ function exampleStats(): NodeStats {
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
       malformed: 0,
-      shed: { connections: 3, requests: 2, address: 1 },
       misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
       handshakeFailures: 7,
       certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
+      shed: { connections: 3, requests: 2, address: 1, quota: 4 },
+      unknownHosts: 6,
+      origins: [
+        {
+          origin: 'main',
+          retries: { repeat: 1, failover: 2, resume: 3, denied: 4 },
+          servers: [
+            { server: 'a.example', isUp: false, breaker: 'open', requests: 9, failures: 8 },
+            { server: 'b.example', isUp: true, breaker: 'recovering', requests: 7, failures: 0 },
+          ],
+        },
+      ],
       openConnections: 1,
       activeFills: 0,
       store: {

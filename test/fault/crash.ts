@@ -1,130 +1,119 @@
-// Kills a writing process again and again and looks at what is served afterwards.
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
+// Kills a writing process again and again, at random moments of its opening, writing, and removing, and looks at what is
+// served afterwards.
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { CacheError } from '../../cache/errors.ts';
-import { bodyOf, get, optionsOf, withStore } from '../cache/store/support.ts';
+import { type Found, look, lookNaively } from './looking.ts';
+import { chances } from './objects.ts';
+import { pathsOf, type Said, startWriting, type Writing } from './writing.ts';
 
 /** What all cycles together did. */
 export type CrashReport = {
   readonly stored: number;
   readonly removed: number;
-  /** Bodies that were served and are not what their head says. */
+  /** Bodies that were served as complete and are not what their tag says. */
   readonly wrong: number;
   /** Refused by a checksum: never after a mere kill. */
   readonly caught: number;
-  /** There after an earlier crash, not there after a later one, and not replaced. */
+  /** Synced (there after an earlier crash, or written by a process that closed in order), not removed, and not there. */
   readonly lost: number;
   /** Removed, and there again. */
   readonly returned: number;
   /** There at the end. */
   readonly kept: number;
+  /** The slowest opening of the directory after a kill, by whoever opened it. */
   readonly readyMs: number;
 };
 
-type Found = { readonly right: Set<string>; readonly wrong: number; readonly caught: number; readonly readyMs: number };
-type Discipline = 'store' | 'naive';
-
-/** Runs the cycles; `seed` decides bodies and moments of the kills. */
-export async function crash(options: {
-  readonly discipline: Discipline;
+/** What the cycles are run on. */
+export type CrashOptions = {
+  readonly discipline: 'store' | 'naive';
   readonly directory: string;
   readonly cycles: number;
+  /** Decides bodies and moments. */
   readonly seed: number;
-}): Promise<CrashReport> {
+};
+
+/** Objects of so many cycles are kept; older ones are purged, so that a long run needs little room. */
+const KEPT_CYCLES = 6;
+/** Half of the writers end this early, in milliseconds after they are ready: before their first batch is durable. */
+const SHORT_MS = 200;
+/** The others live on until here, through several batches. */
+const LONG_MS = 800;
+/** The same for one that is killed while it opens the directory. */
+const OPENING_MS = 60;
+/** Shares of the cycles that end while the directory is opened, and in order. */
+const OPENING_SHARE = 0.12;
+const ORDERLY_SHARE = 0.08;
+
+const HOT = ['/hot/0', '/hot/1', '/hot/2', '/hot/3'];
+
+type Ended = { readonly said: readonly Said[]; readonly isOrderly: boolean };
+
+/** Runs the cycles. */
+export async function crash(options: CrashOptions): Promise<CrashReport> {
   const total = { stored: 0, removed: 0, wrong: 0, caught: 0, lost: 0, returned: 0, kept: 0, readyMs: 0 };
+  const random = chances(options.seed);
   const expected = new Set<string>();
-  for (let cycle = 0; cycle < options.cycles; cycle += 1) {
-    const events = await runUntilKilled(options, cycle);
-    const after = (word: string): string[] =>
-      events.filter((line) => line.startsWith(`${word} `)).map((line) => line.slice(word.length + 1));
-    const removed = after('removed');
-    for (const key of after('removing')) expected.delete(key);
-    const found = await (options.discipline === 'naive' ? readNaive : readStore)(options.directory);
-    total.stored += after('stored').length;
-    total.removed += removed.length;
-    total.wrong += found.wrong;
-    total.caught += found.caught;
-    total.readyMs = Math.max(total.readyMs, found.readyMs);
-    for (const key of expected) if (!found.right.has(key)) total.lost += 1;
-    for (const key of removed) if (found.right.has(key)) total.returned += 1;
-    for (const key of found.right) if (key.startsWith('object')) expected.add(key);
-    total.kept = found.right.size;
+  let gone = new Set<string>();
+  let writing = begin(options, 0);
+  try {
+    for (let cycle = 0; cycle < options.cycles; cycle += 1) {
+      const { said, isOrderly } = await runUntilEnded(writing, [...expected].slice(0, 3), random);
+      // The next one starts up while this one's work is looked at.
+      writing = begin(options, cycle + 1);
+      const stored = pathsOf(said, 'stored');
+      const removed = pathsOf(said, 'removed');
+      for (const path of pathsOf(said, 'removing')) expected.delete(path);
+      if (isOrderly) for (const path of stored) if (path.startsWith('/object/')) expected.add(path);
+      for (const path of pathsOf(said, 'removing')) expected.delete(path);
+      for (const path of removed) gone.add(path);
+      const retire = `/object/${cycle - KEPT_CYCLES}/`;
+      const found = await lookAt(options, new Set([...HOT, ...pathsOf(said, 'storing'), ...expected, ...gone]), retire);
+      total.stored += stored.length;
+      total.removed += removed.length;
+      total.wrong += found.wrong.length;
+      total.caught += found.caught;
+      total.readyMs = Math.max(total.readyMs, found.readyMs, Number(pathsOf(said, 'ready')[0] ?? 0));
+      for (const path of expected) if (!found.right.has(path)) total.lost += 1;
+      for (const path of gone) if (found.right.has(path)) total.returned += 1;
+      total.kept = found.right.size;
+      expected.clear();
+      gone = new Set();
+      for (const path of found.right) {
+        if (path.startsWith(retire)) gone.add(path);
+        else if (path.startsWith('/object/')) expected.add(path);
+      }
+    }
+  } finally {
+    writing.kill();
+    await writing.ended;
   }
   return total;
 }
 
-async function runUntilKilled(
-  {
-    discipline,
-    directory,
-    seed,
-  }: { readonly discipline: Discipline; readonly directory: string; readonly seed: number },
-  cycle: number,
-): Promise<string[]> {
-  const script = fileURLToPath(new URL('crash-child.ts', import.meta.url));
-  const args = [script, discipline, directory, String(cycle), String(seed + cycle)];
-  const child: ChildProcess = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const lines: string[] = [];
-  if (child.stdout === null) throw new Error('no stdout');
-  const reader = createInterface({ input: child.stdout });
-  const ready = new Promise<void>((resolve, reject) => {
-    reader.on('line', (line) => {
-      lines.push(line);
-      if (line === 'ready') resolve();
-    });
-    child.once('exit', (code) => reject(new Error(`the writer ended by itself with ${code}`)));
-  });
-  const ended = once(child, 'close');
-  await ready;
-  // The moment is the fault that is injected: anywhere within the first batches.
-  await delay(20 + ((Math.imul(seed + cycle, 2_654_435_761) >>> 0) % 700));
-  child.kill('SIGKILL');
-  await ended;
-  return lines;
+function begin({ discipline, directory, seed }: CrashOptions, cycle: number): Writing {
+  return startWriting({ discipline, directory, cycle, seed: seed + cycle, lanes: discipline === 'naive' ? 1 : 3 });
 }
 
-async function readStore(directory: string): Promise<Found> {
-  const began = performance.now();
-  const options = { ...optionsOf(directory, { ramBytes: 0 }), dirs: [{ path: directory, maxBytes: 2 ** 33 }] };
-  return await withStore(options, async (store) => {
-    const readyMs = performance.now() - began;
-    const right = new Set<string>();
-    let wrong = 0;
-    let caught = 0;
-    for (const key of store.keys('', 1_000_000)) {
-      const label = store.find(key)[0]?.headers.find(([name]) => name === 'etag')?.[1] ?? '';
-      try {
-        const body = await get(store, key);
-        if (body?.equals(bodyOf(label, body.length)) === true && label.startsWith(`${key}/`)) right.add(key);
-        else wrong += 1;
-      } catch (error) {
-        if (!(error instanceof CacheError)) throw error;
-        caught += 1;
-      }
-    }
-    return { right, wrong, caught, readyMs };
-  });
+async function lookAt({ discipline, directory }: CrashOptions, paths: Set<string>, retire: string): Promise<Found> {
+  return discipline === 'naive' ? lookNaively(directory, paths, retire) : await look(directory, paths, retire);
 }
 
-async function readNaive(directory: string): Promise<Found> {
-  const right = new Set<string>();
-  let wrong = 0;
-  for (const name of readdirSync(directory).filter((one) => one.endsWith('.json'))) {
-    const key = name.slice(0, -5);
-    try {
-      const head: unknown = JSON.parse(readFileSync(join(directory, name), 'utf8'));
-      if (typeof head !== 'object' || head === null || !('label' in head) || !('bytes' in head)) continue;
-      const body = readFileSync(join(directory, `${key}.body`));
-      if (body.equals(bodyOf(String(head.label), Number(head.bytes)))) right.add(key);
-      else wrong += 1;
-    } catch {
-      // A head that is half there, or without a body: even the naive store has nothing to serve.
-    }
+/** The moment is the fault that is injected, so this waits by the clock. */
+async function runUntilEnded(writing: Writing, victims: readonly string[], random: () => number): Promise<Ended> {
+  await writing.said('waiting');
+  const kind = random();
+  const moment = random();
+  writing.go(victims);
+  if (kind < OPENING_SHARE) {
+    await delay(moment * OPENING_MS);
+    writing.kill();
+    return { said: await writing.ended, isOrderly: false };
   }
-  return { right, wrong, caught: 0, readyMs: 0 };
+  await writing.said('ready');
+  await delay(moment < 0.5 ? moment * 2 * SHORT_MS : SHORT_MS + (moment * 2 - 1) * (LONG_MS - SHORT_MS));
+  const isOrderly = kind < OPENING_SHARE + ORDERLY_SHARE;
+  if (isOrderly) writing.stop();
+  else writing.kill();
+  const said = await writing.ended;
+  return { said, isOrderly: isOrderly && said.some(({ word }) => word === 'closed') };
 }

@@ -12,9 +12,11 @@ const origin = 'test/fault/origin.test.ts';
 /** In the order of the matrix. */
 export const ROWS: readonly Row[] = [
   { row: 1, file: crash, names: ['killed at any moment: no wrong byte'] },
-  { row: 1, file: long, names: ['40 kills (seed', '10 kills of a naive store'] },
+  { row: 1, file: long, names: ['row 1: ${KILLS} kills', 'row 1: 20 kills of a naive store'] },
+  { row: 2, file: long, names: ['row 2: killed at system calls'] },
+  { row: 3, file: long, names: ['row 3: 20 power cuts', 'row 3: power cuts under a naive store'] },
   { row: 4, file: damage, names: ['truncated, overwritten, missing, its log torn', 'of another program: put aside'] },
-  { row: 4, file: long, names: ['the database damaged at 4 x 150 places'] },
+  { row: 4, file: long, names: ['row 4: the database damaged at 4 x 150 places'] },
   { row: 5, file: damage, names: ['byte ', 'an inline body that was changed'] },
   { row: 5, file: 'test/cache/http/fill.test.ts', names: ['a flipped byte is noticed, fetched anew'] },
   { row: 6, file: damage, names: ['truncated', 'extended'] },

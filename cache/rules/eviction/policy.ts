@@ -6,6 +6,11 @@
  */
 export type EvictionPolicy = {
   /**
+   * Before room is made for an object that is out; arguments as of enter(). False: let it pass by. Every miss is told of
+   * here, every hit in touch(). Only policies have it that learn from misses or know the future; the disk calls it not.
+   */
+  readonly admits?: (slot: number, bytes: number, key: number) => boolean;
+  /**
    * An object came into a slot that is out. `key` is a 32-bit integer that stays the same when the object comes again
    * in another slot; policies that remember who left remember it.
    */

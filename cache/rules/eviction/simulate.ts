@@ -24,6 +24,60 @@ export type Simulation = {
   readonly changedSize?: 'hit' | 'miss';
 };
 
+/** A cache of sizes alone: what a policy holds of objects whose numbers are below `count`. */
+class SimulatedCache {
+  readonly #policy: EvictionPolicy;
+  readonly #capacityBytes: number;
+  readonly #maxObjectBytes: number;
+  readonly #isStrict: boolean;
+  /** Bytes held of each object; -1: not held. */
+  readonly #held: Float64Array;
+  #used = 0;
+  /** The most that was held after any request. */
+  peakBytes = 0;
+
+  constructor(simulation: Simulation, count: number) {
+    const { policy, capacityBytes, maxObjectBytes = capacityBytes, changedSize = 'hit' } = simulation;
+    this.#policy = policy;
+    this.#capacityBytes = capacityBytes;
+    this.#maxObjectBytes = maxObjectBytes;
+    this.#isStrict = changedSize === 'miss';
+    this.#held = new Float64Array(count).fill(-1);
+  }
+
+  /** Whether something of that object is held. */
+  holds(object: number): boolean {
+    return (this.#held[object] ?? -1) >= 0;
+  }
+
+  /** A request: whether it hit. A miss is fetched and stored. */
+  ask(object: number, size: number): boolean {
+    const before = this.#held[object] ?? -1;
+    if (before >= 0 && (!this.#isStrict || before === size)) {
+      this.#policy.touch(object);
+      return true;
+    }
+    if (before >= 0) {
+      this.#policy.leave(object);
+      this.#held[object] = -1;
+      this.#used -= before;
+    }
+    const isAdmitted = this.#policy.admits?.(object, size, object) ?? true;
+    if (!isAdmitted || size > this.#maxObjectBytes) return false;
+    while (this.#used + size > this.#capacityBytes) {
+      const victim = this.#policy.evict();
+      if (victim < 0) break;
+      this.#used -= this.#held[victim] ?? 0;
+      this.#held[victim] = -1;
+    }
+    this.#policy.enter(object, size, object);
+    this.#held[object] = size;
+    this.#used += size;
+    if (this.#used > this.peakBytes) this.peakBytes = this.#used;
+    return false;
+  }
+}
+
 /** What came of it. Ratios are 0 to 1, and 0 of nothing. */
 export type Outcome = {
   readonly requestMissRatio: number;
@@ -32,50 +86,26 @@ export type Outcome = {
   readonly peakBytes: number;
 };
 
-/** Plays all requests from an empty cache; each miss is fetched and stored. */
-export function simulate(simulation: Simulation, requests: Requests): Outcome {
-  const { policy, capacityBytes, maxObjectBytes = capacityBytes, changedSize = 'hit' } = simulation;
+/** Plays all requests from an empty cache. Those before index `from` (default 0) only warm it and are not counted. */
+export function simulate(simulation: Simulation, requests: Requests, from = 0): Outcome {
   const { objects, bytes } = requests;
-  const isStrict = changedSize === 'miss';
-  /** Bytes held of each object; -1: not held. */
-  const held = new Float64Array(requests.count).fill(-1);
-  let used = 0;
-  let peak = 0;
+  const cache = new SimulatedCache(simulation, requests.count);
   let misses = 0;
   let missedBytes = 0;
   let totalBytes = 0;
   for (let at = 0; at < objects.length; at += 1) {
-    const object = objects[at] ?? 0;
     const size = bytes[at] ?? 0;
-    const before = held[object] ?? -1;
+    const isHit = cache.ask(objects[at] ?? 0, size);
+    if (at < from) continue;
     totalBytes += size;
-    if (before >= 0 && (!isStrict || before === size)) {
-      policy.touch(object);
-      continue;
-    }
+    if (isHit) continue;
     misses += 1;
     missedBytes += size;
-    if (before >= 0) {
-      policy.leave(object);
-      held[object] = -1;
-      used -= before;
-    }
-    if (size > maxObjectBytes) continue;
-    while (used + size > capacityBytes) {
-      const victim = policy.evict();
-      if (victim < 0) break;
-      used -= held[victim] ?? 0;
-      held[victim] = -1;
-    }
-    policy.enter(object, size, object);
-    held[object] = size;
-    used += size;
-    if (used > peak) peak = used;
   }
   return {
-    requestMissRatio: objects.length === 0 ? 0 : misses / objects.length,
+    requestMissRatio: objects.length <= from ? 0 : misses / (objects.length - from),
     byteMissRatio: totalBytes === 0 ? 0 : missedBytes / totalBytes,
-    peakBytes: peak,
+    peakBytes: cache.peakBytes,
   };
 }
 
