@@ -270,7 +270,7 @@ export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
 export type OriginServerStats = {
   /** Host, port and path of its URL. */
   readonly server: string;
-  /** Neither its breaker nor its checks speak against it. */
+  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
   readonly isUp: boolean;
   readonly breaker: 'closed' | 'recovering' | 'open';
   readonly requests: number;
