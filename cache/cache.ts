@@ -1,9 +1,9 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
 import { createHmac, randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import type {
   Cache,
   CacheOptions,
+  CertificateStats,
   FillOptions,
   FillOutcome,
   Holding,
@@ -21,12 +21,15 @@ import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
+import { openTls } from './tls.ts';
 import type { Visit } from './visit.ts';
 
 export type {
   Cache,
   CacheOptions,
   CacheStats,
+  CertificateFiles,
+  CertificateStats,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -59,6 +62,9 @@ export type {
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
+
+import type { ViewerRequest } from './viewer.ts';
+
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
@@ -69,11 +75,12 @@ export { isHostPattern } from './rules/host.ts';
 const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
 const PURGE_BATCH = 10_000;
+const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
 /** A keyed hash of the remote address whose key is drawn anew each day; computed once per connection and day. */
-function remoteHasher(now: () => number): (request: IncomingMessage) => string {
+function remoteHasher(now: () => number): (request: ViewerRequest) => string {
   let day = -1;
   let secret = randomBytes(32);
   let known = new WeakMap<object, string>();
@@ -120,7 +127,8 @@ export async function open(options: CacheOptions): Promise<Cache> {
     },
   });
   // Before the store, since bad limits must not leave one open.
-  const server = openServer({
+  const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
+  const server = await openServer({
     limits: options.limits ?? {},
     handle: (request, response) => handler.handle(request, response),
     log,
@@ -130,9 +138,17 @@ export async function open(options: CacheOptions): Promise<Cache> {
     onShed: (reason) => {
       counters.shed[reason] += 1;
     },
+    onMisuse: (reason) => {
+      counters.misuse[reason] += 1;
+    },
+    ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
   });
   const { ramBytes, dirs, required } = options.store;
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
+  const onEvict = counters.evicted.bind(counters);
+  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict }).catch(async (error: unknown) => {
+    await server.close(0);
+    throw error;
+  });
   const { worth } = options;
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
@@ -143,7 +159,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const handler = new Handler({ options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate });
   const parts: Parts = { options, hosts, rules: currentRules, store, fills, server, counters };
   return {
-    serve: (listen) => server.listen(listen),
+    serve: (plain, secure) => server.listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
@@ -154,16 +170,21 @@ export async function open(options: CacheOptions): Promise<Cache> {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
-    reload: (next) => {
+    reload: async (next) => {
+      // What may be refused comes first, what may not last.
+      const useCertificates = await server.tls?.certificates.prepare(next);
+      const useLimits = server.prepareLimits(next.limits ?? {});
       hosts.replace(next);
+      useLimits();
+      useCertificates?.();
       rules = next.rules;
     },
     stats: () =>
       counters.read({
-        store: store.stats(),
-        openConnections: server.connections(),
-        activeFills: fills.count(),
+        ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
         origins: hosts.stats(),
+        handshakeFailures: server.tls?.failures() ?? 0,
+        certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
       }),
     close: async (drainMs) => {
       await server.close(drainMs);

@@ -125,7 +125,26 @@ export type HostOptions = {
   /** What origins get as Host: their own name, or the viewer's, which then is part of each key. Default `origin`. */
   readonly hostHeader?: 'origin' | 'forward';
   readonly quota?: HostQuota;
+  /** For viewers who ask for these names over TLS; absent or null: the default certificate. */
+  readonly certificate?: CertificateFiles | null;
 };
+
+/** Paths of a certificate chain, leaf first, and of its private key, both PEM. */
+export type CertificateFiles = { readonly cert: string; readonly key: string };
+
+/** The certificates in use. */
+export type CertificateStats = {
+  /** By the first name of its host, or `default`: when it ends, in milliseconds since the epoch. */
+  readonly expiresAt: readonly { readonly host: string; readonly at: number }[];
+  /** Changed pairs that were taken. */
+  readonly reloads: number;
+  /** Changed pairs that could not be used; the old ones stayed. */
+  readonly failures: number;
+};
+
+/** How HTTP/2 is misused; each ends the session, but `slow`, which ends a stream. */
+export const MISUSE_REASONS = ['resets', 'control-frames', 'bytes', 'slow', 'protocol'] as const;
+export type MisuseReason = (typeof MISUSE_REASONS)[number];
 
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
@@ -179,6 +198,8 @@ export type CacheOptions = {
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
   readonly limits?: ListenLimits;
+  /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
+  readonly certificate?: CertificateFiles | null;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -220,7 +241,7 @@ export type ReadObject = { readonly bytes: Buffer; readonly contentType: string 
 export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
 
 /** What of the options may change while the cache is open. */
-export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
+export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
 
 /** Where a URL is looked for. */
 export type Placed = {
@@ -249,7 +270,7 @@ export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
 export type OriginServerStats = {
   /** Host, port and path of its URL. */
   readonly server: string;
-  /** Neither its breaker nor its checks speak against it. */
+  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
   readonly isUp: boolean;
   readonly breaker: 'closed' | 'recovering' | 'open';
   readonly requests: number;
@@ -275,6 +296,11 @@ export type CacheStats = {
   readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
   readonly routeErrors: number;
   readonly malformed: number;
+  /** HTTP/2 sessions and streams that were ended for their misuse. */
+  readonly misuse: Readonly<Record<MisuseReason, number>>;
+  /** TLS handshakes that failed. */
+  readonly handshakeFailures: number;
+  readonly certificates: CertificateStats;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
   /** Requests for a name that no host has. */
@@ -312,8 +338,8 @@ export type StoreStats = {
  * origin for it, for a purge every host.
  */
 export type Cache = {
-  /** Starts the viewer listener; resolves with the port that was bound. Rejects with CACHE_LISTEN_FAILED. */
-  readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
+  /** Starts the viewer listener, with TLS on a second address; resolves with the ports. Rejects with CACHE_LISTEN_FAILED. */
+  readonly serve: (plain: Listen, secure?: Listen) => Promise<{ readonly port: number; readonly securePort?: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
   /** Fills if need be and gives the body; undefined: not stored, not 200, not whole, or above maxBytes. */
@@ -324,9 +350,10 @@ export type Cache = {
   readonly placeOf: (url: string) => Placed | undefined;
   /**
    * New requests use these from now on; what runs ends at the origins where it began. An origin whose options are the
-   * same keeps its connections. Throws CACHE_OPTIONS_INVALID, and then nothing has changed.
+   * same keeps its connections. Rejects with CACHE_OPTIONS_INVALID or CACHE_CERTIFICATE_UNUSABLE, and then nothing has
+   * changed. A cache that was opened without any certificate takes none.
    */
-  readonly reload: (next: Reloadable) => void;
+  readonly reload: (next: Reloadable) => Promise<void>;
   /** False when nothing is stored for that URL. */
   readonly pin: (url: string, isPinned: boolean) => boolean;
   readonly stats: () => CacheStats;

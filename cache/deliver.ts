@@ -1,6 +1,5 @@
 // Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
 import { writeAll, writeFromDisk, writeParts } from './body.ts';
 import type { CacheError } from './errors.ts';
 import { allowsRange, isNotModified } from './rules/conditional.ts';
@@ -11,6 +10,7 @@ import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoi
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
+import type { ViewerResponse } from './viewer.ts';
 import { requestField, type Visit } from './visit.ts';
 
 const WHOLE = { choice: 'whole' } as const;
@@ -294,7 +294,7 @@ export class Delivery {
 }
 
 /** A short answer before anything is known of the request. */
-export function answerPlainly(response: ServerResponse, status: number, text: string): void {
+export function answerPlainly(response: ViewerResponse, status: number, text: string): void {
   const body = `${status} ${text}\n`;
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',

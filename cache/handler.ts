@@ -1,5 +1,4 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
@@ -20,6 +19,7 @@ import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
 /** What the handler conducts. */
@@ -29,7 +29,7 @@ export type HandlerParts = {
   readonly store: Store;
   readonly fills: Fills;
   readonly counters: Counters;
-  readonly remoteHash: (request: IncomingMessage) => string;
+  readonly remoteHash: (request: ViewerRequest) => string;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
@@ -69,7 +69,7 @@ export class Handler {
   }
 
   /** Answers one request; never throws. */
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  handle(request: ViewerRequest, response: ViewerResponse): void {
     try {
       this.#receive(request, response);
     } catch (error) {
@@ -80,7 +80,7 @@ export class Handler {
     }
   }
 
-  #receive(request: IncomingMessage, response: ServerResponse): void {
+  #receive(request: ViewerRequest, response: ViewerResponse): void {
     const { method = '', url = '', httpVersion, rawHeaders } = request;
     const fault = malformed({ method, url, httpVersion, rawHeaders });
     if (fault !== undefined) {
@@ -141,7 +141,7 @@ export class Handler {
     else this.#lookUp(visit, 0);
   }
 
-  #refuseMalformed(response: ServerResponse, fault: string): void {
+  #refuseMalformed(response: ViewerResponse, fault: string): void {
     this.#counters.malformed += 1;
     response.shouldKeepAlive = false;
     answerPlainly(response, 400, `The request has ${fault}.`);

@@ -1,9 +1,11 @@
 // The cache's counters: plain integers, added to on the way, read at scrape.
 import {
   type CacheStats,
+  type CertificateStats,
   HISTOGRAM_SECONDS,
   KINDS,
   type Kind,
+  MISUSE_REASONS,
   type OriginStats,
   PURPOSES,
   type Purpose,
@@ -46,6 +48,7 @@ export class Counters {
   malformed = 0;
   unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
+  readonly misuse = zeros(MISUSE_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -73,6 +76,8 @@ export class Counters {
     readonly store: StoreStats;
     readonly openConnections: number;
     readonly activeFills: number;
+    readonly handshakeFailures: number;
+    readonly certificates: CertificateStats;
     readonly origins: readonly OriginStats[];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
@@ -97,7 +102,8 @@ export class Counters {
     const { originErrors, coalesced, routeErrors, malformed, unknownHosts } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed }, ...now },
+      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed } },
+      ...{ misuse: { ...this.misuse }, ...now },
     };
   }
 }

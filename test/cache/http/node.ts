@@ -22,6 +22,8 @@ export type TestNode = {
   readonly cache: Cache;
   readonly origin: FakeOrigin;
   readonly port: number;
+  /** Of TLS; 0 without a certificate. */
+  readonly securePort: number;
   readonly served: readonly ServedRecord[];
   /** The store's directory. */
   readonly directory: string;
@@ -45,6 +47,7 @@ export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'
   readonly ramBytes?: number;
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
+  readonly moreOrigins?: readonly OriginOptions[];
   readonly rules?: Partial<CacheOptions['rules']>;
 };
 
@@ -99,6 +102,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
+    moreOrigins = [],
     rules,
     onServed,
     ramBytes = 64 * 1024 * 1024,
@@ -111,7 +115,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     now,
     log: () => undefined,
     ...rest,
-    origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }],
+    origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }, ...moreOrigins],
     rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control', ...rules },
     onServed: (record) => {
       served.push(record);
@@ -119,9 +123,10 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       onServed?.(record);
     },
   });
-  const { port } = await cache.serve({ host: '127.0.0.1', port: 0 });
+  const anyPort = { host: '127.0.0.1', port: 0 };
+  const { port, securePort = 0 } = await cache.serve(anyPort, anyPort);
   return {
-    ...{ cache, origin, port, served, directory: path },
+    ...{ cache, origin, port, securePort, served, directory: path },
     passSeconds: (seconds) => {
       shiftMs += seconds * 1000;
     },
