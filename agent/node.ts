@@ -187,6 +187,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
+    workers: config.listen.workers,
     limits: { maxConnections, maxRequests, addressLimit, exemptPrefixes },
     certificate: config.tls,
     nodeId: config.node.id,

@@ -1,8 +1,8 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-import { createHmac, randomBytes } from 'node:crypto';
 import type {
   Cache,
   CacheOptions,
+  CacheStats,
   CertificateStats,
   FillOptions,
   FillOutcome,
@@ -14,15 +14,19 @@ import type {
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
+import { originForm } from './rules/request.ts';
 import { pseudonym } from './rules/status.ts';
-import { openServer, type Server } from './server.ts';
-import { Counters } from './stats.ts';
+import { openServer, type Server, type ServerOptions } from './server.ts';
+import { Counters, sumStats } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
+import { type Role, ramShare } from './tier.ts';
 import { openTls } from './tls.ts';
 import type { Visit } from './visit.ts';
+import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
 export type {
   Cache,
@@ -63,8 +67,6 @@ export type {
   StoreStats,
 } from './contract.ts';
 
-import type { ViewerRequest } from './viewer.ts';
-
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
@@ -72,37 +74,13 @@ export { parseManifest } from './manifest/timeline.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 
-const DAY_MS = 24 * 3_600_000;
 /** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
 const PURGE_BATCH = 10_000;
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
-/** A keyed hash of the remote address whose key is drawn anew each day; computed once per connection and day. */
-function remoteHasher(now: () => number): (request: ViewerRequest) => string {
-  let day = -1;
-  let secret = randomBytes(32);
-  let known = new WeakMap<object, string>();
-  return (request) => {
-    const today = Math.floor(now() / DAY_MS);
-    if (today !== day) {
-      day = today;
-      secret = randomBytes(32);
-      known = new WeakMap();
-    }
-    const { socket } = request;
-    let hash = known.get(socket);
-    if (hash === undefined) {
-      hash = createHmac('sha256', secret)
-        .update(socket.remoteAddress ?? '')
-        .digest('base64url')
-        .slice(0, 22);
-      known.set(socket, hash);
-    }
-    return hash;
-  };
-}
+const NO_WORKERS: WorkersStats = { running: 0, restarts: 0, droppedRecords: 0, each: [] };
 
 type Parts = {
   readonly options: CacheOptions;
@@ -114,24 +92,13 @@ type Parts = {
   readonly counters: Counters;
 };
 
-/** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
-export async function open(options: CacheOptions): Promise<Cache> {
-  const { now, log } = options;
-  let { rules } = options;
-  const currentRules = () => rules;
-  const counters = new Counters();
-  const hosts = new Hosts(options, {
-    ...{ now, log, random: Math.random, lookup: options.lookup },
-    onFailure: () => {
-      counters.originErrors += 1;
-    },
-  });
-  // Before the store, since bad limits must not leave one open.
+/** The listener, whose figures go to the counters. */
+function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
   const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
-  const server = await openServer({
+  return openServer({
     limits: options.limits ?? {},
-    handle: (request, response) => handler.handle(request, response),
-    log,
+    handle,
+    log: options.log,
     onMalformed: () => {
       counters.malformed += 1;
     },
@@ -143,7 +110,27 @@ export async function open(options: CacheOptions): Promise<Cache> {
     },
     ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
   });
-  const { ramBytes, dirs, required } = options.store;
+}
+
+/**
+ * Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. `primary`: for
+ * a worker alone, the socket behind which the origins are.
+ */
+export async function open(options: CacheOptions, primary?: string): Promise<Cache> {
+  const { now, log } = options;
+  let { rules } = options;
+  const currentRules = () => rules;
+  const counters = new Counters();
+  const hosts = new Hosts(options, {
+    ...{ now, log, random: Math.random, lookup: options.lookup, primary },
+    onFailure: () => {
+      counters.originErrors += 1;
+    },
+  });
+  // Before the store, since bad limits must not leave one open.
+  const server = await openListener(options, counters, (request, response) => handler.handle(request, response));
+  const { dirs, required } = options.store;
+  const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict }).catch(async (error: unknown) => {
     await server.close(0);
@@ -153,17 +140,28 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
-    if (place !== undefined) drop(store, fills, place.key);
+    if (place === undefined) return;
+    drop(store, fills, place.key);
+    void workers?.purge({ url: visit.hostName === '' ? url : `http://${visit.hostName}${originForm(url)}` });
   };
-  const remoteHash = remoteHasher(now);
-  const handler = new Handler({ options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate });
+  const hasher = openRemoteHasher(now);
+  const role: Role = primary === undefined ? 'alone' : 'worker';
+  // A worker has no key to hash with: the primary does it.
+  const remoteHash = role === 'worker' ? addressOf : hasher.ofRequest;
+  const handlerParts = { options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate, role };
+  const handler = new Handler(handlerParts);
+  const workers = openWorkers(options, handlerParts, hasher);
   const parts: Parts = { options, hosts, rules: currentRules, store, fills, server, counters };
   return {
-    serve: (plain, secure) => server.listen(plain, secure),
+    serve: (plain, secure) => (workers ?? server).listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => purge(parts, selector),
+    purge: async (selector) => {
+      const count = purge(parts, selector);
+      await workers?.purge(selector);
+      return count;
+    },
     pin: (url, isPinned) => pin(parts, url, isPinned),
     activeFills: () => fills.count(),
     placeOf: (url) => {
@@ -178,21 +176,28 @@ export async function open(options: CacheOptions): Promise<Cache> {
       useLimits();
       useCertificates?.();
       rules = next.rules;
+      workers?.reload(next);
     },
-    stats: () =>
-      counters.read({
-        ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
-        origins: hosts.stats(),
-        handshakeFailures: server.tls?.failures() ?? 0,
-        certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
-      }),
+    stats: () => statsOf(parts, workers),
     close: async (drainMs) => {
-      await server.close(drainMs);
+      await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
       fills.cancelAll();
       await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
+}
+
+/** What this process and its workers have counted. */
+function statsOf({ counters, store, server, fills, hosts }: Parts, workers: Workers | undefined): CacheStats {
+  const { each, ...counts } = workers?.stats() ?? NO_WORKERS;
+  const own = counters.read({
+    ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
+    ...{ origins: hosts.stats(), workers: counts },
+    handshakeFailures: server.tls?.failures() ?? 0,
+    certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
+  });
+  return sumStats([own, ...each]);
 }
 
 function drop(store: Store, fills: Fills, key: string): number {

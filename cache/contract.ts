@@ -200,6 +200,8 @@ export type CacheOptions = {
   readonly limits?: ListenLimits;
   /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
   readonly certificate?: CertificateFiles | null;
+  /** Processes that serve viewers, each from memory in front of this one; 1: this process serves them itself. */
+  readonly workers?: number;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -309,6 +311,8 @@ export type CacheStats = {
   readonly activeFills: number;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
+  /** Zeros without workers. `droppedRecords`: served requests of which onServed did not hear. */
+  readonly workers: { readonly running: number; readonly restarts: number; readonly droppedRecords: number };
 };
 /** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
 export type Histogram = { readonly counts: readonly number[]; readonly sum: number };

@@ -19,6 +19,7 @@ import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
+import type { Role } from './tier.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
@@ -33,6 +34,7 @@ export type HandlerParts = {
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
+  readonly role: Role;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
@@ -57,8 +59,9 @@ export class Handler {
     this.#store = store;
     this.#fills = fills;
     this.#counters = counters;
-    this.#sender = { name: pseudonym(options.nodeId), counters };
-    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId });
+    const { role } = parts;
+    this.#sender = { name: pseudonym(options.nodeId), counters, role };
+    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId, role });
     this.#forwarder = new Forwarder({
       sender: this.#sender,
       delivery: this.#delivery,
@@ -105,7 +108,8 @@ export class Handler {
       );
       return;
     }
-    const seconds = named.host.quota.enter();
+    // A worker has judged its viewers.
+    const seconds = this.#parts.role === 'primary' ? 0 : named.host.quota.enter();
     if (seconds > 0) {
       this.#counters.shed.quota += 1;
       response.setHeader('retry-after', seconds);
@@ -150,6 +154,7 @@ export class Handler {
   }
 
   #record(visit: Visit): void {
+    if (this.#parts.role === 'primary') return;
     this.#counters.served(visit.result, visit.kind, visit.bytes, visit.firstByteMs);
     visit.host.quota.spend(visit.bytes);
     if (this.#options.onServed === undefined) return;
@@ -306,6 +311,7 @@ export class Handler {
     if (head.outcome === 'confirmed') {
       visit.result = 'revalidated';
       const { object } = head;
+      visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
       this.#fromStore(visit, object, { reuse, facts: { ...facts, fwdStatus: 304 }, restarts: 0 });
       return;
@@ -313,14 +319,12 @@ export class Handler {
     const { response, policy, refusal } = head;
     if (refusal !== null) visit.result = 'pass';
     if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
-    const status = this.#delivery.status(
-      {
-        ...facts,
-        fwdStatus: response.status,
-        ...(head.isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' }),
-      },
-      fieldValue(response.headers, 'cache-status') ?? '',
-    );
+    visit.result = this.#delivery.resultOf(visit, response.headers);
+    const status = this.#delivery.arrived(response.headers, {
+      ...facts,
+      fwdStatus: response.status,
+      ...(head.isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' }),
+    });
     const flat = this.#delivery.flat(response.headers, response.receivedAt);
     const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, this.#options.now()) / 1000);
     if (this.#delivery.isNotModified(visit, response)) {

@@ -33,6 +33,7 @@ function exampleStats(): NodeStats {
       certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
       unknownHosts: 6,
+      workers: { running: 2, restarts: 1, droppedRecords: 3 },
       origins: [
         {
           origin: 'main',
