@@ -17,7 +17,7 @@ import { Hosts } from './hosts.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
-import { openServer, type Server } from './server.ts';
+import { openServer, type Server, type ServerOptions } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
@@ -114,6 +114,24 @@ type Parts = {
   readonly counters: Counters;
 };
 
+/** Opens the listener, with TLS where there is a certificate. */
+function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
+  const hasTls = [options, ...(options.hosts ?? [])].some(({ certificate }) => (certificate ?? null) !== null);
+  return openServer({
+    ...{ handle, limits: options.limits ?? {}, log: options.log },
+    onMalformed: () => {
+      counters.malformed += 1;
+    },
+    onShed: (reason) => {
+      counters.shed[reason] += 1;
+    },
+    onMisuse: (reason) => {
+      counters.misuse[reason] += 1;
+    },
+    ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
+  });
+}
+
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
 export async function open(options: CacheOptions): Promise<Cache> {
   const { now, log } = options;
@@ -127,22 +145,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     },
   });
   // Before the store, since bad limits must not leave one open.
-  const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
-  const server = await openServer({
-    limits: options.limits ?? {},
-    handle: (request, response) => handler.handle(request, response),
-    log,
-    onMalformed: () => {
-      counters.malformed += 1;
-    },
-    onShed: (reason) => {
-      counters.shed[reason] += 1;
-    },
-    onMisuse: (reason) => {
-      counters.misuse[reason] += 1;
-    },
-    ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
-  });
+  const server = await openListener(options, counters, (request, response) => handler.handle(request, response));
   const { ramBytes, dirs, required } = options.store;
   const onEvict = counters.evicted.bind(counters);
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict }).catch(async (error: unknown) => {

@@ -200,6 +200,8 @@ export type CacheOptions = {
   readonly limits?: ListenLimits;
   /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
   readonly certificate?: CertificateFiles | null;
+  /** How often certificate files are looked at; default 30 000. */
+  readonly certificatePollMs?: number;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
