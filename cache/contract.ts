@@ -110,7 +110,7 @@ export type HostQuota = {
   readonly requestsPerSecond?: number | null;
   /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
   readonly bytesPerSecond?: number | null;
-  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
 };
 

@@ -112,7 +112,7 @@ export class Handler {
       answerPlainly(response, 429, 'Too many requests for this host.');
       return;
     }
-    const place = hosts.placeAt(named, target);
+    const place = hosts.placeFor(named, target);
     if (place === undefined) {
       answerPlainly(response, 404, 'No origin serves this path.');
       return;

@@ -105,6 +105,18 @@ describe('a reload', () => {
     expect((await get('/x', { host: 'a.example' })).status).toBe(421);
   });
 
+  test('does not give anew what a quota has spent', async () => {
+    const limited: HostOptions = { ...a, quota: { bytesPerSecond: 1000 } };
+    const { get, cache, recorded } = await setUp([limited]);
+    node.origin.set('/x', { body: Buffer.alloc(50_000), headers: fresh });
+    await get('/x', { host: 'a.example' });
+    await recorded(1);
+    cache.reload({ origins: [main()], hosts: [limited], rules });
+    expect((await get('/x', { host: 'a.example' })).status).toBe(429);
+    cache.reload({ origins: [main()], hosts: [{ ...a, quota: { bytesPerSecond: 2000 } }], rules });
+    expect((await get('/x', { host: 'a.example' })).status).toBe(200);
+  });
+
   test('stored objects are judged by the new rules at once', async () => {
     const { get, cache } = await setUp([], { rules: { defaultTtlSeconds: 60 } });
     node.origin.set('/x', { body: 'x' });
