@@ -161,6 +161,8 @@ export type ListenLimits = {
   readonly exemptPrefixes?: readonly string[];
   /** From a connection's or request's first byte to the end of its head. */
   readonly headTimeoutMs?: number;
+  /** From a request's first byte to the end of its body. */
+  readonly requestTimeoutMs?: number;
   /** A connection on which nothing moves while an answer is written. */
   readonly stallTimeoutMs?: number;
   /** The time that a viewer may take for one piece of a body, 1 MiB at most. */

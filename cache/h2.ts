@@ -3,7 +3,7 @@ import { constants, createServer, type Http2Session, type ServerHttp2Stream } fr
 import type { TLSSocket } from 'node:tls';
 import type { ListenLimits, MisuseReason } from './contract.ts';
 import { H2Response, openRequest, type StreamHead } from './h2-exchange.ts';
-import { IDLE_TIMEOUT_MS, MAX_REQUEST_HEAD_BYTES, REQUEST_TIMEOUT_MS, STREAMS_PER_CONNECTION } from './limit.ts';
+import { IDLE_TIMEOUT_MS, MAX_REQUEST_HEAD_BYTES, STREAMS_PER_CONNECTION } from './limit.ts';
 import { Allowance } from './rules/allowance.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
@@ -29,7 +29,7 @@ const LAST_STREAM_ID = 2 ** 31 - 1;
 
 /** What HTTP/2 needs. */
 export type H2Options = {
-  readonly limits: Pick<Required<ListenLimits>, 'headTimeoutMs' | 'stallTimeoutMs' | 'pieceTimeoutMs'>;
+  readonly limits: Omit<Required<ListenLimits>, 'exemptPrefixes'>;
   readonly answer: (request: ViewerRequest, response: ViewerResponse) => void;
   /** Hears of each session, or stream, that was ended for its misuse. */
   readonly onMisuse: (reason: MisuseReason) => void;
@@ -118,7 +118,7 @@ class Session {
 
   #checkStream(open: Open, nowMs: number): void {
     const isUnsent = !open.stream.endAfterHeaders && open.stream.state.remoteClose !== 1;
-    const isBodyLate = isUnsent && nowMs - open.startedMs > REQUEST_TIMEOUT_MS;
+    const isBodyLate = isUnsent && nowMs - open.startedMs > this.#options.limits.requestTimeoutMs;
     const { takenBytes } = open.response;
     if (takenBytes === undefined || takenBytes !== open.takenBytes) {
       open.takenBytes = takenBytes;
@@ -140,7 +140,8 @@ class Session {
   #end(code: number): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    if (!this.#session.destroyed) this.#session.destroy(undefined, code);
+    // With an error, since the code would not be sent without one.
+    if (!this.#session.destroyed) this.#session.destroy(new Error('The session was ended.'), code);
     const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     this.#socket.once('close', () => clearTimeout(timer));
   }

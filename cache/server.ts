@@ -11,7 +11,6 @@ import {
   DEFAULT_LIMITS,
   IDLE_TIMEOUT_MS,
   MAX_REQUEST_HEAD_BYTES,
-  REQUEST_TIMEOUT_MS,
   REQUESTS_PER_CONNECTION,
   STREAMS_PER_CONNECTION,
 } from './limit.ts';
@@ -180,7 +179,7 @@ function openPlain(
       requireHostHeader: false,
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       headersTimeout: how.headTimeoutMs,
-      requestTimeout: Math.max(REQUEST_TIMEOUT_MS, how.headTimeoutMs),
+      requestTimeout: Math.max(how.requestTimeoutMs, how.headTimeoutMs),
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: how.checkMs,
     },
