@@ -14,8 +14,11 @@ export const FRAME = {
   windowUpdate: 8,
   continuation: 9,
 } as const;
+/** Flag: the last frame of its stream. */
 export const END_STREAM = 1;
+/** Flag: the header block ends here. */
 export const END_HEADERS = 4;
+/** Flag of SETTINGS and PING: an answer. */
 export const ACK = 1;
 
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';

@@ -187,7 +187,7 @@ describe('URLs of the front door', () => {
     expect([node.origin.seen().length, other.seen().length]).toEqual([0, 1]);
     await cache.fill('https://a.example/x', filling);
     expect(cache.has('https://a.example/x')?.key).toBe('main /x');
-    expect(cache.pin('https://a.example/x', true)).toBe(true);
+    expect(await cache.pin({ url: 'https://a.example/x' }, true)).toBe(1);
     expect(cache.has('/x')?.isPinned).toBe(false);
     const read = await cache.read('https://a.example/x', { maxBytes: 100, signal: AbortSignal.timeout(5000) });
     expect(read?.bytes.toString()).toBe('main /x');

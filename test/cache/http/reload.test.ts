@@ -111,9 +111,9 @@ describe('a reload', () => {
     node.origin.set('/x', { body: Buffer.alloc(50_000), headers: fresh });
     await get('/x', { host: 'a.example' });
     await recorded(1);
-    cache.reload({ origins: [main()], hosts: [limited], rules });
+    await cache.reload({ origins: [main()], hosts: [limited], rules });
     expect((await get('/x', { host: 'a.example' })).status).toBe(429);
-    cache.reload({ origins: [main()], hosts: [{ ...a, quota: { bytesPerSecond: 2000 } }], rules });
+    await cache.reload({ origins: [main()], hosts: [{ ...a, quota: { bytesPerSecond: 2000 } }], rules });
     expect((await get('/x', { host: 'a.example' })).status).toBe(200);
   });
 
