@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { LISTENER } from './metrics-listener.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
@@ -343,7 +344,7 @@ export function openMetrics(read: () => NodeStats): {
     stats ??= read();
     return stats;
   };
-  for (const entry of [...CACHE, ...WORKERS, ...ORIGINS, ...AGENT])
+  for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

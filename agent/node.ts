@@ -8,6 +8,7 @@ import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
 import { controlCalls } from './control-calls.ts';
+import { openJobs } from './control-jobs.ts';
 import type { EncodeStatus, SubmittedJob } from './encodes.ts';
 import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
@@ -206,7 +207,10 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   live.closers.push(monitoring.close);
   const startedAt = now();
   const uptimeSeconds = () => (now() - startedAt) / 1000;
-  const calls = controlCalls({ config, cache, agent: live.agent, stats, unreadiness, uptimeSeconds });
+  const jobs = openJobs();
+  live.quiesce.push(jobs.close);
+  const { agent } = live;
+  const calls = controlCalls({ config, cache, agent, jobs, stats, unreadiness, uptimeSeconds, now });
   live.closers.push((await openControl(config.admin.socket, calls)).close);
   const { port, securePort } = await cache.serve(config.listen.http, config.listen.https ?? undefined);
   live.unready = undefined;
@@ -214,7 +218,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     port,
     ...(securePort !== undefined && { securePort }),
     metricsPort: monitoring.port,
-    isPublished: (titleId) => live.agent?.catalogue.package(titleId) !== undefined,
+    isPublished: (titleId) => live.agent?.catalogue.published(titleId) !== undefined,
     encode: async (job) => {
       if (live.agent?.encodes !== undefined) return live.agent.encodes.submit(job);
       throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');

@@ -4,28 +4,32 @@ import type {
   CacheOptions,
   CacheStats,
   CertificateStats,
+  Explanation,
   FillOptions,
   FillOutcome,
   Holding,
+  PinSelector,
+  PurgeResult,
   PurgeSelector,
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
-import { Handler } from './handler.ts';
+import { Handler, type HandlerParts } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
-import { originForm } from './rules/request.ts';
 import { pseudonym } from './rules/status.ts';
+import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server, type ServerOptions } from './server.ts';
 import { Counters, sumStats } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
 import { type Role, ramShare } from './tier.ts';
 import { openTls } from './tls.ts';
-import type { Visit } from './visit.ts';
 import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
 export type {
@@ -34,6 +38,8 @@ export type {
   CacheStats,
   CertificateFiles,
   CertificateStats,
+  ExplainedVariant,
+  Explanation,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -50,6 +56,7 @@ export type {
   OriginStats,
   Placed,
   Priority,
+  PurgeResult,
   PurgeSelector,
   Purpose,
   RawCmcd,
@@ -73,9 +80,8 @@ export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
+export { isGroupName, isTagName } from './rules/tags.ts';
 
-/** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
-const PURGE_BATCH = 10_000;
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
@@ -90,15 +96,15 @@ type Parts = {
   readonly fills: Fills;
   readonly server: Server;
   readonly counters: Counters;
+  readonly now: () => number;
+  readonly workers: Workers | undefined;
 };
 
-/** The listener, whose figures go to the counters. */
+/** Opens the listener, with TLS where there is a certificate. */
 function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
-  const hasTls = options.certificate != null || (options.hosts ?? []).some(({ certificate }) => certificate != null);
+  const hasTls = [options, ...(options.hosts ?? [])].some(({ certificate }) => (certificate ?? null) !== null);
   return openServer({
-    limits: options.limits ?? {},
-    handle,
-    log: options.log,
+    ...{ handle, limits: options.limits ?? {}, log: options.log },
     onMalformed: () => {
       counters.malformed += 1;
     },
@@ -138,31 +144,29 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   });
   const { worth } = options;
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
-  const invalidate = (visit: Visit, url: string): void => {
-    const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
-    if (place === undefined) return;
-    drop(store, fills, place.key);
-    void workers?.purge({ url: visit.hostName === '' ? url : `http://${visit.hostName}${originForm(url)}` });
-  };
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
   // A worker has no key to hash with: the primary does it.
   const remoteHash = role === 'worker' ? addressOf : hasher.ofRequest;
-  const handlerParts = { options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate, role };
+  const tellWorkers = (selector: PurgeSelector): void => void workers?.purge(selector);
+  const known = { options, hosts, rules: currentRules, store, fills, counters };
+  const handlerParts = {
+    ...known,
+    ...openInvalidators({ hosts, store, fills, now, log }, tellWorkers),
+    remoteHash,
+    role,
+  };
   const handler = new Handler(handlerParts);
   const workers = openWorkers(options, handlerParts, hasher);
-  const parts: Parts = { options, hosts, rules: currentRules, store, fills, server, counters };
+  const parts: Parts = { ...known, server, now, workers };
   return {
     serve: (plain, secure) => (workers ?? server).listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => {
-      const count = purge(parts, selector);
-      await workers?.purge(selector);
-      return count;
-    },
-    pin: (url, isPinned) => pin(parts, url, isPinned),
+    purge: (selector) => purgeSelected(parts, selector),
+    explain: (url) => explained(parts, url),
+    pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
     placeOf: (url) => {
       const place = hosts.placeOf(url);
@@ -178,7 +182,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       rules = next.rules;
       workers?.reload(next);
     },
-    stats: () => statsOf(parts, workers),
+    stats: () => statsOf(parts),
     close: async (drainMs) => {
       await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
       fills.cancelAll();
@@ -188,8 +192,29 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   };
 }
 
+/** What an unsafe method invalidates, here and at workers, which are told without waiting. */
+function openInvalidators(
+  parts: Pick<Parts, 'hosts' | 'store' | 'fills' | 'now'> & { readonly log: CacheOptions['log'] },
+  tellWorkers: (selector: PurgeSelector) => void,
+): Pick<HandlerParts, 'invalidate' | 'invalidateGroup'> {
+  const invalidateGroup = openInvalidation(parts);
+  return {
+    invalidate: ({ host, hostName }, url) => {
+      const place = parts.hosts.placeAt({ host, name: hostName }, targetOf(url, host.ignored));
+      if (place === undefined) return;
+      purgeNow(parts, place.key);
+      tellWorkers({ url: hostName === '' ? url : `http://${hostName}${url}` });
+    },
+    invalidateGroup: (group, visit) => {
+      invalidateGroup(group, visit);
+      // Of every origin: what a worker asks the primary for once too often costs little.
+      tellWorkers({ group: group.slice(groupKey('').length), soft: true });
+    },
+  };
+}
+
 /** What this process and its workers have counted. */
-function statsOf({ counters, store, server, fills, hosts }: Parts, workers: Workers | undefined): CacheStats {
+function statsOf({ counters, store, server, fills, hosts, workers }: Parts): CacheStats {
   const { each, ...counts } = workers?.stats() ?? NO_WORKERS;
   const own = counters.read({
     ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
@@ -200,61 +225,57 @@ function statsOf({ counters, store, server, fills, hosts }: Parts, workers: Work
   return sumStats([own, ...each]);
 }
 
-function drop(store: Store, fills: Fills, key: string): number {
-  const found = store.find(key);
-  for (const object of found) store.remove(object);
-  fills.forget((each) => each === key);
-  return found.length;
+function withoutProgress({ onProgress: _, ...selector }: PurgeSelector): PurgeSelector {
+  return selector;
 }
 
-function mark(store: Store, key: string): number {
-  const found = store.find(key).filter(({ isInvalidated }) => !isInvalidated);
-  for (const object of found) store.update(object, { isInvalidated: true });
-  return found.length;
-}
-
-function purge({ hosts, store, fills }: Parts, selector: PurgeSelector): number {
-  const isPrefix = 'prefix' in selector;
-  const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
-  const isCovered = (key: string): boolean =>
-    keys.some((each) => (isPrefix ? key.startsWith(each) : key === each)) ||
-    anyName.some(({ begin, resource }) => {
-      const own = resourceOf(key);
-      return key.startsWith(begin) && (isPrefix ? own.startsWith(resource) : own === resource);
-    });
-  const isSoft = selector.soft === true;
-  if (!isSoft) fills.forget(isCovered);
-  const purgeKey = (key: string): number => (isSoft ? mark(store, key) : drop(store, fills, key));
-  let count = 0;
-  for (const begin of isPrefix ? keys : []) count += purgeBegun(store, begin, { isSoft, purgeKey });
-  if (!isPrefix) for (const key of keys) count += purgeKey(key);
-  // Whatever its name: the keys of such an origin have to be looked through.
-  for (const { begin } of anyName) {
-    for (const key of store.keys(begin, Number.MAX_SAFE_INTEGER)) if (isCovered(key)) count += purgeKey(key);
+async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<PurgeResult> {
+  const { soft: isSoft = false, onProgress } = selector;
+  const targets = targetsOf(parts, selector);
+  let [objects, fills] = [0, 0];
+  for (const target of targets) {
+    const before = objects;
+    const hear = onProgress === undefined ? {} : { onProgress: (count: number) => onProgress(before + count) };
+    const done = await purge(parts, target, { isSoft, ...hear });
+    objects += done.objects;
+    fills += done.fills;
   }
+  // After what they would fetch it from; functions do not go to other processes.
+  if (parts.workers !== undefined) await parts.workers.purge(withoutProgress(selector));
+  return { objects, fills };
+}
+
+async function pinSelected(parts: Parts, selector: PinSelector, isPinned: boolean): Promise<number> {
+  let count = 0;
+  for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
   return count;
 }
 
-function purgeBegun(
-  store: Store,
-  begin: string,
-  { isSoft, purgeKey }: { readonly isSoft: boolean; readonly purgeKey: (key: string) => number },
-): number {
-  // What is marked stays, so it is gone through once.
-  if (isSoft) return store.keys(begin, Number.MAX_SAFE_INTEGER).reduce((sum, key) => sum + purgeKey(key), 0);
-  for (let count = 0; ; ) {
-    const keys = store.keys(begin, PURGE_BATCH);
-    const removed = keys.reduce((sum, key) => sum + purgeKey(key), 0);
-    count += removed;
-    if (keys.length < PURGE_BATCH || removed === 0) return count;
+function targetsOf({ hosts }: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
+  if ('url' in selector || 'prefix' in selector) {
+    const isPrefix = 'prefix' in selector;
+    const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
+    const exact = keys.map((key): PurgeTarget => (isPrefix ? { by: 'prefix', prefix: key } : { by: 'key', key }));
+    // Whatever its name: the keys of such an origin have to be looked through.
+    const others = anyName.map(({ begin, resource }) => {
+      const isIn = (key: string): boolean =>
+        isPrefix ? resourceOf(key).startsWith(resource) : resourceOf(key) === resource;
+      return { by: 'prefix', prefix: begin, isIn } as const;
+    });
+    return [...exact, ...others];
   }
+  const name = 'tag' in selector ? tagKey(selector.tag) : groupKey(selector.group);
+  if (selector.host === undefined) return [{ by: 'name', name }];
+  const own = hosts.coverageOf(`https://${selector.host}/`, true).keys;
+  return [{ by: 'name', name, isIn: (key) => own.some((begin) => key.startsWith(begin)) }];
 }
 
-function pin(parts: Parts, url: string, isPinned: boolean): boolean {
+function explained(parts: Parts, url: string): Explanation | undefined {
   const place = parts.hosts.placeOf(url);
-  const found = place === undefined ? [] : parts.store.find(place.key);
-  for (const object of found) parts.store.update(object, { isPinned });
-  return found.length > 0;
+  if (place === undefined) return undefined;
+  const { key, origin, host } = place;
+  const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
+  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {

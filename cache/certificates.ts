@@ -28,7 +28,7 @@ export type CertificateTools = {
   readonly settings: SecureContextOptions;
   readonly now: () => number;
   readonly log: Log;
-  readonly pollMs?: number;
+  readonly pollMs?: number | undefined;
 };
 
 /** A pair that may be used. */

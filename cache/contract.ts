@@ -1,4 +1,8 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+import type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
+
+export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
+export { MISUSE_REASONS } from './contract-listen.ts';
 
 /** What a path holds, for metrics, admission and prediction. */
 export const KINDS = ['manifest', 'init', 'segment', 'other'] as const;
@@ -110,7 +114,7 @@ export type HostQuota = {
   readonly requestsPerSecond?: number | null;
   /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
   readonly bytesPerSecond?: number | null;
-  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
 };
 
@@ -129,43 +133,8 @@ export type HostOptions = {
   readonly certificate?: CertificateFiles | null;
 };
 
-/** Paths of a certificate chain, leaf first, and of its private key, both PEM. */
-export type CertificateFiles = { readonly cert: string; readonly key: string };
-
-/** The certificates in use. */
-export type CertificateStats = {
-  /** By the first name of its host, or `default`: when it ends, in milliseconds since the epoch. */
-  readonly expiresAt: readonly { readonly host: string; readonly at: number }[];
-  /** Changed pairs that were taken. */
-  readonly reloads: number;
-  /** Changed pairs that could not be used; the old ones stayed. */
-  readonly failures: number;
-};
-
-/** How HTTP/2 is misused; each ends the session, but `slow`, which ends a stream. */
-export const MISUSE_REASONS = ['resets', 'control-frames', 'bytes', 'slow', 'protocol'] as const;
-export type MisuseReason = (typeof MISUSE_REASONS)[number];
-
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
-
-/** Limits of the viewer listener; what is absent has its default in cache/limit.ts. */
-export type ListenLimits = {
-  /** Connections open at once; one more is answered with 503 and closed at accept. */
-  readonly maxConnections?: number;
-  /** Requests not yet answered to their end; one more gets 503 at once. */
-  readonly maxRequests?: number;
-  /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */
-  readonly addressLimit?: number;
-  /** CIDR prefixes, or addresses, that addressLimit does not count. */
-  readonly exemptPrefixes?: readonly string[];
-  /** From a connection's or request's first byte to the end of its head. */
-  readonly headTimeoutMs?: number;
-  /** A connection on which nothing moves while an answer is written. */
-  readonly stallTimeoutMs?: number;
-  /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
-  readonly pieceTimeoutMs?: number;
-};
 
 /** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
 export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
@@ -202,6 +171,8 @@ export type CacheOptions = {
   readonly certificate?: CertificateFiles | null;
   /** Processes that serve viewers, each from memory in front of this one; 1: this process serves them itself. */
   readonly workers?: number;
+  /** How often certificate files are looked at; default 30 000. */
+  readonly certificatePollMs?: number;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -214,9 +185,6 @@ export type CacheOptions = {
   readonly now: () => number;
   readonly log: Log;
 };
-
-/** Where to listen. */
-export type Listen = { readonly host: string; readonly port: number };
 
 /** How a fill ended. */
 export type FillOutcome =
@@ -239,8 +207,27 @@ export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSig
 /** A whole stored body. */
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
 
-/** What to remove; `soft` keeps the object as stale, to be revalidated. */
-export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
+/**
+ * What to remove: a URL, all below a prefix, all with a tag (Cache-Tag, Surrogate-Key) or of a group (Cache-Groups, RFC
+ * 9875). `soft` keeps the objects as stale, to be revalidated. `onProgress` hears how many it were so far.
+ */
+export type PurgeSelector = (
+  | { readonly url: string }
+  | { readonly prefix: string }
+  | { readonly tag: string }
+  | { readonly group: string }
+) & {
+  readonly soft?: boolean;
+  /** Of a tag or group: only what this host has; a URL or prefix names its host itself. */
+  readonly host?: string;
+  readonly onProgress?: (objects: number) => void;
+};
+
+/** What a purge did: objects removed or marked, and fills under way that will not be stored. */
+export type PurgeResult = { readonly objects: number; readonly fills: number };
+
+/** What to pin or unpin. */
+export type PinSelector = { readonly url: string } | { readonly prefix: string };
 
 /** What of the options may change while the cache is open. */
 export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
@@ -253,7 +240,7 @@ export type Placed = {
   readonly key: string;
 };
 
-/** What the cache knows of a URL, for `explain`. */
+/** What the cache holds for a URL. */
 export type Holding = {
   readonly key: string;
   readonly tier: 'memory' | 'disk';
@@ -263,6 +250,42 @@ export type Holding = {
   readonly isPinned: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+};
+
+/** One stored variant of a URL and why it is as it is; times in whole seconds but storedAt. */
+export type ExplainedVariant = {
+  /** The request's values that chose it; '' without Vary. */
+  readonly variant: string;
+  readonly tier: 'memory' | 'disk';
+  readonly status: number;
+  readonly sizeBytes: number;
+  /** Less than sizeBytes while only parts of it are there. */
+  readonly storedBytes: number;
+  /** Milliseconds since the epoch. */
+  readonly storedAt: number;
+  readonly ageSeconds: number;
+  readonly lifetimeSeconds: number;
+  /** Negative: stale since. */
+  readonly freshForSeconds: number;
+  /** What decides on freshness, and what a plain request gets now, in words. */
+  readonly because: string;
+  readonly next: string;
+  readonly servedOnError: boolean;
+  readonly isPinned: boolean;
+  readonly isInvalidated: boolean;
+  readonly purpose: Purpose;
+  readonly hits: number;
+  /** Response fields that decide, as they came. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly groups: readonly string[];
+};
+
+/** What the cache knows of a URL. */
+export type Explanation = Placed & {
+  /** Origin fetches of it under way. */
+  readonly fills: number;
+  readonly variants: readonly ExplainedVariant[];
 };
 
 /** How often a request to an origin was sent again, and how often there was no budget for that. */
@@ -346,10 +369,14 @@ export type Cache = {
   readonly serve: (plain: Listen, secure?: Listen) => Promise<{ readonly port: number; readonly securePort?: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
+  /** Undefined: no origin serves that URL. */
+  readonly explain: (url: string) => Explanation | undefined;
   /** Fills if need be and gives the body; undefined: not stored, not 200, not whole, or above maxBytes. */
   readonly read: (url: string, options: ReadOptions) => Promise<ReadObject | undefined>;
-  /** Resolves with how many objects it removed or marked. */
-  readonly purge: (selector: PurgeSelector) => Promise<number>;
+  /** Purges what was there when it was called; resolves when no crash can bring it back. */
+  readonly purge: (selector: PurgeSelector) => Promise<PurgeResult>;
+  /** How many stored objects of a URL, or below a prefix, are pinned or unpinned now. */
+  readonly pin: (selector: PinSelector, isPinned: boolean) => Promise<number>;
   /** Undefined when no host or none of its origins serves that URL. */
   readonly placeOf: (url: string) => Placed | undefined;
   /**
@@ -358,8 +385,6 @@ export type Cache = {
    * changed. A cache that was opened without any certificate takes none.
    */
   readonly reload: (next: Reloadable) => Promise<void>;
-  /** False when nothing is stored for that URL. */
-  readonly pin: (url: string, isPinned: boolean) => boolean;
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;

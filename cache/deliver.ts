@@ -9,6 +9,7 @@ import { type FreshnessRules, type Policy, policyOf, type Reuse } from './rules/
 import { kindOf } from './rules/kind.ts';
 import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoice } from './rules/range.ts';
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
+import { isInternalField } from './rules/tags.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { type Role, TIER_FIELD, tierResult } from './tier.ts';
@@ -105,7 +106,10 @@ export class Delivery {
     let hasDate = false;
     for (const [name, value] of headers) {
       if (name === 'via') via = `${value}, ${this.#via}`;
-      else if (!SET_ANEW.has(name) && (name !== own || this.#role === 'primary')) flat.push(name, value);
+      // A worker is given what viewers are not.
+      else if (!SET_ANEW.has(name) && (this.#role === 'primary' || (name !== own && !isInternalField(name)))) {
+        flat.push(name, value);
+      }
       if (name === 'date') hasDate = true;
     }
     if (!hasDate) flat.push('date', new Date(receivedAt).toUTCString());

@@ -1,8 +1,9 @@
 // One HTTP/2 stream as the request and the answer that the rest of the cache knows, framing told in HTTP/1.1's terms.
 import type { OutgoingHttpHeaders } from 'node:http';
-import { constants, Http2ServerRequest, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { ViewerResponse } from './viewer.ts';
+import { Readable } from 'node:stream';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** Fields of one HTTP/1.1 connection; an HTTP/2 message must not have them (RFC 9113 section 8.2.2). */
 const CONNECTION_FIELDS = new Set([
@@ -37,38 +38,47 @@ export function requestFields(raw: readonly string[], hasBody: boolean): string[
   return ['host', authority, ...fields];
 }
 
-/** What a stream asks. `onBody` hears of its body bytes as they come. */
-export class H2Request extends Http2ServerRequest {
-  override readonly headers: IncomingHttpHeaders;
-  override readonly rawHeaders: string[];
-  override readonly httpVersion = '2';
-  override readonly socket: Socket & Http2ServerRequest['socket'];
-  readonly #onBody: (bytes: number) => void;
+/** The body of a stream as a stream of its own, so that whoever gives it up does not end the answer too. */
+function bodyOf(stream: ServerHttp2Stream, onBytes: (bytes: number) => void): Readable {
+  const body = new Readable({ read: () => stream.resume() });
+  body.on('error', () => undefined);
+  if (stream.endAfterHeaders) {
+    body.push(null);
+    return body;
+  }
+  stream.pause();
+  stream.on('data', (chunk: Buffer) => {
+    onBytes(chunk.length);
+    if (!body.push(chunk)) stream.pause();
+  });
+  stream.once('end', () => body.push(null));
+  stream.once('close', () => {
+    if (!stream.readableEnded) body.destroy(new Error('The viewer has left.'));
+  });
+  return body;
+}
 
-  constructor(
-    stream: ServerHttp2Stream,
-    head: { readonly headers: IncomingHttpHeaders; readonly raw: readonly string[] },
-    socket: Socket,
-    onBody: (bytes: number) => void,
-  ) {
-    super(stream, head.headers, {}, [...head.raw]);
-    this.#onBody = onBody;
-    this.socket = socket;
-    this.rawHeaders = requestFields(head.raw, !stream.endAfterHeaders);
-    const { ':authority': authority, ...rest } = head.headers;
-    for (const name of [':method', ':path', ':scheme'] as const) delete rest[name];
-    const isChunked = !stream.endAfterHeaders && rest['content-length'] === undefined;
-    this.headers = {
+/** A stream as it came: its fields by name, and as a list in their order. */
+export type StreamHead = { readonly headers: IncomingHttpHeaders; readonly raw: readonly string[] };
+
+/** What a stream asks. `onBytes` hears of its body's bytes as they are read. */
+export function openRequest(
+  stream: ServerHttp2Stream,
+  { headers, raw }: StreamHead,
+  socket: Socket,
+  onBytes: (bytes: number) => void,
+): ViewerRequest {
+  const { ':authority': authority, ':method': method, ':path': url, ':scheme': _scheme, ...rest } = headers;
+  const isChunked = !stream.endAfterHeaders && rest['content-length'] === undefined;
+  return Object.assign(bodyOf(stream, onBytes), {
+    ...{ method, url, socket, httpVersion: '2' },
+    rawHeaders: requestFields(raw, !stream.endAfterHeaders),
+    headers: {
       ...rest,
       ...(authority !== undefined && { host: authority }),
       ...(isChunked && { 'transfer-encoding': 'chunked' }),
-    };
-  }
-
-  override push(chunk: Buffer | null, encoding?: BufferEncoding): boolean {
-    if (chunk !== null) this.#onBody(chunk.length);
-    return super.push(chunk, encoding);
-  }
+    },
+  });
 }
 
 /** What a stream is answered. */

@@ -2,8 +2,8 @@
 import { constants, createServer, type Http2Session, type ServerHttp2Stream } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import type { ListenLimits, MisuseReason } from './contract.ts';
-import { H2Request, H2Response } from './h2-exchange.ts';
-import { IDLE_TIMEOUT_MS, MAX_REQUEST_HEAD_BYTES, REQUEST_TIMEOUT_MS, STREAMS_PER_CONNECTION } from './limit.ts';
+import { H2Response, openRequest, type StreamHead } from './h2-exchange.ts';
+import { IDLE_TIMEOUT_MS, MAX_REQUEST_HEAD_BYTES, STREAMS_PER_CONNECTION } from './limit.ts';
 import { Allowance } from './rules/allowance.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
@@ -29,7 +29,7 @@ const LAST_STREAM_ID = 2 ** 31 - 1;
 
 /** What HTTP/2 needs. */
 export type H2Options = {
-  readonly limits: Pick<Required<ListenLimits>, 'headTimeoutMs' | 'stallTimeoutMs' | 'pieceTimeoutMs'>;
+  readonly limits: Omit<Required<ListenLimits>, 'exemptPrefixes'>;
   readonly answer: (request: ViewerRequest, response: ViewerResponse) => void;
   /** Hears of each session, or stream, that was ended for its misuse. */
   readonly onMisuse: (reason: MisuseReason) => void;
@@ -46,7 +46,6 @@ export type H2 = {
 
 /** An answer under way, and what its viewer has taken since when. */
 type Open = {
-  readonly request: H2Request;
   readonly response: H2Response;
   readonly stream: ServerHttp2Stream;
   readonly startedMs: number;
@@ -82,23 +81,23 @@ class Session {
     if (!this.#control.take(performance.now())) this.#misused('control-frames');
   }
 
-  onStream(stream: ServerHttp2Stream, headers: H2Request['headers'], raw: readonly string[]): void {
+  onStream(stream: ServerHttp2Stream, head: StreamHead): void {
     stream.on('error', () => undefined);
     if (this.#isEnding || stream.destroyed) return;
     this.#requests += 1;
     const startedMs = performance.now();
-    const request = new H2Request(stream, { headers, raw }, this.#socket, (bytes) => {
+    const request = openRequest(stream, head, this.#socket, (bytes) => {
       this.#bodyBytes += bytes;
     });
     const response = new H2Response(stream, request.method);
-    const open: Open = { request, response, stream, startedMs, takenBytes: undefined, sinceMs: startedMs };
+    const open: Open = { response, stream, startedMs, takenBytes: undefined, sinceMs: startedMs };
     this.#open.add(open);
     stream.once('close', () => {
       this.#open.delete(open);
       this.#idleSinceMs = performance.now();
       if (!response.writableFinished && !this.#resets.take(this.#idleSinceMs)) this.#misused('resets');
     });
-    if (headers.expect?.toLowerCase() === '100-continue') stream.additionalHeaders({ ':status': 100 });
+    if (head.headers.expect?.toLowerCase() === '100-continue') stream.additionalHeaders({ ':status': 100 });
     this.#options.answer(request, response);
   }
 
@@ -119,7 +118,7 @@ class Session {
 
   #checkStream(open: Open, nowMs: number): void {
     const isUnsent = !open.stream.endAfterHeaders && open.stream.state.remoteClose !== 1;
-    const isBodyLate = isUnsent && nowMs - open.startedMs > REQUEST_TIMEOUT_MS;
+    const isBodyLate = isUnsent && nowMs - open.startedMs > this.#options.limits.requestTimeoutMs;
     const { takenBytes } = open.response;
     if (takenBytes === undefined || takenBytes !== open.takenBytes) {
       open.takenBytes = takenBytes;
@@ -141,7 +140,8 @@ class Session {
   #end(code: number): void {
     if (this.#isEnding) return;
     this.#isEnding = true;
-    if (!this.#session.destroyed) this.#session.destroy(undefined, code);
+    // With an error, since the code would not be sent without one.
+    if (!this.#session.destroyed) this.#session.destroy(new Error('The session was ended.'), code);
     const timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     this.#socket.once('close', () => clearTimeout(timer));
   }
@@ -177,7 +177,7 @@ export function openH2(options: H2Options): H2 {
   server.setTimeout(options.limits.stallTimeoutMs);
   server.on('stream', (stream, headers, _flags, raw) => {
     const session = stream.session === undefined ? undefined : sessions.get(stream.session);
-    session?.onStream(stream, headers, raw);
+    session?.onStream(stream, { headers, raw });
   });
   return {
     accept: (socket) => {

@@ -31,6 +31,8 @@ export type HandlerParts = {
   readonly fills: Fills;
   readonly counters: Counters;
   readonly remoteHash: (request: ViewerRequest) => string;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
@@ -67,6 +69,7 @@ export class Handler {
       delivery: this.#delivery,
       store,
       invalidate: parts.invalidate,
+      invalidateGroup: parts.invalidateGroup,
     });
     this.#routes = options.routes ?? [];
   }
@@ -116,7 +119,7 @@ export class Handler {
       answerPlainly(response, 429, 'Too many requests for this host.');
       return;
     }
-    const place = hosts.placeAt(named, target);
+    const place = hosts.placeFor(named, target);
     if (place === undefined) {
       answerPlainly(response, 404, 'No origin serves this path.');
       return;

@@ -5,8 +5,6 @@ import { CacheError } from './errors.ts';
 
 /** Request line and header fields together. */
 export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
-/** From the first byte of a request to the end of its body. */
-export const REQUEST_TIMEOUT_MS = 60_000;
 /** A connection between two requests. */
 export const IDLE_TIMEOUT_MS = 30_000;
 /** Requests that one connection may have sent ahead of their answers (pipelining). */
@@ -23,6 +21,7 @@ export const DEFAULT_LIMITS: Required<ListenLimits> = {
   addressLimit: 1024,
   exemptPrefixes: [],
   headTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
   stallTimeoutMs: 60_000,
   pieceTimeoutMs: 300_000,
 };

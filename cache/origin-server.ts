@@ -68,6 +68,13 @@ export class OriginServer {
     return this.#gate.enter(sink, (gated) => new Conversation(request, gated, this.#line, { firstByteMs }));
   }
 
+  /** Asks it only to see whether it answers: at the head it is enough. */
+  probe(request: OriginRequest, firstByteMs: number): void {
+    const ignore = () => undefined;
+    const onHead = () => exchange.abort();
+    const exchange = this.fetch(request, { onHead, onBytes: ignore, onEnd: ignore, onError: ignore }, firstByteMs);
+  }
+
   /** What is known of it before it is asked. */
   state(): ServerState {
     const { breaker, hasRoom, failures } = this.#gate.state();

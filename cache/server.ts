@@ -11,7 +11,6 @@ import {
   DEFAULT_LIMITS,
   IDLE_TIMEOUT_MS,
   MAX_REQUEST_HEAD_BYTES,
-  REQUEST_TIMEOUT_MS,
   REQUESTS_PER_CONNECTION,
   STREAMS_PER_CONNECTION,
 } from './limit.ts';
@@ -78,6 +77,17 @@ function bind(server: NetServer, where: Listen): Promise<number> {
   });
 }
 
+/** Counts the connections to the TLS port, those that still shake hands among them. */
+function openSockets(server: NetServer | undefined, connections: Connections): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  server?.prependListener('connection', (socket: Socket) => {
+    if (!connections.enter(socket, false)) return;
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
+}
+
 /** Resolves when a server has closed with all its connections; at once when it never listened. */
 function closed(server: NetServer): Promise<void> {
   return new Promise((resolve) => {
@@ -111,21 +121,12 @@ export async function openServer(options: ServerOptions): Promise<Server> {
   const tls = await options.openTls?.({
     handshakeTimeoutMs: limits.headTimeoutMs,
     onSocket: (socket) => {
-      if (socket.alpnProtocol !== 'h2') {
-        plain.emit('connection', socket);
-        return;
-      }
+      if (socket.alpnProtocol !== 'h2') return plain.emit('connection', socket);
       connections.track(socket, STREAMS_PER_CONNECTION);
-      h2.accept(socket);
+      return h2.accept(socket);
     },
   });
-  /** Connections to the TLS port, those that still shake hands among them. */
-  const secure = new Set<Socket>();
-  tls?.server.prependListener('connection', (socket: Socket) => {
-    if (!connections.enter(socket, false)) return;
-    secure.add(socket);
-    socket.once('close', () => secure.delete(socket));
-  });
+  const secure = openSockets(tls?.server, connections);
   const servers: NetServer[] = tls === undefined ? [plain] : [plain, tls.server];
   const watch = (server: NetServer): void => {
     // Out of descriptors: this accept failed, those that are open go on, and the next accept may work.
@@ -178,7 +179,7 @@ function openPlain(
       requireHostHeader: false,
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       headersTimeout: how.headTimeoutMs,
-      requestTimeout: Math.max(REQUEST_TIMEOUT_MS, how.headTimeoutMs),
+      requestTimeout: Math.max(how.requestTimeoutMs, how.headTimeoutMs),
       keepAliveTimeout: IDLE_TIMEOUT_MS,
       connectionsCheckingInterval: how.checkMs,
     },

@@ -57,25 +57,26 @@ const plusHistogram = (one: Histogram, other: Histogram): Histogram => ({
   sum: one.sum + other.sum,
 });
 
+function plusStats(one: CacheStats, other: CacheStats): CacheStats {
+  return {
+    ...one,
+    requests: plusEach(one.requests, other.requests, plus),
+    sentBytes: plus(one.sentBytes, other.sentBytes),
+    firstByteSeconds: plusEach(one.firstByteSeconds, other.firstByteSeconds, plusHistogram),
+    shed: plus(one.shed, other.shed),
+    misuse: plus(one.misuse, other.misuse),
+    coalesced: one.coalesced + other.coalesced,
+    routeErrors: one.routeErrors + other.routeErrors,
+    malformed: one.malformed + other.malformed,
+    unknownHosts: one.unknownHosts + other.unknownHosts,
+    handshakeFailures: one.handshakeFailures + other.handshakeFailures,
+    openConnections: one.openConnections + other.openConnections,
+  };
+}
+
 /** What viewers saw, of the first and of all others together; what concerns origins and the store is the first's. */
 export function sumStats([first, ...others]: readonly [CacheStats, ...CacheStats[]]): CacheStats {
-  return others.reduce(
-    (one, other) => ({
-      ...one,
-      requests: plusEach(one.requests, other.requests, plus),
-      sentBytes: plus(one.sentBytes, other.sentBytes),
-      firstByteSeconds: plusEach(one.firstByteSeconds, other.firstByteSeconds, plusHistogram),
-      shed: plus(one.shed, other.shed),
-      coalesced: one.coalesced + other.coalesced,
-      routeErrors: one.routeErrors + other.routeErrors,
-      malformed: one.malformed + other.malformed,
-      unknownHosts: one.unknownHosts + other.unknownHosts,
-      misuse: plus(one.misuse, other.misuse),
-      handshakeFailures: one.handshakeFailures + other.handshakeFailures,
-      openConnections: one.openConnections + other.openConnections,
-    }),
-    first,
-  );
+  return others.reduce(plusStats, first);
 }
 
 /** The counters of one cache; everyone adds to them directly. */

@@ -35,12 +35,13 @@ export const TLS_SETTINGS: SecureContextOptions & { readonly ALPNProtocols: stri
 
 /** What the TLS side needs. */
 export type TlsOptions = CertificateChoice & {
+  readonly certificatePollMs?: number | undefined;
   /** From accept to the end of the handshake. */
   readonly handshakeTimeoutMs: number;
   readonly now: () => number;
   readonly log: Log;
   /** Gets each connection whose handshake succeeded. */
-  readonly onSocket: (socket: TLSSocket) => void;
+  readonly onSocket: (socket: TLSSocket) => unknown;
 };
 
 /** The TLS side. */
@@ -57,8 +58,8 @@ export type Tls = {
 export async function openTls(options: TlsOptions): Promise<Tls> {
   let failures = 0;
   let ticketKeys = randomBytes(TICKET_KEY_BYTES);
-  const { now, log } = options;
-  const certificates = await openCertificates(options, { settings: TLS_SETTINGS, now, log }, () => {
+  const { now, log, certificatePollMs: pollMs } = options;
+  const certificates = await openCertificates(options, { settings: TLS_SETTINGS, now, log, pollMs }, () => {
     server.setSecureContext({ ...TLS_SETTINGS, ...certificates.fallback() });
     server.setTicketKeys(ticketKeys);
   });

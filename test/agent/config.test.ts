@@ -180,11 +180,6 @@ describe('mistakes', () => {
       [/a secret itself never stands here/],
     ],
     ['agent: true', 'version: 1\nagent: true\n', [/^2:8 agent: Invalid option: expected one of "on"\|"off"/]],
-    [
-      'https',
-      'version: 1\nlisten: { https: "0.0.0.0:443" }\n',
-      [/^2:18 listen\.https: listening for HTTPS is not supp/],
-    ],
     ['share above all', 'version: 1\nencode: { cpuShare: 1.5 }\n', [/^2:21 encode\.cpuShare: Too big/]],
     [
       'one port twice',
@@ -200,6 +195,11 @@ describe('mistakes', () => {
       'two origins of one name',
       'version: 1\norigins:\n  - { name: a, url: "http://a", match: "/x" }\n  - { name: a, url: "http://b" }\n',
       [/^4:13 origins\[1\]\.name: the name "a" is already taken/],
+    ],
+    [
+      'a server of an origin twice',
+      'version: 1\norigins: [{ name: a, url: "http://a", backups: ["http://b", "http://a"] }]\n',
+      ['2:61 origins[0].backups[1]: the server "http://a" is already one of "a"'],
     ],
     [
       'a host with an origin that is none',

@@ -146,6 +146,16 @@ describe('keys', () => {
     expect(await bodyOf('/x', 'one.tenant.example', { [name]: value })).toBe('one.tenant.example ');
   });
 
+  test.each(['*.tenant.example', 'a$b.tenant.example', '-.tenant.example', 'a..tenant.example'])(
+    'forward: %s is no name: 421, and no origin hears of it',
+    async (host) => {
+      await setUp([forwarding, { ...every, hostHeader: 'forward' }]);
+      setBoth('/x');
+      expect((await node.get('/x', { host })).status).toBe(421);
+      expect(node.origin.seen()).toHaveLength(0);
+    },
+  );
+
   test('forward: passes, revalidations and fills of a URL carry the name too', async () => {
     const { cache, get, passSeconds } = await setUp([forwarding]);
     node.origin.set('/x', { body: 'x', headers: { 'cache-control': 'max-age=1' }, etag: '"1"' });
@@ -177,7 +187,7 @@ describe('URLs of the front door', () => {
     expect([node.origin.seen().length, other.seen().length]).toEqual([0, 1]);
     await cache.fill('https://a.example/x', filling);
     expect(cache.has('https://a.example/x')?.key).toBe('main /x');
-    expect(cache.pin('https://a.example/x', true)).toBe(true);
+    expect(await cache.pin({ url: 'https://a.example/x' }, true)).toBe(1);
     expect(cache.has('/x')?.isPinned).toBe(false);
     const read = await cache.read('https://a.example/x', { maxBytes: 100, signal: AbortSignal.timeout(5000) });
     expect(read?.bytes.toString()).toBe('main /x');
@@ -269,6 +279,10 @@ describe('quotas', () => {
     expect(await bodyOf('/hit', host)).toBe('main /hit');
     expect(await bodyOf('/x', 'b.example')).toBe('other /x');
     expect(cache.stats().originErrors).toBe(0);
+    // What is fetched ahead has limits of its own, and takes no room from viewers.
+    const filled = await cache.fill('http://a.example/x', { priority: 'off-peak', purpose: 'off-peak' });
+    expect(filled.outcome).toBe('stored');
+    await cache.purge({ url: 'http://a.example/x' });
     held.resolve();
     expect((await one).status).toBe(200);
     await readResponse((await left).response);

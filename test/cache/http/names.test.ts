@@ -1,4 +1,5 @@
 // Origins by name: their connections follow the name to new addresses, use every address, and outlive a resolver that fails.
+import { createServer } from 'node:tls';
 import { afterEach, expect, test } from 'vitest';
 import type { LookupName } from '../../../cache/contract.ts';
 import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
@@ -152,12 +153,58 @@ test('a resolver that never answers: 504 within the deadline, other origins are 
   expect([dark.status, good.status]).toEqual([504, 200]);
 });
 
+test('a resolver that falls silent slows nobody while there is a last good answer', async () => {
+  const [first] = await openPair();
+  const { names, lookup } = openNames('127.0.0.1');
+  const silent = new Promise<never>(() => undefined);
+  let isSilent = false;
+  const node = await setUp(first.port, (name) => (isSilent ? silent : lookup(name)));
+  const ask = async (path: string) => {
+    setAll([first], path);
+    first.dropConnections();
+    return (await node.get(path)).status;
+  };
+  expect(await ask('/a')).toBe(200);
+  isSilent = true;
+  node.passSeconds(120);
+  const startedMs = performance.now();
+  for (let round = 0; round < 20; round += 1) expect(await ask(`/kept-${round}`)).toBe(200);
+  // The first connection waits a little for a newer answer; if each did, it would be 6 s.
+  expect(performance.now() - startedMs).toBeLessThan(4000);
+  expect(names.asked).toBe(1);
+});
+
 test('a second server by address serves while the name of the first is unknown', async () => {
   const [first] = await openPair();
   const { lookup } = openNames();
   const node = await setUp(80, lookup, { origin: { backups: [first.url] } });
   setAll([first], '/a');
   expect((await node.get('/a')).body.toString()).toBe(first.url);
+});
+
+test('an https origin is asked for under the name of its URL, whatever Host it gets', async () => {
+  const asked: string[] = [];
+  // Who connects names the certificate that it wants before it sees one; here it gets none.
+  const server = createServer({
+    SNICallback: (name, done) => {
+      asked.push(name);
+      done(new Error('no certificate'));
+    },
+  });
+  server.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  open.push({ close: () => new Promise((resolve) => server.close(() => resolve())) });
+  const address = server.address();
+  const port = typeof address === 'object' ? address?.port : 0;
+  const { lookup } = openNames('127.0.0.1');
+  const node = await setUp(0, lookup, {
+    origin: { url: `https://origin.test:${port}` },
+    hosts: [{ names: ['*.tenant.example'], hostHeader: 'forward' }, { names: ['*'] }],
+  });
+  for (const host of ['one.tenant.example', 'two.tenant.example', 'other']) {
+    expect((await node.get('/a', { host })).status).toBe(502);
+  }
+  expect(new Set(asked)).toEqual(new Set(['origin.test']));
 });
 
 test('addresses are never looked up', async () => {

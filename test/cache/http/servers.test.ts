@@ -147,6 +147,24 @@ describe('row 23: the first server is a black hole', () => {
     expect(ms).toBeLessThan(1100);
   });
 
+  test('once it is left alone, its probes cost no viewer any time', async () => {
+    const { origin, get, passSeconds } = await setUp();
+    origin.set('/down', { status: 503 });
+    second.set('/down', { body: 'here' });
+    for (let round = 0; round < 8; round += 1) await get('/down');
+    expect(breaker()).toBe('open');
+    passSeconds(2);
+    origin.set('/a', { isBlackHole: true });
+    second.set('/a', { body: 'here', headers: fresh });
+    // The hole's share of the deadline would be 5 s.
+    const got = await get('/a');
+    expect([got.body.toString(), got.firstByteMs < 4000]).toEqual(['here', true]);
+    await origin.asked('/a', 1);
+    second.set('/form', { body: 'taken' });
+    expect((await get('/form', {}, 'POST', 'x')).body.toString()).toBe('taken');
+    expect(origin.seen().length).toBe(9);
+  });
+
   test('what cannot be repeated has the whole deadline', async () => {
     const { origin, get } = await setUp({ firstByteTimeoutMs: 600 });
     const late = new Promise((resolve) => setTimeout(resolve, 400));
@@ -177,6 +195,20 @@ describe('row 21: the body breaks in its middle', () => {
     origin.set('/a', (request) => (request.headers.range === undefined ? broken : whole));
     const got = await get('/a');
     expect([got.isCut, got.body.equals(body), origin.seen('/a').length]).toEqual([false, true, 2]);
+  });
+
+  test('so does a part that was asked for, and a body that trickles (row 24)', async () => {
+    const { origin, get } = await setUp({ idleTimeoutMs: 200 });
+    const part = { range: 'bytes=1000-2000999', 'if-match': '"1"' };
+    origin.set('/part', { ...whole, cutAfterBytes: MiB });
+    second.set('/part', whole);
+    const got = await get('/part', part);
+    expect([got.status, got.isCut, got.body.equals(body.subarray(1000, 2_001_000))]).toEqual([206, false, true]);
+    const small = body.subarray(0, 400);
+    origin.set('/slow', { ...whole, body: small, pace: { pieces: 400, overMs: 20_000 } });
+    second.set('/slow', { ...whole, body: small });
+    expect((await get('/slow')).body.equals(small)).toBe(true);
+    expect(retries()?.resume).toBe(2);
   });
 
   test('twice, and no more often', async () => {
@@ -274,9 +306,10 @@ describe('row 28: the first server comes back', () => {
       origin.set(path, { body: path, headers: fresh, headAfter: held.promise });
       second.set(path, { body: path, headers: fresh });
     }
-    origin.set('/probe', { body: 'up', headers: fresh });
-    expect((await get('/probe')).body.toString()).toBe('up');
-    expect(breaker()).toBe('recovering');
+    for (const each of [origin, second]) each.set('/probe', { body: each.url, headers: fresh });
+    expect((await get('/probe')).body.toString()).toBe(second.url);
+    await until(() => breaker() === 'recovering');
+    expect(origin.seen('/probe')).toHaveLength(1);
     const all = paths(40, 'key').map((path) => get(path));
     // All the others end while the first still holds its few.
     await until(() => node.served.filter(({ path, status }) => path.startsWith('/key') && status === 200).length >= 37);
