@@ -4,19 +4,25 @@ import type { IncomingMessage } from 'node:http';
 import type {
   Cache,
   CacheOptions,
+  Explanation,
   FillOptions,
   FillOutcome,
   Holding,
+  PinSelector,
+  PurgeResult,
   PurgeSelector,
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
+import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
@@ -27,6 +33,8 @@ export type {
   Cache,
   CacheOptions,
   CacheStats,
+  ExplainedVariant,
+  Explanation,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -43,6 +51,7 @@ export type {
   OriginStats,
   Placed,
   Priority,
+  PurgeResult,
   PurgeSelector,
   Purpose,
   RawCmcd,
@@ -65,10 +74,9 @@ export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
+export { isGroupName, isTagName } from './rules/tags.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
-const PURGE_BATCH = 10_000;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -105,6 +113,7 @@ type Parts = {
   readonly fills: Fills;
   readonly server: Server;
   readonly counters: Counters;
+  readonly now: () => number;
 };
 
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
@@ -137,18 +146,21 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
-    if (place !== undefined) drop(store, fills, place.key);
+    if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
   const remoteHash = remoteHasher(now);
-  const handler = new Handler({ options, hosts, rules: currentRules, store, fills, counters, remoteHash, invalidate });
-  const parts: Parts = { options, hosts, rules: currentRules, store, fills, server, counters };
+  const invalidateGroup = openInvalidation({ store, fills, now, log });
+  const known = { options, hosts, rules: currentRules, store, fills, counters };
+  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => purge(parts, selector),
-    pin: (url, isPinned) => pin(parts, url, isPinned),
+    purge: (selector) => purgeSelected(parts, selector),
+    explain: (url) => explained(parts, url),
+    pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
     placeOf: (url) => {
       const place = hosts.placeOf(url);
@@ -174,61 +186,51 @@ export async function open(options: CacheOptions): Promise<Cache> {
   };
 }
 
-function drop(store: Store, fills: Fills, key: string): number {
-  const found = store.find(key);
-  for (const object of found) store.remove(object);
-  fills.forget((each) => each === key);
-  return found.length;
-}
-
-function mark(store: Store, key: string): number {
-  const found = store.find(key).filter(({ isInvalidated }) => !isInvalidated);
-  for (const object of found) store.update(object, { isInvalidated: true });
-  return found.length;
-}
-
-function purge({ hosts, store, fills }: Parts, selector: PurgeSelector): number {
-  const isPrefix = 'prefix' in selector;
-  const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
-  const isCovered = (key: string): boolean =>
-    keys.some((each) => (isPrefix ? key.startsWith(each) : key === each)) ||
-    anyName.some(({ begin, resource }) => {
-      const own = resourceOf(key);
-      return key.startsWith(begin) && (isPrefix ? own.startsWith(resource) : own === resource);
-    });
-  const isSoft = selector.soft === true;
-  if (!isSoft) fills.forget(isCovered);
-  const purgeKey = (key: string): number => (isSoft ? mark(store, key) : drop(store, fills, key));
-  let count = 0;
-  for (const begin of isPrefix ? keys : []) count += purgeBegun(store, begin, { isSoft, purgeKey });
-  if (!isPrefix) for (const key of keys) count += purgeKey(key);
-  // Whatever its name: the keys of such an origin have to be looked through.
-  for (const { begin } of anyName) {
-    for (const key of store.keys(begin, Number.MAX_SAFE_INTEGER)) if (isCovered(key)) count += purgeKey(key);
+async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<PurgeResult> {
+  const { soft: isSoft = false, onProgress } = selector;
+  const targets = targetsOf(parts, selector);
+  let [objects, fills] = [0, 0];
+  for (const target of targets) {
+    const before = objects;
+    const hear = onProgress === undefined ? {} : { onProgress: (count: number) => onProgress(before + count) };
+    const done = await purge(parts, target, { isSoft, ...hear });
+    objects += done.objects;
+    fills += done.fills;
   }
+  return { objects, fills };
+}
+
+async function pinSelected(parts: Parts, selector: PinSelector, isPinned: boolean): Promise<number> {
+  let count = 0;
+  for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
   return count;
 }
 
-function purgeBegun(
-  store: Store,
-  begin: string,
-  { isSoft, purgeKey }: { readonly isSoft: boolean; readonly purgeKey: (key: string) => number },
-): number {
-  // What is marked stays, so it is gone through once.
-  if (isSoft) return store.keys(begin, Number.MAX_SAFE_INTEGER).reduce((sum, key) => sum + purgeKey(key), 0);
-  for (let count = 0; ; ) {
-    const keys = store.keys(begin, PURGE_BATCH);
-    const removed = keys.reduce((sum, key) => sum + purgeKey(key), 0);
-    count += removed;
-    if (keys.length < PURGE_BATCH || removed === 0) return count;
+function targetsOf({ hosts }: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
+  if ('url' in selector || 'prefix' in selector) {
+    const isPrefix = 'prefix' in selector;
+    const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
+    const exact = keys.map((key): PurgeTarget => (isPrefix ? { by: 'prefix', prefix: key } : { by: 'key', key }));
+    // Whatever its name: the keys of such an origin have to be looked through.
+    const others = anyName.map(({ begin, resource }) => {
+      const isIn = (key: string): boolean =>
+        isPrefix ? resourceOf(key).startsWith(resource) : resourceOf(key) === resource;
+      return { by: 'prefix', prefix: begin, isIn } as const;
+    });
+    return [...exact, ...others];
   }
+  const name = 'tag' in selector ? tagKey(selector.tag) : groupKey(selector.group);
+  if (selector.host === undefined) return [{ by: 'name', name }];
+  const own = hosts.coverageOf(`https://${selector.host}/`, true).keys;
+  return [{ by: 'name', name, isIn: (key) => own.some((begin) => key.startsWith(begin)) }];
 }
 
-function pin(parts: Parts, url: string, isPinned: boolean): boolean {
+function explained(parts: Parts, url: string): Explanation | undefined {
   const place = parts.hosts.placeOf(url);
-  const found = place === undefined ? [] : parts.store.find(place.key);
-  for (const object of found) parts.store.update(object, { isPinned });
-  return found.length > 0;
+  if (place === undefined) return undefined;
+  const { key, origin, host } = place;
+  const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
+  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {

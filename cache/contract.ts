@@ -216,8 +216,27 @@ export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSig
 /** A whole stored body. */
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
 
-/** What to remove; `soft` keeps the object as stale, to be revalidated. */
-export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
+/**
+ * What to remove: a URL, all below a prefix, all with a tag (Cache-Tag, Surrogate-Key) or of a group (Cache-Groups, RFC
+ * 9875). `soft` keeps the objects as stale, to be revalidated. `onProgress` hears how many it were so far.
+ */
+export type PurgeSelector = (
+  | { readonly url: string }
+  | { readonly prefix: string }
+  | { readonly tag: string }
+  | { readonly group: string }
+) & {
+  readonly soft?: boolean;
+  /** Of a tag or group: only what this host has; a URL or prefix names its host itself. */
+  readonly host?: string;
+  readonly onProgress?: (objects: number) => void;
+};
+
+/** What a purge did: objects removed or marked, and fills under way that will not be stored. */
+export type PurgeResult = { readonly objects: number; readonly fills: number };
+
+/** What to pin or unpin. */
+export type PinSelector = { readonly url: string } | { readonly prefix: string };
 
 /** What of the options may change while the cache is open. */
 export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
@@ -230,7 +249,7 @@ export type Placed = {
   readonly key: string;
 };
 
-/** What the cache knows of a URL, for `explain`. */
+/** What the cache holds for a URL. */
 export type Holding = {
   readonly key: string;
   readonly tier: 'memory' | 'disk';
@@ -240,6 +259,42 @@ export type Holding = {
   readonly isPinned: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+};
+
+/** One stored variant of a URL and why it is as it is; times in whole seconds but storedAt. */
+export type ExplainedVariant = {
+  /** The request's values that chose it; '' without Vary. */
+  readonly variant: string;
+  readonly tier: 'memory' | 'disk';
+  readonly status: number;
+  readonly sizeBytes: number;
+  /** Less than sizeBytes while only parts of it are there. */
+  readonly storedBytes: number;
+  /** Milliseconds since the epoch. */
+  readonly storedAt: number;
+  readonly ageSeconds: number;
+  readonly lifetimeSeconds: number;
+  /** Negative: stale since. */
+  readonly freshForSeconds: number;
+  /** What decides on freshness, and what a plain request gets now, in words. */
+  readonly because: string;
+  readonly next: string;
+  readonly servedOnError: boolean;
+  readonly isPinned: boolean;
+  readonly isInvalidated: boolean;
+  readonly purpose: Purpose;
+  readonly hits: number;
+  /** Response fields that decide, as they came. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly groups: readonly string[];
+};
+
+/** What the cache knows of a URL. */
+export type Explanation = Placed & {
+  /** Origin fetches of it under way. */
+  readonly fills: number;
+  readonly variants: readonly ExplainedVariant[];
 };
 
 /** How often a request to an origin was sent again, and how often there was no budget for that. */
@@ -316,10 +371,14 @@ export type Cache = {
   readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
+  /** Undefined: no origin serves that URL. */
+  readonly explain: (url: string) => Explanation | undefined;
   /** Fills if need be and gives the body; undefined: not stored, not 200, not whole, or above maxBytes. */
   readonly read: (url: string, options: ReadOptions) => Promise<ReadObject | undefined>;
-  /** Resolves with how many objects it removed or marked. */
-  readonly purge: (selector: PurgeSelector) => Promise<number>;
+  /** Purges what was there when it was called; resolves when no crash can bring it back. */
+  readonly purge: (selector: PurgeSelector) => Promise<PurgeResult>;
+  /** How many stored objects of a URL, or below a prefix, are pinned or unpinned now. */
+  readonly pin: (selector: PinSelector, isPinned: boolean) => Promise<number>;
   /** Undefined when no host or none of its origins serves that URL. */
   readonly placeOf: (url: string) => Placed | undefined;
   /**
@@ -327,8 +386,6 @@ export type Cache = {
    * same keeps its connections. Throws CACHE_OPTIONS_INVALID, and then nothing has changed.
    */
   readonly reload: (next: Reloadable) => void;
-  /** False when nothing is stored for that URL. */
-  readonly pin: (url: string, isPinned: boolean) => boolean;
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;

@@ -9,6 +9,7 @@ import { type FreshnessRules, type Policy, policyOf, type Reuse } from './rules/
 import { kindOf } from './rules/kind.ts';
 import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoice } from './rules/range.ts';
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
+import { isInternalField } from './rules/tags.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
@@ -99,7 +100,7 @@ export class Delivery {
     for (const [name, value] of headers) {
       if (name === 'via') via = `${value}, ${this.#via}`;
       else if (name !== 'content-length' && name !== 'age' && name !== 'cache-status' && name !== own) {
-        flat.push(name, value);
+        if (!isInternalField(name)) flat.push(name, value);
       }
       if (name === 'date') hasDate = true;
     }

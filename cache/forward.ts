@@ -8,6 +8,7 @@ import { describes, updatedBy } from './rules/conditional.ts';
 import { endToEnd, fieldValue } from './rules/fields.ts';
 import { invalidatedBy } from './rules/invalidation.ts';
 import type { StatusFacts } from './rules/status.ts';
+import { groupsInvalidatedBy, namesOf } from './rules/tags.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
@@ -22,6 +23,8 @@ export type ForwarderParts = {
   readonly sender: Sender;
   readonly delivery: Delivery;
   readonly store: Store;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
 };
@@ -31,6 +34,7 @@ export class Forwarder {
   readonly #sender: Sender;
   readonly #delivery: Delivery;
   readonly #store: Store;
+  readonly #invalidateGroup: ForwarderParts['invalidateGroup'];
   readonly #invalidate: ForwarderParts['invalidate'];
 
   constructor(parts: ForwarderParts) {
@@ -38,6 +42,7 @@ export class Forwarder {
     this.#delivery = parts.delivery;
     this.#store = parts.store;
     this.#invalidate = parts.invalidate;
+    this.#invalidateGroup = parts.invalidateGroup;
   }
 
   /** Answers 502 or 504 for an origin that gave nothing, 503 where the host may not ask one now. */
@@ -65,6 +70,7 @@ export class Forwarder {
     const { method = '' } = visit.request;
     const asked = { method, resource: visit.target.resource, host: requestField(visit.request, 'host') ?? 'localhost' };
     for (const url of invalidatedBy(asked, head.status, head.headers)) this.#invalidate(visit, url);
+    for (const group of groupsInvalidatedBy(method, head.headers)) this.#invalidateGroup(group, visit);
     if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
     if (visit.isGone) return;
     const headers = endToEnd(head.headers);
@@ -85,8 +91,10 @@ export class Forwarder {
       return;
     }
     const { requestedAt, receivedAt } = head;
+    const headers = updatedBy(stored.headers, head.headers);
     this.#store.update(stored, {
-      headers: updatedBy(stored.headers, head.headers),
+      headers,
+      tags: namesOf(headers),
       requestedAt,
       receivedAt,
       isInvalidated: false,

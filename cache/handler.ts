@@ -30,6 +30,8 @@ export type HandlerParts = {
   readonly fills: Fills;
   readonly counters: Counters;
   readonly remoteHash: (request: IncomingMessage) => string;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
@@ -64,6 +66,7 @@ export class Handler {
       delivery: this.#delivery,
       store,
       invalidate: parts.invalidate,
+      invalidateGroup: parts.invalidateGroup,
     });
     this.#routes = options.routes ?? [];
   }

@@ -1,4 +1,5 @@
 // `nearcast status` for people: the node's own JSON as a page of aligned lines.
+import { at, number } from './ask.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -17,17 +18,6 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
-/** Follows keys through unknown JSON; undefined when one is missing. */
-function at(value: unknown, ...keys: readonly string[]): unknown {
-  let here = value;
-  for (const key of keys) {
-    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, key)) return undefined;
-    here = Reflect.get(here, key);
-  }
-  return here;
-}
-
-const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
 const percent = (value: unknown): string =>
   typeof value === 'number' ? `${(value * 100).toFixed(1)} %` : 'nothing served yet';
 
