@@ -187,7 +187,7 @@ describe('URLs of the front door', () => {
     expect([node.origin.seen().length, other.seen().length]).toEqual([0, 1]);
     await cache.fill('https://a.example/x', filling);
     expect(cache.has('https://a.example/x')?.key).toBe('main /x');
-    expect(cache.pin('https://a.example/x', true)).toBe(true);
+    expect(await cache.pin({ url: 'https://a.example/x' }, true)).toBe(1);
     expect(cache.has('/x')?.isPinned).toBe(false);
     const read = await cache.read('https://a.example/x', { maxBytes: 100, signal: AbortSignal.timeout(5000) });
     expect(read?.bytes.toString()).toBe('main /x');
@@ -198,6 +198,8 @@ describe('URLs of the front door', () => {
     'a purge of a path reaches every host and name, an absolute one its own (soft: %s)',
     async (soft) => {
       const { cache } = await setUp([a, b, forwarding]);
+      const purge = async (what: { url: string } | { prefix: string }) =>
+        (await cache.purge({ ...what, soft })).objects;
       setBoth('/v/x');
       setBoth('/w');
       const places = ['a.example', 'b.example', 'one.tenant.example', 'two.tenant.example'];
@@ -210,16 +212,16 @@ describe('URLs of the front door', () => {
         places.filter((host) => (cache.has(`http://${host}${path}`)?.freshForSeconds ?? 0) > 0);
       await fillAll();
       expect(left('/v/x')).toEqual(places);
-      expect(await cache.purge({ url: 'https://b.example/v/x', soft })).toBe(1);
+      expect(await purge({ url: 'https://b.example/v/x' })).toBe(1);
       expect(left('/v/x')).toEqual(['a.example', 'one.tenant.example', 'two.tenant.example']);
-      expect(await cache.purge({ prefix: 'https://two.tenant.example/v/', soft })).toBe(1);
+      expect(await purge({ prefix: 'https://two.tenant.example/v/' })).toBe(1);
       expect(left('/v/x')).toEqual(['a.example', 'one.tenant.example']);
-      expect(await cache.purge({ url: '/v/x', soft })).toBe(2);
+      expect(await purge({ url: '/v/x' })).toBe(2);
       expect([left('/v/x'), left('/w')]).toEqual([[], places]);
       await fillAll();
-      expect(await cache.purge({ prefix: '/v/', soft })).toBe(4);
+      expect(await purge({ prefix: '/v/' })).toBe(4);
       expect([left('/v/x'), left('/w')]).toEqual([[], places]);
-      expect(await cache.purge({ url: 'https://c.example/w', soft })).toBe(0);
+      expect(await purge({ url: 'https://c.example/w' })).toBe(0);
     },
   );
 
@@ -234,13 +236,14 @@ describe('URLs of the front door', () => {
 
 describe('quotas', () => {
   test('requests a second: above it 429 with Retry-After; other hosts are served', async () => {
-    const { get, cache } = await setUp([{ ...a, quota: { requestsPerSecond: 5 } }, b]);
+    const { get, cache } = await setUp([{ ...a, quota: { requestsPerSecond: 0.1 } }, b]);
     setBoth('/x');
     const got = await Promise.all(Array.from({ length: 30 }, () => get('/x', { host: 'a.example' })));
     const refused = got.filter(({ status }) => status === 429);
-    expect(got.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(5);
-    expect(refused.length).toBeGreaterThanOrEqual(15);
-    expect(new Set(refused.map(({ headers }) => headers['retry-after']))).toEqual(new Set(['1']));
+    expect(got.filter(({ status }) => status === 200).length).toBe(got.length - refused.length);
+    expect([refused.length < 30, refused.length > 25]).toEqual([true, true]);
+    const seconds = refused.map(({ headers }) => Number(headers['retry-after']));
+    expect(seconds.every((each) => each >= 1 && each <= 10)).toBe(true);
     expect((await get('/x', { host: 'b.example' })).status).toBe(200);
     expect(cache.stats().shed.quota).toBe(refused.length);
   });
