@@ -149,6 +149,12 @@ export const sections = {
         .max(64)
         .prefault([{ path: 'var/store' }]),
       required: z.boolean().default(false).describe('true: do not start without a usable directory'),
+      scrubDays: z
+        .number()
+        .min(0)
+        .max(365)
+        .default(30)
+        .describe('in which every stored block is read once, to find decay before a viewer does; 0: never'),
     })
     .prefault({}),
   cache: z

@@ -109,6 +109,20 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => one(cache.store.corruptBlocks),
   },
   {
+    name: 'nearcast_store_scrubbed_bytes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Bytes of stored bodies that the scrub has read and verified. Standing still: no disk is usable.',
+    read: ({ cache }) => one(cache.store.scrub.bytes),
+  },
+  {
+    name: 'nearcast_store_scrub_damaged_total',
+    type: 'counter',
+    labels: [],
+    help: 'Objects that the scrub found damaged and took out; each is among the corrupt blocks, too. Any: suspect that disk.',
+    read: ({ cache }) => one(cache.store.scrub.damaged),
+  },
+  {
     name: 'nearcast_store_degraded',
     type: 'gauge',
     labels: [],

@@ -58,6 +58,7 @@ describe('a good configuration', () => {
       ramBytes: 256 * 2 ** 20,
       dirs: [{ path: '/etc/nearcast/var/store', maxBytes: 20 * 2 ** 30 }],
       required: false,
+      scrubDays: 30,
     });
     expect(config.admin.socket).toBe('/etc/nearcast/run/nearcast.sock');
     expect(config.prefetch.bytesPerDay).toBe(500 * 2 ** 30);

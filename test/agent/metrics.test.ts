@@ -48,6 +48,7 @@ function exampleStats(): NodeStats {
         limitBytes: { memory: 10, disk: 20 },
         evictions: { memory: 0, disk: 0 },
         corruptBlocks: 0,
+        scrub: { bytes: 0, damaged: 0, passes: 0 },
         isDegraded: false,
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },

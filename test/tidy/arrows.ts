@@ -154,7 +154,8 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['agent/metrics.ts'],
   'onnxruntime-node': ['agent/model/child.ts'],
   'node-cron': ['agent/node.ts'],
-  'node:sqlite': ['cache/store/rows.ts', 'agent/state.ts'],
+  'node:sqlite': ['cache/store/database.ts', 'agent/state.ts'],
+  'node:worker_threads': ['cache/store/rows.ts', 'cache/store/row-thread.ts'],
   'node:child_process': [
     'run.mjs',
     'encoder/ffmpeg/',
