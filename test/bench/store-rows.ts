@@ -8,7 +8,7 @@ import { type RowPut, RowWriter } from '../../cache/store/row-writer.ts';
 import { responseOf } from '../cache/store/support.ts';
 
 /** Bytes of each object that the rows speak of. */
-export const ROW_BODY_BYTES = 1 << 20;
+const ROW_BODY_BYTES = 1 << 20;
 const BATCH = 10_000;
 
 /** Key of the nth row: slices of titles. */
