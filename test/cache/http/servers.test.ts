@@ -211,6 +211,22 @@ describe('row 21: the body breaks in its middle', () => {
     expect(retries()?.resume).toBe(2);
   });
 
+  test('so does a run of blocks, that a part of a large object is stored in', async () => {
+    const { origin, get } = await setUp();
+    const large = Buffer.alloc(24 * PART, 'six mebibytes of a film ');
+    const film = { body: large, headers: fresh, etag: '"1"', hasRanges: true };
+    origin.set('/film', { ...film, cutAfterBytes: PART });
+    second.set('/film', film);
+    const range = { range: `bytes=${9 * PART}-${15 * PART - 1}` };
+    const got = await get('/film', range);
+    expect([got.status, got.isCut, got.body.equals(large.subarray(9 * PART, 15 * PART))]).toEqual([206, false, true]);
+    expect(retries()?.resume).toBe(1);
+    await until(() => node.cache.stats().activeFills === 0);
+    const again = await get('/film', range);
+    expect(again.body.equals(got.body)).toBe(true);
+    expect(again.headers['cache-status']).toContain('hit');
+  });
+
   test('twice, and no more often', async () => {
     const { origin, get } = await setUp({ backups: [] });
     origin.set('/a', { ...whole, cutAfterBytes: 1000 });
@@ -340,61 +356,5 @@ describe('row 28: the first server comes back', () => {
     expect(got.map(({ status }) => status)).toEqual(got.map(() => 200));
     const asked = [origin, second].flatMap((each) => each.seen().filter(({ url }) => url.startsWith('/key')));
     expect(asked).toHaveLength(40);
-  });
-});
-
-describe('checks of health', () => {
-  const health = { path: '/up', intervalSeconds: 0.02, timeoutMs: 1000, expect: 200, rise: 2, fall: 3 };
-  const events: string[] = [];
-  const log: NodeSetup['log'] = (_level, event) => {
-    events.push(event);
-  };
-  const isUp = () => stats()?.servers.map((server) => server.isUp);
-
-  test('take a server out before a viewer meets it, and bring it back', async () => {
-    events.length = 0;
-    second.set('/up', {});
-    const { origin, get } = await setUp({ health }, { log });
-    origin.set('/up', { status: 503 });
-    await until(() => isUp()?.[0] === false);
-    second.set('/a', { body: 'here', headers: fresh });
-    expect((await get('/a')).body.toString()).toBe('here');
-    expect(origin.seen('/a')).toHaveLength(0);
-    origin.set('/up', {});
-    origin.set('/b', { body: 'back', headers: fresh });
-    await until(() => isUp()?.[0] === true);
-    expect((await get('/b')).body.toString()).toBe('back');
-    expect(breaker()).toBe('recovering');
-    expect(events.filter((event) => event.startsWith('origin.server-'))).toEqual([
-      'origin.server-down',
-      'origin.server-up',
-    ]);
-    expect(node.cache.stats().originErrors).toBe(0);
-    expect(origin.seen('/up')[0]?.headers['user-agent']).toBe('nearcast-check');
-  });
-
-  test('that fail for every server are not believed: viewers are served', async () => {
-    const { origin, get } = await setUp({ health: { ...health, expect: 204 } });
-    await until(() => isUp()?.every((each) => !each) === true);
-    origin.set('/a', { body: 'fine', headers: fresh });
-    expect((await get('/a')).body.toString()).toBe('fine');
-  });
-
-  test('a server that never answers them is down', async () => {
-    second.set('/up', {});
-    const { origin } = await setUp({ health: { ...health, timeoutMs: 30 } });
-    origin.set('/up', { isBlackHole: true });
-    await until(() => isUp()?.[0] === false);
-    expect(isUp()?.[1]).toBe(true);
-  });
-
-  test('end with the cache', async () => {
-    second.set('/up', {});
-    await setUp({ health });
-    await second.asked('/up', 3);
-    await node.cache.close(0);
-    const count = second.seen('/up').length;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(second.seen('/up').length).toBeLessThanOrEqual(count + 1);
   });
 });
