@@ -74,6 +74,13 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => one(cache.activeFills),
   },
   {
+    name: 'nearcast_memory_tight',
+    type: 'gauge',
+    labels: [],
+    help: 'Memory is short: background work waits and the RAM tier shrinks (nearcast_store_limit_bytes). Lower store.ramBytes.',
+    read: ({ cache }) => one(cache.isTight ? 1 : 0),
+  },
+  {
     name: 'nearcast_store_objects',
     type: 'gauge',
     labels: [],

@@ -14,10 +14,12 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
@@ -132,7 +134,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
-    limits: options.limits ?? {},
+    limits: withinDescriptors(options.limits ?? {}, log),
     handle: (request, response) => handler.handle(request, response),
     log,
     onMalformed: () => {
@@ -143,16 +145,15 @@ export async function open(options: CacheOptions): Promise<Cache> {
     },
   });
   const store = await openStore({ ...options.store, now, log, onEvict: (object) => counters.evicted(object) });
-  const { worth } = options;
-  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const memory = watchMemory(options, (share) => store.limitMemory(options.store.ramBytes * share));
+  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
-  const remoteHash = remoteHasher(now);
   const invalidateGroup = openInvalidation({ store, fills, now, log });
   const known = { options, hosts, rules: currentRules, store, fills, counters };
-  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const handler = new Handler({ ...known, remoteHash: remoteHasher(now), invalidate, invalidateGroup });
   const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
@@ -163,6 +164,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     explain: (url) => explained(parts, url),
     pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    isTight: memory.isTight,
     placeOf: (url) => {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
@@ -176,9 +178,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
         store: store.stats(),
         openConnections: server.connections(),
         activeFills: fills.count(),
+        isTight: memory.isTight(),
         origins: hosts.stats(),
       }),
     close: async (drainMs) => {
+      memory.close();
       await server.close(drainMs);
       fills.cancelAll();
       await hosts.close();

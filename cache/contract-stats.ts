@@ -40,6 +40,8 @@ export type CacheStats = {
   readonly unknownHosts: number;
   readonly openConnections: number;
   readonly activeFills: number;
+  /** Memory is short: background work waits and the RAM tier has shrunk. */
+  readonly isTight: boolean;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
 };

@@ -132,6 +132,7 @@ export type StoreDirectory = { readonly path: string; readonly maxBytes: number 
 export type ListenLimits = {
   /** Connections open at once; one more is answered with 503 and closed at accept. */
   readonly maxConnections?: number;
+  readonly maxLingering?: number;
   /** Requests not yet answered to their end; one more gets 503 at once. */
   readonly maxRequests?: number;
   /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */
@@ -168,6 +169,8 @@ export type CacheOptions = {
     /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
     readonly scrubDays?: number;
   };
+  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
     readonly defaultTtlSeconds: number;
@@ -324,6 +327,8 @@ export type Cache = {
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;
+  /** Memory is short: nothing should begin that no viewer waits for. */
+  readonly isTight: () => boolean;
   /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
   readonly close: (drainMs: number) => Promise<void>;
 };

@@ -88,6 +88,8 @@ export type Store = {
   readonly keysByTag: (tag: string, limit: number, after?: string) => readonly string[];
   /** Resolves when every removal and update given so far is on disk, or its disk was taken out. */
   readonly settled: () => Promise<void>;
+  /** Lowers the RAM tier at once, or lets it grow again up to what was configured. */
+  readonly limitMemory: (bytes: number) => void;
   readonly stats: () => StoreStats;
   /** Syncs what is pending and closes; at most `deadlineMs`. */
   readonly close: (deadlineMs: number) => Promise<void>;

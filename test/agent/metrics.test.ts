@@ -42,6 +42,7 @@ function exampleStats(): NodeStats {
       ],
       openConnections: 1,
       activeFills: 0,
+      isTight: false,
       store: {
         objects: 3,
         usedBytes: { memory: 1, disk: 2 },

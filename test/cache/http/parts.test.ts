@@ -93,7 +93,7 @@ test('histograms are cumulative and end with all observations; unused prefetches
       errors: [],
     },
   };
-  const stats = counters.read({ store, openConnections: 1, activeFills: 2, origins: [] });
+  const stats = counters.read({ store, openConnections: 1, activeFills: 2, isTight: false, origins: [] });
   const { counts, sum } = stats.firstByteSeconds.hit;
   expect(counts).toHaveLength(HISTOGRAM_SECONDS.length + 1);
   expect([counts[0], counts[4], counts.at(-2), counts.at(-1)]).toEqual([1, 2, 2, 3]);
