@@ -1,5 +1,6 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
 import { createHmac, randomBytes } from 'node:crypto';
+import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
   CacheOptions,
@@ -27,7 +28,7 @@ import { openServer, type Server, type ServerOptions } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
-import { openTls } from './tls.ts';
+import { openTls, TLS_SETTINGS } from './tls.ts';
 import type { Visit } from './visit.ts';
 
 export type {
@@ -187,7 +188,9 @@ export async function open(options: CacheOptions): Promise<Cache> {
     },
     reload: async (next) => {
       // What may be refused comes first, what may not last.
-      const useCertificates = await server.tls?.certificates.prepare(next);
+      const { certificates } = server.tls ?? {};
+      if (certificates === undefined) await checkCertificates(next, { settings: TLS_SETTINGS, now, log });
+      const useCertificates = await certificates?.prepare(next);
       const useLimits = server.prepareLimits(next.limits ?? {});
       hosts.replace(next);
       useLimits();

@@ -76,6 +76,7 @@ function exampleStats(): NodeStats {
     sessions: 1,
     loopLagSeconds: 0.01,
     logDropped: 0,
+    configReloads: { ok: 5, failed: 2 },
   };
 }
 

@@ -1,4 +1,4 @@
-// Which test asserts which row of the fault matrix (rows of storage and origin): the file, and a piece of the test's name.
+// Which test asserts which row of the fault matrix: the file, and a piece of the test's name.
 
 /** A row's tests. A row that is not here has none yet. */
 export type Row = { readonly row: number; readonly file: string; readonly names: readonly string[] };
@@ -8,6 +8,7 @@ const damage = 'test/cache/store/damage.test.ts';
 const full = 'test/cache/store/fault.test.ts';
 const long = 'test/fault/store.test.ts';
 const origin = 'test/fault/origin.test.ts';
+const reload = 'test/agent/node/reload.test.ts';
 
 /** In the order of the matrix. */
 export const ROWS: readonly Row[] = [
@@ -47,4 +48,9 @@ export const ROWS: readonly Row[] = [
   { row: 28, file: 'test/cache/http/origin.test.ts', names: ['is asked by one probe, then by few at once'] },
   { row: 29, file: origin, names: ['row 29: a redirect to'] },
   { row: 30, file: origin, names: ['30: a head without end', '30: 70,000 bytes', 'row 30: a body without end'] },
+  { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
+  { row: 57, file: reload, names: ['under load loses no request and no connection'] },
+  { row: 57, file: 'test/fault/reload.test.ts', names: ['row 57: 1,000 reloads'] },
+  { row: 58, file: 'test/cache/http/h2.test.ts', names: ['streams in flight end whole, the viewer is told'] },
+  { row: 59, file: 'test/cache/http/tls.test.ts', names: ['changed files are taken; a pair that is half there'] },
 ];
