@@ -196,6 +196,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     }),
     ...reloadable(config),
     store: config.store,
+    maxResidentBytes: config.store.maxResidentBytes,
     nodeId: config.node.id,
     now,
     log,

@@ -78,6 +78,7 @@ export class Counters {
     readonly activeFills: number;
     readonly handshakeFailures: number;
     readonly certificates: CertificateStats;
+    readonly isTight: boolean;
     readonly origins: readonly OriginStats[];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
