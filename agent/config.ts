@@ -178,6 +178,8 @@ function parsedSections(content: unknown): CheckedSections {
 /** Relative paths start at the folder of the file. */
 function withAbsolutePaths(config: z.output<typeof schema>, base: string): Config {
   const from = (path: string): string => resolve(base, path);
+  const secretFrom = <T extends { readonly file: string } | { readonly env: string }>(secret: T): T =>
+    'file' in secret ? { ...secret, file: from(secret.file) } : secret;
   const { viewerTokenSecret } = config.privacy;
   return {
     ...config,
@@ -189,10 +191,15 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,
-      viewerTokenSecret:
-        viewerTokenSecret !== null && 'file' in viewerTokenSecret
-          ? { file: from(viewerTokenSecret.file) }
-          : viewerTokenSecret,
+      viewerTokenSecret: viewerTokenSecret === null ? null : secretFrom(viewerTokenSecret),
     },
+    hosts: config.hosts.map(({ signing, purgeTokens, ...host }) => ({
+      ...host,
+      signing:
+        signing === null
+          ? null
+          : { ...signing, keys: signing.keys.map(({ id, secret }) => ({ id, secret: secretFrom(secret) })) },
+      purgeTokens: purgeTokens.map(secretFrom),
+    })),
   };
 }

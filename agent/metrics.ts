@@ -94,6 +94,13 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => by('reason', cache.shed),
   },
   {
+    name: 'nearcast_cache_denied_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Requests refused with 403 by hosts[].signing. Rising: tokens are stolen, or a key or clock is wrong.',
+    read: ({ cache }) => by('reason', cache.denied),
+  },
+  {
     name: 'nearcast_cache_open_connections',
     type: 'gauge',
     labels: [],

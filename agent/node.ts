@@ -1,6 +1,6 @@
 // The composition root: opens the cache, what stands behind "agent: on", monitoring, control and cron; drains and closes
 // them in order. Nothing else constructs rooms.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
 import { type Cache, CacheError, open as openCache, type Route, type ServedRecord } from '../cache/cache.ts';
@@ -14,6 +14,7 @@ import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
+import { hostOptionsOf, readSecret } from './secrets.ts';
 import { readVersion } from './version.ts';
 
 /** What openNode() takes besides the configuration. */
@@ -49,26 +50,6 @@ async function makeDirectory(path: string, key: string): Promise<void> {
       { cause },
     );
   }
-}
-
-async function readSecret(
-  secret: Config['privacy']['viewerTokenSecret'],
-  env: NodeOptions['env'],
-): Promise<Uint8Array | undefined> {
-  if (secret === null) return undefined;
-  const text =
-    'file' in secret
-      ? await readFile(secret.file, 'utf8').catch((cause: unknown) => {
-          throw new AgentError(
-            'AGENT_CONFIG_INVALID',
-            `privacy.viewerTokenSecret: ${secret.file} cannot be read (${String(cause)})`,
-            { cause },
-          );
-        })
-      : env[secret.env];
-  if (text === undefined || text.trim() === '')
-    throw new AgentError('AGENT_CONFIG_INVALID', 'privacy.viewerTokenSecret is empty');
-  return Buffer.from(text.trim());
 }
 
 /** Measures the loop's delay; seconds() is the worst of the last one to two periods. */
@@ -181,7 +162,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
       onServed: (record: ServedRecord) => live.agent?.served(record),
     }),
     origins: config.origins,
-    hosts: config.hosts,
+    hosts: await hostOptionsOf(config, options.env),
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
@@ -229,7 +210,8 @@ async function addAgent(
 ): Promise<Agent> {
   await makeDirectory(config.state.dir, 'state.dir');
   await makeDirectory(config.publish.dir, 'publish.dir');
-  const tokenSecret = await readSecret(config.privacy.viewerTokenSecret, env);
+  const { viewerTokenSecret: named } = config.privacy;
+  const tokenSecret = named === null ? undefined : await readSecret(named, 'privacy.viewerTokenSecret', env);
   const agent = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now: Date.now, log });
   live.agent = agent;
   live.closers.push(agent.close);

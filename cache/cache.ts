@@ -65,6 +65,7 @@ export type {
   RouteRequest,
   ServedRecord,
   ShedReason,
+  Signing,
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
@@ -72,6 +73,9 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export { type CatGrant, signCat } from './rules/access-cat.ts';
+export { type HmacGrant, signHmac } from './rules/access-hmac.ts';
+export { prefixOf } from './rules/address.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
@@ -124,6 +128,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const counters = new Counters();
   const hosts = new Hosts(options, {
     ...{ now, log, random: Math.random, lookup: options.lookup },
+    purge: (selector) => purgeSelected(parts, selector),
     onFailure: () => {
       counters.originErrors += 1;
     },

@@ -1,4 +1,5 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+import type { Denial } from './rules/access.ts';
 
 /** What a path holds, for metrics, admission and prediction. */
 export const KINDS = ['manifest', 'init', 'segment', 'other'] as const;
@@ -125,6 +126,29 @@ export type HostOptions = {
   /** What origins get as Host: their own name, or the viewer's, which then is part of each key. Default `origin`. */
   readonly hostHeader?: 'origin' | 'forward';
   readonly quota?: HostQuota;
+  readonly signing?: Signing;
+  /** Bearer tokens, at least 16 bytes each, with which this host's objects are purged over the viewer listener. */
+  readonly purgeTokens?: readonly Uint8Array[];
+};
+
+/** Signed URLs of a host: without a good token its answer is 403. */
+export type Signing = {
+  /** hmac: tokens of this server's own kind; cat: Common Access Tokens (CTA-5007), signed by HMAC 256/256. */
+  readonly scheme: 'hmac' | 'cat';
+  /** All are good, so that one can take over from another. Secrets of at least 16 bytes. */
+  readonly keys: readonly { readonly id: string; readonly secret: Uint8Array }[];
+  /** hmac: query parameter and cookie that carry the token. Default `token`. */
+  readonly name?: string;
+  /** `/_t/`: the token may also stand in the path, `/_t/TOKEN/titles/...`; absent or null: it may not. */
+  readonly pathPrefix?: string | null;
+  /** Beginnings of paths that need no token. */
+  readonly exempt?: readonly string[];
+  /** How far clocks may be apart. Default 30. */
+  readonly clockSkewSeconds?: number;
+  /** cat: the only issuer that is taken; absent or null: any whose signature is good. */
+  readonly issuer?: string | null;
+  /** cat: who this host is; tokens that name others are refused. */
+  readonly audience?: readonly string[];
 };
 
 /** One disk of the store. */
@@ -332,6 +356,8 @@ export type CacheStats = {
   readonly malformed: number;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
+  /** Refused with 403 because of their token, or for want of one; not among `requests`. */
+  readonly denied: Readonly<Record<Denial, number>>;
   /** Requests for a name that no host has. */
   readonly unknownHosts: number;
   readonly openConnections: number;

@@ -1,5 +1,6 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { admit } from './access.ts';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
@@ -7,7 +8,7 @@ import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { Forwarder } from './forward.ts';
-import type { Hosts } from './hosts.ts';
+import type { Hosts, Named } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
@@ -97,7 +98,10 @@ export class Handler {
       answerPlainly(response, 421, 'This node does not answer for that name.');
       return;
     }
-    const resource = originForm(url);
+    const asked = originForm(url);
+    if (named.host.purgeDesk?.({ request, response }, { name: named.name, resource: asked }) === true) return;
+    const resource = this.#admit(request, response, { named, resource: asked });
+    if (resource === undefined) return;
     const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
@@ -142,6 +146,20 @@ export class Handler {
     const hasPrecondition = headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined;
     if (hasPrecondition) this.#forward(visit, 'request');
     else this.#lookUp(visit, 0);
+  }
+
+  /** What is asked for, its token taken away; undefined when it was refused. This node's own routes need no token. */
+  #admit(
+    request: IncomingMessage,
+    response: ServerResponse,
+    { named, resource }: { readonly named: Named; readonly resource: string },
+  ): string | undefined {
+    const { access } = named.host;
+    if (access === undefined || routeFor(this.#routes, resource.split('?', 1)[0] ?? '') !== undefined) return resource;
+    return admit({ request, response }, access(request, resource, named.name), (denial) => {
+      this.#counters.denied[denial] += 1;
+      return this.#delivery.status({ detail: denial }, '');
+    });
   }
 
   #refuseMalformed(response: ServerResponse, fault: string): void {

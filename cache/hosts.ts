@@ -1,10 +1,13 @@
 // The hosts of a cache with their origins, as one table that can be replaced while it serves: which host a request is for,
 // and under which key and at which origin it finds what it asks for.
+
+import { type Access, openAccess } from './access.ts';
 import type { CacheOptions, HostOptions, LookupName, OriginOptions, OriginStats } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Origin, OriginTools } from './exchange.ts';
 import { type OpenOrigin, openOrigin } from './origin.ts';
 import { originBase } from './origin-server.ts';
+import { openPurgeDesk, type PurgeDesk, type PurgeDeskOptions } from './purge-request.ts';
 import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
 import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostPattern } from './rules/host.ts';
@@ -18,6 +21,10 @@ export type Host = {
   readonly origins: readonly Origin[];
   readonly forwardsHost: boolean;
   readonly quota: Quota;
+  /** Its signed URLs; undefined: it needs no tokens. */
+  readonly access: Access | undefined;
+  /** Purges that its publisher asks for; undefined: nobody may. */
+  readonly purgeDesk: PurgeDesk | undefined;
 };
 
 /** Where something is: its key, and the origin that it comes from. */
@@ -43,7 +50,10 @@ export type Coverage = {
 export type HostsOptions = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery'>;
 
 /** What hosts need beside their options. */
-export type HostsTools = OriginTools & { readonly lookup?: LookupName | undefined };
+export type HostsTools = OriginTools & {
+  readonly lookup?: LookupName | undefined;
+  readonly purge: PurgeDeskOptions['purge'];
+};
 
 type Opened = { readonly options: string; readonly origin: OpenOrigin };
 type State = {
@@ -82,7 +92,7 @@ function check({ origins, hosts = [] }: HostsOptions): void {
 
 /** The hosts of a cache and their origins. */
 export class Hosts {
-  readonly #tools: OriginTools;
+  readonly #tools: OriginTools & Pick<HostsTools, 'purge'>;
   readonly #resolver: Resolver;
   #state: State;
   /** No longer in use, with connections that still end. */
@@ -112,11 +122,20 @@ export class Hosts {
         }),
         forwardsHost: host.hostHeader === 'forward',
         quota,
+        ...this.#rightsOf(host),
       };
     });
     const [every] = hosts;
     const only = given.length === 0 && every !== undefined ? { host: every, name: '' } : undefined;
     return { origins, hosts, table: hostTable(hosts), only };
+  }
+
+  #rightsOf({ signing, purgeTokens: tokens = [] }: HostOptions): Pick<Host, 'access' | 'purgeDesk'> {
+    const { now, log, purge } = this.#tools;
+    return {
+      access: signing === undefined ? undefined : openAccess(signing, now),
+      purgeDesk: tokens.length === 0 ? undefined : openPurgeDesk({ tokens, purge, now, log }),
+    };
   }
 
   /** An origin whose options have not changed keeps its connections and what is known of its servers. */

@@ -12,6 +12,7 @@ import {
   SHED_REASONS,
   type StoreStats,
 } from './contract.ts';
+import { DENIALS } from './rules/access.ts';
 
 type Counts<Name extends string> = Record<Name, number>;
 
@@ -46,6 +47,7 @@ export class Counters {
   malformed = 0;
   unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
+  readonly denied = zeros(DENIALS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -97,7 +99,16 @@ export class Counters {
     const { originErrors, coalesced, routeErrors, malformed, unknownHosts } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed }, ...now },
+      ...{
+        originErrors,
+        coalesced,
+        routeErrors,
+        malformed,
+        unknownHosts,
+        shed: { ...this.shed },
+        denied: { ...this.denied },
+        ...now,
+      },
     };
   }
 }
