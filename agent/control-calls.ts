@@ -21,6 +21,7 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
     servedBytes: sum(read.cache.sentBytes),
     originBytes: sum(read.cache.originBytes),
     store: read.cache.store,
+    origins: read.cache.origins,
     prefetch: { ...read.prefetch, ...read.cache.prefetch },
     model: { version: read.predict.models[0]?.version ?? null, ...read.predict.answers },
     sessions: read.sessions,

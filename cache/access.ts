@@ -1,19 +1,18 @@
 // Signed URLs of a host: finds the token of a request, checks it, and takes it away, so that neither key nor origin nor log
 // ever sees one.
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Signing } from './contract.ts';
+import type { Signing } from './contract-rights.ts';
 import { CacheError } from './errors.ts';
 import { type AccessRequest, DENIAL_TEXTS, type Denial } from './rules/access.ts';
 import { type CatAllowed, checkCat } from './rules/access-cat.ts';
 import { checkHmac } from './rules/access-hmac.ts';
 import { addressBytes } from './rules/address.ts';
-import { requestField } from './visit.ts';
 
 /** Header and cookie of Common Access Tokens, and the query parameter (CTA-5007). */
 const CAT_FIELD = 'cta-common-access-token';
 const CAT_QUERY: ReadonlySet<string> = new Set(['CAT', 'cat']);
 /** How far clocks may be apart unless the host says otherwise, seconds. */
-export const DEFAULT_SKEW_SECONDS = 30;
+const DEFAULT_SKEW_SECONDS = 30;
 /** Ids of tokens for a single use that are remembered until they expire; above it no other is taken. */
 const MAX_ONCE = 100_000;
 const SHORTEST_SECRET_BYTES = 16;
@@ -118,7 +117,7 @@ class UsedOnce {
 function requestOf(request: IncomingMessage, host: string, resource: string): AccessRequest {
   const question = resource.indexOf('?');
   const { socket } = request;
-  const authority = requestField(request, ':authority') ?? request.headers.host ?? '';
+  const authority = String(request.headers[':authority'] ?? request.headers.host ?? '');
   return {
     method: request.method ?? 'GET',
     scheme: 'encrypted' in socket ? 'https' : 'http',

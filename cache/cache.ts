@@ -8,12 +8,10 @@ import type {
   FillOptions,
   FillOutcome,
   Holding,
-  PinSelector,
-  PurgeResult,
-  PurgeSelector,
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
@@ -51,8 +49,6 @@ export type {
   OriginStats,
   Placed,
   Priority,
-  PurgeResult,
-  PurgeSelector,
   Purpose,
   RawCmcd,
   ReadObject,
@@ -65,11 +61,11 @@ export type {
   RouteRequest,
   ServedRecord,
   ShedReason,
-  Signing,
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
+export type { PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';

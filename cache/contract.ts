@@ -1,4 +1,5 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+import type { PinSelector, PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 import type { Denial } from './rules/access.ts';
 
 /** What a path holds, for metrics, admission and prediction. */
@@ -111,7 +112,7 @@ export type HostQuota = {
   readonly requestsPerSecond?: number | null;
   /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
   readonly bytesPerSecond?: number | null;
-  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
 };
 
@@ -129,26 +130,6 @@ export type HostOptions = {
   readonly signing?: Signing;
   /** Bearer tokens, at least 16 bytes each, with which this host's objects are purged over the viewer listener. */
   readonly purgeTokens?: readonly Uint8Array[];
-};
-
-/** Signed URLs of a host: without a good token its answer is 403. */
-export type Signing = {
-  /** hmac: tokens of this server's own kind; cat: Common Access Tokens (CTA-5007), signed by HMAC 256/256. */
-  readonly scheme: 'hmac' | 'cat';
-  /** All are good, so that one can take over from another. Secrets of at least 16 bytes. */
-  readonly keys: readonly { readonly id: string; readonly secret: Uint8Array }[];
-  /** hmac: query parameter and cookie that carry the token. Default `token`. */
-  readonly name?: string;
-  /** `/_t/`: the token may also stand in the path, `/_t/TOKEN/titles/...`; absent or null: it may not. */
-  readonly pathPrefix?: string | null;
-  /** Beginnings of paths that need no token. */
-  readonly exempt?: readonly string[];
-  /** How far clocks may be apart. Default 30. */
-  readonly clockSkewSeconds?: number;
-  /** cat: the only issuer that is taken; absent or null: any whose signature is good. */
-  readonly issuer?: string | null;
-  /** cat: who this host is; tokens that name others are refused. */
-  readonly audience?: readonly string[];
 };
 
 /** One disk of the store. */
@@ -240,28 +221,6 @@ export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSig
 /** A whole stored body. */
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
 
-/**
- * What to remove: a URL, all below a prefix, all with a tag (Cache-Tag, Surrogate-Key) or of a group (Cache-Groups, RFC
- * 9875). `soft` keeps the objects as stale, to be revalidated. `onProgress` hears how many it were so far.
- */
-export type PurgeSelector = (
-  | { readonly url: string }
-  | { readonly prefix: string }
-  | { readonly tag: string }
-  | { readonly group: string }
-) & {
-  readonly soft?: boolean;
-  /** Of a tag or group: only what this host has; a URL or prefix names its host itself. */
-  readonly host?: string;
-  readonly onProgress?: (objects: number) => void;
-};
-
-/** What a purge did: objects removed or marked, and fills under way that will not be stored. */
-export type PurgeResult = { readonly objects: number; readonly fills: number };
-
-/** What to pin or unpin. */
-export type PinSelector = { readonly url: string } | { readonly prefix: string };
-
 /** What of the options may change while the cache is open. */
 export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
 
@@ -328,7 +287,7 @@ export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
 export type OriginServerStats = {
   /** Host, port and path of its URL. */
   readonly server: string;
-  /** Neither its breaker nor its checks speak against it. */
+  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
   readonly isUp: boolean;
   readonly breaker: 'closed' | 'recovering' | 'open';
   readonly requests: number;

@@ -35,7 +35,11 @@ export type GateTools = Pick<OriginTools, 'now' | 'random' | 'log'> & {
 export type GateNames = { readonly text: string; readonly log: { readonly origin: string; readonly server: string } };
 
 /** What a gate keeps, in words for metrics and logs. */
-export type GateState = Pick<ServerState, 'breaker' | 'hasRoom' | 'failures'> & { readonly isRecovering: boolean };
+export type GateState = Pick<ServerState, 'breaker' | 'hasRoom' | 'failures'> & {
+  readonly isRecovering: boolean;
+  /** Requests that were let through since start. */
+  readonly sent: number;
+};
 
 /** Lets requests through to a server, as its breaker and its recovery allow. */
 export class Gate {
@@ -47,6 +51,7 @@ export class Gate {
   /** The one request that an open breaker let through. */
   #probe: Gated | undefined;
   #running = 0;
+  #sent = 0;
   readonly #loggedAt = new Map<CacheCode, number>();
 
   constructor(names: GateNames, tools: GateTools) {
@@ -63,6 +68,7 @@ export class Gate {
       hasRoom: this.#waiting.size === 0 && hasRoom(this.#recovery, this.#running),
       failures,
       isRecovering: this.#recovery.most !== undefined,
+      sent: this.#sent,
     };
   }
 
@@ -110,6 +116,7 @@ export class Gate {
     this.#breaker = afterSending(this.#breaker);
     if (this.#breaker.isProbing) this.#probe = conversation;
     this.#running += 1;
+    this.#sent += 1;
     conversation.begin();
   }
 

@@ -77,9 +77,8 @@ export class Handler {
     try {
       this.#receive(request, response);
     } catch (error) {
-      this.#options.log('error', 'request.failed', {
-        error: error instanceof Error ? (error.stack ?? '') : String(error),
-      });
+      const text = error instanceof Error ? (error.stack ?? '') : String(error);
+      this.#options.log('error', 'request.failed', { error: text });
       response.destroy();
     }
   }
@@ -119,7 +118,7 @@ export class Handler {
       answerPlainly(response, 429, 'Too many requests for this host.');
       return;
     }
-    const place = hosts.placeAt(named, target);
+    const place = hosts.placeFor(named, target);
     if (place === undefined) {
       answerPlainly(response, 404, 'No origin serves this path.');
       return;

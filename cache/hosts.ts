@@ -10,7 +10,7 @@ import { originBase } from './origin-server.ts';
 import { openPurgeDesk, type PurgeDesk, type PurgeDeskOptions } from './purge-request.ts';
 import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
-import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostPattern } from './rules/host.ts';
+import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostName, isHostPattern } from './rules/host.ts';
 import { keyOf, originFor, type Target, targetOf } from './rules/key.ts';
 import { originForm } from './rules/request.ts';
 
@@ -94,6 +94,7 @@ function check({ origins, hosts = [] }: HostsOptions): void {
 export class Hosts {
   readonly #tools: OriginTools & Pick<HostsTools, 'purge'>;
   readonly #resolver: Resolver;
+  #quotas: ReadonlyMap<string, Quota> = new Map();
   #state: State;
   /** No longer in use, with connections that still end. */
   readonly #retired = new Set<OpenOrigin>();
@@ -110,21 +111,26 @@ export class Hosts {
     const opened = options.origins.map((origin) => this.#openOrigin(origin, before.get(origin.name)));
     const origins = new Map(opened.map((each) => [each.origin.name, each]));
     const { hosts: given = [], ignoredQuery = [] } = options;
+    const quotas = new Map<string, Quota>();
     const hosts = (given.length === 0 ? [EVERY] : given).map((host) => {
-      const quota = new Quota(host.quota ?? {});
+      // Who has used up a quota does not get it anew by a reload.
+      const known = this.#quotas.get(JSON.stringify([host.names, host.quota]));
+      const quota = known ?? new Quota(host.quota ?? {});
+      quotas.set(JSON.stringify([host.names, host.quota]), quota);
       const names = host.origins ?? options.origins.map(({ name }) => name);
       return {
         names: host.names,
         ignored: new Set(host.ignoredQuery ?? ignoredQuery),
         origins: names.flatMap((name) => {
           const origin = origins.get(name)?.origin;
-          return origin === undefined ? [] : [quota.over(origin)];
+          return origin === undefined ? [] : [origin];
         }),
         forwardsHost: host.hostHeader === 'forward',
         quota,
         ...this.#rightsOf(host),
       };
     });
+    this.#quotas = quotas;
     const [every] = hosts;
     const only = given.length === 0 && every !== undefined ? { host: every, name: '' } : undefined;
     return { origins, hosts, table: hostTable(hosts), only };
@@ -163,7 +169,14 @@ export class Hosts {
     if (this.#state.only !== undefined) return this.#state.only;
     const name = hostName(authorityOf(target, authority));
     const host = hostFor(this.#state.table, name);
-    return host === undefined ? undefined : { host, name };
+    // What an origin is told must be a name, and not only what the syntax of an authority allows.
+    return host === undefined || (host.forwardsHost && !isHostName(name)) ? undefined : { host, name };
+  }
+
+  /** The same as placeAt() for a viewer, who may ask the origin within the host's quota. */
+  placeFor(named: Named, target: Target): Place | undefined {
+    const place = this.placeAt(named, target);
+    return place && { ...place, origin: named.host.quota.over(place.origin) };
   }
 
   /** Where a host has what a target names; undefined when none of its origins serves that path. */

@@ -39,7 +39,6 @@ export class OriginServer {
   #health: Health = UNCHECKED;
   #timer: NodeJS.Timeout | undefined;
   #check: Exchange | undefined;
-  #requests = 0;
   #failures = 0;
 
   constructor(url: string, parts: ServerParts) {
@@ -66,8 +65,14 @@ export class OriginServer {
 
   /** Asks it; `firstByteMs`: until the head, once more as long where it has to wait for room. */
   fetch(request: OriginRequest, sink: OriginSink, firstByteMs: number): Exchange {
-    this.#requests += 1;
     return this.#gate.enter(sink, (gated) => new Conversation(request, gated, this.#line, { firstByteMs }));
+  }
+
+  /** Asks it only to see whether it answers: at the head it is enough. */
+  probe(request: OriginRequest, firstByteMs: number): void {
+    const ignore = () => undefined;
+    const onHead = () => exchange.abort();
+    const exchange = this.fetch(request, { onHead, onBytes: ignore, onEnd: ignore, onError: ignore }, firstByteMs);
   }
 
   /** What is known of it before it is asked. */
@@ -77,12 +82,12 @@ export class OriginServer {
   }
 
   stats(): OriginServerStats {
-    const { breaker, isRecovering } = this.#gate.state();
+    const { breaker, isRecovering, sent } = this.#gate.state();
     return {
       server: this.name,
-      isUp: this.#health.isUp && breaker === 'closed',
+      isUp: this.#health.isUp && breaker !== 'open',
       breaker: breaker === 'closed' ? (isRecovering ? 'recovering' : 'closed') : 'open',
-      requests: this.#requests,
+      requests: sent,
       failures: this.#failures,
     };
   }

@@ -9,7 +9,15 @@ import type { Resolver } from './resolver.ts';
 import { strongTag } from './rules/conditional.ts';
 import { fieldValue } from './rules/fields.ts';
 import { parseContentRange } from './rules/range.ts';
-import { afterRequest, afterRetry, chooseServer, isWell, openBudget, retryPauseMs } from './rules/retry.ts';
+import {
+  afterRequest,
+  afterRetry,
+  chooseServer,
+  isWell,
+  openBudget,
+  probesBeside,
+  retryPauseMs,
+} from './rules/retry.ts';
 
 /** Heads that say that this server, rather than the origin, cannot answer now (RFC 9110 sections 15.6.3 to 15.6.5). */
 const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
@@ -17,6 +25,9 @@ const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
 const MAX_RESUMES = 2;
 /** With less of the deadline left nothing new is begun, milliseconds. */
 const LEAST_LEFT_MS = 20;
+
+/** Fields that a request for a rest has in its own way. */
+const CONDITIONS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
 
 /** What is open of an origin. */
 export type OpenOrigin = Origin & {
@@ -87,8 +98,27 @@ export function openOrigin(options: OriginOptions, resolver: Resolver, tools: Or
   };
 }
 
-/** The head that a body has to go on from, and how much of the body there is. */
-type Body = { readonly head: OriginHead; readonly tag: string; readonly lengthBytes: number };
+/** A body that could be gone on with: the bytes from start to end of a representation of `total` bytes with this tag. */
+type Body = {
+  readonly head: OriginHead;
+  readonly tag: string;
+  readonly start: number;
+  readonly end: number;
+  readonly total: number;
+};
+
+/** What of a body is needed to go on with it when it breaks; undefined when it cannot be. */
+function bodyOf(request: OriginRequest, head: OriginHead): Body | undefined {
+  const tag = strongTag(head.headers);
+  const { lengthBytes } = head;
+  if (request.method !== 'GET' || request.body !== undefined || tag === undefined || lengthBytes === undefined) {
+    return undefined;
+  }
+  if (head.status === 200) return { head, tag, start: 0, end: lengthBytes, total: lengthBytes };
+  const range = head.status === 206 ? parseContentRange(fieldValue(head.headers, 'content-range')) : undefined;
+  if (range?.total === undefined || range.end - range.start !== lengthBytes) return undefined;
+  return { head, tag, start: range.start, end: range.end, total: range.total };
+}
 
 /** One request to an origin, whichever of its servers answer it in the end. */
 class Inquiry implements Exchange {
@@ -116,7 +146,15 @@ class Inquiry implements Exchange {
     this.#shared = shared;
     this.#isRepeatable = isRepeatable(request);
     this.#untried = new Set(shared.servers);
-    this.#ask(this.#choose() ?? this.#first());
+    const states = shared.servers.map((server) => server.state());
+    const index = chooseServer(states);
+    // Probes only where the request may be sent twice; a refusal by the gate comes from the first.
+    for (const probed of this.#isRepeatable && index !== undefined ? probesBeside(states, index) : []) {
+      shared.servers[probed]?.probe(request, shared.firstByteMs);
+    }
+    const server = shared.servers[index ?? 0];
+    if (server === undefined) throw new Error('an origin has at least its url');
+    this.#ask(server);
   }
 
   pause(): void {
@@ -140,19 +178,10 @@ class Inquiry implements Exchange {
     clearTimeout(this.#timer);
   }
 
-  #first(): OriginServer {
-    const [first] = this.#shared.servers;
-    if (first === undefined) throw new Error('an origin has at least its url');
-    return first;
-  }
-
   /** The next server of those that have not been tried; undefined when there is none that may be asked. */
   #choose(): OriginServer | undefined {
     const untried = [...this.#untried];
-    const index = chooseServer(
-      untried.map((server) => server.state()),
-      this.#isRepeatable,
-    );
+    const index = chooseServer(untried.map((server) => server.state()));
     return index === undefined ? undefined : untried[index];
   }
 
@@ -200,7 +229,9 @@ class Inquiry implements Exchange {
         this.#sink.onEnd();
       },
       onError: (error) => {
-        if (isHeard()) heard.onError(error);
+        if (!isHeard()) return;
+        this.#exchange = undefined;
+        heard.onError(error);
       },
     };
     const exchange = server.fetch(request, sink, firstByteMs);
@@ -221,11 +252,7 @@ class Inquiry implements Exchange {
       }
     }
     this.#hasHead = true;
-    const tag = strongTag(head.headers);
-    const isWhole = this.#request.method === 'GET' && fieldValue(this.#request.headers, 'range') === undefined;
-    if (head.status === 200 && isWhole && tag !== undefined && head.lengthBytes !== undefined) {
-      this.#body = { head, tag, lengthBytes: head.lengthBytes };
-    }
+    this.#body = bodyOf(this.#request, head);
     this.#sink.onHead(head);
   }
 
@@ -258,7 +285,7 @@ class Inquiry implements Exchange {
   /** The rest of a body that broke, from another server or again from the same, if it is of the same representation. */
   #goOn(error: CacheError, broken: OriginServer): void {
     const body = this.#body;
-    const isLacking = body !== undefined && this.#receivedBytes < body.lengthBytes;
+    const isLacking = body !== undefined && body.start + this.#receivedBytes < body.end;
     if (!isLacking || this.#resumes >= MAX_RESUMES || error.code === 'CACHE_CANCELLED') {
       this.#fail(error);
       return;
@@ -267,10 +294,7 @@ class Inquiry implements Exchange {
     const { servers, budget } = this.#shared;
     const others = servers.filter((server) => server !== broken);
     const ordered = [...others, broken];
-    const index = chooseServer(
-      ordered.map((server) => server.state()),
-      true,
-    );
+    const index = chooseServer(ordered.map((server) => server.state()));
     const server = index === undefined ? undefined : ordered[index];
     const isFree = server !== undefined && isWell(server.state());
     if (server === undefined || !budget.allows('resume', isFree)) this.#fail(error);
@@ -279,19 +303,17 @@ class Inquiry implements Exchange {
 
   /** RFC 9110 sections 14.5 and 15.3.7.3: parts are joined only under the same strong validator. */
   #askRest(server: OriginServer, body: Body, error: CacheError): void {
-    const start = this.#receivedBytes;
+    const start = body.start + this.#receivedBytes;
     const rest = [
-      ['range', `bytes=${start}-${body.lengthBytes - 1}`],
+      ['range', `bytes=${start}-${body.end - 1}`],
       ['if-range', body.tag],
     ] as const;
-    const conditions = new Set(['if-none-match', 'if-modified-since']);
-    const headers = [...this.#request.headers.filter(([name]) => !conditions.has(name)), ...rest];
+    const headers = [...this.#request.headers.filter(([name]) => !CONDITIONS.has(name)), ...rest];
     this.#send(server, { ...this.#request, headers }, this.#shared.firstByteMs, {
       onHead: (head) => {
         const got = parseContentRange(fieldValue(head.headers, 'content-range'));
         const isSame = (name: string) => fieldValue(head.headers, name) === fieldValue(body.head.headers, name);
-        const isRest =
-          head.status === 206 && got?.start === start && got.end === body.lengthBytes && got.total === body.lengthBytes;
+        const isRest = head.status === 206 && got?.start === start && got.end === body.end && got.total === body.total;
         if (isRest && strongTag(head.headers) === body.tag && isSame('content-encoding')) return;
         this.#exchange?.abort();
         this.#fail(error);

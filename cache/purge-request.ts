@@ -2,7 +2,8 @@
 // POST /.nearcast/purge with a selector in JSON.
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Log, PurgeResult, PurgeSelector } from './contract.ts';
+import type { Log } from './contract.ts';
+import type { PurgeResult, PurgeSelector } from './contract-rights.ts';
 import { CacheError } from './errors.ts';
 import { isGroupName, isTagName } from './rules/tags.ts';
 

@@ -10,8 +10,10 @@ import { type Address, afterAddresses, afterNoAnswer, isDue, type Known, UNKNOWN
  * name servers are silent.
  */
 const MAX_ASKING = 2;
-/** How long a new connection waits for an answer that is due. */
+/** How long a new connection waits for the first answer. */
 const ANSWER_WITHIN_MS = 3_000;
+/** The same where there is an older answer: name servers that are silent must not slow every connection. */
+const NEWER_WITHIN_MS = 300;
 
 /** The system's resolver, with its hosts file and search list. */
 const systemLookup: LookupName = (name) =>
@@ -32,13 +34,27 @@ export type ResolverTools = {
   readonly lookup?: LookupName | undefined;
 };
 
+/** A question on its way. */
+type Asked = { readonly done: Promise<void>; readonly sinceMs: number };
+
+/** Waits for an answer until so long after it was asked for; whether it has not come by then. */
+async function isLater({ done, sinceMs }: Asked, limitMs: number): Promise<boolean> {
+  const late = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => late.resolve(true), Math.max(0, sinceMs + limitMs - performance.now()));
+  try {
+    return await Promise.race([done.then(() => false), late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** A resolver for the origins of a cache. */
 export class Resolver {
   readonly #now: () => number;
   readonly #log: Log;
   readonly #lookup: LookupName;
   readonly #known = new Map<string, Known>();
-  readonly #asking = new Map<string, Promise<void>>();
+  readonly #asking = new Map<string, Asked>();
   readonly #queue: (() => void)[] = [];
   #running = 0;
 
@@ -57,29 +73,22 @@ export class Resolver {
 
   /** Addresses for a new connection. Rejects with ENOTFOUND, or with ETIMEOUT after 3 s, when no answer is good enough. */
   async addresses(name: string): Promise<readonly Address[]> {
-    const isSettled = !isDue(this.#known.get(name) ?? UNKNOWN, this.#now()) && !this.#asking.has(name);
-    const isLate = isSettled ? false : await this.#isLate(this.#ask(name));
-    const found = usable(this.#known.get(name) ?? UNKNOWN, this.#now());
+    const find = () => usable(this.#known.get(name) ?? UNKNOWN, this.#now());
+    const isDueNow = isDue(this.#known.get(name) ?? UNKNOWN, this.#now()) || this.#asking.has(name);
+    const limitMs = find() === undefined ? ANSWER_WITHIN_MS : NEWER_WITHIN_MS;
+    const isLate = isDueNow && (await isLater(this.#ask(name), limitMs));
+    const found = find();
     if (found !== undefined) return found;
     const code = isLate ? 'ETIMEOUT' : 'ENOTFOUND';
     throw Object.assign(new Error(`The name ${name} cannot be resolved (${code}).`), { code });
   }
 
-  async #isLate(asked: Promise<void>): Promise<boolean> {
-    const late = Promise.withResolvers<boolean>();
-    const timer = setTimeout(() => late.resolve(true), ANSWER_WITHIN_MS);
-    try {
-      return await Promise.race([asked.then(() => false), late.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
-  }
-
   /** Asks once for all who wait; never rejects. */
-  #ask(name: string): Promise<void> {
+  #ask(name: string): Asked {
     const running = this.#asking.get(name);
     if (running !== undefined) return running;
-    const asked = this.#askNow(name).finally(() => this.#asking.delete(name));
+    const done = this.#askNow(name).finally(() => this.#asking.delete(name));
+    const asked = { done, sinceMs: performance.now() };
     this.#asking.set(name, asked);
     return asked;
   }

@@ -29,6 +29,17 @@ function encodeLine(job: unknown): string {
   return `    ${String(at(job, 'id')).padEnd(28)} ${state.padEnd(8)} ${failure === undefined ? detail : String(failure)}`;
 }
 
+/** The servers of one origin, a line each. */
+function originLines(origin: unknown): readonly string[] {
+  const servers = at(origin, 'servers');
+  return (Array.isArray(servers) ? servers : []).map((server: unknown) => {
+    const breaker = String(at(server, 'breaker'));
+    const state = at(server, 'isUp') !== true ? `DOWN (breaker ${breaker})` : breaker === 'closed' ? 'up' : breaker;
+    const counts = `${number(at(server, 'requests'))} requests, ${number(at(server, 'failures'))} failed`;
+    return `    ${`${at(origin, 'origin')}  ${at(server, 'server')}`.padEnd(40)} ${state}, ${counts}`;
+  });
+}
+
 /** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
 export function renderStatus(status: unknown): string {
   const used = (tier: string) =>
@@ -63,6 +74,9 @@ export function renderStatus(status: unknown): string {
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
   const head = lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}`);
+  const given = at(status, 'origins');
+  const servers = (Array.isArray(given) ? given : []).flatMap(originLines);
+  const origins = servers.length > 0 ? ['  origins', ...servers] : [];
   const encodes = Array.isArray(jobs) && jobs.length > 0 ? ['  encodes', ...jobs.map(encodeLine)] : [];
-  return `${[...head, ...encodes].join('\n')}\n`;
+  return `${[...head, ...origins, ...encodes].join('\n')}\n`;
 }

@@ -11,7 +11,7 @@ const ALG = 1;
 const CRIT = 2;
 const KID = 4;
 /** HMAC 256/256 (RFC 9053 table 7), the only one of Common Access Tokens. */
-export const HS256 = 5;
+const HS256 = 5;
 /** Bytes of a tag by algorithm: HMAC 256/64 and HMAC 256/256. */
 const TAG_BYTES: Readonly<Record<number, number>> = { 4: 8, [HS256]: 32 };
 

@@ -1,9 +1,5 @@
 // Tokens of this server's own kind: fields in plain text and an HMAC-SHA256 over them (RFC 2104). One token can cover all
 // segments of a title, for its path may be a prefix.
-//
-//   kid=K~nbf=SECONDS~exp=SECONDS~acl=/path/*!/other~ip=CIDR~m=GET!HEAD~hmac=HEX
-//
-// `exp`, `acl` and `hmac` must be there; `hmac` is last and covers all that stands before its tilde.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { type AccessRequest, type Denial, keysFor, type SigningKey } from './access.ts';
 import { isWithin, prefixOf } from './address.ts';
@@ -13,6 +9,10 @@ const FIELDS: ReadonlySet<string> = new Set(['kid', 'nbf', 'exp', 'acl', 'ip', '
 /** Between the parts of a list. */
 const SEPARATOR = '!';
 
+/**
+ * A token's fields by name: `kid=K~nbf=SECONDS~exp=SECONDS~acl=/path/*!/other~ip=CIDR~m=GET!HEAD~hmac=HEX`. `exp`, `acl` and
+ * `hmac` must be there; `hmac` is last and covers all that stands before its tilde.
+ */
 type Fields = ReadonlyMap<string, string>;
 
 /** The fields of a token; undefined when one is unknown, repeated or malformed: nobody can say what it would allow. */

@@ -72,19 +72,29 @@ export function isWell(state: ServerState): boolean {
 }
 
 /**
- * The server that is asked next, by its index: the first that may begin at once, or whose breaker wants a probe where
- * the request can be repeated; else the first whose breaker lets through; else one that only the checks hold to be down,
- * since checks that fail everywhere say more of themselves (as the panic threshold of Envoy). Undefined: all are open.
+ * The server that is asked next, by its index: the first that may begin at once; else the first whose breaker lets
+ * through; else one that only the checks hold to be down, since checks that fail everywhere say more of themselves (as
+ * the panic threshold of Envoy). Undefined: all are open.
  */
-export function chooseServer(states: readonly ServerState[], isRepeatable: boolean): number | undefined {
-  const suits: readonly ((state: ServerState) => boolean)[] = [
-    (state) => canBegin(state) || (isRepeatable && state.isUp && state.breaker === 'probe'),
-    ({ isUp, breaker }) => isUp && breaker !== 'open',
-    ({ breaker }) => breaker !== 'open',
-  ];
-  for (const each of suits) {
-    const index = states.findIndex(each);
+export function chooseServer(states: readonly ServerState[]): number | undefined {
+  for (const suits of [canBegin, ({ isUp, breaker }: ServerState) => isUp && breaker !== 'open', mayBeAsked]) {
+    const index = states.findIndex(suits);
     if (index >= 0) return index;
   }
   return undefined;
+}
+
+function mayBeAsked({ breaker }: ServerState): boolean {
+  return breaker !== 'open';
+}
+
+/**
+ * Servers whose breaker wants a probe though another one is asked: they get a copy of the request whose answer nobody
+ * waits for, so that no viewer pays for the question whether a black hole is still one.
+ */
+export function probesBeside(states: readonly ServerState[], chosen: number | undefined): readonly number[] {
+  return [...states.keys()].filter((index) => {
+    const state = states[index];
+    return index !== chosen && state !== undefined && state.isUp && state.breaker === 'probe';
+  });
 }

@@ -8,6 +8,7 @@ import {
   chooseServer,
   isWell,
   openBudget,
+  probesBeside,
   RESERVE,
   RESERVE_MS,
   RETRIES_PER_REQUEST,
@@ -74,22 +75,26 @@ describe('the server that is asked', () => {
   const due: ServerState = { ...well, breaker: 'probe', failures: 8 };
   const open: ServerState = { ...due, breaker: 'open' };
   const down: ServerState = { ...well, isUp: false };
-  test.each<[string, readonly ServerState[], boolean, number | undefined]>([
-    ['the first, when all are well', [well, well], true, 0],
-    ['the first, though it failed lately', [shaky, well], true, 0],
-    ['the next, when the first is open', [open, well], true, 1],
-    ['the first as its probe', [due, well], true, 0],
-    ['no probe by what cannot be repeated', [due, well], false, 1],
-    ['a probe by that too, when there is nothing else', [due, open], false, 0],
-    ['the next, when the first has no room', [full, well], true, 1],
-    ['the first, to wait there, when none has room', [full, full], true, 0],
-    ['the next, when checks say the first is down', [down, well], true, 1],
-    ['one that waits for room before one that is down', [down, full], true, 1],
-    ['the first, when checks say that all are down', [down, down], true, 0],
-    ['one that only the checks are against, when the others are open', [open, down], true, 1],
-    ['none, when all are open', [open, { ...open, isUp: false }], true, undefined],
-    ['none of none', [], true, undefined],
-  ])('%s', (_name, states, isRepeatable, index) => expect(chooseServer(states, isRepeatable)).toBe(index));
+  test.each<[string, readonly ServerState[], number | undefined, readonly number[]]>([
+    ['the first, when all are well', [well, well], 0, []],
+    ['the first, though it failed lately', [shaky, well], 0, []],
+    ['the next, when the first is open', [open, well], 1, []],
+    ['the next, when a probe of the first is due, and the first gets one beside', [due, well], 1, [0]],
+    ['the first as its own probe, when the others are open', [due, open], 0, []],
+    ['the first as its own probe, and one beside', [due, due], 0, [1]],
+    ['the next, when the first has no room', [full, well], 1, []],
+    ['the first, to wait there, when none has room', [full, full], 0, []],
+    ['the next, when checks say the first is down', [down, well], 1, []],
+    ['no probe of one that checks say is down', [{ ...due, isUp: false }, well], 1, []],
+    ['one that waits for room before one that is down', [down, full], 1, []],
+    ['the first, when checks say that all are down', [down, down], 0, []],
+    ['one that only the checks are against, when the others are open', [open, down], 1, []],
+    ['none, when all are open', [open, { ...open, isUp: false }], undefined, []],
+    ['none of none', [], undefined, []],
+  ])('%s', (_name, states, index, probes) => {
+    expect(chooseServer(states)).toBe(index);
+    expect(probesBeside(states, index)).toEqual(probes);
+  });
 
   test('is well only while nothing speaks against it', () => {
     expect([well, shaky, full, due, open, down].map(isWell)).toEqual([true, false, false, false, false, false]);
