@@ -233,7 +233,7 @@ function explained(parts: Parts, url: string): Explanation | undefined {
   if (place === undefined) return undefined;
   const { key, origin, host } = place;
   const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
-  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
+  return explain(at, parts.store, { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {
