@@ -186,6 +186,13 @@ export const sections = {
         .regex(/^[A-Za-z0-9-]+$/, 'expected the name of a header field')
         .default('Nearcast-Cache-Control'),
       ignoredQuery: z.array(z.string().min(1)).max(64).default([]).describe('parameters that never enter a key'),
+      queriesPerPath: z
+        .int()
+        .min(0)
+        .max(200)
+        .nullable()
+        .default(16)
+        .describe('new queries of a path stored at first sight in 10 min; more need a second request; null: all'),
     })
     .prefault({}),
   catalogue: z

@@ -53,6 +53,13 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => by('reason', cache.shed),
   },
   {
+    name: 'nearcast_cache_not_admitted_total',
+    type: 'counter',
+    labels: [],
+    help: 'Answers not stored because their query was new and its path had many such. Rising: a flood of random queries.',
+    read: ({ cache }) => one(cache.notAdmitted),
+  },
+  {
     name: 'nearcast_cache_denied_total',
     type: 'counter',
     labels: ['reason'],

@@ -166,6 +166,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     store: config.store,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
+    queriesPerPath: config.cache.queriesPerPath,
     limits: { maxConnections, maxRequests, addressLimit, exemptPrefixes },
     nodeId: config.node.id,
     now,

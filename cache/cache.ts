@@ -17,6 +17,7 @@ import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
+import { type Admission, createAdmission } from './rules/admission.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 
@@ -78,6 +79,8 @@ export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
+/** A segment or playlist has a few queries at most: versions, languages. */
+const DEFAULT_QUERIES_PER_PATH = 16;
 const DAY_MS = 24 * 3_600_000;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
@@ -118,6 +121,11 @@ type Parts = {
   readonly now: () => number;
 };
 
+function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions): Admission | undefined {
+  const seed = randomBytes(4).readInt32LE();
+  return queriesPerPath === null ? undefined : createAdmission({ queriesPerPath, seed });
+}
+
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
 export async function open(options: CacheOptions): Promise<Cache> {
   const { now, log } = options;
@@ -146,7 +154,8 @@ export async function open(options: CacheOptions): Promise<Cache> {
   const { ramBytes, dirs, required } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
   const { worth } = options;
-  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const admission = admissionOf(options);
+  const fills = openFills({ store, rules: currentRules, counters, worth, admission, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);

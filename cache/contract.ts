@@ -183,6 +183,11 @@ export type CacheOptions = {
   };
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
+  /**
+   * Different queries of one path that are stored at first sight in 10 minutes; others when they are asked for again.
+   * Default 16; null: all.
+   */
+  readonly queriesPerPath?: number | null;
   readonly limits?: ListenLimits;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
@@ -315,6 +320,8 @@ export type CacheStats = {
   readonly malformed: number;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
+  /** Answers that were not stored, because their query was new and its path had had enough of those. */
+  readonly notAdmitted: number;
   /** Refused with 403 because of their token, or for want of one; not among `requests`. */
   readonly denied: Readonly<Record<Denial, number>>;
   /** Requests for a name that no host has. */

@@ -48,6 +48,7 @@ export class Counters {
   unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
   readonly denied = zeros(DENIALS);
+  notAdmitted = 0;
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -107,6 +108,7 @@ export class Counters {
         unknownHosts,
         shed: { ...this.shed },
         denied: { ...this.denied },
+        notAdmitted: this.notAdmitted,
         ...now,
       },
     };

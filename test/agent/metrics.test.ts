@@ -29,6 +29,7 @@ function exampleStats(): NodeStats {
       routeErrors: 0,
       malformed: 0,
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
+      notAdmitted: 17,
       denied: {
         ...{ TOKEN_MISSING: 0, TOKEN_MALFORMED: 1, TOKEN_KEY_UNKNOWN: 2, TOKEN_SIGNATURE: 3, TOKEN_EXPIRED: 4 },
         ...{ TOKEN_NOT_YET: 5, TOKEN_PATH: 6, TOKEN_METHOD: 7, TOKEN_ADDRESS: 8, TOKEN_ISSUER: 9 },
