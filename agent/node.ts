@@ -164,6 +164,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     origins: config.origins,
     hosts: await hostOptionsOf(config, options.env),
     store: config.store,
+    maxResidentBytes: config.store.maxResidentBytes,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
     queriesPerPath: config.cache.queriesPerPath,

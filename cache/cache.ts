@@ -12,10 +12,12 @@ import type {
   ReadOptions,
 } from './contract.ts';
 import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
+import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { type Admission, createAdmission } from './rules/admission.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
@@ -130,7 +132,6 @@ function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions
 export async function open(options: CacheOptions): Promise<Cache> {
   const { now, log } = options;
   let { rules } = options;
-  const currentRules = () => rules;
   const counters = new Counters();
   const hosts = new Hosts(options, {
     ...{ now, log, random: Math.random, lookup: options.lookup },
@@ -141,7 +142,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
-    limits: options.limits ?? {},
+    limits: withinDescriptors(options.limits ?? {}, log),
     handle: (request, response) => handler.handle(request, response),
     log,
     onMalformed: () => {
@@ -151,19 +152,17 @@ export async function open(options: CacheOptions): Promise<Cache> {
       counters.shed[reason] += 1;
     },
   });
-  const { ramBytes, dirs, required } = options.store;
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
-  const { worth } = options;
-  const admission = admissionOf(options);
-  const fills = openFills({ store, rules: currentRules, counters, worth, admission, now, log });
+  const store = await openStore({ ...options.store, now, log, onEvict: (object) => counters.evicted(object) });
+  const memory = watchMemory(options, (share) => store.limitMemory(options.store.ramBytes * share));
+  const shared = { store, rules: () => rules, counters };
+  const fills = openFills({ ...shared, worth: options.worth, admission: admissionOf(options), now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
-  const remoteHash = remoteHasher(now);
   const invalidateGroup = openInvalidation({ store, fills, now, log });
-  const known = { options, hosts, rules: currentRules, store, fills, counters };
-  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const known = { ...shared, options, hosts, fills };
+  const handler = new Handler({ ...known, remoteHash: remoteHasher(now), invalidate, invalidateGroup });
   const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
@@ -174,6 +173,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     explain: (url) => explained(parts, url),
     pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    isTight: memory.isTight,
     placeOf: (url) => {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
@@ -187,9 +187,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
         store: store.stats(),
         openConnections: server.connections(),
         activeFills: fills.count(),
+        isTight: memory.isTight(),
         origins: hosts.stats(),
       }),
     close: async (drainMs) => {
+      memory.close();
       await server.close(drainMs);
       fills.cancelAll();
       await hosts.close();

@@ -11,6 +11,12 @@ const perResult = { hit: perKind, stale: perKind, revalidated: perKind, miss: pe
 const bytesByResult = { hit: 10, stale: 0, revalidated: 0, miss: 5, pass: 0, error: 0 };
 const byPurpose = { viewer: 7, revalidate: 0, 'in-session': 2, 'off-peak': 1, publish: 0, operator: 0 };
 
+const denied = {
+  ...{ TOKEN_MISSING: 0, TOKEN_MALFORMED: 1, TOKEN_KEY_UNKNOWN: 2, TOKEN_SIGNATURE: 3, TOKEN_EXPIRED: 4 },
+  ...{ TOKEN_NOT_YET: 5, TOKEN_PATH: 6, TOKEN_METHOD: 7, TOKEN_ADDRESS: 8, TOKEN_ISSUER: 9 },
+  ...{ TOKEN_AUDIENCE: 10, TOKEN_CLAIM: 11, TOKEN_REPLAYED: 12 },
+};
+
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
   for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
@@ -30,11 +36,7 @@ function exampleStats(): NodeStats {
       malformed: 0,
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
       notAdmitted: 17,
-      denied: {
-        ...{ TOKEN_MISSING: 0, TOKEN_MALFORMED: 1, TOKEN_KEY_UNKNOWN: 2, TOKEN_SIGNATURE: 3, TOKEN_EXPIRED: 4 },
-        ...{ TOKEN_NOT_YET: 5, TOKEN_PATH: 6, TOKEN_METHOD: 7, TOKEN_ADDRESS: 8, TOKEN_ISSUER: 9 },
-        ...{ TOKEN_AUDIENCE: 10, TOKEN_CLAIM: 11, TOKEN_REPLAYED: 12 },
-      },
+      denied,
       unknownHosts: 6,
       origins: [
         {
@@ -48,12 +50,14 @@ function exampleStats(): NodeStats {
       ],
       openConnections: 1,
       activeFills: 0,
+      isTight: false,
       store: {
         objects: 3,
         usedBytes: { memory: 1, disk: 2 },
         limitBytes: { memory: 10, disk: 20 },
         evictions: { memory: 0, disk: 0 },
         corruptBlocks: 0,
+        scrub: { bytes: 0, damaged: 0, passes: 0 },
         isDegraded: false,
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },
