@@ -3,7 +3,9 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { LISTENER } from './metrics-listener.ts';
 import { ORIGINS } from './metrics-origin.ts';
+import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
 
 const CACHE: readonly Entry[] = [
@@ -114,6 +116,20 @@ const CACHE: readonly Entry[] = [
     labels: [],
     help: 'Blocks whose checksum failed on read; none was served. Any: suspect that disk.',
     read: ({ cache }) => one(cache.store.corruptBlocks),
+  },
+  {
+    name: 'nearcast_store_scrubbed_bytes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Bytes of stored bodies that the scrub has read and verified. Standing still: no disk is usable.',
+    read: ({ cache }) => one(cache.store.scrub.bytes),
+  },
+  {
+    name: 'nearcast_store_scrub_damaged_total',
+    type: 'counter',
+    labels: [],
+    help: 'Objects that the scrub found damaged and took out; each is among the corrupt blocks, too. Any: suspect that disk.',
+    read: ({ cache }) => one(cache.store.scrub.damaged),
   },
   {
     name: 'nearcast_store_degraded',
@@ -349,7 +365,8 @@ export function openMetrics(read: () => NodeStats): {
     stats ??= read();
     return stats;
   };
-  for (const entry of [...CACHE, ...ORIGINS, ...AGENT]) register(registry, entry, () => entry.read(current()));
+  for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
+    register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {
     text: async () => {

@@ -1,20 +1,22 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
+import type { CacheStats } from './contract-stats.ts';
+import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
-/** What a path holds, for metrics, admission and prediction. */
-export const KINDS = ['manifest', 'init', 'segment', 'other'] as const;
-export type Kind = (typeof KINDS)[number];
+export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
+export { MISUSE_REASONS } from './contract-listen.ts';
 
-/** How a viewer's request was answered. */
-export const RESULTS = ['hit', 'stale', 'revalidated', 'miss', 'pass', 'error'] as const;
-export type Result = (typeof RESULTS)[number];
-
-/** Why bytes were asked of an origin. */
-export const PURPOSES = ['viewer', 'revalidate', 'in-session', 'off-peak', 'publish', 'operator'] as const;
-export type Purpose = (typeof PURPOSES)[number];
-
-/** Who goes first; viewers pre-empt everybody at once. */
-export const PRIORITIES = ['viewer', 'in-session', 'off-peak'] as const;
-export type Priority = (typeof PRIORITIES)[number];
+export type {
+  CacheStats,
+  Histogram,
+  OriginServerStats,
+  OriginStats,
+  Retry,
+  StoreStats,
+} from './contract-stats.ts';
+export { HISTOGRAM_SECONDS } from './contract-stats.ts';
+export type { Kind, Priority, Purpose, Result, ShedReason } from './vocabulary.ts';
+export { KINDS, PRIORITIES, PURPOSES, RESULTS, SHED_REASONS } from './vocabulary.ts';
 
 /** CMCD as it came, unparsed. The cache only takes it off the key. */
 export type RawCmcd = { readonly query?: string; readonly headers?: Readonly<Record<string, string>> };
@@ -125,33 +127,12 @@ export type HostOptions = {
   /** What origins get as Host: their own name, or the viewer's, which then is part of each key. Default `origin`. */
   readonly hostHeader?: 'origin' | 'forward';
   readonly quota?: HostQuota;
+  /** For viewers who ask for these names over TLS; absent or null: the default certificate. */
+  readonly certificate?: CertificateFiles | null;
 };
 
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
-
-/** Limits of the viewer listener; what is absent has its default in cache/limit.ts. */
-export type ListenLimits = {
-  /** Connections open at once; one more is answered with 503 and closed at accept. */
-  readonly maxConnections?: number;
-  readonly maxLingering?: number;
-  /** Requests not yet answered to their end; one more gets 503 at once. */
-  readonly maxRequests?: number;
-  /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */
-  readonly addressLimit?: number;
-  /** CIDR prefixes, or addresses, that addressLimit does not count. */
-  readonly exemptPrefixes?: readonly string[];
-  /** From a connection's or request's first byte to the end of its head. */
-  readonly headTimeoutMs?: number;
-  /** A connection on which nothing moves while an answer is written. */
-  readonly stallTimeoutMs?: number;
-  /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
-  readonly pieceTimeoutMs?: number;
-};
-
-/** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
-export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
-export type ShedReason = (typeof SHED_REASONS)[number];
 
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
 export type Log = (
@@ -168,7 +149,13 @@ export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
   /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
   readonly hosts?: readonly HostOptions[];
-  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  readonly store: {
+    readonly ramBytes: number;
+    readonly dirs: readonly StoreDirectory[];
+    readonly required: boolean;
+    /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
+    readonly scrubDays?: number;
+  };
   /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
   readonly maxResidentBytes?: number | null;
   readonly rules: {
@@ -182,6 +169,12 @@ export type CacheOptions = {
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
   readonly limits?: ListenLimits;
+  /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
+  readonly certificate?: CertificateFiles | null;
+  /** Processes that serve viewers, each from memory in front of this one; 1: this process serves them itself. */
+  readonly workers?: number;
+  /** How often certificate files are looked at; default 30 000. */
+  readonly certificatePollMs?: number;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -194,9 +187,6 @@ export type CacheOptions = {
   readonly now: () => number;
   readonly log: Log;
 };
-
-/** Where to listen. */
-export type Listen = { readonly host: string; readonly port: number };
 
 /** How a fill ended. */
 export type FillOutcome =
@@ -242,7 +232,7 @@ export type PurgeResult = { readonly objects: number; readonly fills: number };
 export type PinSelector = { readonly url: string } | { readonly prefix: string };
 
 /** What of the options may change while the cache is open. */
-export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
+export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
 
 /** Where a URL is looked for. */
 export type Placed = {
@@ -300,79 +290,13 @@ export type Explanation = Placed & {
   readonly variants: readonly ExplainedVariant[];
 };
 
-/** How often a request to an origin was sent again, and how often there was no budget for that. */
-export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
-
-/** One server of an origin as it is now, and what it was asked since start. */
-export type OriginServerStats = {
-  /** Host, port and path of its URL. */
-  readonly server: string;
-  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
-  readonly isUp: boolean;
-  readonly breaker: 'closed' | 'recovering' | 'open';
-  readonly requests: number;
-  readonly failures: number;
-};
-
-/** An origin as it is now. */
-export type OriginStats = {
-  readonly origin: string;
-  readonly retries: Readonly<Record<Retry, number>>;
-  readonly servers: readonly OriginServerStats[];
-};
-
-/** Plain counters since start; read at scrape. */
-export type CacheStats = {
-  readonly requests: Readonly<Record<Result, Readonly<Record<Kind, number>>>>;
-  readonly sentBytes: Readonly<Record<Result, number>>;
-  readonly originBytes: Readonly<Record<Purpose, number>>;
-  readonly originRequests: Readonly<Record<Purpose, number>>;
-  readonly originErrors: number;
-  readonly coalesced: number;
-  readonly firstByteSeconds: Readonly<Record<Result, Histogram>>;
-  readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
-  readonly routeErrors: number;
-  readonly malformed: number;
-  /** Turned away by a limit of the listener; not among `requests`. */
-  readonly shed: Readonly<Record<ShedReason, number>>;
-  /** Requests for a name that no host has. */
-  readonly unknownHosts: number;
-  readonly openConnections: number;
-  readonly activeFills: number;
-  readonly isTight: boolean;
-  readonly store: StoreStats;
-  readonly origins: readonly OriginStats[];
-};
-/** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
-export type Histogram = { readonly counts: readonly number[]; readonly sum: number };
-/** Upper bounds in seconds of every latency histogram here. */
-export const HISTOGRAM_SECONDS = [
-  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-] as const;
-
-/** What the store holds and has suffered. */
-export type StoreStats = {
-  readonly objects: number;
-  readonly usedBytes: Readonly<Record<'memory' | 'disk', number>>;
-  readonly limitBytes: Readonly<Record<'memory' | 'disk', number>>;
-  readonly evictions: Readonly<Record<'memory' | 'disk', number>>;
-  readonly corruptBlocks: number;
-  readonly isDegraded: boolean;
-  /** By directory path and operation. */
-  readonly errors: readonly {
-    readonly disk: string;
-    readonly op: 'open' | 'read' | 'write' | 'sync' | 'remove' | 'index';
-    readonly count: number;
-  }[];
-};
-
 /**
  * An open cache. A URL is absolute and means the host of its name, or a path with query: then the first host that has an
  * origin for it, for a purge every host.
  */
 export type Cache = {
-  /** Starts the viewer listener; resolves with the port that was bound. Rejects with CACHE_LISTEN_FAILED. */
-  readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
+  /** Starts the viewer listener, with TLS on a second address; resolves with the ports. Rejects with CACHE_LISTEN_FAILED. */
+  readonly serve: (plain: Listen, secure?: Listen) => Promise<{ readonly port: number; readonly securePort?: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
   /** Undefined: no origin serves that URL. */
@@ -387,9 +311,10 @@ export type Cache = {
   readonly placeOf: (url: string) => Placed | undefined;
   /**
    * New requests use these from now on; what runs ends at the origins where it began. An origin whose options are the
-   * same keeps its connections. Throws CACHE_OPTIONS_INVALID, and then nothing has changed.
+   * same keeps its connections. Rejects with CACHE_OPTIONS_INVALID or CACHE_CERTIFICATE_UNUSABLE, and then nothing has
+   * changed. A cache that was opened without any certificate takes none.
    */
-  readonly reload: (next: Reloadable) => void;
+  readonly reload: (next: Reloadable) => Promise<void>;
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;

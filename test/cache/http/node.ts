@@ -22,6 +22,8 @@ export type TestNode = {
   readonly cache: Cache;
   readonly origin: FakeOrigin;
   readonly port: number;
+  /** Of TLS; 0 without a certificate. */
+  readonly securePort: number;
   readonly served: readonly ServedRecord[];
   /** The store's directory. */
   readonly directory: string;
@@ -122,9 +124,10 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       onServed?.(record);
     },
   });
-  const { port } = await cache.serve({ host: '127.0.0.1', port: 0 });
+  const anyPort = { host: '127.0.0.1', port: 0 };
+  const { port, securePort = 0 } = await cache.serve(anyPort, anyPort);
   return {
-    ...{ cache, origin, port, served, directory: path },
+    ...{ cache, origin, port, securePort, served, directory: path },
     passSeconds: (seconds) => {
       shiftMs += seconds * 1000;
     },
