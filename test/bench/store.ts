@@ -250,7 +250,12 @@ async function kills(cycles: number) {
     ),
     lost: note(
       'synced objects lost by them',
-      sum(({ lost, returned }) => lost + returned),
+      sum(({ lost }) => lost),
+      '',
+    ),
+    returned: note(
+      'removed objects returned by them',
+      sum(({ returned }) => returned),
       '',
     ),
     controlWrong: note('wrong bodies of a naive store, 10 cycles', controlWrong, ''),
