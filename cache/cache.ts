@@ -21,9 +21,11 @@ import { Hosts } from './hosts.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
+
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
+import { slicedOf, storedBytes } from './sliced.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
@@ -240,7 +242,8 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
   const place = parts.hosts.placeOf(url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
-  const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
+  const sizeBytes = storedBytes(parts.store, object);
+  const { key, tier, receivedAt: storedAt, isPinned, purpose, hits } = object;
   const freshForSeconds = object.isInvalidated ? 0 : Math.floor(freshForMs(parts, object) / 1000);
   return { key, tier, sizeBytes, storedAt, freshForSeconds, isPinned, purpose, hits };
 }
@@ -249,7 +252,9 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
   const place = parts.hosts.placeOf(url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
-  const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  const found = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  // What is stored in part is fetched whole.
+  const object = found === undefined || slicedOf(found) !== undefined ? undefined : found;
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
     if (how.pin === true && !object.isPinned) parts.store.update(object, { isPinned: true });
     return { outcome: 'already', bytes: object.lengthBytes, status: object.status };
@@ -293,6 +298,7 @@ async function readWhole(
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;
+  if (slicedOf(object) !== undefined) return undefined;
   const contentType = object.headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   const body = parts.store.read(object, { start: 0, end: object.lengthBytes });
   if (body.tier === 'memory') return { bytes: body.bytes, contentType };
