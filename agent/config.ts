@@ -80,7 +80,11 @@ export function configJsonSchema(): Readonly<Record<string, unknown>> {
 export function renderEffective(config: Config): string {
   return stringify({
     ...config,
-    listen: { ...config.listen, http: formatAddress(config.listen.http) },
+    listen: {
+      ...config.listen,
+      http: formatAddress(config.listen.http),
+      https: config.listen.https === null ? null : formatAddress(config.listen.https),
+    },
     admin: { ...config.admin, metrics: formatAddress(config.admin.metrics) },
   });
 }
@@ -169,6 +173,7 @@ function parsedSections(content: unknown): CheckedSections {
     listen: sections.listen.safeParse(member(content, 'listen')).data,
     admin: sections.admin.safeParse(member(content, 'admin')).data,
     origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
+    tls: sections.tls.safeParse(member(content, 'tls')).data,
     hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
     window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
     storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
@@ -179,8 +184,12 @@ function parsedSections(content: unknown): CheckedSections {
 function withAbsolutePaths(config: z.output<typeof schema>, base: string): Config {
   const from = (path: string): string => resolve(base, path);
   const { viewerTokenSecret } = config.privacy;
+  const fromPair = (pair: z.output<typeof sections.tls>) =>
+    pair === null ? null : { cert: from(pair.cert), key: from(pair.key) };
   return {
     ...config,
+    tls: fromPair(config.tls),
+    hosts: config.hosts.map((host) => ({ ...host, certificate: fromPair(host.certificate) })),
     admin: { ...config.admin, socket: from(config.admin.socket) },
     state: { dir: from(config.state.dir) },
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },

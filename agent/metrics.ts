@@ -3,7 +3,9 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { LISTENER } from './metrics-listener.ts';
 import { ORIGINS } from './metrics-origin.ts';
+import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
 
 const CACHE: readonly Entry[] = [
@@ -72,6 +74,13 @@ const CACHE: readonly Entry[] = [
     labels: [],
     help: 'Origin fetches under way now.',
     read: ({ cache }) => one(cache.activeFills),
+  },
+  {
+    name: 'nearcast_memory_tight',
+    type: 'gauge',
+    labels: [],
+    help: 'Memory is short: background work waits and the RAM tier shrinks (nearcast_store_limit_bytes). Lower store.ramBytes.',
+    read: ({ cache }) => one(cache.isTight ? 1 : 0),
   },
   {
     name: 'nearcast_store_objects',
@@ -356,7 +365,8 @@ export function openMetrics(read: () => NodeStats): {
     stats ??= read();
     return stats;
   };
-  for (const entry of [...CACHE, ...ORIGINS, ...AGENT]) register(registry, entry, () => entry.read(current()));
+  for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
+    register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {
     text: async () => {

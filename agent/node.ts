@@ -26,6 +26,8 @@ export type NodeOptions = {
 /** A running node. */
 export type Node = {
   readonly port: number;
+  /** Of TLS, where there is any. */
+  readonly securePort?: number;
   readonly metricsPort: number;
   readonly isPublished: (titleId: string) => boolean;
   /** Resolves with false when that title is being encoded already. Rejects with AGENT_ENCODE_OFF, or on a bad job. */
@@ -120,6 +122,7 @@ function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () =>
 
 /** What of the cache's codes ends a start for good, as which code of the agent, and what there is to do. */
 const UNUSABLE_CACHE: Readonly<Record<string, readonly [code: AgentCode, todo: string]>> = {
+  CACHE_CERTIFICATE_UNUSABLE: ['AGENT_CONFIG_INVALID', 'mend the files that tls and hosts[].certificate name'],
   CACHE_LISTEN_FAILED: ['AGENT_LISTEN_FAILED', 'free the port, or set listen.http to another'],
   CACHE_STORE_LOCKED: ['AGENT_DIRECTORY_UNUSABLE', 'two nodes need two store.dirs'],
   CACHE_STORE_UNUSABLE: ['AGENT_DIRECTORY_UNUSABLE', 'mend that path of store.dirs, or set store.required to false'],
@@ -183,9 +186,12 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     origins: config.origins,
     hosts: config.hosts,
     store: config.store,
+    maxResidentBytes: config.store.maxResidentBytes,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
+    workers: config.listen.workers,
     limits: { maxConnections, maxRequests, addressLimit, exemptPrefixes },
+    certificate: config.tls,
     nodeId: config.node.id,
     now,
     log,
@@ -207,10 +213,11 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const { agent } = live;
   const calls = controlCalls({ config, cache, agent, jobs, stats, unreadiness, uptimeSeconds, now });
   live.closers.push((await openControl(config.admin.socket, calls)).close);
-  const { port } = await cache.serve(config.listen.http);
+  const { port, securePort } = await cache.serve(config.listen.http, config.listen.https ?? undefined);
   live.unready = undefined;
   return {
     port,
+    ...(securePort !== undefined && { securePort }),
     metricsPort: monitoring.port,
     isPublished: (titleId) => live.agent?.catalogue.published(titleId) !== undefined,
     encode: async (job) => {

@@ -15,6 +15,9 @@ export type Memory = {
   readonly set: (entry: Entry, body: Buffer) => void;
   readonly delete: (entry: Entry) => void;
   readonly clear: () => void;
+  /** From now on it holds at most so much, or what it was opened with if that is less. */
+  readonly limit: (bytes: number) => void;
+  readonly limitBytes: () => number;
   readonly usedBytes: () => number;
   readonly evictions: () => number;
 };
@@ -24,6 +27,7 @@ export function openMemory(maxBytes: number, onEvict: (entry: Entry) => void): M
   const maxBodyBytes = Math.floor(maxBytes / 8);
   if (maxBodyBytes <= OVERHEAD_BYTES) return noMemory();
   let evictions = 0;
+  let limitBytes = maxBytes;
   const bodies = new LRUCache<Entry, Buffer>({
     maxSize: maxBytes,
     sizeCalculation: (body) => body.length + OVERHEAD_BYTES,
@@ -33,17 +37,27 @@ export function openMemory(maxBytes: number, onEvict: (entry: Entry) => void): M
       onEvict(entry);
     },
   });
+  const shrink = (): void => {
+    while (bodies.calculatedSize > limitBytes) bodies.pop();
+  };
   return {
     maxBodyBytes,
     get: (entry) => bodies.get(entry),
     peek: (entry) => bodies.peek(entry),
     set: (entry, body) => {
-      if (body.length <= maxBodyBytes) bodies.set(entry, body);
+      if (body.length > maxBodyBytes) return;
+      bodies.set(entry, body);
+      shrink();
     },
     delete: (entry) => {
       bodies.delete(entry);
     },
     clear: () => bodies.clear(),
+    limit: (bytes) => {
+      limitBytes = Math.min(maxBytes, Math.floor(bytes));
+      shrink();
+    },
+    limitBytes: () => limitBytes,
     usedBytes: () => bodies.calculatedSize,
     evictions: () => evictions,
   };
@@ -59,6 +73,8 @@ function noMemory(): Memory {
     set: nothing,
     delete: nothing,
     clear: nothing,
+    limit: nothing,
+    limitBytes: none,
     usedBytes: none,
     evictions: none,
   };

@@ -305,6 +305,8 @@ class TieredStore implements Store {
     mount.group.update(entry);
   };
 
+  readonly limitMemory = (bytes: number): void => this.#memory.limit(bytes);
+
   readonly remove = (object: StoredObject): void => {
     const entry = this.#entryOf(object);
     if (entry !== undefined) this.#drop(entry);
@@ -325,7 +327,7 @@ class TieredStore implements Store {
     return {
       objects: objects + [...this.#hot.loose].filter(({ disk }) => disk < 0).length,
       usedBytes: { memory: this.#memory.usedBytes(), disk: used },
-      limitBytes: { memory: this.#options.ramBytes, disk: limit },
+      limitBytes: { memory: this.#memory.limitBytes(), disk: limit },
       evictions: { memory: this.#memory.evictions(), disk: evictions },
       corruptBlocks: this.#bodies.corruptBlocks,
       ...{ isDegraded, errors, scrub },

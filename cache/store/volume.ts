@@ -1,5 +1,6 @@
 // The health of one store directory: counts its errors, lowers its limit when the disk is full, takes it out when it
 // fails and tries again later.
+import { statfs } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import type { Log, StoreDirectory, StoreStats } from '../contract.ts';
 import { CacheError } from '../errors.ts';
@@ -14,6 +15,8 @@ const MAX_STRIKES = 5;
 const STRIKE_WINDOW_MS = 10 * 60_000;
 /** Until a directory that was taken out is tried again, and between two steps by which a lowered limit comes back. */
 const RETRY_MS = 10_000;
+/** Of the free room that a disk has again, this much is taken; the rest is the database's and the file system's own. */
+const REGAINED_RATIO = 0.9;
 /** Errors that say nothing about the disk: too many open files, a file that somebody removed, a name that is taken. */
 const INNOCENT = new Set(['EMFILE', 'ENFILE', 'ENOENT', 'EEXIST', 'EBADF']);
 /** Least time between two lowerings of the limit. */
@@ -146,7 +149,7 @@ export class Volume {
   async #heal(): Promise<void> {
     const mount = this.#mount;
     if (mount !== undefined) {
-      mount.limitBytes = Math.min(this.maxBytes, mount.limitBytes + Math.ceil(this.maxBytes / 20));
+      if (mount.limitBytes < this.maxBytes) await this.#regain(mount);
       return;
     }
     if (this.#isOpening) return;
@@ -157,6 +160,21 @@ export class Volume {
       this.#log('info', 'store.disk.back', { disk: this.path });
     } catch {
       this.#count('open'); // It was logged when it went out; the next retry comes by itself.
+    } finally {
+      this.#isOpening = false;
+    }
+  }
+
+  /** Raises a lowered limit to what the file system has room for now; a slower disk than this waits for is asked later. */
+  async #regain(mount: Mount): Promise<void> {
+    if (this.#isOpening) return;
+    this.#isOpening = true;
+    try {
+      const { bavail, bsize } = await statfs(this.path);
+      const room = Math.max(0, mount.usedBytes) + Math.floor(bavail * bsize * REGAINED_RATIO);
+      mount.limitBytes = Math.min(this.maxBytes, Math.max(mount.limitBytes, room));
+    } catch (error) {
+      this.report('open', error);
     } finally {
       this.#isOpening = false;
     }

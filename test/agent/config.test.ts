@@ -56,6 +56,7 @@ describe('a good configuration', () => {
     expect(config.listen).toMatchObject({ maxConnections: 16_384, maxRequests: 8192, addressLimit: 1024 });
     expect(config.store).toEqual({
       ramBytes: 256 * 2 ** 20,
+      maxResidentBytes: null,
       dirs: [{ path: '/etc/nearcast/var/store', maxBytes: 20 * 2 ** 30 }],
       required: false,
       scrubDays: 30,
@@ -181,11 +182,6 @@ describe('mistakes', () => {
       [/a secret itself never stands here/],
     ],
     ['agent: true', 'version: 1\nagent: true\n', [/^2:8 agent: Invalid option: expected one of "on"\|"off"/]],
-    [
-      'https',
-      'version: 1\nlisten: { https: "0.0.0.0:443" }\n',
-      [/^2:18 listen\.https: listening for HTTPS is not supp/],
-    ],
     ['share above all', 'version: 1\nencode: { cpuShare: 1.5 }\n', [/^2:21 encode\.cpuShare: Too big/]],
     [
       'one port twice',

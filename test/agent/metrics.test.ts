@@ -28,8 +28,12 @@ function exampleStats(): NodeStats {
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
       malformed: 0,
+      misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
+      handshakeFailures: 7,
+      certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
       unknownHosts: 6,
+      workers: { running: 2, restarts: 1, droppedRecords: 3 },
       origins: [
         {
           origin: 'main',
@@ -42,6 +46,7 @@ function exampleStats(): NodeStats {
       ],
       openConnections: 1,
       activeFills: 0,
+      isTight: false,
       store: {
         objects: 3,
         usedBytes: { memory: 1, disk: 2 },
