@@ -113,7 +113,13 @@ export const sections = {
         .nullable()
         .default(null)
         .describe('HTTP/1.1 and HTTP/2 over TLS; needs tls or a certificate of a host'),
-      workers: z.literal(1, 'more than one worker is not supported by this version; expected 1').default(1),
+      workers: z
+        .number()
+        .int()
+        .min(1)
+        .max(64)
+        .default(1)
+        .describe('processes that serve viewers; at most one for each core but one'),
       unixSocketFd: notYet('an inherited socket'),
       maxConnections: z
         .number()

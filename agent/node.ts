@@ -197,6 +197,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     ...reloadable(config),
     store: config.store,
     maxResidentBytes: config.store.maxResidentBytes,
+    workers: config.listen.workers,
     nodeId: config.node.id,
     now,
     log,
@@ -224,15 +225,8 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   live.quiesce.push(jobs.close);
   const { agent } = live;
   const calls = controlCalls({
-    config,
-    cache,
-    agent,
-    jobs,
-    stats,
-    unreadiness,
-    uptimeSeconds,
-    now,
-    reload: reloader.reload,
+    ...{ config, cache, agent, jobs, stats, unreadiness },
+    ...{ uptimeSeconds, now, reload: reloader.reload },
   });
   live.closers.push((await openControl(config.admin.socket, calls)).close);
   const { port, securePort } = await cache.serve(config.listen.http, config.listen.https ?? undefined);

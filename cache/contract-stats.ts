@@ -50,6 +50,8 @@ export type CacheStats = {
   readonly isTight: boolean;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
+  /** Zeros without workers. `droppedRecords`: served requests of which onServed did not hear. */
+  readonly workers: { readonly running: number; readonly restarts: number; readonly droppedRecords: number };
 };
 /** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
 export type Histogram = { readonly counts: readonly number[]; readonly sum: number };

@@ -171,6 +171,8 @@ export type CacheOptions = {
   readonly limits?: ListenLimits;
   /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
   readonly certificate?: CertificateFiles | null;
+  /** Processes that serve viewers, each from memory in front of this one; 1: this process serves them itself. */
+  readonly workers?: number;
   /** How often certificate files are looked at; default 30 000. */
   readonly certificatePollMs?: number;
   readonly routes?: readonly Route[];

@@ -164,11 +164,12 @@ export class H2Response implements ViewerResponse {
     if (!this.headersSent) this.writeHead(this.statusCode);
   }
 
-  write(chunk: Uint8Array | string, encoding: BufferEncoding = 'utf8'): boolean {
+  write(chunk: Uint8Array | string, how: BufferEncoding | ((error?: Error | null) => void) = 'utf8'): boolean {
     if (this.#isEnded || this.destroyed) return false;
     this.flushHeaders();
+    const encoding = typeof how === 'string' ? how : 'utf8';
     this.#handedBytes += typeof chunk === 'string' ? Buffer.byteLength(chunk, encoding) : chunk.length;
-    return this.#stream.write(chunk, encoding);
+    return typeof how === 'string' ? this.#stream.write(chunk, how) : this.#stream.write(chunk, how);
   }
 
   end(chunk?: Uint8Array | string, encoding?: BufferEncoding): this {

@@ -40,6 +40,8 @@ export type ViewerResponse = {
   /** False: the next `drain` says when to go on. */
   readonly write: {
     (chunk: Uint8Array | string): boolean;
+    /** `onSent` hears when the connection has taken it all, or of the error that ended it. */
+    (chunk: Uint8Array, onSent: (error?: Error | null) => void): boolean;
     (chunk: string, encoding: BufferEncoding): boolean;
   };
   readonly end: {

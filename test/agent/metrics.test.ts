@@ -22,8 +22,7 @@ function exampleStats(): NodeStats {
       sentBytes: bytesByResult,
       originBytes: byPurpose,
       originRequests: byPurpose,
-      originErrors: 1,
-      coalesced: 2,
+      ...{ originErrors: 1, coalesced: 2 },
       firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
@@ -33,6 +32,7 @@ function exampleStats(): NodeStats {
       certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
       unknownHosts: 6,
+      workers: { running: 2, restarts: 1, droppedRecords: 3 },
       origins: [
         {
           origin: 'main',

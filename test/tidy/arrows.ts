@@ -4,9 +4,9 @@ import { type Link, nameOf, nodeIn, nodesIn, type Source, type Violation, type V
 /** Folders (with a slash) and files that do no I/O and know neither clock nor chance. */
 const PURE = [
   'cache/contract.ts',
-  'cache/contract-listen.ts',
   'cache/contract-stats.ts',
   'cache/vocabulary.ts',
+  'cache/contract-listen.ts',
   'cache/rules/',
   'cache/manifest/',
   'encoder/contract.ts',
