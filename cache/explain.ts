@@ -10,10 +10,8 @@ import type { Store, StoredObject } from './store/object.ts';
 /** Fields shown as they came, because they decide. */
 const SHOWN = ['cache-control', 'cdn-cache-control', 'expires', 'age', 'etag', 'last-modified', 'vary', 'content-type'];
 
-/** What explaining needs. */
-export type ExplainParts = { readonly rules: FreshnessRules; readonly nowMs: number; readonly store: Store };
-
-function variantOf(object: StoredObject, { rules, nowMs, store }: ExplainParts): ExplainedVariant {
+function variantOf(store: Store, stored: StoredObject, rules: FreshnessRules, nowMs: number): ExplainedVariant {
+  const object = slicedOf(stored)?.object ?? stored;
   const shown = [...new Set([rules.target.toLowerCase(), ...SHOWN])];
   const fields = shown.flatMap((name) => {
     const value = fieldValue(object.headers, name);
@@ -25,8 +23,8 @@ function variantOf(object: StoredObject, { rules, nowMs, store }: ExplainParts):
   return {
     ...{ variant, tier, status, purpose, hits, isPinned, isInvalidated },
     ...explainFreshness(object, rules, nowMs),
-    sizeBytes: slicedOf(object)?.version.total ?? object.lengthBytes,
-    storedBytes: storedBytes(store, object),
+    sizeBytes: object.lengthBytes,
+    storedBytes: storedBytes(store, stored),
     storedAt: object.receivedAt,
     fields: Object.fromEntries(fields),
     tags: namesOf('tag'),
@@ -37,8 +35,9 @@ function variantOf(object: StoredObject, { rules, nowMs, store }: ExplainParts):
 /** Explains a key. `fills`: origin fetches of it under way. */
 export function explain(
   at: Omit<Explanation, 'variants'>,
-  found: readonly StoredObject[],
-  parts: ExplainParts,
+  store: Store,
+  when: { readonly rules: FreshnessRules; readonly nowMs: number },
 ): Explanation {
-  return { ...at, variants: found.map((object) => variantOf(object, parts)) };
+  const variants = store.find(at.key).map((stored) => variantOf(store, stored, when.rules, when.nowMs));
+  return { ...at, variants };
 }

@@ -2,6 +2,7 @@
 import type { Log, Priority, Purpose } from './contract.ts';
 import type { Origin, OriginHead } from './exchange.ts';
 import type { RecentKeys } from './recent.ts';
+import type { Admission } from './rules/admission.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
@@ -12,7 +13,7 @@ import type { Part } from './rules/range.ts';
 import type { Version } from './rules/slices.ts';
 import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
-import type { Counters } from './stats.ts';
+import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject, StoredResponse } from './store/object.ts';
 
 /** Variants of one key that are kept; one more replaces the oldest. */
@@ -42,6 +43,8 @@ export type FillTools = {
   readonly rules: () => FreshnessRules;
   readonly counters: Counters;
   readonly worth: ((key: string) => number | undefined) | undefined;
+  /** Decides on what nobody asked for before; undefined: everything is stored. */
+  readonly admission: Admission | undefined;
   readonly now: () => number;
   readonly log: Log;
   /** Bytes in the windows of all fills. */
@@ -65,6 +68,18 @@ export type KeptHead = {
   /** May answer who asks after the head came. */
   readonly isFresh: boolean;
 };
+
+/** What the caller expects at least of a key that it vouches for. */
+const VOUCHED = 0.5;
+
+/** Whether what a fetch brings is worth its place: fetched ahead, known, expected, or let in by admission. */
+export function isAdmitted({ key, purpose, revalidates }: FillRequest, tools: FillTools): boolean {
+  const { admission, counters, now, store, worth } = tools;
+  if (admission === undefined || purpose !== 'viewer' || revalidates !== undefined) return true;
+  if (store.find(key).length > 0 || (worth?.(key) ?? 0) >= VOUCHED || admission.admits(key, now())) return true;
+  counters.notAdmitted += 1;
+  return false;
+}
 
 /** Reads the head of a new response. A body that only its connection's end delimits is never stored. */
 export function keptHead(received: OriginHead, request: FillRequest, tools: FillTools): KeptHead {
@@ -143,4 +158,12 @@ export function revalidated(received: OriginHead, request: FillRequest, tools: F
   const known = request.revalidates;
   if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
   return renew(known, received, tools);
+}
+
+/** Counts what was fetched ahead, once it is stored. `hadViewer`: one joined while it was still coming. */
+export function countPrefetch(object: StoredObject, hadViewer: boolean, { counters, store }: FillTools): void {
+  if (!isPrefetch(object.purpose)) return;
+  counters.prefetch.storedBytes += object.lengthBytes;
+  // That was its first use.
+  if (hadViewer && store.touch(object).isFirst) counters.prefetch.usefulBytes += object.lengthBytes;
 }

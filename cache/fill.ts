@@ -3,7 +3,8 @@
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
-import { type FillRequest, type FillTools, isForAll, type KeptHead, keptHead, revalidated } from './fill-head.ts';
+import type { FillRequest, FillTools, KeptHead } from './fill-head.ts';
+import { countPrefetch, isAdmitted, isForAll, keptHead, revalidated } from './fill-head.ts';
 import { Pace } from './pace.ts';
 import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
@@ -14,7 +15,6 @@ import { type Part, rangeField } from './rules/range.ts';
 import { isSameVersion } from './rules/slices.ts';
 import { variantOf } from './rules/vary.ts';
 import { SliceWriter } from './slice-writer.ts';
-import { isPrefetch } from './stats.ts';
 import type { BodyWriter, StoredObject } from './store/object.ts';
 import type { FillWindow } from './window.ts';
 
@@ -58,6 +58,7 @@ export class Fill {
   #startedMs = 0;
   #isOver = false;
   #isForgotten = false;
+  #isAdmitted: boolean | undefined;
   #isFull = false;
   #isWanted = false;
   #resolveDone: (end: FillEnd) => void = () => undefined;
@@ -235,7 +236,8 @@ export class Fill {
   }
 
   #onPartHead(received: OriginHead, part: Part): void {
-    const head = partHead(received, { part, keeps: !this.#isForgotten }, this.request, this.#tools);
+    const keeps = !this.#isForgotten && this.#admitted();
+    const head = partHead(received, { part, keeps }, this.request, this.#tools);
     if (head.outcome === 'whole') {
       this.part = undefined;
       this.#onWholeHead(head.received);
@@ -250,6 +252,11 @@ export class Fill {
     else if (head.outcome === 'invalid') {
       this.#fail(new CacheError('CACHE_ORIGIN_INVALID', 'The 206 is not the part that was asked for.'));
     } else this.#close(head, { end: 'refused', reason: head.outcome });
+  }
+
+  #admitted(): boolean {
+    this.#isAdmitted ??= isAdmitted(this.request, this.#tools);
+    return this.#isAdmitted;
   }
 
   #onSlices({ sliced, kept, end }: Extract<PartHead, { outcome: 'slices' }>, start: number): void {
@@ -272,7 +279,7 @@ export class Fill {
   #onWholeHead(received: OriginHead): void {
     const { request } = this;
     const kept = keptHead(received, request, this.#tools);
-    if (kept.refusal === null && !this.#isForgotten) {
+    if (kept.refusal === null && !this.#isForgotten && this.#admitted()) {
       const hint = { isPinned: request.isPinned, worth: this.#tools.worth?.(request.key) };
       this.#writer = this.#tools.store.write(kept.response, hint);
     }
@@ -360,7 +367,7 @@ export class Fill {
           this.#tools.store.remove(object);
           return this.#finish({ end: 'refused', reason: 'purged' });
         }
-        this.#countPrefetch(object);
+        countPrefetch(object, this.hadViewer, this.#tools);
         this.#finish({ end: 'stored', object });
       },
       (error: unknown) => {
@@ -368,14 +375,6 @@ export class Fill {
         this.#finish(refused);
       },
     );
-  }
-
-  #countPrefetch(object: StoredObject): void {
-    if (!isPrefetch(object.purpose)) return;
-    const { prefetch } = this.#tools.counters;
-    prefetch.storedBytes += object.lengthBytes;
-    // A viewer joined while it was still coming: that was its first use.
-    if (this.hadViewer && this.#tools.store.touch(object).isFirst) prefetch.usefulBytes += object.lengthBytes;
   }
 
   #fail(error: CacheError): void {
