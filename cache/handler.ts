@@ -1,6 +1,6 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import { admit } from './access.ts';
-import type { CacheOptions, Route, ServedRecord } from './contract.ts';
+import type { CacheOptions, Route } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
@@ -107,7 +107,10 @@ export class Handler {
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
-    if (isPurge && role !== 'worker') return purgeDesk({ request, response }, { name: named.name, resource: asked });
+    if (isPurge && role !== 'worker') {
+      purgeDesk({ request, response }, { name: named.name, resource: asked });
+      return;
+    }
     const isJudged = isPurge || role === 'primary';
     const resource = isJudged ? asked : this.#admit(request, response, { named, resource: asked });
     if (resource === undefined) return;
@@ -185,11 +188,8 @@ export class Handler {
     visit.host.quota.spend(visit.bytes);
     if (this.#options.onServed === undefined) return;
     try {
-      const served: ServedRecord = visit.record(
-        this.#parts.remoteHash(visit.request),
-        this.#options.titleOf?.(visit.target.path),
-      );
-      this.#options.onServed(served);
+      const title = this.#options.titleOf?.(visit.target.path);
+      this.#options.onServed(visit.record(this.#parts.remoteHash(visit.request), title));
     } catch (error) {
       this.#options.log('error', 'served.hook-failed', { error: String(error) });
     }
@@ -355,15 +355,15 @@ export class Handler {
     if (head.outcome === 'slices') {
       const { object } = head.sliced;
       visit.result = this.#delivery.resultOf(visit, object.headers);
+      visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
-      const stored = head.isStored && { stored: true };
-      this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, ...stored } });
+      this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, stored: head.isStored } });
     } else if (head.outcome === 'unsatisfiable' && head.total !== undefined) {
       const status = this.#delivery.status({ ...facts, fwdStatus: 416 }, '');
       this.#delivery.unsatisfiable(visit, head.total, status);
     } else {
       const way = head.outcome === 'unsliceable' ? head.way : 'pass';
-      this.#slices.avoid(visit.key, way);
+      if (head.outcome === 'unsliceable' && head.isOfObject) this.#slices.avoid(visit.key, way);
       if (way === 'whole') this.#fill(visit, undefined, false);
       else this.#forward(visit, visit.forward);
     }
