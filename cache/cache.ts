@@ -60,7 +60,16 @@ export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contr
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
-export type { Requests } from './rules/eviction/simulate.ts';
+export { arc } from './rules/eviction/arc.ts';
+export { belady } from './rules/eviction/belady.ts';
+export { gdsf } from './rules/eviction/gdsf.ts';
+export { lru } from './rules/eviction/lru.ts';
+export type { EvictionPolicy } from './rules/eviction/policy.ts';
+export { s3fifo } from './rules/eviction/s3fifo.ts';
+export { Shards } from './rules/eviction/shards.ts';
+export { sieve } from './rules/eviction/sieve.ts';
+export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
+export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
 
 const DAY_MS = 24 * 3_600_000;

@@ -14,6 +14,8 @@ const PURE = [
   'agent/telemetry/infer.ts',
   'agent/predict/',
   'agent/experiment/',
+  'agent/simulate/billing.ts',
+  'agent/simulate/series.ts',
   'agent/simulate/workload.ts',
   'agent/train/graph.ts',
   'agent/train/autodiff.ts',
