@@ -15,6 +15,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   origin: async () => (await import('./commands/origin.ts')).originCommand,
   encode: async () => (await import('./commands/encode.ts')).encodeCommand,
   'check-config': async () => (await import('./commands/check-config.ts')).checkConfigCommand,
+  replay: async () => (await import('./commands/replay.ts')).replayCommand,
   report: async () => (await import('./commands/report.ts')).reportCommand,
   status: async () => (await import('./commands/control.ts')).statusCommand,
   explain: async () => (await import('./commands/control.ts')).explainCommand,

@@ -66,7 +66,7 @@ export { gdsf } from './rules/eviction/gdsf.ts';
 export { lru } from './rules/eviction/lru.ts';
 export type { EvictionPolicy } from './rules/eviction/policy.ts';
 export { s3fifo } from './rules/eviction/s3fifo.ts';
-export { Shards } from './rules/eviction/shards.ts';
+export { hashInto, MODULUS as SAMPLE_MODULUS, Shards } from './rules/eviction/shards.ts';
 export { sieve } from './rules/eviction/sieve.ts';
 export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
 export { wTinyLfu } from './rules/eviction/wtinylfu.ts';

@@ -1,16 +1,16 @@
 // Several caches played at once on one sample of the keys, which shrinks until what they hold fits into a given memory.
 import { Miniature, type Played, type SampledKey } from './miniature.ts';
 
-/** Hashes are sampled by their lowest bits: P in the paper, section 3.1. */
-const MODULUS = 2 ** 24;
+/** Positions are below this: P in the paper, section 3.1. */
+export const MODULUS = 2 ** 24;
 /** What is kept when the sample shrinks: a quarter leaves at once, so that it seldom has to. */
 const KEPT_RATIO = 0.75;
 
 /**
- * 53 bits of a string, spread evenly: two lanes of a multiply-xor hash (the primes are those of Fowler, Noll and Vo's FNV
+ * Position and number of a key, 53 bits together, spread evenly: two lanes of a multiply-xor hash (the primes are those of Fowler, Noll and Vo's FNV
  * and of murmur3), finished by murmur3's mixer. Not for adversaries: who knows it can choose what is sampled.
  */
-function hashInto(key: string, into: SampledKey): void {
+export function hashInto(key: string, into: SampledKey): void {
   let one = 0x811c9dc5;
   let two = 0x9747b28c;
   for (let at = 0; at < key.length; at += 1) {
