@@ -5,12 +5,13 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
-import { type Catalogue, type CatalogueTitle, openCatalogue, type Package } from './catalogue.ts';
+import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
 import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
+import type { Published } from './packages.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
@@ -94,8 +95,8 @@ function historyOf(
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
 /** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
-function posterOf({ manifestUrl, images }: CatalogueTitle, found: Package | undefined): string | null {
-  if (found !== undefined) return new URL(found.title.images.poster, `http://node${found.baseUrl}`).pathname;
+function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
+  if (found !== undefined) return found.poster;
   const poster = images?.['poster'];
   const url = poster === undefined ? null : URL.parse(poster, URL.parse(manifestUrl ?? '/', HERE)?.href ?? HERE);
   if (url === null || !/^https?:$/.test(url.protocol)) return null;
@@ -107,14 +108,14 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
   const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
   const listed = catalogue.titles().map((title): ListedTitle => {
     const { id, name, manifestUrl, nextId, series } = title;
-    const found = catalogue.package(id);
+    const found = catalogue.published(id);
     const job = jobs.get(id);
     const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
     const isOurs = title.source !== 'sealed' && url === `${publishPath}${id}/master.m3u8`;
     const isReady = found !== undefined || !isOurs;
     return {
       id,
-      name: name ?? found?.title.name ?? id,
+      name: name ?? found?.name ?? id,
       manifestUrl: url,
       poster: posterOf(title, found),
       ready: isReady,
@@ -192,7 +193,7 @@ function openPreviews(
   const { catalogue, sessions, timelines, encodes, state } = rooms;
   return openPreview({
     packageOf: async (titleId) => {
-      const found = catalogue.package(titleId);
+      const found = await catalogue.package(titleId);
       if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
       if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
       const timeline = await timelines.forPreview(titleId);
@@ -219,7 +220,7 @@ function openIntakeOver(
     sessions,
     now,
     titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.package(titleId) !== undefined,
+    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
     durationOf,
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
     maxPerMinute: config.telemetry.maxEventsPerMinute,
@@ -245,7 +246,7 @@ type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 
 function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   let purgedOn = -1;
   return () => {
-    rooms.catalogue.reload();
+    void rooms.catalogue.reload();
     rooms.sessions.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
@@ -271,10 +272,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
-  const catalogue = openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const catalogue = await openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
-    catalogue.package(titleId)?.title.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
+    catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
   const sessions = openViewers(options, state, durationOf);
   closers.push(sessions.close);
   const prediction = await openPrediction({

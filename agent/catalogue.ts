@@ -1,10 +1,11 @@
 // The catalogue: what the publisher says of its titles, and where the newest package of each one lies.
-import { readFileSync, statSync } from 'node:fs';
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { setTimeout as delay, setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../cache/cache.ts';
-import { latestSchema, SOURCE_CLASSES, type Title, titleSchema } from '../encoder/contract.ts';
+import { SOURCE_CLASSES } from '../encoder/contract.ts';
 import { AgentError } from './errors.ts';
+import { openPackages, type Packages, stampOf } from './packages.ts';
 import { isTitleId } from './telemetry/event.ts';
 
 /** One line of the catalogue. Only `id` must be there; what a line does not say is unknown. */
@@ -29,16 +30,8 @@ export type CatalogueTitle = {
   readonly images?: Readonly<Record<string, string>>;
 };
 
-/** The newest published package of a title. */
-export type Package = {
-  readonly hash: string;
-  readonly title: Title;
-  /** Path on the viewer listener of the package folder, with a slash at its end: `/titles/ID/HASH/`. */
-  readonly baseUrl: string;
-};
-
-/** An open catalogue. Everything but append() is synchronous; package() reads the disk once a title. */
-export type Catalogue = {
+/** An open catalogue. What is synchronous answers from memory. */
+export type Catalogue = Omit<Packages, 'look'> & {
   readonly title: (id: string) => CatalogueTitle | undefined;
   /** In the order of the file. */
   readonly titles: () => readonly CatalogueTitle[];
@@ -46,24 +39,23 @@ export type Catalogue = {
   readonly titleOf: (path: string) => string | undefined;
   /** The folder of a title that a request path lies in, with a slash at its end; undefined when it is of no title. */
   readonly rootOf: (path: string) => string | undefined;
-  /** The newest package of a title, from publishDir/ID/latest.json; cached until reload() sees it changed. */
-  readonly package: (id: string) => Package | undefined;
   /**
    * Adds a line, or writes these keys over those of the line of the same id, atomically; keys that only the line has
    * stay. Rejects with AGENT_CATALOGUE_WRITE.
    */
   readonly append: (entry: CatalogueTitle) => Promise<void>;
   /** Looks whether the file or a package pointer has changed; true when something is different now. */
-  readonly reload: () => boolean;
+  readonly reload: () => Promise<boolean>;
   readonly stats: () => { readonly titles: number; readonly badLines: number; readonly reloads: number };
   readonly close: () => void;
 };
 
-/** Largest files that are read, bytes. */
+/** Largest file that is read, bytes. */
 const MAX_CATALOGUE_BYTES = 64 * 1024 * 1024;
-const MAX_PACKAGE_BYTES = 32 * 1024 * 1024;
-/** Packages kept in memory; the one loaded first leaves first. */
-const MAX_PACKAGES = 256;
+/** Lines read in one turn of the event loop. */
+const LINES_A_TURN = 500;
+/** A start waits this long for the packages that are there; the others are known a little later. */
+const FIRST_LOOK_MS = 2_000;
 /** Longest path that is matched against titlePattern, characters. */
 const MAX_PATH_LENGTH = 2048;
 /** Folders above a path that are looked up. */
@@ -84,61 +76,65 @@ export type CatalogueOptions = {
   readonly log: Log;
 };
 
-type Loaded = { readonly found: Package | undefined; readonly stamp: string };
-
-/** Opens a catalogue; a file that is not there yet is an empty one. Throws for a titlePattern that is none. */
-export function openCatalogue(options: CatalogueOptions): Catalogue {
+/**
+ * Opens a catalogue; a file that is not there yet is an empty one. Rejects with a SyntaxError for a titlePattern that is
+ * none.
+ */
+export async function openCatalogue(options: CatalogueOptions): Promise<Catalogue> {
   const pattern = new RegExp(options.titlePattern);
-  const packages = new Map<string, Loaded>();
+  const packages = openPackages(options);
   const counts = { badLines: 0, reloads: 0 };
   let titles: ReadonlyMap<string, CatalogueTitle> = new Map();
   let folders: Folders = new Map();
   let stamp = '';
   let writing: Promise<void> = Promise.resolve();
+  let reading: Promise<boolean> = Promise.resolve(false);
 
-  const reload = (): boolean => {
-    let isChanged = dropChanged(packages, options.publishDir);
-    const seen = stampOf(options.file);
-    if (seen !== stamp) {
-      stamp = seen;
-      const read = readLines(options);
-      titles = read.titles;
-      folders = foldersOf(titles);
-      counts.badLines = read.badLines;
-      counts.reloads += 1;
-      isChanged = true;
-    }
-    return isChanged;
+  const readFileAnew = async (): Promise<boolean> => {
+    const seen = await stampOf(options.file);
+    if (seen === stamp) return false;
+    stamp = seen;
+    const read = await readLines(options);
+    titles = read.titles;
+    folders = foldersOf(titles);
+    counts.badLines = read.badLines;
+    counts.reloads += 1;
+    return true;
   };
-  reload();
-  const timer = options.reloadMs === undefined ? undefined : setInterval(reload, options.reloadMs);
+  // One after the other, so that what a caller has just written is seen by the look that it waits for.
+  const inTurn = (look: () => Promise<boolean>): Promise<boolean> => {
+    reading = reading.then(look);
+    return reading;
+  };
+  const reload = (): Promise<boolean> =>
+    inTurn(async () => {
+      const [isFileNew, isPackageNew] = [await readFileAnew(), await packages.look()];
+      return isFileNew || isPackageNew;
+    });
+  await inTurn(readFileAnew);
+  await Promise.race([reload(), delay(FIRST_LOOK_MS, undefined, { ref: false })]);
+  const timer = options.reloadMs === undefined ? undefined : setInterval(() => void reload(), options.reloadMs);
   timer?.unref();
+  const { published, package: packageOf, refresh } = packages;
   return {
+    ...{ published, package: packageOf, refresh, reload },
     title: (id) => titles.get(id),
     titles: () => [...titles.values()],
     titleOf: (path) => placeOf(pattern, folders, path)?.id,
     rootOf: (path) => placeOf(pattern, folders, path)?.root,
-    package: (id) => loadCached(packages, id, options),
     append: (entry) => {
       writing = writing
         .catch(() => undefined)
         .then(() => writeLine(options.file, entry))
-        .then(() => {
-          packages.delete(entry.id);
-          reload();
+        .then(async () => {
+          await packages.refresh(entry.id);
+          await inTurn(readFileAnew);
         });
       return writing;
     },
-    reload,
     stats: () => ({ titles: titles.size, ...counts }),
     close: () => clearInterval(timer),
   };
-}
-
-/** What tells one version of a file from another; '' when there is none. */
-function stampOf(file: string): string {
-  const stat = statSync(file, { throwIfNoEntry: false });
-  return stat === undefined ? '' : `${stat.ino} ${stat.mtimeMs} ${stat.size}`;
 }
 
 /** Folders of manifests on this node, with a slash at their end; undefined: more than one title's. */
@@ -176,13 +172,14 @@ function placeOf(
   return byPattern;
 }
 
-function readLines({ file, log }: CatalogueOptions): {
+async function readLines({ file, log }: CatalogueOptions): Promise<{
   readonly titles: ReadonlyMap<string, CatalogueTitle>;
   readonly badLines: number;
-} {
+}> {
   const titles = new Map<string, CatalogueTitle>();
   let badLines = 0;
-  for (const [i, line] of readText(file, log).split('\n').entries()) {
+  for (const [i, line] of (await readText(file, log)).split('\n').entries()) {
+    if (i % LINES_A_TURN === LINES_A_TURN - 1) await nextTurn();
     if (line.trim() === '') continue;
     const parsed = parseLine(line);
     if (typeof parsed !== 'string') {
@@ -195,13 +192,12 @@ function readLines({ file, log }: CatalogueOptions): {
   return { titles, badLines };
 }
 
-function readText(file: string, log: Log): string {
+async function readText(file: string, log: Log): Promise<string> {
   try {
-    const stat = statSync(file, { throwIfNoEntry: false });
-    if (stat === undefined) return '';
-    if (stat.size > MAX_CATALOGUE_BYTES) throw new Error(`larger than ${MAX_CATALOGUE_BYTES} bytes`);
-    return readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+    if ((await stat(file)).size > MAX_CATALOGUE_BYTES) throw new Error(`larger than ${MAX_CATALOGUE_BYTES} bytes`);
+    return (await readFile(file, 'utf8')).replace(/^\uFEFF/, '');
   } catch (error) {
+    if (isAbsent(error)) return '';
     log('error', 'catalogue.unreadable', { file, error });
     return '';
   }
@@ -260,45 +256,6 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Drops packages whose pointer has changed; true when one has. */
-function dropChanged(packages: Map<string, Loaded>, publishDir: string): boolean {
-  const changed = [...packages].filter(([id, { stamp }]) => stampOf(join(publishDir, id, 'latest.json')) !== stamp);
-  for (const [id] of changed) packages.delete(id);
-  return changed.length > 0;
-}
-
-function loadCached(packages: Map<string, Loaded>, id: string, options: CatalogueOptions): Package | undefined {
-  if (!isTitleId(id)) return undefined;
-  const cached = packages.get(id);
-  if (cached !== undefined) return cached.found;
-  const stamp = stampOf(join(options.publishDir, id, 'latest.json'));
-  const found = stamp === '' ? undefined : loadPackage(id, options);
-  packages.set(id, { found, stamp });
-  const [oldest] = packages.size > MAX_PACKAGES ? packages.keys() : [];
-  if (oldest !== undefined) packages.delete(oldest);
-  return found;
-}
-
-/** Reads the newest package of a title; one that breaks its contract is told and is as good as none. */
-function loadPackage(id: string, { publishDir, publishPath, log }: CatalogueOptions): Package | undefined {
-  try {
-    const { hash } = latestSchema.parse(readJson(join(publishDir, id, 'latest.json')));
-    if (!/^[0-9a-f]{16,64}$/.test(hash)) throw new Error('latest.json: "hash" is not a hash');
-    const title = titleSchema.parse(readJson(join(publishDir, id, hash, 'title.json')));
-    if (title.id !== id || title.hash !== hash)
-      throw new Error('title.json: "id" and "hash" are not those of its folder');
-    return { hash, title, baseUrl: `${publishPath}${id}/${hash}/` };
-  } catch (error) {
-    log('warn', 'catalogue.bad_package', { title: id, error });
-    return undefined;
-  }
-}
-
-function readJson(file: string): unknown {
-  if (statSync(file).size > MAX_PACKAGE_BYTES) throw new Error(`${file} is larger than ${MAX_PACKAGE_BYTES} bytes`);
-  return JSON.parse(readFileSync(file, 'utf8'));
-}
-
 /** Writes the file anew with this entry: beside it, synced, then renamed over it. */
 async function writeLine(file: string, entry: CatalogueTitle): Promise<void> {
   const beside = `${file}.${process.pid}.new`;
@@ -323,8 +280,10 @@ async function writeLine(file: string, entry: CatalogueTitle): Promise<void> {
   }
 }
 
+const isAbsent = (error: unknown): boolean => error instanceof Error && 'code' in error && error.code === 'ENOENT';
+
 function emptyIfAbsent(error: unknown): string {
-  if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+  if (isAbsent(error)) return '';
   throw error;
 }
 

@@ -133,7 +133,12 @@ type Address = { readonly host: string; readonly port: number };
 export type CheckedSections = {
   readonly listen: { readonly http: Address } | undefined;
   readonly admin: { readonly metrics: Address } | undefined;
-  readonly origins: readonly { readonly name: string; readonly match: string }[];
+  readonly origins: readonly {
+    readonly name: string;
+    readonly match: string;
+    readonly url: string;
+    readonly backups: readonly string[];
+  }[];
   readonly hosts: readonly {
     readonly names: readonly string[];
     readonly origins: readonly string[] | null;
@@ -193,10 +198,18 @@ function plainPath(path: string): string {
   return (path.startsWith('/') ? '/' : '') + steps.join('/');
 }
 
+/** Names of origins, and servers of one of them, that are there twice. */
 function findTakenNames(origins: CheckedSections['origins']): readonly Finding[] {
-  return origins.flatMap(({ name }, i) => {
-    if (!origins.slice(0, i).some((other) => other.name === name)) return [];
-    return [{ path: ['origins', i, 'name'], message: `the name "${name}" is already taken by an earlier origin` }];
+  return origins.flatMap(({ name, url, backups }, i) => {
+    const findings: Finding[] = backups.flatMap((backup, k) => {
+      if (backup !== url && backups.indexOf(backup) === k) return [];
+      return [{ path: ['origins', i, 'backups', k], message: `the server "${backup}" is already one of "${name}"` }];
+    });
+    if (origins.slice(0, i).some((other) => other.name === name)) {
+      const message = `the name "${name}" is already taken by an earlier origin`;
+      findings.push({ path: ['origins', i, 'name'], message });
+    }
+    return findings;
   });
 }
 

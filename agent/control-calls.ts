@@ -1,49 +1,15 @@
-// What the control socket answers: status, explain, plan, models, purge, preposition, pin, pause, encode, erase.
-import type { Cache } from '../cache/cache.ts';
+// What the control socket answers: status, explain, plan, models, pause, encode, erase; and the cache's own calls.
 import { SOURCE_CLASSES } from '../encoder/contract.ts';
-import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
-import type { Config } from './config.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
+import { cacheCalls, explainUrl } from './control-cache.ts';
+import { bad, type Controlled, keyOf, MAX_EXPLAINED, OFF, ok, textOf } from './control-input.ts';
 import { AgentError } from './errors.ts';
-import type { NodeStats } from './node-stats.ts';
 
-/** What the calls look at and change. Without an agent (agent: off) its calls answer 409. */
-export type Controlled = {
-  readonly config: Config;
-  readonly cache: Cache;
-  readonly agent: Agent | undefined;
-  readonly stats: () => NodeStats;
-  readonly unreadiness: () => string | undefined;
-  readonly uptimeSeconds: () => number;
-};
-
-const ok = (json: unknown): ControlReply => ({ status: 200, json });
-const bad = (error: string): ControlReply => ({ status: 400, json: { error } });
-const OFF: ControlReply = { status: 409, json: { error: 'this node runs with agent: off' } };
 const ENCODE_OFF: ControlReply = { status: 409, json: { error: 'encoding is off on this node' } };
-/** Titles in an explained ranking, and decisions in any explanation. */
-const MAX_EXPLAINED = 20;
-const MAX_URLS = 10_000;
 
 const sum = (values: Readonly<Record<string, number>>): number =>
   Object.values(values).reduce((total, value) => total + value, 0);
-
-/** A key of an unknown JSON body. */
-function keyOf(body: unknown, key: string): unknown {
-  return typeof body === 'object' && body !== null && Object.hasOwn(body, key) ? Reflect.get(body, key) : undefined;
-}
-const textOf = (body: unknown, key: string): string | undefined => {
-  const value = keyOf(body, key);
-  return typeof value === 'string' && value !== '' ? value : undefined;
-};
-function textsOf(body: unknown, key: string): readonly string[] {
-  const value = keyOf(body, key);
-  return Array.isArray(value) ? value.filter((item) => typeof item === 'string').slice(0, MAX_URLS) : [];
-}
-
-const NO_PATH = 'url must be a path of the viewer listener, beginning with /';
-const isPath = (url: string): boolean => url.startsWith('/');
 
 function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled): ControlReply {
   const read = stats();
@@ -55,6 +21,7 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
     servedBytes: sum(read.cache.sentBytes),
     originBytes: sum(read.cache.originBytes),
     store: read.cache.store,
+    origins: read.cache.origins,
     prefetch: { ...read.prefetch, ...read.cache.prefetch },
     model: { version: read.predict.models[0]?.version ?? null, ...read.predict.answers },
     sessions: read.sessions,
@@ -63,22 +30,13 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
 }
 
 async function explain(controlled: Controlled, { query }: ControlInput): Promise<ControlReply> {
-  const { cache, agent } = controlled;
+  const { agent } = controlled;
   const url = query.get('url');
-  if (url !== null) {
-    if (!isPath(url)) return bad(NO_PATH);
-    const title = agent?.catalogue.titleOf(url);
-    return ok({
-      url,
-      title: title ?? null,
-      holding: cache.has(url) ?? null,
-      decisions: agent?.prefetching.decisions.latest(MAX_EXPLAINED, { url }) ?? [],
-    });
-  }
+  if (url !== null) return explainUrl(controlled, url);
   if (agent === undefined) return OFF;
   const titleId = query.get('title');
   if (titleId !== null) {
-    const found = agent.catalogue.package(titleId);
+    const found = await agent.catalogue.package(titleId);
     return ok({
       title: agent.catalogue.title(titleId) ?? null,
       package:
@@ -96,44 +54,6 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
     return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
   const ranking = await agent.prediction.rank({ session, limit: MAX_EXPLAINED });
   return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
-}
-
-async function purge({ cache }: Controlled, { body }: ControlInput): Promise<ControlReply> {
-  const url = textOf(body, 'url');
-  const prefix = textOf(body, 'prefix');
-  const soft = keyOf(body, 'soft') === true;
-  if ((url === undefined) === (prefix === undefined)) return bad('purge takes url or prefix');
-  if (!isPath(url ?? prefix ?? '')) return bad(NO_PATH);
-  return ok({ purged: await cache.purge(url === undefined ? { prefix: prefix ?? '', soft } : { url, soft }) });
-}
-
-async function preposition({ agent }: Controlled, { body }: ControlInput): Promise<ControlReply> {
-  if (agent === undefined) return OFF;
-  const urls = [...textsOf(body, 'urls')];
-  for (const titleId of textsOf(body, 'titles')) {
-    const timeline = await agent.timelines.of(titleId);
-    if (timeline === undefined) return bad(`title ${titleId} has neither a package nor a readable manifest`);
-    urls.push(timeline.masterUrl);
-    for (const { playlistUrl, initUrl, parts } of timeline.tracks) {
-      urls.push(...[playlistUrl, initUrl].filter((one) => one !== undefined), ...parts.map((part) => part.url));
-    }
-  }
-  if (urls.length === 0) return bad('preposition takes urls or titles');
-  if (!urls.every(isPath)) return bad(NO_PATH);
-  const pushed: Record<string, number> = {};
-  for (const url of urls) {
-    const titleId = agent.catalogue.titleOf(url) ?? '';
-    const outcome = agent.prefetching.fetcher.push({
-      url,
-      titleId,
-      reason: 'operator',
-      why: 'asked for by the operator',
-      priority: 'off-peak',
-      bytes: 0,
-    });
-    pushed[outcome] = (pushed[outcome] ?? 0) + 1;
-  }
-  return ok({ pushed });
 }
 
 function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: boolean): ControlReply {
@@ -176,7 +96,7 @@ async function encode({ agent }: Controlled, { body }: ControlInput): Promise<Co
 
 /** Every call of CONTRACTS "Control socket" that this version answers. */
 export function controlCalls(controlled: Controlled): readonly ControlCall[] {
-  const { cache, agent } = controlled;
+  const { agent } = controlled;
   return [
     { method: 'GET', path: '/status', answer: () => status(controlled) },
     { method: 'GET', path: '/explain', answer: (input) => explain(controlled, input) },
@@ -187,18 +107,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
       answer: async () => (agent === undefined ? OFF : ok(await agent.meter.report())),
     },
     { method: 'GET', path: '/models', answer: () => (agent === undefined ? OFF : ok(agent.prediction.models())) },
-    { method: 'POST', path: '/purge', answer: (input) => purge(controlled, input) },
-    { method: 'POST', path: '/preposition', answer: (input) => preposition(controlled, input) },
-    {
-      method: 'POST',
-      path: '/pin',
-      answer: ({ body }) => {
-        const url = textOf(body, 'url');
-        return url === undefined || !isPath(url)
-          ? bad(url === undefined ? 'pin takes url' : NO_PATH)
-          : ok({ isStored: cache.pin(url, keyOf(body, 'isPinned') !== false) });
-      },
-    },
+    ...cacheCalls(controlled),
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },
     { method: 'POST', path: '/encode', answer: (input) => encode(controlled, input) },

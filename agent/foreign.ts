@@ -74,6 +74,37 @@ const segmentsOf = ({ renditions }: Manifest): number =>
   renditions.reduce((sum, { segments }) => sum + segments.length, 0);
 
 /**
+ * Paths of this node that a manifest names, and that the media playlists name which it names: playlists, init segments
+ * and segments of every rendition, text too, each once. Undefined as for readForeign().
+ */
+export async function readNamedUrls(path: string, reading: Reading): Promise<readonly string[] | undefined> {
+  const master = await readManifest(path, reading);
+  if (master === undefined) return undefined;
+  const urls = new Set<string>();
+  const add = (url: string | undefined): void => {
+    const here = url === undefined ? undefined : pathOf(url);
+    if (here !== undefined && urls.size < MAX_SEGMENTS) urls.add(here);
+  };
+  const addSegments = ({ renditions }: Manifest): void => {
+    for (const { segments } of renditions) {
+      for (const { url, init } of segments) {
+        add(init?.url);
+        add(url);
+      }
+    }
+  };
+  addSegments(master);
+  for (const { url, segments } of master.renditions) {
+    const playlist = url === undefined || segments.length > 0 ? undefined : pathOf(url);
+    if (playlist === undefined || urls.has(playlist)) continue;
+    add(url);
+    const media = await readManifest(playlist, reading);
+    if (media !== undefined) addSegments(media);
+  }
+  return [...urls];
+}
+
+/**
  * Reads a title's manifest at a path of this node and, where it only names them, the media playlists of its renditions.
  * Undefined: no manifest that can be read in time, within the limits and without a fault.
  */

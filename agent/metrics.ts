@@ -1,30 +1,10 @@
 // The catalogue of metrics: name, type, labels, what it means and what to do about it. The hot paths count in plain
 // integers; this file reads them at scrape. The one place that knows prom-client.
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
-import { HISTOGRAM_SECONDS, type Histogram } from '../cache/cache.ts';
+import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
+import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { ORIGINS } from './metrics-origin.ts';
 import type { NodeStats } from './node-stats.ts';
-
-type Sample = { readonly labels: Readonly<Record<string, string>>; readonly value: number };
-type Entry = {
-  readonly name: string;
-  readonly type: 'counter' | 'gauge';
-  readonly labels: readonly string[];
-  /** One line of meaning, then what an operator should do. */
-  readonly help: string;
-  readonly read: (stats: NodeStats) => readonly Sample[];
-};
-type HistogramEntry = {
-  readonly name: string;
-  readonly labels: readonly string[];
-  readonly help: string;
-  readonly read: (
-    stats: NodeStats,
-  ) => readonly { readonly labels: Readonly<Record<string, string>>; readonly histogram: Histogram }[];
-};
-
-const one = (value: number): readonly Sample[] => [{ labels: {}, value }];
-const by = (label: string, values: Readonly<Record<string, number>>): readonly Sample[] =>
-  Object.entries(values).map(([key, value]) => ({ labels: { [label]: key }, value }));
 
 const CACHE: readonly Entry[] = [
   {
@@ -43,27 +23,6 @@ const CACHE: readonly Entry[] = [
     labels: ['result'],
     help: 'Body bytes sent to viewers.',
     read: ({ cache }) => by('result', cache.sentBytes),
-  },
-  {
-    name: 'nearcast_origin_received_bytes_total',
-    type: 'counter',
-    labels: ['purpose'],
-    help: 'Body bytes received from origins, by what asked for them.',
-    read: ({ cache }) => by('purpose', cache.originBytes),
-  },
-  {
-    name: 'nearcast_origin_requests_total',
-    type: 'counter',
-    labels: ['purpose'],
-    help: 'Requests sent to origins.',
-    read: ({ cache }) => by('purpose', cache.originRequests),
-  },
-  {
-    name: 'nearcast_origin_errors_total',
-    type: 'counter',
-    labels: [],
-    help: 'Origin requests that failed, broke off or got a 5xx. Rising: look at the origin and at log event origin.failed.',
-    read: ({ cache }) => one(cache.originErrors),
   },
   {
     name: 'nearcast_cache_coalesced_total',
@@ -90,8 +49,15 @@ const CACHE: readonly Entry[] = [
     name: 'nearcast_cache_shed_total',
     type: 'counter',
     labels: ['reason'],
-    help: 'Viewers turned away by listen.maxConnections, maxRequests or addressLimit. Rising: overload or an attack.',
+    help: 'Viewers turned away by listen.maxConnections, maxRequests or addressLimit, or by the quota of a host. Rising: overload or an attack.',
     read: ({ cache }) => by('reason', cache.shed),
+  },
+  {
+    name: 'nearcast_cache_unknown_host_requests_total',
+    type: 'counter',
+    labels: [],
+    help: 'Requests answered with 421 because hosts has no such name. Rising: a name that points here and is not configured.',
+    read: ({ cache }) => one(cache.unknownHosts),
   },
   {
     name: 'nearcast_cache_open_connections',
@@ -387,7 +353,7 @@ export function openMetrics(read: () => NodeStats): {
     stats ??= read();
     return stats;
   };
-  for (const entry of [...CACHE, ...AGENT]) register(registry, entry, () => entry.read(current()));
+  for (const entry of [...CACHE, ...ORIGINS, ...AGENT]) register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {
     text: async () => {

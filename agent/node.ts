@@ -3,11 +3,12 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
-import { type Cache, CacheError, open as openCache, type Route } from '../cache/cache.ts';
+import { type Cache, CacheError, open as openCache, type Route, type ServedRecord } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
 import { controlCalls } from './control-calls.ts';
+import { openJobs } from './control-jobs.ts';
 import type { EncodeStatus, SubmittedJob } from './encodes.ts';
 import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
@@ -174,8 +175,11 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = config.listen;
   const cache = await openCache({
     routes,
-    titleOf: (path) => live.agent?.catalogue.titleOf(path),
-    onServed: (record) => live.agent?.served(record),
+    // Without an agent nobody listens, and no record is made.
+    ...(config.agent === 'on' && {
+      titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
+      onServed: (record: ServedRecord) => live.agent?.served(record),
+    }),
     origins: config.origins,
     hosts: config.hosts,
     store: config.store,
@@ -198,14 +202,17 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   live.closers.push(monitoring.close);
   const startedAt = now();
   const uptimeSeconds = () => (now() - startedAt) / 1000;
-  const calls = controlCalls({ config, cache, agent: live.agent, stats, unreadiness, uptimeSeconds });
+  const jobs = openJobs();
+  live.quiesce.push(jobs.close);
+  const { agent } = live;
+  const calls = controlCalls({ config, cache, agent, jobs, stats, unreadiness, uptimeSeconds, now });
   live.closers.push((await openControl(config.admin.socket, calls)).close);
   const { port } = await cache.serve(config.listen.http);
   live.unready = undefined;
   return {
     port,
     metricsPort: monitoring.port,
-    isPublished: (titleId) => live.agent?.catalogue.package(titleId) !== undefined,
+    isPublished: (titleId) => live.agent?.catalogue.published(titleId) !== undefined,
     encode: async (job) => {
       if (live.agent?.encodes !== undefined) return live.agent.encodes.submit(job);
       throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');

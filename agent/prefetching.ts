@@ -63,7 +63,7 @@ async function heldTimelines(
   const held: Timeline[] = [];
   for (const { id, manifestUrl } of catalogue.titles()) {
     if (signal.aborted || held.length >= MAX_HELD) break;
-    const isForeign = catalogue.package(id) === undefined;
+    const isForeign = catalogue.published(id) === undefined;
     if (isForeign && (manifestUrl?.startsWith('/') !== true || cache.has(manifestUrl) === undefined)) continue;
     const timeline = await timelines.of(id).catch(() => undefined);
     if (timeline !== undefined) held.push(timeline);

@@ -4,12 +4,13 @@ import { readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Cache, Log } from '../cache/cache.ts';
 import type { Title } from '../encoder/contract.ts';
-import type { Catalogue, Package } from './catalogue.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Package } from './packages.ts';
 
 /** What openPublishing() needs. */
 export type PublishingOptions = {
   readonly catalogue: Catalogue;
-  readonly cache: Pick<Cache, 'fill' | 'pin' | 'purge'>;
+  readonly cache: Pick<Cache, 'fill' | 'purge'>;
   readonly publishDir: string;
   /** Where publishDir is on the viewer listener, slashes at both ends. */
   readonly publishPath: string;
@@ -56,7 +57,7 @@ function addSavings(sum: SavedBytes, { savings, durationSeconds }: Title): void 
 
 /** Removes a title's packages that were replaced longer ago than anybody watches. Rejects when a file resists. */
 async function sweepTitle(id: string, { catalogue, cache, publishDir, publishPath, now, log }: PublishingOptions) {
-  const current = catalogue.package(id)?.hash;
+  const current = (await catalogue.package(id))?.hash;
   if (current === undefined) return;
   // The newest was published when the pointer was written, so every other package was replaced then or before.
   const replacedAt = (await stat(join(publishDir, id, 'latest.json'))).mtimeMs;
@@ -100,8 +101,8 @@ export function openPublishing(options: PublishingOptions): Publishing {
   return {
     published: async (id, signal) => {
       try {
-        catalogue.reload();
-        const found = catalogue.package(id);
+        await catalogue.reload();
+        const found = await catalogue.refresh(id);
         if (found === undefined) return log('error', 'publish.no-package', { id });
         addSavings(saved, found.title);
         await list(id, found);

@@ -16,7 +16,7 @@ export type Timelines = {
 
 /** What openTimelines() needs. */
 export type TimelinesOptions = {
-  readonly catalogue: Pick<Catalogue, 'title' | 'package'>;
+  readonly catalogue: Pick<Catalogue, 'title' | 'package' | 'published'>;
   readonly cache: Pick<Cache, 'read'>;
   readonly now: () => number;
 };
@@ -30,8 +30,8 @@ const MAX_TITLES = 1_000;
 const MAX_SEGMENTS = 400_000;
 
 type Known = {
-  /** The package, or the path of the manifest, that this was read from. */
-  readonly of: unknown;
+  /** The package's baseUrl, or the path of the manifest, that this was read from. */
+  readonly of: string;
   readonly until: number;
   readonly segments: number;
   readonly timeline: Timeline | undefined;
@@ -64,14 +64,23 @@ export function openTimelines({ catalogue, cache, now }: TimelinesOptions): Time
 
   async function look(titleId: string): Promise<Known | undefined> {
     const before = known.get(titleId);
-    const found = catalogue.package(titleId);
+    const published = catalogue.published(titleId);
+    if (before !== undefined && before.of === published?.baseUrl) return before;
+    const path = pathOf(catalogue.title(titleId)?.manifestUrl ?? 'none:');
+    // Of a title with a manifest of its own, a package that nobody has seen yet is not looked for at every segment.
+    const isForeign = published === undefined && path !== undefined;
+    const found = isForeign ? undefined : await catalogue.package(titleId);
     if (found !== undefined) {
-      if (before?.of === found) return before;
       const timeline = packageTimeline(found.title, found.baseUrl);
       const segments = timeline.tracks.reduce((sum, { parts }) => sum + parts.length, 0);
-      return remember(titleId, { of: found, until: Number.POSITIVE_INFINITY, segments, timeline, preview: undefined });
+      return remember(titleId, {
+        of: found.baseUrl,
+        until: Number.POSITIVE_INFINITY,
+        segments,
+        timeline,
+        preview: undefined,
+      });
     }
-    const path = pathOf(catalogue.title(titleId)?.manifestUrl ?? 'none:');
     if (path === undefined) return undefined;
     if (before?.of === path && before.until > now()) return before;
     const name = `${titleId} ${path}`;

@@ -4,31 +4,37 @@ import type { IncomingMessage } from 'node:http';
 import type {
   Cache,
   CacheOptions,
+  Explanation,
   FillOptions,
   FillOutcome,
   Holding,
+  PinSelector,
+  PurgeResult,
   PurgeSelector,
   ReadObject,
   ReadOptions,
 } from './contract.ts';
-import { CacheError } from './errors.ts';
-import type { Origin } from './exchange.ts';
+import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
-import { openOrigin } from './origin.ts';
-import { NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
-import { keyOf, originFor, targetOf } from './rules/key.ts';
-import { originForm } from './rules/request.ts';
+import { Hosts } from './hosts.ts';
+import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
+import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
+import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
+import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
+import type { Visit } from './visit.ts';
 
 export type {
   Cache,
   CacheOptions,
   CacheStats,
+  ExplainedVariant,
+  Explanation,
   FillOptions,
   FillOutcome,
   HealthOptions,
@@ -41,13 +47,19 @@ export type {
   ListenLimits,
   Log,
   OriginOptions,
+  OriginServerStats,
+  OriginStats,
+  Placed,
   Priority,
+  PurgeResult,
   PurgeSelector,
   Purpose,
   RawCmcd,
   ReadObject,
   ReadOptions,
+  Reloadable,
   Result,
+  Retry,
   Route,
   RouteReply,
   RouteRequest,
@@ -71,10 +83,9 @@ export { sieve } from './rules/eviction/sieve.ts';
 export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
 export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
+export { isGroupName, isTagName } from './rules/tags.ts';
 
 const DAY_MS = 24 * 3_600_000;
-/** Objects that one purge by prefix looks at, per round; it repeats until none is left. */
-const PURGE_BATCH = 10_000;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -105,36 +116,27 @@ function remoteHasher(now: () => number): (request: IncomingMessage) => string {
 
 type Parts = {
   readonly options: CacheOptions;
-  readonly origins: readonly Origin[];
+  readonly hosts: Hosts;
+  readonly rules: () => FreshnessRules;
   readonly store: Store;
   readonly fills: Fills;
   readonly server: Server;
   readonly counters: Counters;
+  readonly now: () => number;
 };
-
-/** Where a URL lives: absolute, or a path with query. */
-type Place = { readonly key: string; readonly resource: string; readonly origin: Origin };
-
-function placeOf(parts: Pick<Parts, 'options' | 'origins'>, url: string): Place | undefined {
-  const target = targetOf(originForm(url), new Set(parts.options.ignoredQuery ?? []));
-  const origin = originFor(parts.origins, target.path);
-  if (origin === undefined) return undefined;
-  return { key: keyOf(origin.name, target.resource), resource: target.resource, origin };
-}
 
 /** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
 export async function open(options: CacheOptions): Promise<Cache> {
-  if (options.origins.length === 0) throw new CacheError('CACHE_OPTIONS_INVALID', 'A cache needs at least one origin.');
   const { now, log } = options;
+  let { rules } = options;
+  const currentRules = () => rules;
   const counters = new Counters();
-  const origins = options.origins.map((origin) =>
-    openOrigin(origin, {
-      ...{ now, log, random: Math.random },
-      onFailure: () => {
-        counters.originErrors += 1;
-      },
-    }),
-  );
+  const hosts = new Hosts(options, {
+    ...{ now, log, random: Math.random, lookup: options.lookup },
+    onFailure: () => {
+      counters.originErrors += 1;
+    },
+  });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
     limits: options.limits ?? {},
@@ -149,85 +151,103 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   const { ramBytes, dirs, required } = options.store;
   const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
-  const { rules, worth } = options;
-  const fills = openFills({ store, rules, counters, worth, now, log });
-  const invalidate = (url: string): void => {
-    const place = placeOf({ options, origins }, url);
-    if (place !== undefined) drop(store, fills, place.key);
+  const { worth } = options;
+  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const invalidate = (visit: Visit, url: string): void => {
+    const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
+    if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
   const remoteHash = remoteHasher(now);
-  const handler = new Handler({ options, origins, store, fills, counters, remoteHash, invalidate });
-  const parts: Parts = { options, origins, store, fills, server, counters };
+  const invalidateGroup = openInvalidation({ store, fills, now, log });
+  const known = { options, hosts, rules: currentRules, store, fills, counters };
+  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
-    purge: async (selector) => purge(parts, selector),
-    pin: (url, isPinned) => pin(parts, url, isPinned),
+    purge: (selector) => purgeSelected(parts, selector),
+    explain: (url) => explained(parts, url),
+    pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    placeOf: (url) => {
+      const place = hosts.placeOf(url);
+      return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
+    },
+    reload: (next) => {
+      hosts.replace(next);
+      rules = next.rules;
+    },
     stats: () =>
-      counters.read({ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() }),
+      counters.read({
+        store: store.stats(),
+        openConnections: server.connections(),
+        activeFills: fills.count(),
+        origins: hosts.stats(),
+      }),
     close: async (drainMs) => {
       await server.close(drainMs);
       fills.cancelAll();
-      await Promise.all(origins.map((origin) => origin.close()));
+      await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
 }
 
-function drop(store: Store, fills: Fills, key: string): number {
-  const found = store.find(key);
-  for (const object of found) store.remove(object);
-  fills.forget((each) => each === key);
-  return found.length;
-}
-
-function mark(store: Store, key: string): number {
-  const found = store.find(key).filter(({ isInvalidated }) => !isInvalidated);
-  for (const object of found) store.update(object, { isInvalidated: true });
-  return found.length;
-}
-
-function purge({ options, origins, store, fills }: Parts, selector: PurgeSelector): number {
-  const isSoft = selector.soft === true;
-  if ('url' in selector) {
-    const place = placeOf({ options, origins }, selector.url);
-    if (place === undefined) return 0;
-    return isSoft ? mark(store, place.key) : drop(store, fills, place.key);
+async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<PurgeResult> {
+  const { soft: isSoft = false, onProgress } = selector;
+  const targets = targetsOf(parts, selector);
+  let [objects, fills] = [0, 0];
+  for (const target of targets) {
+    const before = objects;
+    const hear = onProgress === undefined ? {} : { onProgress: (count: number) => onProgress(before + count) };
+    const done = await purge(parts, target, { isSoft, ...hear });
+    objects += done.objects;
+    fills += done.fills;
   }
+  return { objects, fills };
+}
+
+async function pinSelected(parts: Parts, selector: PinSelector, isPinned: boolean): Promise<number> {
   let count = 0;
-  for (const { name } of origins) {
-    const prefix = keyOf(name, originForm(selector.prefix));
-    if (isSoft) {
-      for (const key of store.keys(prefix, Number.MAX_SAFE_INTEGER)) count += mark(store, key);
-      continue;
-    }
-    fills.forget((key) => key.startsWith(prefix));
-    for (;;) {
-      const keys = store.keys(prefix, PURGE_BATCH);
-      const removed = keys.reduce((sum, key) => sum + drop(store, fills, key), 0);
-      count += removed;
-      if (keys.length < PURGE_BATCH || removed === 0) break;
-    }
-  }
+  for (const target of targetsOf(parts, selector)) count += await pin(parts, target, isPinned);
   return count;
 }
 
-function pin(parts: Parts, url: string, isPinned: boolean): boolean {
-  const place = placeOf(parts, url);
-  const found = place === undefined ? [] : parts.store.find(place.key);
-  for (const object of found) parts.store.update(object, { isPinned });
-  return found.length > 0;
+function targetsOf({ hosts }: Parts, selector: PurgeSelector | PinSelector): readonly PurgeTarget[] {
+  if ('url' in selector || 'prefix' in selector) {
+    const isPrefix = 'prefix' in selector;
+    const { keys, anyName } = hosts.coverageOf(isPrefix ? selector.prefix : selector.url, isPrefix);
+    const exact = keys.map((key): PurgeTarget => (isPrefix ? { by: 'prefix', prefix: key } : { by: 'key', key }));
+    // Whatever its name: the keys of such an origin have to be looked through.
+    const others = anyName.map(({ begin, resource }) => {
+      const isIn = (key: string): boolean =>
+        isPrefix ? resourceOf(key).startsWith(resource) : resourceOf(key) === resource;
+      return { by: 'prefix', prefix: begin, isIn } as const;
+    });
+    return [...exact, ...others];
+  }
+  const name = 'tag' in selector ? tagKey(selector.tag) : groupKey(selector.group);
+  if (selector.host === undefined) return [{ by: 'name', name }];
+  const own = hosts.coverageOf(`https://${selector.host}/`, true).keys;
+  return [{ by: 'name', name, isIn: (key) => own.some((begin) => key.startsWith(begin)) }];
+}
+
+function explained(parts: Parts, url: string): Explanation | undefined {
+  const place = parts.hosts.placeOf(url);
+  if (place === undefined) return undefined;
+  const { key, origin, host } = place;
+  const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
+  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {
-  return reuseOf(policyOf(object, parts.options.rules), object, NO_DEMANDS, parts.options.now()).freshForMs;
+  return reuseOf(policyOf(object, parts.rules()), object, NO_DEMANDS, parts.options.now()).freshForMs;
 }
 
 function holdingOf(parts: Parts, url: string): Holding | undefined {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
   const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
@@ -237,7 +257,7 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 
 /** Fills ahead of viewers: what is fresh already stays, what is stale is revalidated. */
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
@@ -248,7 +268,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
   const name = pseudonym(parts.options.nodeId);
   const fill = parts.fills.keep(
     {
-      ...{ key: place.key, resource: place.resource, origin: place.origin, purpose: how.purpose },
+      ...{ key: place.key, resource: place.target.resource, origin: place.origin, purpose: how.purpose },
       fields: [
         ['via', `1.1 ${name}`],
         ['cdn-loop', name],
@@ -279,7 +299,7 @@ async function readWhole(
   { maxBytes, signal }: ReadOptions,
 ): Promise<ReadObject | undefined> {
   const ended = await runFill(parts, url, { priority: 'in-session', purpose: 'in-session', maxBytes, signal });
-  const place = placeOf(parts, url);
+  const place = parts.hosts.placeOf(url);
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;

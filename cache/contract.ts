@@ -110,7 +110,7 @@ export type HostQuota = {
   readonly requestsPerSecond?: number | null;
   /** Body bytes to viewers, on the mean; an answer that is being sent ends whatever it takes. */
   readonly bytesPerSecond?: number | null;
-  /** Requests to origins at once; above it: stale where that is allowed, else 503 with Retry-After. */
+  /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
 };
 
@@ -148,8 +148,8 @@ export type ListenLimits = {
   readonly pieceTimeoutMs?: number;
 };
 
-/** Why the listener turned a viewer away. */
-export const SHED_REASONS = ['connections', 'requests', 'address'] as const;
+/** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
+export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];
 
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
@@ -158,6 +158,9 @@ export type Log = (
   event: string,
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
+
+/** Gives every address of a name; rejects when there is none. */
+export type LookupName = (name: string) => Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]>;
 
 /** Everything open() needs. */
 export type CacheOptions = {
@@ -181,6 +184,8 @@ export type CacheOptions = {
   readonly onServed?: (record: ServedRecord) => void;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
+  /** How names of origins become addresses; absent: by the system's resolver. */
+  readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */
   readonly nodeId: string;
   readonly now: () => number;
@@ -211,10 +216,40 @@ export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSig
 /** A whole stored body. */
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
 
-/** What to remove; `soft` keeps the object as stale, to be revalidated. */
-export type PurgeSelector = ({ readonly url: string } | { readonly prefix: string }) & { readonly soft?: boolean };
+/**
+ * What to remove: a URL, all below a prefix, all with a tag (Cache-Tag, Surrogate-Key) or of a group (Cache-Groups, RFC
+ * 9875). `soft` keeps the objects as stale, to be revalidated. `onProgress` hears how many it were so far.
+ */
+export type PurgeSelector = (
+  | { readonly url: string }
+  | { readonly prefix: string }
+  | { readonly tag: string }
+  | { readonly group: string }
+) & {
+  readonly soft?: boolean;
+  /** Of a tag or group: only what this host has; a URL or prefix names its host itself. */
+  readonly host?: string;
+  readonly onProgress?: (objects: number) => void;
+};
 
-/** What the cache knows of a URL, for `explain`. */
+/** What a purge did: objects removed or marked, and fills under way that will not be stored. */
+export type PurgeResult = { readonly objects: number; readonly fills: number };
+
+/** What to pin or unpin. */
+export type PinSelector = { readonly url: string } | { readonly prefix: string };
+
+/** What of the options may change while the cache is open. */
+export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
+
+/** Where a URL is looked for. */
+export type Placed = {
+  /** Of the host that answers for it; `*` without hosts. */
+  readonly names: readonly string[];
+  readonly origin: string;
+  readonly key: string;
+};
+
+/** What the cache holds for a URL. */
 export type Holding = {
   readonly key: string;
   readonly tier: 'memory' | 'disk';
@@ -224,6 +259,63 @@ export type Holding = {
   readonly isPinned: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+};
+
+/** One stored variant of a URL and why it is as it is; times in whole seconds but storedAt. */
+export type ExplainedVariant = {
+  /** The request's values that chose it; '' without Vary. */
+  readonly variant: string;
+  readonly tier: 'memory' | 'disk';
+  readonly status: number;
+  readonly sizeBytes: number;
+  /** Less than sizeBytes while only parts of it are there. */
+  readonly storedBytes: number;
+  /** Milliseconds since the epoch. */
+  readonly storedAt: number;
+  readonly ageSeconds: number;
+  readonly lifetimeSeconds: number;
+  /** Negative: stale since. */
+  readonly freshForSeconds: number;
+  /** What decides on freshness, and what a plain request gets now, in words. */
+  readonly because: string;
+  readonly next: string;
+  readonly servedOnError: boolean;
+  readonly isPinned: boolean;
+  readonly isInvalidated: boolean;
+  readonly purpose: Purpose;
+  readonly hits: number;
+  /** Response fields that decide, as they came. */
+  readonly fields: Readonly<Record<string, string>>;
+  readonly tags: readonly string[];
+  readonly groups: readonly string[];
+};
+
+/** What the cache knows of a URL. */
+export type Explanation = Placed & {
+  /** Origin fetches of it under way. */
+  readonly fills: number;
+  readonly variants: readonly ExplainedVariant[];
+};
+
+/** How often a request to an origin was sent again, and how often there was no budget for that. */
+export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
+
+/** One server of an origin as it is now, and what it was asked since start. */
+export type OriginServerStats = {
+  /** Host, port and path of its URL. */
+  readonly server: string;
+  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
+  readonly isUp: boolean;
+  readonly breaker: 'closed' | 'recovering' | 'open';
+  readonly requests: number;
+  readonly failures: number;
+};
+
+/** An origin as it is now. */
+export type OriginStats = {
+  readonly origin: string;
+  readonly retries: Readonly<Record<Retry, number>>;
+  readonly servers: readonly OriginServerStats[];
 };
 
 /** Plain counters since start; read at scrape. */
@@ -240,9 +332,12 @@ export type CacheStats = {
   readonly malformed: number;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
+  /** Requests for a name that no host has. */
+  readonly unknownHosts: number;
   readonly openConnections: number;
   readonly activeFills: number;
   readonly store: StoreStats;
+  readonly origins: readonly OriginStats[];
 };
 /** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
 export type Histogram = { readonly counts: readonly number[]; readonly sum: number };
@@ -267,18 +362,30 @@ export type StoreStats = {
   }[];
 };
 
-/** An open cache. */
+/**
+ * An open cache. A URL is absolute and means the host of its name, or a path with query: then the first host that has an
+ * origin for it, for a purge every host.
+ */
 export type Cache = {
   /** Starts the viewer listener; resolves with the port that was bound. Rejects with CACHE_LISTEN_FAILED. */
   readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
+  /** Undefined: no origin serves that URL. */
+  readonly explain: (url: string) => Explanation | undefined;
   /** Fills if need be and gives the body; undefined: not stored, not 200, not whole, or above maxBytes. */
   readonly read: (url: string, options: ReadOptions) => Promise<ReadObject | undefined>;
-  /** Resolves with how many objects it removed or marked. */
-  readonly purge: (selector: PurgeSelector) => Promise<number>;
-  /** False when nothing is stored for that URL. */
-  readonly pin: (url: string, isPinned: boolean) => boolean;
+  /** Purges what was there when it was called; resolves when no crash can bring it back. */
+  readonly purge: (selector: PurgeSelector) => Promise<PurgeResult>;
+  /** How many stored objects of a URL, or below a prefix, are pinned or unpinned now. */
+  readonly pin: (selector: PinSelector, isPinned: boolean) => Promise<number>;
+  /** Undefined when no host or none of its origins serves that URL. */
+  readonly placeOf: (url: string) => Placed | undefined;
+  /**
+   * New requests use these from now on; what runs ends at the origins where it began. An origin whose options are the
+   * same keeps its connections. Throws CACHE_OPTIONS_INVALID, and then nothing has changed.
+   */
+  readonly reload: (next: Reloadable) => void;
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;

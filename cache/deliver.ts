@@ -9,18 +9,37 @@ import { type FreshnessRules, type Policy, policyOf, type Reuse } from './rules/
 import { kindOf } from './rules/kind.ts';
 import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoice } from './rules/range.ts';
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
+import { isInternalField } from './rules/tags.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
+const WHOLE = { choice: 'whole' } as const;
 /** Fields of a 304 (RFC 9110 section 15.4.5). */
 const NOT_MODIFIED_FIELDS = new Set(['cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'via']);
 
 /** The parts of an answer's head. */
 export type Head = { readonly status: number; readonly flat: readonly string[]; readonly facts: StatusFacts };
 
+/** The fields of a whole hit, which are the same for all in one second. */
+type HitFields = {
+  readonly ageSeconds: number;
+  readonly ttlSeconds: number;
+  readonly common: string[];
+  readonly whole: string[];
+};
+
 /** A stored head, read once: its policy and the flat list of fields that every answer from it begins with. */
-type Prepared = { readonly policy: Policy; readonly flat: readonly string[]; readonly upstreamStatus: string };
+type Prepared = {
+  readonly rules: FreshnessRules;
+  readonly policy: Policy;
+  readonly flat: readonly string[];
+  readonly upstreamStatus: string;
+  hit: HitFields | undefined;
+};
+
+/** What is said of a plain hit; the very object, so that its fields are prepared once a second. */
+export const HIT: StatusFacts = { hit: true };
 
 /** How a stored response is answered with. */
 export type StoredAnswer = {
@@ -31,7 +50,7 @@ export type StoredAnswer = {
 
 /** Writes answers for one cache. */
 export class Delivery {
-  readonly #rules: FreshnessRules;
+  readonly #rules: () => FreshnessRules;
   readonly #store: Store;
   readonly #counters: Counters;
   readonly #name: string;
@@ -40,7 +59,7 @@ export class Delivery {
   readonly #prepared = new WeakMap<Fields, Prepared>();
 
   constructor(options: {
-    readonly rules: FreshnessRules;
+    readonly rules: () => FreshnessRules;
     readonly store: Store;
     readonly counters: Counters;
     readonly nodeId: string;
@@ -58,10 +77,13 @@ export class Delivery {
   }
 
   #prepare(object: StoredObject): Prepared {
+    const rules = this.#rules();
     const known = this.#prepared.get(object.headers);
-    if (known !== undefined) return known;
-    const prepared = {
-      policy: policyOf(object, this.#rules),
+    if (known?.rules === rules) return known;
+    const prepared: Prepared = {
+      rules,
+      hit: undefined,
+      policy: policyOf(object, rules),
       flat: this.flat(object.headers, object.receivedAt),
       upstreamStatus: fieldValue(object.headers, 'cache-status') ?? '',
     };
@@ -71,14 +93,14 @@ export class Delivery {
 
   /** Response fields as Node takes them, without those that each answer sets anew, with Via and a Date. */
   flat(headers: Fields, receivedAt: number): string[] {
-    const own = this.#rules.target.toLowerCase();
+    const own = this.#rules().target.toLowerCase();
     const flat: string[] = [];
     let via = this.#via;
     let hasDate = false;
     for (const [name, value] of headers) {
       if (name === 'via') via = `${value}, ${this.#via}`;
       else if (name !== 'content-length' && name !== 'age' && name !== 'cache-status' && name !== own) {
-        flat.push(name, value);
+        if (!isInternalField(name)) flat.push(name, value);
       }
       if (name === 'date') hasDate = true;
     }
@@ -147,9 +169,10 @@ export class Delivery {
     visit.response.end();
   }
 
-  #writeHead(visit: Visit, status: number, flat: readonly string[]): void {
+  /** Node reads the list and keeps no part of it. */
+  #writeHead(visit: Visit, status: number, flat: string[]): void {
     visit.markFirstByte();
-    visit.response.writeHead(status, [...flat]);
+    visit.response.writeHead(status, flat);
   }
 
   /** Writes a head for a body of `lengthBytes`, or of unknown length, of which `range` is sent. */
@@ -181,31 +204,29 @@ export class Delivery {
   stored(visit: Visit, object: StoredObject, how: StoredAnswer): void {
     const { reuse, facts, onLost } = how;
     const prepared = this.#prepare(object);
-    const ageSeconds = Math.floor(reuse.ageMs / 1000);
-    const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);
-    const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
     if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
     this.#count(visit, object);
+    const fields = this.#fieldsOf(object, prepared, reuse, facts);
     if (this.isNotModified(visit, object)) {
-      this.notModified(visit, prepared.flat, statusText, ageSeconds);
+      this.notModified(visit, prepared.flat, fields.common.at(-1) ?? '', fields.ageSeconds);
       return;
     }
-    const range = chooseRanges(this.#rangeField(visit, object), object.lengthBytes, () => ({
-      contentType: fieldValue(object.headers, 'content-type'),
-      boundary: randomUUID(),
-    }));
+    const rangeField = this.#rangeField(visit, object);
+    const range = rangeField === undefined ? WHOLE : this.#ranges(rangeField, object);
     if (range.choice === 'none') {
-      this.unsatisfiable(visit, object.lengthBytes, statusText);
+      this.unsatisfiable(visit, object.lengthBytes, fields.common.at(-1) ?? '');
       return;
     }
-    const flat = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
     if (range.choice === 'parts') {
-      this.#parts(visit, object, { range, flat, onLost });
+      this.#parts(visit, object, { range, flat: fields.common, onLost });
       return;
     }
-    const writeHead = () =>
-      this.head(visit, { status: object.status, flat, facts, lengthBytes: object.lengthBytes }, range);
     const part = range.choice === 'part' ? range : { start: 0, end: object.lengthBytes };
+    const { status, lengthBytes } = object;
+    const writeHead = (): void => {
+      if (range.choice === 'whole') this.#writeHead(visit, status, fields.whole);
+      else this.head(visit, { status, flat: fields.common, facts, lengthBytes }, range);
+    };
     if (visit.isHead || part.end === part.start) {
       writeHead();
       visit.response.end();
@@ -222,6 +243,27 @@ export class Delivery {
         onLost(outcome, hasHead ? { start: part.start + visit.bytes, end: part.end } : undefined);
       });
     }
+  }
+
+  #ranges(field: string, object: StoredObject): RangeChoice | Multipart {
+    return chooseRanges(field, object.lengthBytes, () => ({
+      contentType: fieldValue(object.headers, 'content-type'),
+      boundary: randomUUID(),
+    }));
+  }
+
+  /** The fields of an answer from the store; its Cache-Status comes last in `common`. */
+  #fieldsOf(object: StoredObject, prepared: Prepared, reuse: Reuse, facts: StatusFacts): HitFields {
+    const ageSeconds = Math.floor(reuse.ageMs / 1000);
+    const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);
+    const { hit } = prepared;
+    if (facts === HIT && hit?.ageSeconds === ageSeconds && hit.ttlSeconds === ttlSeconds) return hit;
+    const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
+    const common = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
+    const whole = object.status === 204 ? common : [...common, 'content-length', String(object.lengthBytes)];
+    const fields: HitFields = { ageSeconds, ttlSeconds, common, whole };
+    if (facts === HIT) prepared.hit = fields;
+    return fields;
   }
 
   /** A multipart 206. Nobody can go on in the middle of it, so bytes lost after its head cut the connection. */

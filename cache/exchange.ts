@@ -44,14 +44,13 @@ export type Origin = {
   readonly name: string;
   readonly match: string;
   readonly fetch: (request: OriginRequest, sink: OriginSink) => Exchange;
-  readonly close: () => Promise<void>;
 };
 
-/** Clock, chance and log of an origin. */
+/** Clock, chance, log and counters of an origin. */
 export type OriginTools = {
   readonly now: () => number;
   readonly random: () => number;
   readonly log: Log;
-  /** Hears of each request that failed. */
+  /** Hears of each request to one of its servers that failed. */
   readonly onFailure: () => void;
 };

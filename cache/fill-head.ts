@@ -5,6 +5,7 @@ import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
+import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject, StoredResponse } from './store/object.ts';
@@ -29,7 +30,7 @@ export type FillRequest = {
 /** What fills share. */
 export type FillTools = {
   readonly store: Store;
-  readonly rules: FreshnessRules;
+  readonly rules: () => FreshnessRules;
   readonly counters: Counters;
   readonly worth: ((key: string) => number | undefined) | undefined;
   readonly now: () => number;
@@ -56,7 +57,7 @@ export type KeptHead = {
 
 /** Reads the head of a new response. A body that only its connection's end delimits is never stored. */
 export function keptHead(received: OriginHead, request: FillRequest, tools: FillTools): KeptHead {
-  const policy = policyOf(received, tools.rules);
+  const policy = policyOf(received, tools.rules());
   const asked = {
     method: 'GET',
     hasAuthorization: fieldValue(request.fields, 'authorization') !== undefined,
@@ -86,7 +87,7 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
       receivedAt: received.receivedAt,
       lengthBytes: received.lengthBytes ?? (received.status === 204 ? 0 : undefined),
       purpose: request.purpose,
-      tags: [],
+      tags: namesOf(headers),
     },
   };
 }
@@ -102,8 +103,10 @@ function dropOldestVariant(request: FillRequest, tools: FillTools): void {
 export function revalidated(received: OriginHead, request: FillRequest, tools: FillTools): StoredObject | undefined {
   const known = request.revalidates;
   if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
+  const headers = updatedBy(known.headers, received.headers);
   tools.store.update(known, {
-    headers: updatedBy(known.headers, received.headers),
+    headers,
+    tags: namesOf(headers),
     requestedAt: received.requestedAt,
     receivedAt: received.receivedAt,
     isInvalidated: false,

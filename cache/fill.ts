@@ -101,6 +101,11 @@ export class Fill {
     return this.#head?.outcome === 'response' ? this.#head.response.varyOn : [];
   }
 
+  /** Names of what comes (tags, groups), once its head has come. */
+  get tags(): readonly string[] | undefined {
+    return this.#head?.outcome === 'response' ? this.#head.response.tags : undefined;
+  }
+
   join(fields: Fields, listener: Listener): FillReader {
     const reader = new FillReader(this, fields, listener, this.#exchange !== undefined);
     this.#readers.add(reader);
@@ -207,7 +212,8 @@ export class Fill {
   #onHead(received: OriginHead): void {
     const { request } = this;
     if (received.status === 304) {
-      const object = revalidated(received, request, this.#tools);
+      // What was purged meanwhile is not confirmed by an answer that may be older than the purge.
+      const object = this.#isForgotten ? undefined : revalidated(received, request, this.#tools);
       if (object !== undefined) {
         this.#confirm(object);
         return;

@@ -23,8 +23,9 @@ export type Fills = {
   /** A fill to wait for without reading: a running one, or a new one run like this. Call release() when done. */
   readonly keep: (request: FillRequest, how: KeepOptions) => Fill;
   readonly isRunning: (key: string) => boolean;
-  /** What is coming for these keys is outdated. */
-  readonly forget: (matches: (key: string) => boolean) => void;
+  readonly countOf: (key: string) => number;
+  /** What is coming for these is outdated; gives how many. `tags`: undefined before the head has come. */
+  readonly forget: (matches: (key: string, tags: readonly string[] | undefined) => boolean) => number;
   readonly count: () => number;
   readonly cancelAll: () => void;
 };
@@ -53,6 +54,11 @@ function isOutranked(priority: Priority, running: Iterable<Fill>): boolean {
   const rank = PRIORITIES.indexOf(priority);
   for (const fill of running) if (PRIORITIES.indexOf(fill.priority) < rank) return true;
   return false;
+}
+
+function forgetAll(fills: readonly Fill[]): number {
+  for (const fill of fills) fill.forget();
+  return fills.length;
 }
 
 /** Opens the table of fills. */
@@ -117,9 +123,8 @@ export function openFills(options: FillsOptions): Fills {
       return fill;
     },
     isRunning: (key) => running.has(key),
-    forget: (matches) => {
-      for (const fill of all) if (matches(fill.request.key)) fill.forget();
-    },
+    countOf: (key) => running.get(key)?.length ?? 0,
+    forget: (matches) => forgetAll([...all].filter((fill) => matches(fill.request.key, fill.tags))),
     count: () => all.size,
     cancelAll: () => {
       for (const fill of [...all]) fill.cancel();

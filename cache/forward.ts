@@ -1,22 +1,32 @@
 // Requests that the origin answers itself: passed on, their answers passed back, and what these say of stored responses.
 import type { Delivery } from './deliver.ts';
-import type { CacheError } from './errors.ts';
+import type { CacheCode, CacheError } from './errors.ts';
 import type { OriginHead } from './exchange.ts';
+import { RETRY_AFTER_SECONDS } from './limit.ts';
 import { pass, passRequest, type Sender } from './pass.ts';
 import { describes, updatedBy } from './rules/conditional.ts';
 import { endToEnd, fieldValue } from './rules/fields.ts';
 import { invalidatedBy } from './rules/invalidation.ts';
 import type { StatusFacts } from './rules/status.ts';
+import { groupsInvalidatedBy, namesOf } from './rules/tags.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
+
+/** What a viewer is told of an origin's failure; others are 502. */
+const FAILED: Partial<Record<CacheCode, readonly [status: number, text: string]>> = {
+  CACHE_ORIGIN_TIMEOUT: [504, 'The origin did not answer in time.'],
+  CACHE_HOST_QUOTA: [503, 'Too many requests for this host.'],
+};
 
 /** What forwarding needs. */
 export type ForwarderParts = {
   readonly sender: Sender;
   readonly delivery: Delivery;
   readonly store: Store;
-  /** Removes a path's stored responses and what is coming for them. */
-  readonly invalidate: (url: string) => void;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
+  /** Removes a path's stored responses of the visit's host and what is coming for them. */
+  readonly invalidate: (visit: Visit, url: string) => void;
 };
 
 /** Passes requests and their answers. */
@@ -24,27 +34,22 @@ export class Forwarder {
   readonly #sender: Sender;
   readonly #delivery: Delivery;
   readonly #store: Store;
-  readonly #invalidate: (url: string) => void;
+  readonly #invalidateGroup: ForwarderParts['invalidateGroup'];
+  readonly #invalidate: ForwarderParts['invalidate'];
 
   constructor(parts: ForwarderParts) {
     this.#sender = parts.sender;
     this.#delivery = parts.delivery;
     this.#store = parts.store;
     this.#invalidate = parts.invalidate;
+    this.#invalidateGroup = parts.invalidateGroup;
   }
 
-  /** Answers 502 or 504 for an origin that gave nothing. */
+  /** Answers 502 or 504 for an origin that gave nothing, 503 where the host may not ask one now. */
   failed(visit: Visit, error: CacheError): void {
-    const isLate = error.code === 'CACHE_ORIGIN_TIMEOUT';
-    this.#delivery.refuse(
-      visit,
-      isLate ? 504 : 502,
-      isLate ? 'The origin did not answer in time.' : 'The origin failed.',
-      {
-        fwd: visit.forward,
-        detail: error.code,
-      },
-    );
+    const [status, text] = FAILED[error.code] ?? ([502, 'The origin failed.'] as const);
+    if (status === 503 && !visit.isGone) visit.response.setHeader('retry-after', RETRY_AFTER_SECONDS);
+    this.#delivery.refuse(visit, status, text, { fwd: visit.forward, detail: error.code });
   }
 
   /** Passes a request to its origin and the answer back. `stored`: what a HEAD's answer may renew. */
@@ -64,7 +69,8 @@ export class Forwarder {
   #forwardHead(visit: Visit, head: OriginHead, stored: StoredObject | undefined): void {
     const { method = '' } = visit.request;
     const asked = { method, resource: visit.target.resource, host: requestField(visit.request, 'host') ?? 'localhost' };
-    for (const url of invalidatedBy(asked, head.status, head.headers)) this.#invalidate(url);
+    for (const url of invalidatedBy(asked, head.status, head.headers)) this.#invalidate(visit, url);
+    for (const group of groupsInvalidatedBy(method, head.headers)) this.#invalidateGroup(group, visit);
     if (visit.isHead && stored !== undefined && head.status === 200) this.#freshenByHead(stored, head);
     if (visit.isGone) return;
     const headers = endToEnd(head.headers);
@@ -85,8 +91,10 @@ export class Forwarder {
       return;
     }
     const { requestedAt, receivedAt } = head;
+    const headers = updatedBy(stored.headers, head.headers);
     this.#store.update(stored, {
-      headers: updatedBy(stored.headers, head.headers),
+      headers,
+      tags: namesOf(headers),
       requestedAt,
       receivedAt,
       isInvalidated: false,

@@ -1,4 +1,4 @@
-// What stands before an origin: its breaker lets one probe through after failures, and after that requests come back
+// What stands before a server of an origin: its breaker lets one probe through after failures, and after that requests come back
 // few at once, the others waiting for room.
 import { type CacheCode, CacheError } from './errors.ts';
 import type { Exchange, OriginSink, OriginTools } from './exchange.ts';
@@ -12,6 +12,7 @@ import {
   mayPass,
 } from './rules/breaker.ts';
 import { afterAnswer, hasRoom, RECOVERED, type Recovery, recovering } from './rules/recovery.ts';
+import type { ServerState } from './rules/retry.ts';
 
 /** Requests that wait for a recovering origin; one more is refused at once. */
 const MAX_WAITING = 1024;
@@ -24,21 +25,56 @@ export type Gated = Exchange & { readonly begin: () => void; readonly refuse: (e
 /** What a gated request tells; of onAbort nobody else hears. */
 export type GatedSink = OriginSink & { readonly onAbort: () => void };
 
-/** Lets requests through to an origin, as its breaker and its recovery allow. */
+/** Clock, chance and log of a gate. */
+export type GateTools = Pick<OriginTools, 'now' | 'random' | 'log'> & {
+  /** Hears of each request that failed. */
+  readonly onFailure: () => void;
+};
+
+/** How a gate calls its server: in messages, and as fields of a line in the log. */
+export type GateNames = { readonly text: string; readonly log: { readonly origin: string; readonly server: string } };
+
+/** What a gate keeps, in words for metrics and logs. */
+export type GateState = Pick<ServerState, 'breaker' | 'hasRoom' | 'failures'> & {
+  readonly isRecovering: boolean;
+  /** Requests that were let through since start. */
+  readonly sent: number;
+};
+
+/** Lets requests through to a server, as its breaker and its recovery allow. */
 export class Gate {
-  readonly #name: string;
-  readonly #tools: OriginTools;
+  readonly #names: GateNames;
+  readonly #tools: GateTools;
   #breaker: Breaker = CLOSED;
   #recovery: Recovery = RECOVERED;
   readonly #waiting = new Set<Gated>();
   /** The one request that an open breaker let through. */
   #probe: Gated | undefined;
   #running = 0;
+  #sent = 0;
   readonly #loggedAt = new Map<CacheCode, number>();
 
-  constructor(name: string, tools: OriginTools) {
-    this.#name = name;
+  constructor(names: GateNames, tools: GateTools) {
+    this.#names = names;
     this.#tools = tools;
+  }
+
+  /** What is to be known before a request is sent here. */
+  state(): GateState {
+    const { probeAt, failures } = this.#breaker;
+    const mayProbe = mayPass(this.#breaker, this.#tools.now());
+    return {
+      breaker: probeAt === undefined ? 'closed' : mayProbe ? 'probe' : 'open',
+      hasRoom: this.#waiting.size === 0 && hasRoom(this.#recovery, this.#running),
+      failures,
+      isRecovering: this.#recovery.most !== undefined,
+      sent: this.#sent,
+    };
+  }
+
+  /** Takes a server back that was left alone for another reason than its breaker: few requests at once, then more. */
+  pace(): void {
+    this.#recovery = recovering();
   }
 
   /** Makes a request and begins it when it may; one that may not now or soon is refused by the next microtask. */
@@ -72,7 +108,7 @@ export class Gate {
   }
 
   #openError(): CacheError {
-    const text = `Origin ${this.#name} failed and is left alone for now.`;
+    const text = `Origin ${this.#names.text} failed and is left alone for now.`;
     return new CacheError('CACHE_ORIGIN_OPEN', text, { retryable: true });
   }
 
@@ -80,6 +116,7 @@ export class Gate {
     this.#breaker = afterSending(this.#breaker);
     if (this.#breaker.isProbing) this.#probe = conversation;
     this.#running += 1;
+    this.#sent += 1;
     conversation.begin();
   }
 
@@ -126,7 +163,7 @@ export class Gate {
     const now = this.#tools.now();
     if (now < (this.#loggedAt.get(code) ?? 0) + LOG_EVERY_MS) return;
     this.#loggedAt.set(code, now);
-    this.#tools.log('warn', 'origin.failed', { origin: this.#name, code, ...facts });
+    this.#tools.log('warn', 'origin.failed', { ...this.#names.log, code, ...facts });
   }
 
   #fail(conversation: Gated): void {
@@ -139,7 +176,7 @@ export class Gate {
     const isOpen = next.probeAt !== undefined;
     this.#breaker = next;
     if (wasOpen === isOpen) return;
-    this.#tools.log('warn', isOpen ? 'origin.open' : 'origin.recovered', { origin: this.#name });
+    this.#tools.log('warn', isOpen ? 'origin.open' : 'origin.recovered', this.#names.log);
     this.#recovery = isOpen ? RECOVERED : recovering();
     if (!isOpen) return;
     for (const conversation of [...this.#waiting]) conversation.refuse(this.#openError());

@@ -1,19 +1,19 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
-import { answerPlainly, Delivery, type StoredAnswer } from './deliver.ts';
+import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
-import type { Origin } from './exchange.ts';
 import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { Forwarder } from './forward.ts';
+import type { Hosts } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
 import { fieldValue } from './rules/fields.ts';
-import { ageMs, type Reuse, reuseOf } from './rules/freshness.ts';
-import { keyOf, originFor, targetOf } from './rules/key.ts';
+import { ageMs, type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
+import { targetOf } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
 import { malformed, originForm } from './rules/request.ts';
 import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
@@ -25,13 +25,16 @@ import { requestField, Visit } from './visit.ts';
 /** What the handler conducts. */
 export type HandlerParts = {
   readonly options: CacheOptions;
-  readonly origins: readonly Origin[];
+  readonly hosts: Hosts;
   readonly store: Store;
   readonly fills: Fills;
   readonly counters: Counters;
   readonly remoteHash: (request: IncomingMessage) => string;
-  /** Removes a path's stored responses and what is coming for them. */
-  readonly invalidate: (url: string) => void;
+  /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
+  readonly invalidateGroup: (group: string, visit: Visit) => void;
+  /** Removes a path's stored responses of the visit's host and what is coming for them. */
+  readonly invalidate: (visit: Visit, url: string) => void;
+  readonly rules: () => FreshnessRules;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
@@ -47,7 +50,6 @@ export class Handler {
   readonly #sender: Sender;
   readonly #delivery: Delivery;
   readonly #forwarder: Forwarder;
-  readonly #ignored: ReadonlySet<string>;
   readonly #routes: readonly Route[];
 
   constructor(parts: HandlerParts) {
@@ -58,14 +60,14 @@ export class Handler {
     this.#fills = fills;
     this.#counters = counters;
     this.#sender = { name: pseudonym(options.nodeId), counters };
-    this.#delivery = new Delivery({ rules: options.rules, store, counters, nodeId: options.nodeId });
+    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId });
     this.#forwarder = new Forwarder({
       sender: this.#sender,
       delivery: this.#delivery,
       store,
       invalidate: parts.invalidate,
+      invalidateGroup: parts.invalidateGroup,
     });
-    this.#ignored = new Set(options.ignoredQuery ?? []);
     this.#routes = options.routes ?? [];
   }
 
@@ -88,8 +90,15 @@ export class Handler {
       this.#refuseMalformed(response, fault);
       return;
     }
+    const { hosts } = this.#parts;
+    const named = hosts.hostOf(url, requestField(request, ':authority') ?? request.headers.host);
+    if (named === undefined) {
+      this.#counters.unknownHosts += 1;
+      answerPlainly(response, 421, 'This node does not answer for that name.');
+      return;
+    }
     const resource = originForm(url);
-    const target = targetOf(resource, this.#ignored);
+    const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
       void answerRoute(
@@ -99,14 +108,27 @@ export class Handler {
       );
       return;
     }
-    const origin = originFor(this.#parts.origins, target.path);
-    if (origin === undefined) {
+    const seconds = named.host.quota.enter();
+    if (seconds > 0) {
+      this.#counters.shed.quota += 1;
+      response.setHeader('retry-after', seconds);
+      answerPlainly(response, 429, 'Too many requests for this host.');
+      return;
+    }
+    const place = hosts.placeFor(named, target);
+    if (place === undefined) {
       answerPlainly(response, 404, 'No origin serves this path.');
       return;
     }
-    const place = { target, origin, key: keyOf(origin.name, target.resource) };
     const visit = new Visit(request, response, place, this.#options.now());
-    response.once('close', () => this.#record(visit));
+    this.#answer(visit, method);
+    // A small hit has left by now; then nobody need wait for its end.
+    if (response.writableFinished) this.#record(visit);
+    else response.once('close', () => this.#record(visit));
+  }
+
+  #answer(visit: Visit, method: string): void {
+    const { request } = visit;
     if (isLoop(requestField(request, 'cdn-loop'), this.#sender.name)) {
       this.#delivery.refuse(visit, 508, 'This request has been here before.', { detail: 'loop' });
       return;
@@ -132,6 +154,7 @@ export class Handler {
 
   #record(visit: Visit): void {
     this.#counters.served(visit.result, visit.kind, visit.bytes, visit.firstByteMs);
+    visit.host.quota.spend(visit.bytes);
     if (this.#options.onServed === undefined) return;
     try {
       const served: ServedRecord = visit.record(
@@ -192,7 +215,7 @@ export class Handler {
 
   #hit(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
     visit.result = 'hit';
-    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
   }
 
   #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
@@ -201,7 +224,7 @@ export class Handler {
       const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), { priority: 'viewer' });
       void keeper.done;
     }
-    this.#fromStore(visit, object, { reuse, facts: { hit: true }, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
   }
 
   #fromStore(

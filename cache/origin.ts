@@ -1,254 +1,324 @@
-// One origin over HTTP: a pool of connections, deadlines, a minimum rate, one retry, a breaker, and a paced return after
-// it. The only file that knows undici.
-import { type Dispatcher, Pool } from 'undici';
-import type { OriginOptions } from './contract.ts';
-import { CacheError } from './errors.ts';
-import type { Origin, OriginRequest, OriginTools } from './exchange.ts';
-import { Gate, type Gated, type GatedSink } from './gate.ts';
-import { errorOf, headFault, isConnectionLoss } from './origin-errors.ts';
-import { type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
-import { isTooSlow, type Rate, rateAt, rateFrom, untilJudged } from './rules/rate.ts';
+// An origin of one or several servers: which is asked, which next when one fails, and how a body that broke is gone on with,
+// all within one deadline and a budget of retries.
+import type { OriginOptions, OriginStats, Retry } from './contract.ts';
+import { DEFAULT_TIMEOUT_MS, isRepeatable } from './conversation.ts';
+import type { CacheError } from './errors.ts';
+import type { Exchange, Origin, OriginHead, OriginRequest, OriginSink, OriginTools } from './exchange.ts';
+import { OriginServer } from './origin-server.ts';
+import type { Resolver } from './resolver.ts';
+import { strongTag } from './rules/conditional.ts';
+import { fieldValue } from './rules/fields.ts';
+import { parseContentRange } from './rules/range.ts';
+import {
+  afterRequest,
+  afterRetry,
+  chooseServer,
+  isWell,
+  openBudget,
+  probesBeside,
+  retryPauseMs,
+} from './rules/retry.ts';
 
-const DEFAULT_TIMEOUT_MS = 10_000;
-const DEFAULT_CONNECTIONS = 128;
-const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
-/** A response whose head is larger is refused. */
-const MAX_HEAD_BYTES = 32 * 1024;
-const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** Heads that say that this server, rather than the origin, cannot answer now (RFC 9110 sections 15.6.3 to 15.6.5). */
+const AWAY: ReadonlySet<number> = new Set([502, 503, 504]);
+/** How often one body may be gone on with. */
+const MAX_RESUMES = 2;
+/** With less of the deadline left nothing new is begun, milliseconds. */
+const LEAST_LEFT_MS = 20;
 
-function rawFields(raw: unknown): Fields {
-  if (!Array.isArray(raw)) return [];
-  return fieldsOf(raw.map((each: unknown) => (Buffer.isBuffer(each) ? each.toString('latin1') : String(each))));
-}
+/** Fields that a request for a rest has in its own way. */
+const CONDITIONS: ReadonlySet<string> = new Set(['if-none-match', 'if-modified-since', 'if-range', 'range']);
 
-type Pools = { readonly kept: Pool; readonly fresh: Pool };
+/** What is open of an origin. */
+export type OpenOrigin = Origin & {
+  readonly stats: () => OriginStats;
+  /** For an origin that is no longer in use: what runs ends, and its connections with it. */
+  readonly retire: () => Promise<void>;
+  readonly close: () => Promise<void>;
+};
 
-function poolsOf(options: OriginOptions, origin: string): Pools {
-  const shared = {
-    bodyTimeout: options.idleTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    // The head's deadline is kept here to the millisecond; undici's own is coarse.
-    headersTimeout: 0,
-    connectTimeout: options.firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    maxHeaderSize: MAX_HEAD_BYTES,
-    allowH2: false,
-  };
-  const connections = options.maxConnections ?? DEFAULT_CONNECTIONS;
-  return {
-    kept: new Pool(origin, { ...shared, connections, pipelining: 1 }),
-    // Without pipelining undici keeps no connection alive: each request gets a new one.
-    fresh: new Pool(origin, { ...shared, connections: Math.max(1, connections >> 3), pipelining: 0 }),
-  };
-}
+/** What the requests to an origin share. */
+type Shared = {
+  readonly servers: readonly OriginServer[];
+  readonly firstByteMs: number;
+  readonly tools: OriginTools;
+  readonly budget: RetryBudget;
+};
 
-/** Opens an origin; nothing is sent before the first fetch. Throws CACHE_OPTIONS_INVALID for a URL it cannot use. */
-export function openOrigin(options: OriginOptions, tools: OriginTools): Origin {
-  const base = URL.parse(options.url);
-  if (base === null || !/^https?:$/.test(base.protocol) || base.username !== '' || base.search !== '') {
-    throw new CacheError('CACHE_OPTIONS_INVALID', `Origin ${options.name}: "${options.url}" is no http(s) URL.`);
+/** The budget of an origin, and what became of its retries. */
+class RetryBudget {
+  readonly #now: () => number;
+  #left;
+  readonly counts: Record<Retry, number> = { repeat: 0, failover: 0, resume: 0, denied: 0 };
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#left = openBudget(now());
   }
-  const pools = poolsOf(options, base.origin);
-  const gate = new Gate(options.name, tools);
-  const dispatch = {
-    ...{ pool: pools.kept, fresh: pools.fresh, name: options.name, tools },
-    prefix: base.pathname.replace(/\/$/, ''),
-    firstByteMs: options.firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    rateSpanMs: options.idleTimeoutMs ?? DEFAULT_TIMEOUT_MS,
-    minimumBytesPerSecond: options.minimumBytesPerSecond ?? DEFAULT_MINIMUM_BYTES_PER_SECOND,
-  };
+
+  request(): void {
+    this.#left = afterRequest(this.#left, this.#now());
+  }
+
+  /** Whether a retry may go; `isFree`: nothing speaks against the server that it goes to. */
+  allows(retry: Retry, isFree: boolean): boolean {
+    const left = isFree ? this.#left : afterRetry(this.#left, this.#now());
+    this.counts[left === undefined ? 'denied' : retry] += 1;
+    this.#left = left ?? this.#left;
+    return left !== undefined;
+  }
+}
+
+/** Opens an origin; nothing is sent before the first fetch or check. Throws CACHE_OPTIONS_INVALID for an unusable URL. */
+export function openOrigin(options: OriginOptions, resolver: Resolver, tools: OriginTools): OpenOrigin {
+  const budget = new RetryBudget(tools.now);
+  const mayRepeat = () => budget.allows('repeat', false);
+  const urls = [options.url, ...(options.backups ?? [])];
+  const servers: OriginServer[] = [];
+  for (const url of urls) servers.push(new OriginServer(url, { options, resolver, tools, mayRepeat }));
+  const shared = { servers, budget, tools, firstByteMs: options.firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS };
   return {
     name: options.name,
     match: options.match,
-    fetch: (request, sink) => gate.enter(sink, (gated) => new Conversation(request, dispatch, gated)),
+    fetch: (request, sink) => {
+      budget.request();
+      return new Inquiry(request, sink, shared);
+    },
+    stats: () => ({
+      origin: options.name,
+      retries: { ...budget.counts },
+      servers: servers.map((server) => server.stats()),
+    }),
+    retire: async () => {
+      await Promise.all(servers.map((server) => server.retire()));
+    },
     close: async () => {
-      await Promise.all([pools.kept.destroy(), pools.fresh.destroy()]);
+      await Promise.all(servers.map((server) => server.close()));
     },
   };
 }
 
-type Dispatch = {
-  readonly pool: Pool;
-  readonly fresh: Pool;
-  readonly name: string;
-  /** Goes before every resource. */
-  readonly prefix: string;
-  readonly firstByteMs: number;
-  readonly rateSpanMs: number;
-  readonly minimumBytesPerSecond: number;
-  readonly tools: OriginTools;
+/** A body that could be gone on with: the bytes from start to end of a representation of `total` bytes with this tag. */
+type Body = {
+  readonly head: OriginHead;
+  readonly tag: string;
+  readonly start: number;
+  readonly end: number;
+  readonly total: number;
 };
 
-/** One request and, where it is safe, its one repetition. Sends nothing before begin(). */
-class Conversation implements Gated {
+/** What of a body is needed to go on with it when it breaks; undefined when it cannot be. */
+function bodyOf(request: OriginRequest, head: OriginHead): Body | undefined {
+  const tag = strongTag(head.headers);
+  const { lengthBytes } = head;
+  if (request.method !== 'GET' || request.body !== undefined || tag === undefined || lengthBytes === undefined) {
+    return undefined;
+  }
+  if (head.status === 200) return { head, tag, start: 0, end: lengthBytes, total: lengthBytes };
+  const range = head.status === 206 ? parseContentRange(fieldValue(head.headers, 'content-range')) : undefined;
+  if (range?.total === undefined || range.end - range.start !== lengthBytes) return undefined;
+  return { head, tag, start: range.start, end: range.end, total: range.total };
+}
+
+/** One request to an origin, whichever of its servers answer it in the end. */
+class Inquiry implements Exchange {
   readonly #request: OriginRequest;
-  readonly #dispatch: Dispatch;
-  readonly #sink: GatedSink;
-  #requestedAt = 0;
-  #deadline: NodeJS.Timeout;
-  #rate: Rate | undefined;
-  #hasBegun = false;
-  #lackingBytes: number | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
+  readonly #sink: OriginSink;
+  readonly #shared: Shared;
+  readonly #startedMs = performance.now();
+  readonly #isRepeatable: boolean;
+  readonly #untried: Set<OriginServer>;
+  #exchange: Exchange | undefined;
+  /** Counts the requests that were sent for this one; what comes from an earlier one is not heard. */
+  #turn = 0;
+  #timer: NodeJS.Timeout | undefined;
   #hasHead = false;
   #isOver = false;
   #isPaused = false;
-  #canRetry: boolean;
+  #receivedBytes = 0;
+  #resumes = 0;
+  /** Set when the body could be gone on with. */
+  #body: Body | undefined;
 
-  constructor(request: OriginRequest, dispatch: Dispatch, sink: GatedSink) {
+  constructor(request: OriginRequest, sink: OriginSink, shared: Shared) {
     this.#request = request;
-    this.#dispatch = dispatch;
     this.#sink = sink;
-    this.#canRetry = SAFE.has(request.method) && request.body === undefined;
-    this.#deadline = this.#untilFirstByte();
-  }
-
-  begin(): void {
-    this.#hasBegun = true;
-    this.#requestedAt = this.#dispatch.tools.now();
-    clearTimeout(this.#deadline);
-    this.#deadline = this.#untilFirstByte();
-    this.#send(this.#dispatch.pool);
-  }
-
-  /** Ends it with an error if it has not begun. */
-  refuse(error: CacheError): void {
-    if (!this.#hasBegun) this.#fail(error);
+    this.#shared = shared;
+    this.#isRepeatable = isRepeatable(request);
+    this.#untried = new Set(shared.servers);
+    const states = shared.servers.map((server) => server.state());
+    const index = chooseServer(states);
+    // Probes only where the request may be sent twice; a refusal by the gate comes from the first.
+    for (const probed of this.#isRepeatable && index !== undefined ? probesBeside(states, index) : []) {
+      shared.servers[probed]?.probe(request, shared.firstByteMs);
+    }
+    const server = shared.servers[index ?? 0];
+    if (server === undefined) throw new Error('an origin has at least its url');
+    this.#ask(server);
   }
 
   pause(): void {
-    this.#setPaused(true);
-    if (this.#hasHead) this.#controller?.pause();
+    this.#isPaused = true;
+    this.#exchange?.pause();
   }
 
   resume(): void {
-    this.#setPaused(false);
-    this.#controller?.resume();
-  }
-
-  #setPaused(isPaused: boolean): void {
-    this.#isPaused = isPaused;
-    if (this.#rate !== undefined) this.#rate = { ...rateAt(this.#rate, performance.now()), isPaused };
-  }
-
-  #untilFirstByte(): NodeJS.Timeout {
-    return setTimeout(() => this.#stop(this.#lateError()), this.#dispatch.firstByteMs);
-  }
-
-  /** Judges the body's rate over each span in which it was let come. */
-  #watchRate(rate: Rate): void {
-    const { rateSpanMs, minimumBytesPerSecond, name } = this.#dispatch;
-    this.#rate = rate;
-    // Not at once again when it is paused with little of the span left.
-    const waitMs = Math.max(untilJudged(rate, rateSpanMs), rateSpanMs / 4);
-    this.#deadline = setTimeout(() => {
-      const now = rateAt(this.#rate ?? rate, performance.now());
-      if (untilJudged(now, rateSpanMs) > 0) this.#watchRate(now);
-      else if (!isTooSlow(now, minimumBytesPerSecond)) this.#watchRate(rateFrom(now.at, this.#isPaused));
-      else {
-        const text = `Origin ${name} sent a body at less than ${minimumBytesPerSecond} bytes a second.`;
-        this.#stop(new CacheError('CACHE_ORIGIN_TIMEOUT', text, { retryable: true }));
-      }
-    }, waitMs);
+    this.#isPaused = false;
+    this.#exchange?.resume();
   }
 
   abort(): void {
     if (this.#isOver) return;
     this.#end();
-    this.#sink.onAbort();
-    this.#controller?.abort(new CacheError('CACHE_CANCELLED', 'No longer wanted.'));
-  }
-
-  #lateError(): CacheError {
-    const { name, firstByteMs } = this.#dispatch;
-    return this.#hasBegun
-      ? new CacheError('CACHE_ORIGIN_TIMEOUT', `Origin ${name} sent no head in ${firstByteMs} ms.`, { retryable: true })
-      : new CacheError('CACHE_ORIGIN_OPEN', `Origin ${name} is recovering and had no room.`, { retryable: true });
+    this.#exchange?.abort();
   }
 
   #end(): void {
     this.#isOver = true;
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#timer);
   }
 
-  #fail(error: unknown): void {
-    if (this.#isOver) return;
-    this.#end();
-    this.#sink.onError(errorOf(error, this.#hasHead, this.#dispatch.name));
+  /** The next server of those that have not been tried; undefined when there is none that may be asked. */
+  #choose(): OriginServer | undefined {
+    const untried = [...this.#untried];
+    const index = chooseServer(untried.map((server) => server.state()));
+    return index === undefined ? undefined : untried[index];
   }
 
-  #finish(): void {
-    if (this.#isOver) return;
-    this.#end();
-    this.#sink.onEnd();
+  #leftMs(): number {
+    return this.#shared.firstByteMs - (performance.now() - this.#startedMs);
   }
 
-  #stop(error: CacheError): void {
-    this.#fail(error);
-    this.#controller?.abort(error);
+  /** What a server may take until its head: an equal share of what is left, so that each that may follow has one too. */
+  #shareMs(): number {
+    if (!this.#isRepeatable) return this.#leftMs();
+    const after = [...this.#untried].filter((server) => server.state().breaker !== 'open').length;
+    return this.#leftMs() / (1 + after);
   }
 
-  #send(pool: Pool): void {
-    const { method, headers, body = null } = this.#request;
-    try {
-      const path = this.#dispatch.prefix + this.#request.resource;
-      pool.dispatch({ path, method, headers: headers.flat(), body }, this.#handler());
-    } catch (error) {
-      this.#fail(error);
-    }
+  #ask(server: OriginServer): void {
+    this.#untried.delete(server);
+    this.#send(server, this.#request, this.#shareMs(), {
+      onHead: (head) => this.#onHead(head),
+      onError: (error) => this.#onError(error, server),
+    });
   }
 
-  #handler(): Dispatcher.DispatchHandler {
-    return {
-      onRequestStart: (controller) => {
-        this.#controller = controller;
-        if (this.#isOver) controller.abort(this.#lateError());
+  /** Sends a request; the bytes of every answer go the same way. */
+  #send(
+    server: OriginServer,
+    request: OriginRequest,
+    firstByteMs: number,
+    heard: Pick<OriginSink, 'onHead' | 'onError'>,
+  ): void {
+    this.#turn += 1;
+    const turn = this.#turn;
+    const isHeard = () => !this.#isOver && turn === this.#turn;
+    const sink: OriginSink = {
+      onHead: (head) => {
+        if (isHeard()) heard.onHead(head);
       },
-      onResponseStart: (controller, status) => {
-        // An interim response (RFC 9110 section 15.2) says nothing that a cache needs.
-        if (status < 200 || this.#isOver) return;
-        this.#onHead(status, rawFields(controller.rawHeaders));
-        if (this.#isPaused) controller.pause();
-      },
-      onResponseData: (_controller, bytes) => {
-        if (this.#isOver) return;
-        if (this.#lackingBytes !== undefined) this.#lackingBytes -= bytes.length;
-        if (this.#rate !== undefined) this.#rate = { ...this.#rate, bytes: this.#rate.bytes + bytes.length };
+      onBytes: (bytes) => {
+        if (!isHeard()) return;
+        this.#receivedBytes += bytes.length;
         this.#sink.onBytes(bytes);
       },
-      onResponseEnd: () => this.#finish(),
-      onResponseError: (_controller, error) => {
-        // A body whose last bytes came into a pause is whole, though undici hears of its connection's end first.
-        if (this.#lackingBytes === 0 && isConnectionLoss(error)) {
-          this.#finish();
-          return;
-        }
-        if (this.#isOver || this.#hasHead || !this.#canRetry || !isConnectionLoss(error)) {
-          this.#fail(error);
-          return;
-        }
-        this.#canRetry = false;
-        this.#send(this.#dispatch.fresh);
+      onEnd: () => {
+        if (!isHeard()) return;
+        this.#end();
+        this.#sink.onEnd();
+      },
+      onError: (error) => {
+        if (!isHeard()) return;
+        this.#exchange = undefined;
+        heard.onError(error);
       },
     };
+    const exchange = server.fetch(request, sink, firstByteMs);
+    // What fails at once may already have been followed by another.
+    if (!isHeard()) return;
+    this.#exchange = exchange;
+    if (this.#isPaused) exchange.pause();
   }
 
-  #onHead(status: number, headers: Fields): void {
-    const fault = headFault(this.#request, status);
-    if (fault !== undefined) {
-      this.#stop(new CacheError('CACHE_ORIGIN_INVALID', `Origin ${this.#dispatch.name} answered wrongly: ${fault}.`));
-      return;
+  #onHead(head: OriginHead): void {
+    if (AWAY.has(head.status) && this.#isRepeatable) {
+      const next = this.#choose();
+      if (next !== undefined && isWell(next.state()) && this.#leftMs() > LEAST_LEFT_MS) {
+        this.#shared.budget.allows('failover', true);
+        this.#exchange?.abort();
+        this.#ask(next);
+        return;
+      }
     }
     this.#hasHead = true;
-    clearTimeout(this.#deadline);
-    const length = fieldValue(headers, 'content-length');
-    const isBodiless = this.#request.method === 'HEAD' || status === 204 || status === 304;
-    const lengthBytes = length !== undefined && /^\d{1,15}$/.test(length) ? Number(length) : undefined;
-    this.#lackingBytes = isBodiless ? undefined : lengthBytes;
-    const isDelimited =
-      isBodiless || lengthBytes !== undefined || fieldValue(headers, 'transfer-encoding') !== undefined;
-    if (!isBodiless && this.#dispatch.minimumBytesPerSecond > 0) {
-      this.#watchRate(rateFrom(performance.now(), this.#isPaused));
+    this.#body = bodyOf(this.#request, head);
+    this.#sink.onHead(head);
+  }
+
+  #onError(error: CacheError, server: OriginServer): void {
+    if (this.#hasHead) {
+      this.#goOn(error, server);
+      return;
     }
-    const receivedAt = this.#dispatch.tools.now();
-    this.#sink.onHead({ status, headers, requestedAt: this.#requestedAt, receivedAt, lengthBytes, isDelimited });
+    const next = this.#isRepeatable && this.#leftMs() > LEAST_LEFT_MS ? this.#choose() : undefined;
+    if (next === undefined) {
+      this.#fail(error);
+      return;
+    }
+    const isFree = isWell(next.state());
+    if (!this.#shared.budget.allows('failover', isFree)) this.#fail(error);
+    else if (isFree) this.#ask(next);
+    else this.#later(() => this.#ask(next));
+  }
+
+  #later(run: () => void): void {
+    this.#timer = setTimeout(run, retryPauseMs(this.#shared.tools.random()));
+  }
+
+  #fail(error: CacheError): void {
+    if (this.#isOver) return;
+    this.#end();
+    this.#sink.onError(error);
+  }
+
+  /** The rest of a body that broke, from another server or again from the same, if it is of the same representation. */
+  #goOn(error: CacheError, broken: OriginServer): void {
+    const body = this.#body;
+    const isLacking = body !== undefined && body.start + this.#receivedBytes < body.end;
+    if (!isLacking || this.#resumes >= MAX_RESUMES || error.code === 'CACHE_CANCELLED') {
+      this.#fail(error);
+      return;
+    }
+    this.#resumes += 1;
+    const { servers, budget } = this.#shared;
+    const others = servers.filter((server) => server !== broken);
+    const ordered = [...others, broken];
+    const index = chooseServer(ordered.map((server) => server.state()));
+    const server = index === undefined ? undefined : ordered[index];
+    const isFree = server !== undefined && isWell(server.state());
+    if (server === undefined || !budget.allows('resume', isFree)) this.#fail(error);
+    else this.#later(() => this.#askRest(server, body, error));
+  }
+
+  /** RFC 9110 sections 14.5 and 15.3.7.3: parts are joined only under the same strong validator. */
+  #askRest(server: OriginServer, body: Body, error: CacheError): void {
+    const start = body.start + this.#receivedBytes;
+    const rest = [
+      ['range', `bytes=${start}-${body.end - 1}`],
+      ['if-range', body.tag],
+    ] as const;
+    const headers = [...this.#request.headers.filter(([name]) => !CONDITIONS.has(name)), ...rest];
+    this.#send(server, { ...this.#request, headers }, this.#shared.firstByteMs, {
+      onHead: (head) => {
+        const got = parseContentRange(fieldValue(head.headers, 'content-range'));
+        const isSame = (name: string) => fieldValue(head.headers, name) === fieldValue(body.head.headers, name);
+        const isRest = head.status === 206 && got?.start === start && got.end === body.end && got.total === body.total;
+        if (isRest && strongTag(head.headers) === body.tag && isSame('content-encoding')) return;
+        this.#exchange?.abort();
+        this.#fail(error);
+      },
+      onError: (next) => this.#goOn(next, server),
+    });
   }
 }

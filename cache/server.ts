@@ -112,18 +112,24 @@ class Gate {
     }
     this.#openRequests += 1;
     connection.openRequests += 1;
-    response.once('close', () => {
-      if (connection.openRequests === 0) return;
-      connection.openRequests -= 1;
-      this.#openRequests -= 1;
-    });
     return true;
   }
 
-  /** Notes an answer that ends its connection: nothing after it is taken for a request (RFC 9112 section 9.6). */
+  /** To be called when an admitted request is being answered, or has been. */
   afterAnswer(request: IncomingMessage, response: ServerResponse): void {
     const connection = this.#connections.get(request.socket);
-    if (connection !== undefined && !response.shouldKeepAlive) connection.isLast = true;
+    if (connection === undefined) return;
+    // Nothing after an answer that ends its connection is taken for a request (RFC 9112 section 9.6).
+    if (!response.shouldKeepAlive) connection.isLast = true;
+    if (response.writableFinished) this.#end(connection);
+    else response.once('close', () => this.#end(connection));
+  }
+
+  #end(connection: Connection): void {
+    // The connection's own end has counted those that were still open.
+    if (connection.openRequests === 0) return;
+    connection.openRequests -= 1;
+    this.#openRequests -= 1;
   }
 
   /** Cuts the viewers who take too long for what has been handed to their connection. */

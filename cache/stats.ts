@@ -4,6 +4,7 @@ import {
   HISTOGRAM_SECONDS,
   KINDS,
   type Kind,
+  type OriginStats,
   PURPOSES,
   type Purpose,
   RESULTS,
@@ -43,6 +44,7 @@ export class Counters {
   coalesced = 0;
   routeErrors = 0;
   malformed = 0;
+  unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
@@ -71,6 +73,7 @@ export class Counters {
     readonly store: StoreStats;
     readonly openConnections: number;
     readonly activeFills: number;
+    readonly origins: readonly OriginStats[];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
       let total = 0;
@@ -91,10 +94,10 @@ export class Counters {
     });
     const firstByteSeconds = each(RESULTS, () => cumulative({ counts: [], sum: 0 }));
     for (const result of RESULTS) firstByteSeconds[result] = cumulative(this.#firstByte[result]);
-    const { originErrors, coalesced, routeErrors, malformed } = this;
+    const { originErrors, coalesced, routeErrors, malformed, unknownHosts } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, shed: { ...this.shed }, ...now },
+      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed }, ...now },
     };
   }
 }

@@ -2,6 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
 import type { Origin } from './exchange.ts';
+import type { Host, Place } from './hosts.ts';
 import { parseDirectives } from './rules/directives.ts';
 import { type Fields, fieldsOf } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
@@ -17,13 +18,13 @@ export function requestField(request: IncomingMessage, name: string): string | u
   return typeof value === 'string' ? value : value?.join(', ');
 }
 
-/** What the visit needs to know of the request's place. */
-export type VisitPlace = { readonly target: Target; readonly key: string; readonly origin: Origin };
-
 /** A request for something of an origin. */
 export class Visit {
   readonly request: IncomingMessage;
   readonly response: ServerResponse;
+  readonly host: Host;
+  /** The name that was asked for, as hosts compare it. */
+  readonly hostName: string;
   readonly target: Target;
   readonly key: string;
   readonly origin: Origin;
@@ -41,9 +42,11 @@ export class Visit {
   #fields: Fields | undefined;
   readonly #startedMs = performance.now();
 
-  constructor(request: IncomingMessage, response: ServerResponse, place: VisitPlace, at: number) {
+  constructor(request: IncomingMessage, response: ServerResponse, place: Place, at: number) {
     this.request = request;
     this.response = response;
+    this.host = place.host;
+    this.hostName = place.name;
     this.target = place.target;
     this.key = place.key;
     this.origin = place.origin;

@@ -222,7 +222,7 @@ describe('packages', () => {
   });
 
   test('a package in its place, any built-in that starts nothing, and anything in a test pass', () => {
-    expect(packagePlaces(source('cache/origin.ts', `import { Pool } from 'undici';`))).toEqual([]);
+    expect(packagePlaces(source('cache/conversation.ts', `import { Pool } from 'undici';`))).toEqual([]);
     expect(packagePlaces(source('cache/fill.ts', `import fs from 'node:fs';`))).toEqual([]);
     expect(packagePlaces(source('test/cache/a.test.ts', `import { Pool } from 'undici';`))).toEqual([]);
   });
@@ -309,7 +309,7 @@ describe('lists in step', () => {
     ['npm run fuzz:*', 1],
     ['npm run check', 0],
   ])('npm scripts: %s', (text, expected) => {
-    expect(npmScripts({ path: 'README.md', text }, ['test', 'start', 'check', 'bench:cache'])).toHaveLength(expected);
+    expect(npmScripts({ path: 'README.md', text }, ['test', 'start', 'check', 'bench:http'])).toHaveLength(expected);
     expect(npmScripts({ path: 'README.md', text: 'npm start' }, ['test'])).toHaveLength(1);
   });
 

@@ -1,41 +1,8 @@
-// Commands that ask a running node over its control socket: status, explain, purge, pause, resume, erase.
-import { parseArgs } from 'node:util';
-import { askControl } from '../control.ts';
-import { type Command, EXIT_USAGE, type Io } from './command.ts';
-import { findSocket, SOCKET_OPTIONS, SOCKET_USAGE } from './socket.ts';
+// Commands that ask a running node how it is or hold something back: status, plan, models, pause, resume, erase.
+import { ask, misused, parse, print } from './ask.ts';
+import type { Command } from './command.ts';
+import { SOCKET_USAGE } from './socket.ts';
 import { renderStatus } from './status-text.ts';
-
-type Parsed = {
-  readonly values: Readonly<Record<string, string | boolean | undefined>>;
-  readonly positionals: readonly string[];
-};
-
-function parse(args: readonly string[], extra: Record<string, { type: 'string' | 'boolean' }> = {}): Parsed {
-  const { values, positionals } = parseArgs({
-    args: [...args],
-    options: { ...SOCKET_OPTIONS, ...extra },
-    allowPositionals: true,
-  });
-  return { values, positionals };
-}
-
-const text = (value: string | boolean | undefined): string | undefined =>
-  typeof value === 'string' ? value : undefined;
-
-async function ask(io: Io, parsed: Parsed, call: Parameters<typeof askControl>[1]): Promise<unknown> {
-  const socket = findSocket({ socket: text(parsed.values['socket']), config: text(parsed.values['config']) }, io);
-  return askControl(socket, call);
-}
-
-const print = (io: Io, json: unknown): number => {
-  io.stdout.write(`${JSON.stringify(json, undefined, 2)}\n`);
-  return 0;
-};
-
-function misused(io: Io, message: string): number {
-  io.stderr.write(`nearcast: ${message}\n`);
-  return EXIT_USAGE;
-}
 
 /** `nearcast status`: what the node is doing now, for people or as JSON. */
 export const statusCommand: Command = {
@@ -51,36 +18,19 @@ export const statusCommand: Command = {
   },
 };
 
-/** `nearcast explain`: why a URL is cached or was prefetched, what is foreseen for a title or a session. */
-export const explainCommand: Command = {
-  name: 'explain',
-  summary: 'Explain a URL, a title or a session: why cached, prefetched, ranked',
-  usage: `Usage: nearcast explain URL|--title ID|--sid SID ${SOCKET_USAGE}\n\nURL is a path of the viewer listener, such as /titles/news/master.m3u8.`,
-  run: async (args, io) => {
-    const parsed = parse(args, { title: { type: 'string' }, sid: { type: 'string' } });
-    const query = new URLSearchParams();
-    const asked = { url: parsed.positionals[0], title: text(parsed.values['title']), sid: text(parsed.values['sid']) };
-    for (const [key, value] of Object.entries(asked)) if (value !== undefined) query.set(key, value);
-    if (query.size !== 1) return misused(io, 'explain takes one of URL, --title ID and --sid SID');
-    return print(io, await ask(io, parsed, { method: 'GET', path: `/explain?${query}` }));
-  },
-};
+function shown(name: 'plan' | 'models', summary: string): Command {
+  return {
+    name,
+    summary,
+    usage: `Usage: nearcast ${name} ${SOCKET_USAGE}`,
+    run: async (args, io) => print(io, await ask(io, parse(args), { method: 'GET', path: `/${name}` })),
+  };
+}
 
-/** `nearcast purge`: removes stored objects, or with --soft marks them to be revalidated. */
-export const purgeCommand: Command = {
-  name: 'purge',
-  summary: 'Remove a URL or everything below a prefix from the cache',
-  usage: `Usage: nearcast purge URL|--prefix PATH [--soft] ${SOCKET_USAGE}\n\n  --soft  keep the objects, but ask the origin before they are used again`,
-  run: async (args, io) => {
-    const parsed = parse(args, { prefix: { type: 'string' }, soft: { type: 'boolean' } });
-    const url = parsed.positionals[0];
-    const prefix = text(parsed.values['prefix']);
-    if ((url === undefined) === (prefix === undefined)) return misused(io, 'purge takes a URL or --prefix PATH');
-    const soft = parsed.values['soft'] === true;
-    const body = url === undefined ? { prefix, soft } : { url, soft };
-    return print(io, await ask(io, parsed, { method: 'POST', path: '/purge', body }));
-  },
-};
+/** `nearcast plan`: what the last nightly run planned and did. */
+export const planCommand: Command = shown('plan', 'Show what the last off-peak run planned, and did, as JSON');
+/** `nearcast models`: which model answers. */
+export const modelsCommand: Command = shown('models', 'Show which models answer, as JSON');
 
 const PAUSABLE = 'prefetch or encode';
 

@@ -1,4 +1,5 @@
 // `nearcast status` for people: the node's own JSON as a page of aligned lines.
+import { at, number } from './ask.ts';
 
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -17,17 +18,6 @@ export function formatSeconds(seconds: number): string {
   return `${Math.floor(seconds / 86_400)} d ${Math.floor((seconds % 86_400) / 3600)} h`;
 }
 
-/** Follows keys through unknown JSON; undefined when one is missing. */
-function at(value: unknown, ...keys: readonly string[]): unknown {
-  let here = value;
-  for (const key of keys) {
-    if (typeof here !== 'object' || here === null || !Object.hasOwn(here, key)) return undefined;
-    here = Reflect.get(here, key);
-  }
-  return here;
-}
-
-const number = (value: unknown): number => (typeof value === 'number' ? value : 0);
 const percent = (value: unknown): string =>
   typeof value === 'number' ? `${(value * 100).toFixed(1)} %` : 'nothing served yet';
 
@@ -37,6 +27,17 @@ function encodeLine(job: unknown): string {
   const detail =
     state === 'running' ? `${at(job, 'step')} ${Math.floor(number(at(job, 'progressRatio')) * 100)} %` : '';
   return `    ${String(at(job, 'id')).padEnd(28)} ${state.padEnd(8)} ${failure === undefined ? detail : String(failure)}`;
+}
+
+/** The servers of one origin, a line each. */
+function originLines(origin: unknown): readonly string[] {
+  const servers = at(origin, 'servers');
+  return (Array.isArray(servers) ? servers : []).map((server: unknown) => {
+    const breaker = String(at(server, 'breaker'));
+    const state = at(server, 'isUp') !== true ? `DOWN (breaker ${breaker})` : breaker === 'closed' ? 'up' : breaker;
+    const counts = `${number(at(server, 'requests'))} requests, ${number(at(server, 'failures'))} failed`;
+    return `    ${`${at(origin, 'origin')}  ${at(server, 'server')}`.padEnd(40)} ${state}, ${counts}`;
+  });
 }
 
 /** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
@@ -73,6 +74,9 @@ export function renderStatus(status: unknown): string {
   ];
   const width = Math.max(...lines.map(([label]) => label.length));
   const head = lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}`);
+  const given = at(status, 'origins');
+  const servers = (Array.isArray(given) ? given : []).flatMap(originLines);
+  const origins = servers.length > 0 ? ['  origins', ...servers] : [];
   const encodes = Array.isArray(jobs) && jobs.length > 0 ? ['  encodes', ...jobs.map(encodeLine)] : [];
-  return `${[...head, ...encodes].join('\n')}\n`;
+  return `${[...head, ...origins, ...encodes].join('\n')}\n`;
 }

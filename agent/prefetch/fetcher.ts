@@ -14,6 +14,8 @@ export type FetchItem = {
   readonly priority: 'in-session' | 'off-peak';
   /** Expected size; 0 when unknown. Only for the budget. */
   readonly bytes: number;
+  /** Keep what was filled until it is unpinned. */
+  readonly pin?: boolean;
   /** Useless after this time; absent: never. Milliseconds since the epoch. */
   readonly expiresAt?: number;
 };
@@ -71,11 +73,15 @@ export type Fetcher = {
 
 /** Pause before hasRoom is asked again. */
 const RETRY_MS = 250;
+/** The least that a fill may fetch, where the day's budget has it: a size that was expected is an estimate. */
+const LEAST_ALLOWED_BYTES = 64 * 1024 * 1024;
 
 type Entry = {
   readonly item: FetchItem;
   readonly ended: (decision: Decision) => void;
   readonly abort: AbortController;
+  /** Of the day's budget, set aside while it runs. */
+  allowedBytes: number;
 };
 
 /** Opens a fetcher with an empty queue. */
@@ -110,7 +116,8 @@ class PrefetchQueue {
 
   face(): Fetcher {
     return {
-      push: (item, ended = () => undefined) => this.#push({ item, ended, abort: new AbortController() }),
+      push: (item, ended = () => undefined) =>
+        this.#push({ item, ended, abort: new AbortController(), allowedBytes: 0 }),
       cancel: (matches) => this.#cancel(matches),
       pause: () => {
         this.#isPaused = true;
@@ -187,16 +194,30 @@ class PrefetchQueue {
     ended(decision);
   }
 
+  /** What is left of the day's budget beside what runs already; the other is the same without that. */
+  #budgetBytes(): { readonly free: number; readonly left: number } {
+    const left = this.#options.budget.leftBytes();
+    let free = left;
+    for (const { allowedBytes } of this.#running.values()) free -= allowedBytes;
+    return { free, left };
+  }
+
+  /** The next item to run; undefined: none, or none before something that runs has ended. */
   #next(): Entry | undefined {
+    const { free, left } = this.#budgetBytes();
     for (const queue of [this.#waiting['in-session'], this.#waiting['off-peak']]) {
       for (const [url, entry] of queue) {
+        const { expiresAt, bytes } = entry.item;
+        const isLate = expiresAt !== undefined && expiresAt <= this.#options.now();
+        const over = isLate ? 'dropped' : this.#options.isHeld(url) ? 'held' : undefined;
+        const isSpent = bytes > left || left <= 0;
+        if (over === undefined && !isSpent && Math.max(1, bytes) > free) return undefined;
         queue.delete(url);
-        const { expiresAt } = entry.item;
-        if (expiresAt !== undefined && expiresAt <= this.#options.now()) this.#end(entry, 'dropped', 0);
-        else if (this.#options.isHeld(url)) this.#end(entry, 'held', 0);
-        else if (entry.item.bytes > this.#options.budget.leftBytes() || this.#options.budget.leftBytes() <= 0) {
-          this.#end(entry, 'budget', 0);
-        } else return entry;
+        if (over === undefined && !isSpent) {
+          entry.allowedBytes = Math.min(free, Math.max(LEAST_ALLOWED_BYTES, 2 * bytes));
+          return entry;
+        }
+        this.#end(entry, over ?? 'budget', 0);
       }
     }
     return undefined;
@@ -221,12 +242,13 @@ class PrefetchQueue {
         return;
       }
       const entry = this.#next();
-      if (entry !== undefined) void this.#run(entry);
+      if (entry === undefined) return;
+      void this.#run(entry);
     }
   }
 
   async #run(entry: Entry): Promise<void> {
-    const { item, abort } = entry;
+    const { item, abort, allowedBytes } = entry;
     this.#running.set(item.url, entry);
     const { fill, bytesPerSecond, concurrency, fillTimeoutMs, now, budget } = this.#options;
     const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(fillTimeoutMs)]);
@@ -234,6 +256,9 @@ class PrefetchQueue {
       priority: item.priority,
       purpose: item.priority,
       bytesPerSecond: Math.max(1, Math.floor(bytesPerSecond / concurrency)),
+      // What an operator asks for by name may be as large as it is.
+      ...(item.reason === 'operator' ? {} : { maxBytes: allowedBytes }),
+      ...(item.pin === true ? { pin: true } : {}),
       signal,
     }).catch((error: unknown): FillOutcome => ({ outcome: 'failed', reason: String(error) }));
     this.#running.delete(item.url);

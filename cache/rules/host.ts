@@ -13,6 +13,11 @@ export function isHostPattern(text: string): boolean {
   return text.length <= MAX_NAME && NAME.test(text);
 }
 
+/** Whether a text is one name that can be asked for. */
+export function isHostName(text: string): boolean {
+  return !text.startsWith('*') && isHostPattern(text);
+}
+
 /** The name in an authority (RFC 9110 section 4.2.3): lower case, without port and last dot; '' where there is none. */
 export function hostName(authority: string | undefined): string {
   if (authority === undefined) return '';

@@ -85,13 +85,10 @@ export class Index {
     return true;
   }
 
-  keys(prefix: string, limit: number): string[] {
+  keys(prefix: string, limit: number, after = ''): string[] {
     const found: string[] = [];
-    for (const key of this.#byKey.keys()) {
-      if (found.length >= limit) break;
-      if (key.startsWith(prefix)) found.push(key);
-    }
-    return found;
+    for (const key of this.#byKey.keys()) if (key > after && key.startsWith(prefix)) found.push(key);
+    return found.sort().slice(0, limit);
   }
 
   entries(): IterableIterator<Entry> {

@@ -79,10 +79,10 @@ export type Store = {
   ) => BodyWriter | undefined;
   readonly update: (object: StoredObject, patch: ObjectPatch) => void;
   readonly remove: (object: StoredObject) => void;
-  /** Keys that begin with a prefix, at most `limit` of them. */
-  readonly keys: (prefix: string, limit: number) => readonly string[];
-  /** Keys of objects with that tag, at most `limit` of them. */
-  readonly keysByTag: (tag: string, limit: number) => readonly string[];
+  /** Keys that begin with a prefix, sorted, at most `limit` of them; only those behind `after`. */
+  readonly keys: (prefix: string, limit: number, after?: string) => readonly string[];
+  /** Keys of objects with that tag, sorted, at most `limit` of them; only those behind `after`. */
+  readonly keysByTag: (tag: string, limit: number, after?: string) => readonly string[];
   /** Resolves when every removal and update given so far is on disk, or its disk was taken out. */
   readonly settled: () => Promise<void>;
   readonly stats: () => StoreStats;

@@ -357,13 +357,13 @@ class TieredStore implements Store {
 
   readonly remove = (object: StoredObject): void => this.#drop(this.#entryOf(object));
 
-  readonly keys = (prefix: string, limit: number): readonly string[] => this.#index.keys(prefix, limit);
+  readonly keys: Store['keys'] = (...asked) => this.#index.keys(...asked);
 
-  readonly keysByTag = (tag: string, limit: number): readonly string[] => {
+  readonly keysByTag = (tag: string, limit: number, after = ''): readonly string[] => {
     const found: Entry[] = [...this.#index.entries()].filter((entry) => !entry.isCommitted);
     for (const one of this.#volumes) for (const id of one.tagged(tag)) found.push(...this.#index.withId(id));
-    const tagged = found.filter((entry) => this.#headOf(entry)?.tags.includes(tag));
-    return [...new Set(tagged.map(({ key }) => key))].slice(0, limit);
+    const tagged = found.filter((entry) => entry.key > after && this.#headOf(entry)?.tags.includes(tag));
+    return [...new Set(tagged.map(({ key }) => key))].sort().slice(0, limit);
   };
 
   readonly settled = async (): Promise<void> => {

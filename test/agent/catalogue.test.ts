@@ -24,8 +24,8 @@ beforeEach(() => {
 });
 afterEach(() => catalogue?.close());
 
-function open(titlePattern = '^/titles/(?<title>[^/]+)/', reloadMs?: number): Catalogue {
-  catalogue = openCatalogue({
+async function open(titlePattern = '^/titles/(?<title>[^/]+)/', reloadMs?: number): Promise<Catalogue> {
+  const opened = await openCatalogue({
     file,
     titlePattern,
     publishDir: join(dir, 'titles'),
@@ -33,7 +33,8 @@ function open(titlePattern = '^/titles/(?<title>[^/]+)/', reloadMs?: number): Ca
     ...(reloadMs === undefined ? {} : { reloadMs }),
     log: (_level, event, fields = {}) => logged.push({ event, fields }),
   });
-  return catalogue;
+  catalogue = opened;
+  return opened;
 }
 
 /** Replaces the file in one step, as a publisher would. */
@@ -44,7 +45,7 @@ function write(...lines: readonly unknown[]): void {
 }
 
 describe('lines', () => {
-  test('are titles in the order of the file, by every key of the contract', () => {
+  test('are titles in the order of the file, by every key of the contract', async () => {
     const whole = {
       id: 'bbb-1',
       name: 'Big Buck Bunny, part 1',
@@ -61,13 +62,13 @@ describe('lines', () => {
       images: { poster: 'poster.jpg' },
     };
     write(whole, '', { id: 'b', unknown: 1, name: null }, { id: 'c', releaseAt: '2026-11-20T00:00:00Z' });
-    const { title, titles } = open();
+    const { title, titles } = await open();
     expect(titles()).toEqual([whole, { id: 'b' }, { id: 'c', releaseAt: Date.UTC(2026, 10, 20) }]);
     expect(title('bbb-1')).toEqual(whole);
     expect(title('x')).toBeUndefined();
   });
 
-  test('that are bad are left out, counted, and named by their number', () => {
+  test('that are bad are left out, counted, and named by their number', async () => {
     write(
       { id: 'a' },
       '{"id":"b"',
@@ -77,12 +78,8 @@ describe('lines', () => {
       { id: 'c', durationSeconds: -1 },
       { id: 'd' },
     );
-    expect(
-      open()
-        .titles()
-        .map((title) => title.id),
-    ).toEqual(['a', 'd']);
-    expect(open().stats()).toMatchObject({ titles: 2, badLines: 5 });
+    expect((await open()).titles().map((title) => title.id)).toEqual(['a', 'd']);
+    expect((await open()).stats()).toMatchObject({ titles: 2, badLines: 5 });
     expect(logged.slice(0, 5).map(({ event, fields }) => [event, fields['line']])).toEqual(
       [2, 3, 4, 5, 6].map((line) => ['catalogue.bad_line', line]),
     );
@@ -100,9 +97,9 @@ describe('lines', () => {
     expect(parseLine(JSON.stringify(line))).toBe(`"${key}" is not what it should be`);
   });
 
-  test('of one id: the last one holds', () => {
+  test('of one id: the last one holds', async () => {
     write({ id: 'a', name: 'first' }, { id: 'b' }, { id: 'a', name: 'last' });
-    expect(open().titles()).toEqual([{ id: 'a', name: 'last' }, { id: 'b' }]);
+    expect((await open()).titles()).toEqual([{ id: 'a', name: 'last' }, { id: 'b' }]);
   });
 
   test('of any text are a title or a reason, never an exception', () => {
@@ -121,30 +118,30 @@ describe('lines', () => {
 });
 
 describe('a file', () => {
-  test('that is not there, or is a folder, is an empty catalogue', () => {
-    expect(open().titles()).toEqual([]);
+  test('that is not there, or is a folder, is an empty catalogue', async () => {
+    expect((await open()).titles()).toEqual([]);
     expect(logged).toEqual([]);
     catalogue?.close();
     mkdirSync(file);
-    expect(open().titles()).toEqual([]);
+    expect((await open()).titles()).toEqual([]);
     expect(logged.map(({ event }) => event)).toEqual(['catalogue.unreadable']);
   });
 
-  test('that changes is read again, and only then', () => {
+  test('that changes is read again, and only then', async () => {
     write({ id: 'a' });
-    const { reload, titles, stats } = open();
-    expect(reload()).toBe(false);
+    const { reload, titles, stats } = await open();
+    expect(await reload()).toBe(false);
     write({ id: 'a' }, { id: 'b' });
     expect(titles()).toHaveLength(1);
-    expect(reload()).toBe(true);
+    expect(await reload()).toBe(true);
     expect(titles()).toHaveLength(2);
     rmSync(file);
-    expect(reload()).toBe(true);
+    expect(await reload()).toBe(true);
     expect([titles(), stats().reloads]).toEqual([[], 3]);
   });
 
   test('is looked at by the timer where one is asked for', async () => {
-    const { titles } = open(undefined, 5);
+    const { titles } = await open(undefined, 5);
     write({ id: 'a' });
     await expect.poll(() => titles()).toHaveLength(1);
   });
@@ -158,8 +155,8 @@ describe('titleOf', () => {
     ['/titles/../x', undefined],
     ['/titles/%2e%2e/x', undefined],
     [`/titles/${'x'.repeat(3000)}/`, undefined],
-  ])('%s', (path, expected) => {
-    expect(open().titleOf(path)).toBe(expected);
+  ])('%s', async (path, expected) => {
+    expect((await open()).titleOf(path)).toBe(expected);
   });
 
   describe('of titles whose manifests lie elsewhere', () => {
@@ -189,21 +186,21 @@ describe('titleOf', () => {
       ['/far/seg.ts', undefined, undefined],
       [`/vod/film/hls/${'d/'.repeat(600)}seg.ts`, undefined, undefined],
       ['', undefined, undefined],
-    ])('%s', (path, id, root) => {
-      const { titleOf, rootOf } = open();
+    ])('%s', async (path, id, root) => {
+      const { titleOf, rootOf } = await open();
       expect([titleOf(path), rootOf(path)]).toEqual([id, root]);
     });
   });
 
-  test('a pattern that is none throws at once', () => {
-    expect(() => open('(')).toThrow(SyntaxError);
+  test('a pattern that is none throws at once', async () => {
+    await expect(open('(')).rejects.toThrow(SyntaxError);
   });
 });
 
 describe('append', () => {
   test('adds a title or writes over the keys of its line, leaving every other line alone', async () => {
     write({ id: 'a', nextId: 'b', name: 'old', mine: 'kept' }, 'not json', { id: 'c' });
-    const { append, title } = open();
+    const { append, title } = await open();
     await Promise.all([append({ id: 'a', name: 'new' }), append({ id: 'b' }), append({ id: 'b', durationSeconds: 5 })]);
     expect(readFileSync(file, 'utf8')).toBe(
       '{"id":"a","nextId":"b","name":"new","mine":"kept"}\nnot json\n{"id":"c"}\n{"id":"b","durationSeconds":5}\n',
@@ -214,13 +211,13 @@ describe('append', () => {
 
   test('makes the folder', async () => {
     file = join(dir, 'deep', 'catalogue.jsonl');
-    await open().append({ id: 'a' });
+    await (await open()).append({ id: 'a' });
     expect(catalogue?.title('a')).toEqual({ id: 'a' });
   });
 
   test('that fails leaves the file, leaves nothing beside it, and the next one works', async () => {
     mkdirSync(file);
-    const { append, title } = open();
+    const { append, title } = await open();
     await expect(append({ id: 'a' })).rejects.toMatchObject({ code: 'AGENT_CATALOGUE_WRITE', retryable: true });
     expect(readdirSync(dir)).toEqual(['catalogue.jsonl']);
     rmSync(file, { recursive: true });
@@ -292,26 +289,26 @@ describe('packages', () => {
     put(join(dir, 'titles', id, 'latest.json'), { version: 1, id, hash });
   }
 
-  test('are read through their pointer, once, and again when it has changed', () => {
-    const opened = open();
-    expect(opened.package('a')).toBeUndefined();
+  test('are read through their pointer, once, and again when it has changed', async () => {
+    const opened = await open();
+    expect(await opened.package('a')).toBeUndefined();
     publish('a', HASH);
-    expect(opened.reload()).toBe(true);
-    const first = opened.package('a');
+    expect(await opened.reload()).toBe(true);
+    const first = await opened.package('a');
     expect(first).toMatchObject({ hash: HASH, baseUrl: `/titles/a/${HASH}/`, title: { id: 'a', durationSeconds: 10 } });
-    expect(opened.reload()).toBe(false);
-    expect(opened.package('a')).toBe(first);
+    expect(await opened.reload()).toBe(false);
+    expect(await opened.package('a')).toBe(first);
     publish('a', 'f'.repeat(64));
-    expect(opened.reload()).toBe(true);
-    expect(opened.package('a')?.hash).toBe('f'.repeat(64));
+    expect(await opened.reload()).toBe(true);
+    expect((await opened.package('a'))?.hash).toBe('f'.repeat(64));
   });
 
   test('are there at once after append', async () => {
-    const opened = open();
-    expect(opened.package('a')).toBeUndefined();
+    const opened = await open();
+    expect(await opened.package('a')).toBeUndefined();
     publish('a', HASH);
     await opened.append({ id: 'a' });
-    expect(opened.package('a')?.hash).toBe(HASH);
+    expect((await opened.package('a'))?.hash).toBe(HASH);
   });
 
   test.each<[name: string, content: unknown]>([
@@ -320,22 +317,22 @@ describe('packages', () => {
     ['another hash', titleJson('a', 'f'.repeat(16))],
     ['no renditions', { ...titleJson('a', HASH), renditions: [] }],
     ['nothing', null],
-  ])('with %s are told and as good as none', (_name, content) => {
+  ])('with %s are told and as good as none', async (_name, content) => {
     publish('a', HASH, content);
-    expect(open().package('a')).toBeUndefined();
+    expect(await (await open()).package('a')).toBeUndefined();
     expect(logged.map(({ event, fields }) => [event, fields['title']])).toEqual([['catalogue.bad_package', 'a']]);
   });
 
-  test('behind a pointer that climbs are refused', () => {
+  test('behind a pointer that climbs are refused', async () => {
     publish('a', HASH);
     writeFileSync(join(dir, 'titles', 'a', 'latest.json'), JSON.stringify({ version: 1, id: 'a', hash: '../../a' }));
-    expect(open().package('a')).toBeUndefined();
+    expect(await (await open()).package('a')).toBeUndefined();
     expect(logged.map(({ event }) => event)).toEqual(['catalogue.bad_package']);
   });
 
-  test.each(['../titles/a', '..', '.', '', 'a/b', 'a\0', '/etc'])('an id %j that is a path is no title', (id) => {
+  test.each(['../titles/a', '..', '.', '', 'a/b', 'a\0', '/etc'])('an id %j that is a path is no title', async (id) => {
     publish('a', HASH);
-    expect(open().package(id)).toBeUndefined();
+    expect(await (await open()).package(id)).toBeUndefined();
     expect(logged).toEqual([]);
   });
 });

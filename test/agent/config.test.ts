@@ -202,6 +202,11 @@ describe('mistakes', () => {
       [/^4:13 origins\[1\]\.name: the name "a" is already taken/],
     ],
     [
+      'a server of an origin twice',
+      'version: 1\norigins: [{ name: a, url: "http://a", backups: ["http://b", "http://a"] }]\n',
+      ['2:61 origins[0].backups[1]: the server "http://a" is already one of "a"'],
+    ],
+    [
       'a host with an origin that is none',
       'version: 1\nhosts: [{ names: [x], origins: [man] }]\n',
       ['2:33 hosts[0].origins[0]: no origin has the name "man"'],

@@ -82,7 +82,7 @@ describe('done: 0', () => {
   test('every command of the overview has its own help', async () => {
     const { stdout } = await run('--help');
     const names = [...stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => String(name));
-    expect(names).toHaveLength(13);
+    expect(names).toHaveLength(18);
     for (const name of names) {
       const help = await run(name, '--help');
       expect(help).toMatchObject({ code: 0, stderr: '' });
@@ -101,7 +101,11 @@ describe('wrong usage: 64', () => {
     [['origin', '.', '--listen', 'nowhere'], /HOST:PORT/],
     [['explain'], /one of URL/],
     [['explain', '/a', '--title', 'b'], /one of URL/],
-    [['purge'], /URL or --prefix/],
+    [['purge'], /one of URL/],
+    [['purge', '/a', '--tag', 'b'], /one of URL/],
+    [['preposition'], /URLs, --file/],
+    [['pin'], /URL or --prefix/],
+    [['unpin', '/a', '--prefix', '/b'], /URL or --prefix/],
     [['pause', 'everything'], /prefetch or encode/],
     [['erase'], /viewer token/],
   ])('nearcast %s', async (args, stderr) => {

@@ -28,7 +28,18 @@ function exampleStats(): NodeStats {
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
       malformed: 0,
-      shed: { connections: 3, requests: 2, address: 1 },
+      shed: { connections: 3, requests: 2, address: 1, quota: 4 },
+      unknownHosts: 6,
+      origins: [
+        {
+          origin: 'main',
+          retries: { repeat: 1, failover: 2, resume: 3, denied: 4 },
+          servers: [
+            { server: 'a.example', isUp: false, breaker: 'open', requests: 9, failures: 8 },
+            { server: 'b.example', isUp: true, breaker: 'recovering', requests: 7, failures: 0 },
+          ],
+        },
+      ],
       openConnections: 1,
       activeFills: 0,
       store: {

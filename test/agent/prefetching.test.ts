@@ -43,7 +43,13 @@ beforeEach(async () => {
   publish('live', '');
   const file = join(dir, 'catalogue.jsonl');
   const titlePattern = '^/titles/(?<title>[^/]+)/';
-  catalogue = openCatalogue({ file, titlePattern, publishDir: join(dir, 'titles'), publishPath: '/titles/', log });
+  catalogue = await openCatalogue({
+    file,
+    titlePattern,
+    publishDir: join(dir, 'titles'),
+    publishPath: '/titles/',
+    log,
+  });
   state = openState({ dir: join(dir, 'state'), flushMs: 60_000, log });
   prediction = await openPrediction({
     titles: catalogue.titles,

@@ -71,4 +71,26 @@ describe('status', () => {
     expect(text).toMatch(/a\s+running\s+trial 42 %/);
     expect(text).toMatch(/b\s+failed\s+ENCODER_INPUT_CORRUPT/);
   });
+
+  test('shows the servers of each origin and how they are', () => {
+    const server = (name: string, isUp: boolean, breaker: string) => ({
+      ...{ server: name, isUp, breaker },
+      ...{ requests: 9, failures: 2 },
+    });
+    const servers = [
+      server('a.example', false, 'open'),
+      server('b.example', true, 'recovering'),
+      server('c.example', true, 'closed'),
+    ];
+    const text = renderStatus({
+      origins: [
+        { origin: 'site', servers },
+        { origin: 'odd', servers: 'none' },
+      ],
+    });
+    expect(text).toMatch(/site {2}a\.example +DOWN \(breaker open\), 9 requests, 2 failed\n/);
+    expect(text).toMatch(/site {2}b\.example +recovering, 9 requests/);
+    expect(text).toMatch(/site {2}c\.example +up, 9 requests/);
+    expect(text).not.toContain('odd');
+  });
 });

@@ -45,7 +45,7 @@ beforeEach(async () => {
   });
   const where = { publishDir: titles, publishPath: '/titles/' };
   const titlePattern = '^/titles/(?<title>[^/]+)/';
-  catalogue = openCatalogue({ ...where, file: join(dir, 'catalogue.jsonl'), titlePattern, log });
+  catalogue = await openCatalogue({ ...where, file: join(dir, 'catalogue.jsonl'), titlePattern, log });
   publishing = openPublishing({
     ...where,
     catalogue,
@@ -169,7 +169,7 @@ describe('a package that was replaced', () => {
 
   test('goes although another title cannot be swept, and nothing but packages goes', async () => {
     lay('a-broken', FIRST, 48 * HOUR_MS);
-    expect(catalogue.package('a-broken')?.hash).toBe(FIRST);
+    expect((await catalogue.package('a-broken'))?.hash).toBe(FIRST);
     rmSync(join(dir, 'public', 'titles', 'a-broken', 'latest.json'));
     put(`titles/film/${FIRST}/title.json`, '{}');
     put('titles/film/notes/keep.txt', 'by hand');

@@ -12,6 +12,8 @@ const HLS = 'application/vnd.apple.mpegurl';
 const DASH = 'application/dash+xml';
 const MASTER = '/films/f/master.m3u8';
 
+const NO_PACKAGES = { published: () => undefined, package: () => Promise.resolve(undefined) };
+
 let node: TestNode;
 let timelines: Timelines;
 let title: CatalogueTitle;
@@ -21,7 +23,7 @@ beforeEach(async () => {
   nowMs = 1_000_000;
   title = { id: 'f', manifestUrl: MASTER };
   timelines = openTimelines({
-    catalogue: { title: (id) => (id === title.id ? title : undefined), package: () => undefined },
+    catalogue: { title: (id) => (id === title.id ? title : undefined), ...NO_PACKAGES },
     cache: node.cache,
     now: () => nowMs,
   });

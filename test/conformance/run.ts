@@ -3,7 +3,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startServers } from '../bench/servers.ts';
+import { startCaches } from '../bench/servers.ts';
 import { type Answers, ask, type Case, type Grade, gradeOf, loadCases, startOrigin } from './suite.ts';
 
 /** Ids of required and optimal cases that this node does not pass, each with its reason. */
@@ -16,7 +16,7 @@ async function measure(id: string | undefined, cases: ReadonlyMap<string, Case>)
   const directory = await mkdtemp(join(tmpdir(), 'nearcast-conformance-'));
   try {
     const origin = await startOrigin(directory);
-    const servers = await startServers(directory, origin.port, '/index.html');
+    const servers = await startCaches({ directory, originPort: origin.port, path: '/index.html', bodies: {} });
     try {
       const asked = id === undefined ? servers : servers.filter(({ name }) => name === 'nearcast');
       return await Promise.all(

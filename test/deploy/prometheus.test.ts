@@ -1,5 +1,6 @@
 // Prometheus' own tool checks configuration, rules and the rules' tests; and nothing is recorded, exported or alerted
 // on that nobody reads or nobody saw fire.
+import { readdirSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { declaredIn, familiesIn, readQueries, readRuleGroups, seriesIn, shownIn } from './queries.ts';
@@ -67,8 +68,13 @@ describe('series', () => {
     expect([...recorded, ...own].filter((name) => !read.has(name))).toEqual([]);
   });
 
-  test('of the recorded node are those that agent/metrics.ts declares', () => {
-    const declared = declaredIn(readText('agent/metrics.ts'));
+  test('of the recorded node are those that agent/metrics*.ts declares', () => {
+    const declared = declaredIn(
+      readdirSync('agent')
+        .filter((name) => /^metrics.*\.ts$/.test(name))
+        .map((name) => readText(`agent/${name}`))
+        .join('\n'),
+    );
     expect(declared.length).toBeGreaterThan(30);
     expect(shownIn(readText('test/deploy/node.prom'))).toEqual(declared);
   });

@@ -61,7 +61,7 @@ export type Exported = { readonly name: string; readonly type: string; readonly 
 
 const byName = (a: Exported, b: Exported): number => a.name.localeCompare(b.name);
 
-/** What agent/metrics.ts declares, read from its text: the table there is data. */
+/** What agent/metrics.ts and its parts declare, read from their text: the tables there are data. */
 export function declaredIn(text: string): readonly Exported[] {
   const entry = /name: '(nearcast_\w+)',\s*(?:type: '(\w+)',\s*)?labels: \[([^\]]*)\]/g;
   return [...text.matchAll(entry)]

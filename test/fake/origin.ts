@@ -138,8 +138,14 @@ async function respond(request: Seen, response: ServerResponse, answer: Answer, 
   await sendBody(response, answer, body);
 }
 
-/** Starts an origin on an ephemeral port of 127.0.0.1; `now` is its clock. Paths that were not set answer 404. */
-export async function openFakeOrigin(now: () => number = Date.now): Promise<FakeOrigin> {
+/**
+ * Starts an origin, on an ephemeral port of 127.0.0.1 when it is not told where; `now` is its clock. Paths that were not
+ * set answer 404.
+ */
+export async function openFakeOrigin(
+  now: () => number = Date.now,
+  where: { readonly host: string; readonly port: number } = { host: '127.0.0.1', port: 0 },
+): Promise<FakeOrigin> {
   const answers = new Map<string, Answer | ((request: Seen) => Answer)>();
   const seen: Seen[] = [];
   const waiting = new Set<() => void>();
@@ -161,12 +167,12 @@ export async function openFakeOrigin(now: () => number = Date.now): Promise<Fake
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve) => server.listen(where.port, where.host, resolve));
   // A TCP server's address is an AddressInfo.
   const { port } = server.address() as AddressInfo;
   const count = (path: string) => seen.filter(({ url }) => pathOf(url) === path).length;
   return {
-    url: `http://127.0.0.1:${port}`,
+    url: `http://${where.host}:${port}`,
     port,
     set: (path, answer) => {
       answers.set(path, answer);

@@ -5,7 +5,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { open } from '../../cache/cache.ts';
 import { naiveFiles, optionsFor } from './looking.ts';
 import { chances, type PlannedObject, planObject } from './objects.ts';
@@ -55,7 +55,8 @@ async function runStore(victims: string[]): Promise<void> {
       const { path } = object;
       planned.set(path, object);
       say(`storing ${path}`);
-      if (path.startsWith('/hot/')) await cache.purge({ url: path, soft: true });
+      // Marked at once; only that it is on disk comes later.
+      if (path.startsWith('/hot/')) void cache.purge({ url: path, soft: true });
       const filled = await cache.fill(path, { priority: 'viewer', purpose: 'operator' });
       if (filled.outcome === 'stored') {
         say(`stored ${path}`);
@@ -67,8 +68,6 @@ async function runStore(victims: string[]): Promise<void> {
       if (victim === undefined) continue;
       say(`removing ${victim}`);
       await cache.purge({ url: victim });
-      await turn();
-      await turn();
       say(`removed ${victim}`);
     }
   };

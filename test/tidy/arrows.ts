@@ -153,7 +153,7 @@ export function purity(source: Source): Violation[] {
 
 /** Where each package, and each built-in that starts something, is known. Others may be imported nowhere. */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
-  undici: ['cache/origin.ts', 'agent/federate/wire.ts'],
+  undici: ['cache/conversation.ts', 'agent/federate/wire.ts'],
   'lru-cache': ['cache/store/memory.ts'],
   'fluent-ffmpeg': ['encoder/ffmpeg/'],
   'prom-client': ['agent/metrics.ts'],

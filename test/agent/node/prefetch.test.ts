@@ -167,16 +167,16 @@ test('while prefetch is paused nothing comes ahead; resumed, it does', async () 
 
 test('an operator can have a title, or a path, at hand', async () => {
   const wanted = publish(place, 'wanted', 4);
-  expect(await world.ask('POST', '/preposition', { titles: ['wanted'] })).toEqual({
-    pushed: { queued: wanted.allSegments.length + 7 },
+  expect(await world.ask('POST', '/preposition', { titles: ['wanted'] })).toMatchObject({
+    progress: { urls: wanted.allSegments.length + 7 },
   });
   for (const path of wanted.allSegments) await held(world, path);
   expect(await world.ask('GET', `/explain?url=${at(wanted, 3)}`)).toMatchObject({
     decisions: [{ reason: 'operator' }],
   });
   await expect(world.ask('POST', '/preposition', { titles: ['nothing'] })).rejects.toThrow(/nothing/);
-  expect(await world.ask('POST', '/pin', { url: at(wanted, 3) })).toEqual({ isStored: true });
-  await expect(world.ask('POST', '/preposition', { urls: ['http://else/x'] })).rejects.toThrow(/beginning with/);
+  expect(await world.ask('POST', '/pin', { url: at(wanted, 3) })).toEqual({ objects: 1 });
+  await expect(world.ask('POST', '/preposition', { urls: ['ftp://else/x'] })).rejects.toThrow(/beginning with/);
   await expect(world.ask('POST', '/pin', { url: 'no-slash' })).rejects.toThrow(/beginning with/);
 });
 

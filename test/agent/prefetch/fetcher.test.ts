@@ -135,6 +135,36 @@ describe('the queue', () => {
 });
 
 describe('limits', () => {
+  test('the day budget: what runs is set aside, so that fills at once cannot spend the same bytes', async () => {
+    const { fetcher, calls, day } = start({ concurrency: 4 });
+    day.left = 250;
+    const all = ['/1', '/2', '/3', '/4'].map((url) => ended(fetcher, item(url)));
+    expect(calls.map(({ url, options }) => [url, options.maxBytes])).toEqual([['/1', 250]]);
+    calls[0]?.end(STORED);
+    await turn();
+    expect(calls.map(({ url, options }) => [url, options.maxBytes])).toEqual([
+      ['/1', 250],
+      ['/2', 150],
+    ]);
+    calls[1]?.end(STORED);
+    expect((await Promise.all(all)).map(({ outcome }) => outcome)).toEqual(['stored', 'stored', 'budget', 'budget']);
+    expect(day.left).toBe(50);
+    await fetcher.close();
+  });
+
+  test('the day budget: far from its end it makes nobody wait; what an operator names may be of any size', async () => {
+    const { fetcher, calls } = start({ concurrency: 4 });
+    for (const url of ['/1', '/2', '/3']) fetcher.push(item(url, { bytes: 0 }));
+    fetcher.push(item('/4', { bytes: 0, reason: 'operator', pin: true }));
+    const MIB = 1024 * 1024;
+    expect(calls.map(({ options }) => [options.maxBytes, options.pin])).toEqual([
+      ...['/1', '/2', '/3'].map(() => [64 * MIB, undefined]),
+      [undefined, true],
+    ]);
+    for (const call of calls) call.end(STORED);
+    await fetcher.close();
+  });
+
   test('the day budget: what does not fit is not fetched, what was stored is spent, what was there costs nothing', async () => {
     const { fetcher, calls, day } = start({ concurrency: 1 });
     day.left = 150;

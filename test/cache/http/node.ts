@@ -45,6 +45,7 @@ export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'
   readonly ramBytes?: number;
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
+  readonly moreOrigins?: readonly OriginOptions[];
   readonly rules?: Partial<CacheOptions['rules']>;
 };
 
@@ -99,6 +100,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
+    moreOrigins = [],
     rules,
     onServed,
     ramBytes = 64 * 1024 * 1024,
@@ -111,7 +113,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     now,
     log: () => undefined,
     ...rest,
-    origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }],
+    origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }, ...moreOrigins],
     rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control', ...rules },
     onServed: (record) => {
       served.push(record);

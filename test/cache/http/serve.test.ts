@@ -217,21 +217,21 @@ describe('methods and purge', () => {
     const { origin, get, cache } = await setUp();
     for (const path of ['/t/1', '/t/2', '/u/1']) origin.set(path, { body, headers: fresh, etag: '"e"' });
     for (const path of ['/t/1', '/t/2', '/u/1']) await get(path);
-    expect(await cache.purge({ url: `http://any/u/1`, soft: true })).toBe(1);
+    expect(await cache.purge({ url: `http://any/u/1`, soft: true })).toEqual({ objects: 1, fills: 0 });
     expect((await get('/u/1')).headers['cache-status']).toMatch(/fwd=stale; fwd-status=304/);
-    expect(await cache.purge({ prefix: '/t/' })).toBe(2);
+    expect(await cache.purge({ prefix: '/t/' })).toEqual({ objects: 2, fills: 0 });
     expect(cache.has('/t/1')).toBeUndefined();
     await get('/t/1');
     expect(origin.seen('/t/1').map(({ headers }) => headers['if-none-match'])).toEqual([undefined, undefined]);
-    expect(await cache.purge({ url: '/t/9' })).toBe(0);
+    expect(await cache.purge({ url: '/t/9' })).toEqual({ objects: 0, fills: 0 });
   });
 
   test('pin and has tell of what is stored', async () => {
     const { origin, get, cache } = await setUp();
     origin.set('/a', { body, headers: fresh });
-    expect(cache.pin('/a', true)).toBe(false);
+    expect(await cache.pin({ url: '/a' }, true)).toBe(0);
     await get('/a');
-    expect(cache.pin('/a', true)).toBe(true);
+    expect(await cache.pin({ prefix: '/' }, true)).toBe(1);
     expect(cache.has('/a')).toMatchObject({ key: 'main /a', sizeBytes: 1000, isPinned: true, purpose: 'viewer' });
   });
 });

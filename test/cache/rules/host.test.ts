@@ -1,7 +1,7 @@
 // Names of hosts: what may be one, how an authority becomes comparable, and which entry answers (RFC 9112 section 3.2.2).
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { authorityOf, hostFor, hostName, hostTable, isHostPattern } from '../../../cache/rules/host.ts';
+import { authorityOf, hostFor, hostName, hostTable, isHostName, isHostPattern } from '../../../cache/rules/host.ts';
 
 describe('a name of a host', () => {
   test.each([
@@ -13,7 +13,7 @@ describe('a name of a host', () => {
     '10.0.0.1',
     '[::1]',
     'a_b.example',
-  ])('may be %s', (name) => expect(isHostPattern(name)).toBe(true));
+  ])('may be %s', (name) => expect([isHostPattern(name), isHostName(name)]).toEqual([true, !name.startsWith('*')]));
   test.each([
     '',
     '.',

@@ -231,7 +231,7 @@ describe('room', () => {
       if (one !== undefined) for (let use = 0; use < 2; use += 1) store.touch(one); // Twice earns the main queue.
       await put(store, '4', bodyOf('4', MIB));
       expect(left).toEqual([MIB + 3]);
-      expect(store.keys('', 10)).toEqual(['pinned', '1', '3', '4']);
+      expect(store.keys('', 10)).toEqual(['1', '3', '4', 'pinned']);
       expect(store.stats().evictions).toMatchObject({ disk: 1 });
       expect(store.stats().usedBytes.disk).toBeLessThanOrEqual(5 * MIB);
     });

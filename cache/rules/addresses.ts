@@ -1,0 +1,73 @@
+// The addresses of a name: how long an answer counts, what is used when no new one comes, and when connections have to
+// follow it.
+
+/** One address of a name. */
+export type Address = { readonly address: string; readonly family: 4 | 6 };
+
+/** What is known of a name; a value, never changed in place. Times in milliseconds since the epoch. */
+export type Known = {
+  /** The last good answer; empty before the first. */
+  readonly answer: readonly Address[];
+  readonly answeredAt: number;
+  /** When the name was last asked for, in vain or not. */
+  readonly askedAt: number;
+  /** When each address was last part of an answer. */
+  readonly seenAt: ReadonlyMap<string, number>;
+};
+
+/** An answer is asked for anew after this; the system's resolver does not tell its time to live. */
+export const REFRESH_MS = 30_000;
+/** After a failure the name is asked for again no sooner (RFC 8767 section 5 asks for bounds of this kind). */
+export const ASK_AGAIN_MS = 5_000;
+/** How long a last good answer is used while no new one comes. */
+export const KEEP_MS = 3_600_000;
+/** An address that has been missing in answers for this long is gone; names with many servers give some of them each time. */
+export const GONE_MS = 60_000;
+/** Addresses of one name that are remembered. */
+const MAX_ADDRESSES = 64;
+
+/** A name that was never asked for. */
+export const UNKNOWN: Known = {
+  answer: [],
+  answeredAt: Number.NEGATIVE_INFINITY,
+  askedAt: Number.NEGATIVE_INFINITY,
+  seenAt: new Map(),
+};
+
+/** Whether the name should be asked for now. */
+export function isDue({ answeredAt, askedAt }: Known, nowMs: number): boolean {
+  return nowMs >= answeredAt + REFRESH_MS && nowMs >= askedAt + ASK_AGAIN_MS;
+}
+
+/** The addresses that may be used; undefined when there is no answer that is good enough. */
+export function usable({ answer, answeredAt }: Known, nowMs: number): readonly Address[] | undefined {
+  return answer.length > 0 && nowMs < answeredAt + KEEP_MS ? answer : undefined;
+}
+
+/** The state after an answer; one without addresses is a failure. */
+export function afterAddresses(known: Known, answer: readonly Address[], nowMs: number): Known {
+  if (answer.length === 0) return afterNoAnswer(known, nowMs);
+  const kept = answer.slice(0, MAX_ADDRESSES);
+  const seenAt = new Map([...known.seenAt].filter(([, at]) => nowMs < at + GONE_MS));
+  for (const { address } of kept) seenAt.set(address, nowMs);
+  while (seenAt.size > MAX_ADDRESSES) {
+    const oldest = [...seenAt].reduce((one, other) => (other[1] < one[1] ? other : one));
+    seenAt.delete(oldest[0]);
+  }
+  return { answer: kept, answeredAt: nowMs, askedAt: nowMs, seenAt };
+}
+
+/** The state after the resolver failed. */
+export function afterNoAnswer(known: Known, nowMs: number): Known {
+  return { ...known, askedAt: nowMs };
+}
+
+/**
+ * Whether connections to these addresses have to be given up for new ones: the last answer has none of them, or one of
+ * them is gone for good.
+ */
+export function hasMoved(used: ReadonlySet<string>, { answer, seenAt }: Known): boolean {
+  if (used.size === 0 || answer.length === 0) return false;
+  const hasNone = !answer.some(({ address }) => used.has(address));
+  return hasNone || [...used].some((address) => !seenAt.has(address));
+}
