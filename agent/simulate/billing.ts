@@ -18,19 +18,19 @@ export const bitsPerSecond = (bytesOfBin: number): number => (bytesOfBin * 8) / 
 /** A value and where it lies with 95 % confidence, as far as the sample of keys decides. */
 export type Estimate = { readonly value: number; readonly low: number; readonly high: number };
 
-/** 97.5 % quantile of Student's t with 15 degrees of freedom: of 16 groups. */
-const T_15 = 2.131;
+/** 97.5 % quantile of Student's t with 7 degrees of freedom: of 8 groups. */
+const T_7 = 2.365;
 
 /**
  * Delete-a-group jackknife (Kott, "The delete-a-group jackknife", Journal of Official Statistics 17(4), 2001, section 2;
- * Wolter, "Introduction to Variance Estimation", 2007, chapter 4). `replicates`: the same figure without each of 16
- * groups, weighted up by 16/15. `sampleRatio`: what part of all keys the groups are, 0 to 1; of all of them nothing is
+ * Wolter, "Introduction to Variance Estimation", 2007, chapter 4). `replicates`: the same figure without each of 8
+ * groups, weighted up by 8/7. `sampleRatio`: what part of all keys the groups are, 0 to 1; of all of them nothing is
  * uncertain (Cochran, "Sampling Techniques", 1977, section 2.6).
  */
 export function jackknife(value: number, replicates: readonly number[], sampleRatio: number): Estimate {
   const mean = replicates.reduce((sum, one) => sum + one, 0) / replicates.length;
   const squares = replicates.reduce((sum, one) => sum + (one - mean) ** 2, 0);
   const variance = ((replicates.length - 1) / replicates.length) * squares * (1 - sampleRatio);
-  const margin = T_15 * Math.sqrt(variance);
+  const margin = T_7 * Math.sqrt(variance);
   return { value, low: value - margin, high: value + margin };
 }

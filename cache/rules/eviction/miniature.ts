@@ -10,102 +10,109 @@ export type Played = {
   readonly enterProven?: EvictionPolicy['enter'];
 };
 
-/** A key of the sample: 29 bits that tell it from others, and where in the sample it lies. */
-export type SampledKey = { id: number; position: number };
+const OUT = -1;
 
 /**
  * A miniature simulation (Waldspurger, Saemundsson, Ahmad, Park: "Cache Modeling and Optimization using Miniature
- * Simulations", USENIX ATC 2017, section 3): of a sample of 1 in n keys, played in a cache of 1 in n of the bytes.
+ * Simulations", USENIX ATC 2017, section 3): of a sample of 1 in n keys, played in a cache of 1 in n of the bytes. Keys
+ * are small integers from 0, and the policy's slots; `onLeave` hears of each that is held no longer.
  */
 export class Miniature {
   readonly #played: Played;
-  readonly #policy: EvictionPolicy;
-  /** By the key's number; slots are dense, those that left are used again. */
-  readonly #slots = new Map<number, number>();
-  readonly #ids: number[] = [];
-  readonly #positions: number[] = [];
-  readonly #sizes: number[] = [];
-  readonly #free: number[] = [];
+  readonly #onLeave: (key: number) => void;
+  /** Bytes held of each key; OUT: not held. */
+  #sizes = new Float64Array(1024).fill(OUT);
   #limitBytes: number;
   #used = 0;
+  #count = 0;
 
-  constructor(played: Played) {
+  constructor(played: Played, onLeave: (key: number) => void) {
     this.#played = played;
-    this.#policy = played.policy;
+    this.#onLeave = onLeave;
     this.#limitBytes = played.capacityBytes;
   }
 
   /** How many keys it holds. */
-  get keys(): number {
-    return this.#slots.size;
+  get count(): number {
+    return this.#count;
   }
 
-  /** Positions of the keys that it holds, the lowest first. */
-  positions(): Float64Array {
-    return Float64Array.from(this.#slots.values(), (slot) => this.#positions[slot] ?? 0).sort();
+  /** Whether it holds something of a key. */
+  holds(key: number): boolean {
+    return (this.#sizes[key] ?? OUT) >= 0;
   }
 
-  /** Bytes that a viewer's request for so many bytes fetches from the origin; what is missing is stored. */
-  ask(key: SampledKey, bytes: number): number {
-    const slot = this.#slots.get(key.id);
-    if (slot === undefined) {
-      this.#store(key, bytes, false);
+  /** The keys that it holds. */
+  keys(): readonly number[] {
+    return Array.from(this.#sizes.keys()).filter((key) => this.holds(key));
+  }
+
+  /**
+   * Bytes that a viewer's request for so many bytes fetches from the origin; what is missing is stored. `name` is what
+   * the policy remembers of the key when it has left.
+   */
+  ask(key: number, bytes: number, name: number): number {
+    const before = this.#sizes[key] ?? OUT;
+    if (before < 0) {
+      this.#store(key, bytes, name, this.#played.policy.enter);
       return bytes;
     }
-    this.#policy.touch(slot);
-    const more = bytes - (this.#sizes[slot] ?? 0);
-    if (more <= 0) return 0;
+    this.#played.policy.touch(key);
+    if (bytes <= before) return 0;
     // An earlier viewer left early or asked for a part; the rest is fetched now, and the object is larger than thought.
-    this.#remove(slot);
-    this.#store(key, bytes, true);
-    return more;
+    this.remove(key);
+    this.#store(key, bytes, name, this.#played.enterProven ?? this.#played.policy.enter);
+    return bytes - before;
   }
 
   /** Bytes that a fill ahead of viewers fetches; 0 when the object is there. */
-  fill(key: SampledKey, bytes: number, isProven: boolean): number {
-    if (this.#slots.has(key.id)) return 0;
-    this.#store(key, bytes, isProven);
+  fill(key: number, bytes: number, { name, isProven }: { readonly name: number; readonly isProven: boolean }): number {
+    if (this.holds(key)) return 0;
+    const enter = isProven ? this.#played.enterProven : undefined;
+    this.#store(key, bytes, name, enter ?? this.#played.policy.enter);
     return bytes;
   }
 
-  /** Keeps the keys below a position, in the part `ratio` of the cache's bytes. */
-  shrink(position: number, ratio: number): void {
-    for (const slot of [...this.#slots.values()]) {
-      if ((this.#positions[slot] ?? 0) >= position) this.#remove(slot);
-    }
+  /** Lets a key go that is held. */
+  remove(key: number): void {
+    this.#played.policy.leave(key);
+    this.#forget(key);
+  }
+
+  /** Goes on as the part `ratio` of the whole cache. */
+  resize(ratio: number): void {
     this.#limitBytes = this.#played.capacityBytes * ratio;
     this.#makeRoom(0);
   }
 
-  #remove(slot: number): void {
-    this.#policy.leave(slot);
-    this.#forget(slot);
-  }
-
-  #forget(slot: number): void {
-    this.#slots.delete(this.#ids[slot] ?? -1);
-    this.#used -= this.#sizes[slot] ?? 0;
-    this.#free.push(slot);
+  #forget(key: number): void {
+    this.#used -= this.#sizes[key] ?? 0;
+    this.#sizes[key] = OUT;
+    this.#count -= 1;
+    this.#onLeave(key);
   }
 
   #makeRoom(bytes: number): void {
     while (this.#used + bytes > this.#limitBytes) {
-      const victim = this.#policy.evict();
+      const victim = this.#played.policy.evict();
       if (victim < 0) return;
       this.#forget(victim);
     }
   }
 
-  #store({ id, position }: SampledKey, bytes: number, isProven: boolean): void {
+  #store(key: number, bytes: number, name: number, enter: EvictionPolicy['enter']): void {
     if (bytes > this.#limitBytes) return;
     this.#makeRoom(bytes);
-    const slot = this.#free.pop() ?? this.#ids.length;
-    this.#ids[slot] = id;
-    this.#positions[slot] = position;
-    this.#sizes[slot] = bytes;
-    this.#slots.set(id, slot);
+    if (key >= this.#sizes.length) this.#grow(key);
+    this.#sizes[key] = bytes;
     this.#used += bytes;
-    const enter = (isProven ? this.#played.enterProven : undefined) ?? this.#policy.enter;
-    enter(slot, bytes, id);
+    this.#count += 1;
+    enter(key, bytes, name);
+  }
+
+  #grow(key: number): void {
+    const sizes = this.#sizes;
+    this.#sizes = new Float64Array(Math.max(key + 1, sizes.length * 2)).fill(OUT);
+    this.#sizes.set(sizes);
   }
 }

@@ -201,6 +201,8 @@ describe('commands', () => {
     'origin',
     'encode',
     'check-config',
+    'replay',
+    'report',
     'status',
     'explain',
     'purge',

@@ -20,7 +20,7 @@ import { simulate } from '../../../cache/rules/eviction/simulate.ts';
 const directory = mkdtempSync(join(tmpdir(), 'nearcast-replay-'));
 afterAll(() => rmSync(directory, { recursive: true }));
 
-const WORKLOAD = withoutFollowUps({ ...EDGE_WORKLOAD, days: 6, titles: 600, viewsPerDay: 700 });
+const WORKLOAD = withoutFollowUps({ ...EDGE_WORKLOAD, days: 6, titles: 400, viewsPerDay: 400 });
 const titles = makeTitles(WORKLOAD);
 const edge = requestsOfViews(WORKLOAD, titles, makeViews(WORKLOAD, titles));
 const trace = [...edge.objects].map((object, at) => `${edge.at[at]} ${object} ${edge.bytes[at]}`).join('\n');
@@ -41,7 +41,7 @@ describe('a replay', () => {
 
   test('of a sample is near that of all', async () => {
     const all = await read();
-    const some = await read({ requests: 1e9, objects: 4000 });
+    const some = await read({ requests: 1e9, objects: 2500 });
     expect(some.sampleRatio).toBeLessThanOrEqual(0.5);
     expect(Math.abs(footprintOf(some) / footprintOf(all) - 1)).toBeLessThan(0.05);
     const capacityBytes = footprintOf(all) * 0.1;

@@ -22,13 +22,14 @@ const total = requests.bytes.reduce((sum, bytes) => sum + bytes, 0);
 const capacityBytes = footprintBytes(requests) * 0.2;
 
 /** Byte miss of LRU and S3-FIFO as played with so many keys, and the sample's last ratio. */
-function play(maxKeys: number) {
+function play(maxKeys: number, maxRatio = 1) {
   const fetched = [0, 0];
   const groups = new Set<number>();
   const shards = new Shards(
     [lru(), s3fifo()].map((policy) => ({ policy, capacityBytes, takesFills: true })),
     {
       maxKeys,
+      maxRatio,
       onFetch: (cache, group, bytes) => {
         fetched[cache] = (fetched[cache] ?? 0) + bytes;
         groups.add(group);
@@ -55,6 +56,12 @@ describe('played caches', () => {
     expect(ratio).toBeGreaterThan(0.02);
     expect(ratio).toBeLessThan(0.35);
     for (const [at, miss] of misses.entries()) expect(Math.abs(miss - (truth[at] ?? 0))).toBeLessThan(0.015);
+  });
+
+  test('may begin with half of the keys, in half of the bytes', () => {
+    const { misses, ratio } = play(1_000_000, 0.5);
+    expect(ratio).toBe(0.5);
+    for (const [at, miss] of misses.entries()) expect(Math.abs(miss - (truth[at] ?? 0))).toBeLessThan(0.01);
   });
 
   test('stand for all keys: what is fetched once counts once', () => {
@@ -90,10 +97,9 @@ describe('played caches', () => {
 });
 
 describe('a miniature', () => {
-  const key = (id: number) => ({ id, position: id * 10 });
-
   test('fetches the rest of what an earlier viewer left, and no object larger than itself stays', () => {
-    const miniature = new Miniature({ policy: lru(), capacityBytes: 100 });
+    const left: number[] = [];
+    const miniature = new Miniature({ policy: lru(), capacityBytes: 100 }, (key) => left.push(key));
     const asked = [
       [1, 30],
       [1, 50],
@@ -103,62 +109,51 @@ describe('a miniature', () => {
       [3, 101],
       [3, 101],
     ] as const;
-    expect(asked.map(([id, bytes]) => miniature.ask(key(id), bytes))).toEqual([30, 20, 0, 60, 50, 101, 101]);
-    expect(miniature.keys).toBe(1);
+    expect(asked.map(([key, bytes]) => miniature.ask(key, bytes, key))).toEqual([30, 20, 0, 60, 50, 101, 101]);
+    expect(miniature.keys()).toEqual([1]);
+    expect(left).toEqual([1, 1, 2]);
   });
 
   test('agrees with a plain list of keys through shrinking and all', () => {
     const chance = seededChance(3);
-    const miniature = new Miniature({ policy: lru(), capacityBytes: 400 });
-    let list: { id: number; bytes: number }[] = [];
+    const miniature = new Miniature({ policy: lru(), capacityBytes: 400 }, () => undefined);
+    let list: { key: number; bytes: number }[] = [];
     let limit = 400;
-    let below = Number.POSITIVE_INFINITY;
     for (let step = 0; step < 5000; step += 1) {
-      const id = Math.floor(chance() * 60);
-      if (id * 10 >= below) continue;
-      const bytes = 5 + (id % 7);
-      const isHeld = list.some((one) => one.id === id);
-      expect(miniature.ask(key(id), bytes)).toBe(isHeld ? 0 : bytes);
-      list = [...list.filter((one) => one.id !== id), { id, bytes }];
+      const key = Math.floor(chance() * 60) * 50;
+      const bytes = 5 + (key % 7);
+      const isHeld = list.some((one) => one.key === key);
+      expect(miniature.ask(key, bytes, key)).toBe(isHeld ? 0 : bytes);
+      list = [...list.filter((one) => one.key !== key), { key, bytes }];
       const trim = () => {
         while (list.reduce((sum, one) => sum + one.bytes, 0) > limit) list.shift();
       };
       trim();
       if (step % 1000 === 999) {
-        below = 550 - step / 10;
         limit *= 0.8;
-        miniature.shrink(below, limit / 400);
-        list = list.filter((one) => one.id * 10 < below);
+        miniature.resize(limit / 400);
         trim();
       }
-      expect(miniature.keys).toBe(list.length);
+      if (step % 100 === 99) {
+        miniature.remove(key);
+        list.pop();
+      }
+      expect(miniature.count).toBe(list.length);
     }
-    expect([...miniature.positions()]).toEqual(list.map(({ id }) => id * 10).sort((one, other) => one - other));
+    expect(miniature.keys()).toEqual(list.map(({ key }) => key).sort((one, other) => one - other));
   });
 
   test('a fill that is past its trial enters as the policy says', () => {
     const entered: string[] = [];
     const policy = lru();
-    const noted = {
-      ...policy,
-      enter: (slot: number, bytes: number, id: number) => {
-        entered.push(`new ${id}`);
-        policy.enter(slot, bytes, id);
-      },
+    const noted = (kind: string) => (slot: number, bytes: number, name: number) => {
+      entered.push(`${kind} ${name}`);
+      policy.enter(slot, bytes, name);
     };
-    const miniature = new Miniature({
-      policy: noted,
-      capacityBytes: 100,
-      enterProven: (slot, bytes, id) => {
-        entered.push(`proven ${id}`);
-        policy.enter(slot, bytes, id);
-      },
-    });
-    expect([
-      miniature.fill(key(1), 10, true),
-      miniature.fill(key(2), 10, false),
-      miniature.fill(key(1), 10, true),
-    ]).toEqual([10, 10, 0]);
-    expect(entered).toEqual(['proven 1', 'new 2']);
+    const played = { policy: { ...policy, enter: noted('new') }, enterProven: noted('proven'), capacityBytes: 100 };
+    const miniature = new Miniature(played, () => undefined);
+    const fill = (key: number, isProven: boolean) => miniature.fill(key, 10, { name: key + 5, isProven });
+    expect([fill(1, true), fill(2, false), fill(1, true)]).toEqual([10, 10, 0]);
+    expect(entered).toEqual(['proven 6', 'new 7']);
   });
 });
