@@ -14,16 +14,20 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
+
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server } from './server.ts';
+import { slicedOf, storedBytes } from './sliced.ts';
 import { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
@@ -139,7 +143,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
   });
   // Before the store, since bad limits must not leave one open.
   const server = openServer({
-    limits: options.limits ?? {},
+    limits: withinDescriptors(options.limits ?? {}, log),
     handle: (request, response) => handler.handle(request, response),
     log,
     onMalformed: () => {
@@ -149,18 +153,16 @@ export async function open(options: CacheOptions): Promise<Cache> {
       counters.shed[reason] += 1;
     },
   });
-  const { ramBytes, dirs, required } = options.store;
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict: (object) => counters.evicted(object) });
-  const { worth } = options;
-  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const store = await openStore({ ...options.store, now, log, onEvict: (object) => counters.evicted(object) });
+  const memory = watchMemory(options, (share) => store.limitMemory(options.store.ramBytes * share));
+  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
   const invalidate = (visit: Visit, url: string): void => {
     const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
     if (place !== undefined) purgeNow({ store, fills, now }, place.key);
   };
-  const remoteHash = remoteHasher(now);
   const invalidateGroup = openInvalidation({ store, fills, now, log });
   const known = { options, hosts, rules: currentRules, store, fills, counters };
-  const handler = new Handler({ ...known, remoteHash, invalidate, invalidateGroup });
+  const handler = new Handler({ ...known, remoteHash: remoteHasher(now), invalidate, invalidateGroup });
   const parts: Parts = { ...known, server, now };
   return {
     serve: (listen) => server.listen(listen),
@@ -171,6 +173,7 @@ export async function open(options: CacheOptions): Promise<Cache> {
     explain: (url) => explained(parts, url),
     pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    isTight: memory.isTight,
     placeOf: (url) => {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
@@ -184,9 +187,11 @@ export async function open(options: CacheOptions): Promise<Cache> {
         store: store.stats(),
         openConnections: server.connections(),
         activeFills: fills.count(),
+        isTight: memory.isTight(),
         origins: hosts.stats(),
       }),
     close: async (drainMs) => {
+      memory.close();
       await server.close(drainMs);
       fills.cancelAll();
       await hosts.close();
@@ -250,7 +255,8 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
   const place = parts.hosts.placeOf(url);
   const object = place === undefined ? undefined : parts.store.find(place.key)[0];
   if (object === undefined) return undefined;
-  const { key, tier, lengthBytes: sizeBytes, receivedAt: storedAt, isPinned, purpose, hits } = object;
+  const sizeBytes = storedBytes(parts.store, object);
+  const { key, tier, receivedAt: storedAt, isPinned, purpose, hits } = object;
   const freshForSeconds = object.isInvalidated ? 0 : Math.floor(freshForMs(parts, object) / 1000);
   return { key, tier, sizeBytes, storedAt, freshForSeconds, isPinned, purpose, hits };
 }
@@ -259,7 +265,9 @@ function holdingOf(parts: Parts, url: string): Holding | undefined {
 async function runFill(parts: Parts, url: string, how: FillOptions): Promise<FillOutcome> {
   const place = parts.hosts.placeOf(url);
   if (place === undefined) return { outcome: 'refused', reason: 'no-origin' };
-  const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  const found = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
+  // What is stored in part is fetched whole.
+  const object = found === undefined || slicedOf(found) !== undefined ? undefined : found;
   if (object !== undefined && !object.isInvalidated && freshForMs(parts, object) > 0) {
     if (how.pin === true && !object.isPinned) parts.store.update(object, { isPinned: true });
     return { outcome: 'already', bytes: object.lengthBytes, status: object.status };
@@ -303,6 +311,7 @@ async function readWhole(
   if (place === undefined || !('bytes' in ended) || ended.status !== 200 || ended.bytes > maxBytes) return undefined;
   const object = parts.store.find(place.key).find(({ varyOn }) => varyOn.length === 0);
   if (object === undefined || object.status !== 200 || object.lengthBytes > maxBytes) return undefined;
+  if (slicedOf(object) !== undefined) return undefined;
   const contentType = object.headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   const body = parts.store.read(object, { start: 0, end: object.lengthBytes });
   if (body.tier === 'memory') return { bytes: body.bytes, contentType };

@@ -11,7 +11,7 @@ import { chooseRange, chooseRanges, contentRange, type Multipart, type RangeChoi
 import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/status.ts';
 import { isInternalField } from './rules/tags.ts';
 import { type Counters, isPrefetch } from './stats.ts';
-import type { Store, StoredObject } from './store/object.ts';
+import type { BodyReader, ByteRange, Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
 const WHOLE = { choice: 'whole' } as const;
@@ -46,6 +46,8 @@ export type StoredAnswer = {
   readonly reuse: Reuse;
   readonly facts: StatusFacts;
   readonly onLost: (error: CacheError, rest?: { readonly start: number; readonly end: number }) => void;
+  /** Reads the body where the store alone cannot; it then also counts the use. */
+  readonly read?: (part: ByteRange) => BodyReader;
 };
 
 /** Writes answers for one cache. */
@@ -137,11 +139,11 @@ export class Delivery {
     head: { status: number; headers: Fields; receivedAt: number },
     lengthBytes: number,
   ): RangeChoice {
-    return chooseRange(this.#rangeField(visit, head), lengthBytes);
+    return chooseRange(this.rangeOf(visit, head), lengthBytes);
   }
 
   /** The Range field, where it applies to a GET of this representation. */
-  #rangeField(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
+  rangeOf(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
     const { range } = visit.request.headers;
     if (range === undefined || head.status !== 200 || visit.isHead) return undefined;
     const isAllowed = allowsRange(requestField(visit.request, 'if-range'), head.headers, head.receivedAt);
@@ -205,20 +207,21 @@ export class Delivery {
     const { reuse, facts, onLost } = how;
     const prepared = this.#prepare(object);
     if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
-    this.#count(visit, object);
+    if (how.read === undefined) this.#count(visit, object);
     const fields = this.#fieldsOf(object, prepared, reuse, facts);
     if (this.isNotModified(visit, object)) {
       this.notModified(visit, prepared.flat, fields.common.at(-1) ?? '', fields.ageSeconds);
       return;
     }
-    const rangeField = this.#rangeField(visit, object);
+    const rangeField = this.rangeOf(visit, object);
     const range = rangeField === undefined ? WHOLE : this.#ranges(rangeField, object);
     if (range.choice === 'none') {
       this.unsatisfiable(visit, object.lengthBytes, fields.common.at(-1) ?? '');
       return;
     }
+    const read = how.read ?? ((part: ByteRange) => this.#store.read(object, part));
     if (range.choice === 'parts') {
-      this.#parts(visit, object, { range, flat: fields.common, onLost });
+      this.#parts(visit, read, { range, flat: fields.common, onLost });
       return;
     }
     const part = range.choice === 'part' ? range : { start: 0, end: object.lengthBytes };
@@ -232,7 +235,7 @@ export class Delivery {
       visit.response.end();
       return;
     }
-    const body = this.#store.read(object, part);
+    const body = read(part);
     if (body.tier === 'memory') {
       writeHead();
       writeAll(visit, body.bytes);
@@ -269,7 +272,7 @@ export class Delivery {
   /** A multipart 206. Nobody can go on in the middle of it, so bytes lost after its head cut the connection. */
   #parts(
     visit: Visit,
-    object: StoredObject,
+    read: (part: ByteRange) => BodyReader,
     how: { readonly range: Multipart; readonly flat: readonly string[]; readonly onLost: StoredAnswer['onLost'] },
   ): void {
     const flat: string[] = [];
@@ -279,7 +282,7 @@ export class Delivery {
     }
     flat.push('content-type', how.range.contentType, 'content-length', String(how.range.totalBytes));
     const writeHead = () => this.#writeHead(visit, 206, flat);
-    void writeParts(visit, how.range, (part) => this.#store.read(object, part), writeHead).then((error) => {
+    void writeParts(visit, how.range, read, writeHead).then((error) => {
       if (error === undefined) return;
       if (visit.response.headersSent) visit.response.destroy();
       how.onLost(error);

@@ -1,10 +1,13 @@
 // What an origin's head means for a fill: what is stored under which variant, or which stored response it confirms.
 import type { Log, Priority, Purpose } from './contract.ts';
 import type { Origin, OriginHead } from './exchange.ts';
+import type { RecentKeys } from './recent.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
+import type { Part } from './rules/range.ts';
+import type { Version } from './rules/slices.ts';
 import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
 import type { Counters } from './stats.ts';
@@ -25,6 +28,10 @@ export type FillRequest = {
   /** A 5xx counts as a failure, because something stale may be served instead (RFC 5861 section 4). */
   readonly prefersStale: boolean;
   readonly isPinned: boolean;
+  /** Whole blocks that are asked for; absent: all of it. */
+  readonly part?: Part;
+  /** Asked on the way through an object whose head is out: only blocks of this version serve. */
+  readonly version?: Version;
 };
 
 /** What fills share. */
@@ -39,6 +46,8 @@ export type FillTools = {
   readonly windows: { bytes: number };
   /** Whether somebody more urgent than this priority is being filled. */
   readonly isOutranked: (priority: Priority) => boolean;
+  /** How often objects have changed lately. */
+  readonly changes: RecentKeys<number>;
   /** Hears of every head, with why it is not stored. */
   readonly onHead: (key: string, refusal: Refusal | null) => void;
 };
@@ -62,6 +71,7 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
     method: 'GET',
     hasAuthorization: fieldValue(request.fields, 'authorization') !== undefined,
     noStore: false,
+    acceptEncoding: fieldValue(request.fields, 'accept-encoding'),
   };
   const names = varyOn(received.headers);
   const refusal =
@@ -99,10 +109,8 @@ function dropOldestVariant(request: FillRequest, tools: FillTools): void {
   tools.store.remove(oldest);
 }
 
-/** The stored response that a 304 confirms, updated; undefined when it confirms none, or it has left the store. */
-export function revalidated(received: OriginHead, request: FillRequest, tools: FillTools): StoredObject | undefined {
-  const known = request.revalidates;
-  if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
+/** Updates a stored response by the head of a 304 or 206 of the same version; undefined when it has left the store. */
+export function renew(known: StoredObject, received: OriginHead, tools: FillTools): StoredObject | undefined {
   const headers = updatedBy(known.headers, received.headers);
   tools.store.update(known, {
     headers,
@@ -111,5 +119,12 @@ export function revalidated(received: OriginHead, request: FillRequest, tools: F
     receivedAt: received.receivedAt,
     isInvalidated: false,
   });
-  return tools.store.find(request.key).find(({ variant }) => variant === known.variant);
+  return tools.store.find(known.key).find(({ variant }) => variant === known.variant);
+}
+
+/** The stored response that a 304 confirms, updated; undefined when it confirms none, or it has left the store. */
+export function revalidated(received: OriginHead, request: FillRequest, tools: FillTools): StoredObject | undefined {
+  const known = request.revalidates;
+  if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
+  return renew(known, received, tools);
 }

@@ -4,24 +4,20 @@ import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
 import { type FillRequest, type FillTools, type KeptHead, keptHead, revalidated } from './fill-head.ts';
+import { Pace } from './pace.ts';
+import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
+import { OWN_WINDOW_BYTES, Room } from './room.ts';
 import { validatorsOf } from './rules/conditional.ts';
 import type { Fields } from './rules/fields.ts';
+import { type Part, rangeField } from './rules/range.ts';
+import { isSameVersion } from './rules/slices.ts';
 import { variantOf } from './rules/vary.ts';
+import { SliceWriter } from './slice-writer.ts';
 import { isPrefetch } from './stats.ts';
 import type { BodyWriter, StoredObject } from './store/object.ts';
-import { FillWindow } from './window.ts';
+import type { FillWindow } from './window.ts';
 
-/** Bytes of one fill that stay in memory, so that who comes late gets everything from the start. */
-export const WINDOW_BYTES = 16 * 1024 * 1024;
-/** The same for all fills together; above it each keeps only what its readers have not read. */
-const ALL_WINDOWS_BYTES = 192 * 1024 * 1024;
-/** What each fill has whatever the others hold, so that only its own readers can make it wait. */
-const OWN_WINDOW_BYTES = 1024 * 1024;
-/** How often a background fill looks whether somebody more urgent is still being filled. */
-const YIELD_MS = 100;
-/** What it takes meanwhile: little, yet its connection stays alive. */
-const YIELDING_BYTES_PER_SECOND = 32 * 1024;
 /** A fill that nobody waits for any more still ends when the caller expects at least this of its key. */
 const WORTH_FINISHING = 0.5;
 
@@ -31,14 +27,20 @@ export type FillEnd =
   | { readonly end: 'refused'; readonly reason: string }
   | { readonly end: 'failed'; readonly error: CacheError };
 
+/** The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one. */
+function isForAll(kept: KeptHead): boolean {
+  return kept.response.status >= 500 && kept.refusal === 'no-freshness';
+}
+
 /** A running fill. */
 export class Fill {
   readonly request: FillRequest;
-  readonly window = new FillWindow();
+  /** The blocks that it brings; undefined: all of the object. */
+  part: Part | undefined;
   readonly done: Promise<FillEnd>;
   isComplete = false;
-  /** Bytes a second for a fill without viewers; Infinity: no cap. */
-  bytesPerSecond = Number.POSITIVE_INFINITY;
+  /** Of a fill without viewers. */
+  readonly pace: Pace;
   /** The largest body that is fetched for keepers alone; Infinity: whatever the store takes. */
   maxBytes = Number.POSITIVE_INFINITY;
   priority: Priority;
@@ -47,28 +49,41 @@ export class Fill {
   hadViewer = false;
   readonly #tools: FillTools;
   readonly #onOver: (fill: Fill) => void;
-  readonly #readers = new Set<FillReader>();
+  readonly #room: Room;
   #head: FillHead | undefined;
+  /** The head of what is coming: of the whole representation, even when only blocks of it come. */
+  #kept: KeptHead | undefined;
+  /** Where the body must end; undefined: not known. */
+  #end: number | undefined;
   #exchange: Exchange | undefined;
   #writer: BodyWriter | undefined;
   #isOver = false;
   #isForgotten = false;
   #isFull = false;
   #isWanted = false;
-  #paceTimer: NodeJS.Timeout | undefined;
-  #paceAt = 0;
-  #yieldUntil = 0;
-  #counted = 0;
   #resolveDone: (end: FillEnd) => void = () => undefined;
 
   constructor(request: FillRequest, priority: Priority, tools: FillTools, onEnd: (fill: Fill) => void) {
     this.#onOver = onEnd;
     this.request = request;
+    this.part = request.part;
+    this.#room = new Room(tools.windows);
     this.priority = priority;
+    this.pace = new Pace({
+      isOutranked: () => tools.isOutranked(this.priority),
+      onPause: () => this.#exchange?.pause(),
+      onResume: () => {
+        if (!this.#isFull) this.#exchange?.resume();
+      },
+    });
     this.#tools = tools;
     this.done = new Promise((resolve) => {
       this.#resolveDone = resolve;
     });
+  }
+
+  get window(): FillWindow {
+    return this.#room.window;
   }
 
   /** Asks the origin. `validates` false: unconditionally. */
@@ -76,8 +91,9 @@ export class Fill {
     const { origin, resource, fields, revalidates, purpose } = this.request;
     this.#tools.counters.originRequests[purpose] += 1;
     const conditions = validates && revalidates !== undefined ? validatorsOf(revalidates.headers) : [];
+    const range: Fields = this.part === undefined ? [] : [['range', rangeField(this.part)]];
     this.#exchange = origin.fetch(
-      { method: 'GET', resource, headers: [...fields, ...conditions] },
+      { method: 'GET', resource, headers: [...fields, ...conditions, ...range] },
       {
         onHead: (head) => this.#onHead(head),
         onBytes: (bytes) => this.#onBytes(bytes),
@@ -87,18 +103,33 @@ export class Fill {
     );
   }
 
-  /** Whether a viewer may still join and get everything. `variantNames`: fields that this key is known to vary on. */
-  accepts(fields: Fields, variantNames: readonly string[]): boolean {
-    if (this.#isOver || this.#isForgotten || this.window.start > 0) return false;
-    if (this.#head === undefined) {
-      return variantOf(variantNames, fields) === variantOf(variantNames, this.request.fields);
-    }
-    return this.#head.outcome === 'response' && this.#head.isFresh && this.#isFor(this.#head, fields);
+  /** Whether a viewer may still join and get what it asks for. `variantNames`: fields that its key is known to vary on. */
+  accepts({ fields, part, version }: FillRequest, variantNames: readonly string[]): boolean {
+    if (this.#isOver || this.#isForgotten || !this.#reaches(part)) return false;
+    const head = this.#head;
+    if (head === undefined) return variantOf(variantNames, fields) === variantOf(variantNames, this.request.fields);
+    if (this.#kept === undefined || !this.#isFor(this.#kept, fields)) return false;
+    if (version === undefined) return this.#kept.isFresh;
+    return head.outcome === 'slices' && isSameVersion(head.sliced.version, version);
+  }
+
+  #reaches(part: Part | undefined): boolean {
+    if (part !== undefined && this.part !== undefined) return this.brings(part.start);
+    if (this.part !== undefined || this.window.start > 0) return false;
+    // All of it is coming: worth waiting for what is near.
+    return part === undefined || part.start <= this.window.end + OWN_WINDOW_BYTES;
+  }
+
+  /** Whether it is a fetch of blocks that brings, or still has, the byte at this offset. */
+  brings(offset: number): boolean {
+    if (this.part === undefined || this.#isForgotten || this.#isOver) return false;
+    const start = this.#head === undefined ? this.part.start : Math.max(this.part.start, this.window.start);
+    return start <= offset && offset < this.part.end;
   }
 
   /** Fields that the head's Vary names, once it has come. */
   get variesOn(): readonly string[] {
-    return this.#head?.outcome === 'response' ? this.#head.response.varyOn : [];
+    return this.#kept?.response.varyOn ?? [];
   }
 
   /** Names of what comes (tags, groups), once its head has come. */
@@ -108,11 +139,11 @@ export class Fill {
 
   join(fields: Fields, listener: Listener): FillReader {
     const reader = new FillReader(this, fields, listener, this.#exchange !== undefined);
-    this.#readers.add(reader);
+    this.#room.readers.add(reader);
     this.hadViewer = true;
     if (this.priority !== 'viewer') {
       this.priority = 'viewer';
-      this.#endPause();
+      this.pace.release();
     }
     const head = this.#head;
     if (head !== undefined) listener.onHead(head, reader);
@@ -120,21 +151,21 @@ export class Fill {
   }
 
   leave(reader: FillReader): void {
-    if (!this.#readers.delete(reader)) return;
+    if (!this.#room.readers.delete(reader)) return;
     // Who got all that it asked for, a range perhaps, has shown that the object is wanted; who left early has not.
     if (reader.isAtEnd()) this.#isWanted = true;
     if (this.#isOver) {
-      if (this.#readers.size === 0) this.#release();
+      if (this.#room.readers.size === 0) this.#room.release();
       return;
     }
-    if (this.#readers.size === 0 && this.keepers === 0 && !this.#isWorthFinishing()) this.cancel();
+    if (this.#room.readers.size === 0 && this.keepers === 0 && !this.#isWorthFinishing()) this.cancel();
     else this.balance();
   }
 
   /** A keeper no longer waits. */
   release(): void {
     this.keepers -= 1;
-    if (!this.#isOver && this.#readers.size === 0 && this.keepers === 0) this.cancel();
+    if (!this.#isOver && this.#room.readers.size === 0 && this.keepers === 0) this.cancel();
   }
 
   /** Ends it; whoever still waits hears an error. */
@@ -152,61 +183,25 @@ export class Fill {
 
   /** Keeps the window within its bounds; called whenever bytes came or were read. */
   balance(): void {
-    if (!this.#isRoomy()) this.#makeRoom();
-    this.#account();
-    const isFull = !this.#isOver && !this.#isRoomy();
+    if (!this.#room.isRoomy()) this.#room.make(!this.#isOver);
+    this.#room.account();
+    const isFull = !this.#isOver && !this.#room.isRoomy();
     if (isFull === this.#isFull) return;
     this.#isFull = isFull;
     if (isFull) this.#exchange?.pause();
-    else if (this.#paceTimer === undefined) this.#exchange?.resume();
-  }
-
-  #isRoomy(): boolean {
-    const { sizeBytes } = this.window;
-    return sizeBytes < OWN_WINDOW_BYTES || (sizeBytes < WINDOW_BYTES && this.#tools.windows.bytes < ALL_WINDOWS_BYTES);
-  }
-
-  #makeRoom(): void {
-    const trimToSlowest = () => {
-      let slowest = this.window.end;
-      for (const { offset } of this.#readers) slowest = Math.min(slowest, offset);
-      this.window.trim(slowest);
-      this.#account();
-    };
-    trimToSlowest();
-    if (this.#isRoomy() || this.#isOver) return;
-    let fastest = 0;
-    for (const { offset } of this.#readers) fastest = Math.max(fastest, offset);
-    // The fastest reader paces the origin; once it has everything, who holds the window back must let go.
-    if (fastest < this.window.end || this.#readers.size < 2) return;
-    const middle = this.window.start + (this.window.sizeBytes >> 1);
-    for (const reader of [...this.#readers]) {
-      if (reader.offset >= middle) continue;
-      this.#readers.delete(reader);
-      reader.listener.onBehind(reader);
-    }
-    trimToSlowest();
-  }
-
-  #account(): void {
-    this.#tools.windows.bytes += this.window.sizeBytes - this.#counted;
-    this.#counted = this.window.sizeBytes;
-  }
-
-  #release(): void {
-    this.window.trim(this.window.end);
-    this.#account();
+    else if (!this.pace.isWaiting) this.#exchange?.resume();
   }
 
   #isWorthFinishing(): boolean {
-    if (this.#head?.outcome !== 'response' || this.#writer === undefined || this.#writer.isAbandoned()) return false;
-    const { lengthBytes } = this.#head.response;
-    if (this.#isWanted || (lengthBytes !== undefined && this.window.end * 2 > lengthBytes)) return true;
-    return (this.#tools.worth?.(this.request.key) ?? 0) >= WORTH_FINISHING;
+    if (this.#kept === undefined || this.#writer === undefined || this.#writer.isAbandoned()) return false;
+    const start = this.part?.start ?? 0;
+    const isMostlyThere = this.#end !== undefined && (this.window.end - start) * 2 > this.#end - start;
+    if (this.#isWanted || isMostlyThere) return true;
+    return this.part === undefined && (this.#tools.worth?.(this.request.key) ?? 0) >= WORTH_FINISHING;
   }
 
-  #isFor(head: KeptHead, fields: Fields): boolean {
-    return variantOf(head.response.varyOn, fields) === head.response.variant;
+  #isFor(kept: KeptHead, fields: Fields): boolean {
+    return variantOf(kept.response.varyOn, fields) === kept.response.variant;
   }
 
   #onHead(received: OriginHead): void {
@@ -227,104 +222,126 @@ export class Fill {
       this.#fail(new CacheError('CACHE_ORIGIN_STATUS', `The origin answered ${received.status}.`, { retryable: true }));
       return;
     }
+    if (this.part === undefined) this.#onWholeHead(received);
+    else this.#onPartHead(received, this.part);
+  }
+
+  #onPartHead(received: OriginHead, part: Part): void {
+    const head = partHead(received, { part, keeps: !this.#isForgotten }, this.request, this.#tools);
+    if (head.outcome === 'whole') {
+      this.part = undefined;
+      this.#onWholeHead(head.received);
+      return;
+    }
+    if (head.outcome === 'slices') {
+      this.#onSlices(head, part.start);
+      return;
+    }
+    this.#exchange?.abort();
+    if (head.outcome === 'confirmed') this.#confirm(head.object);
+    else if (head.outcome === 'invalid') {
+      this.#fail(new CacheError('CACHE_ORIGIN_INVALID', 'The 206 is not the part that was asked for.'));
+    } else this.#close(head, { end: 'refused', reason: head.outcome });
+  }
+
+  #onSlices({ sliced, kept, end }: Extract<PartHead, { outcome: 'slices' }>, start: number): void {
+    const { store, worth } = this.#tools;
+    this.part = { start, end };
+    this.#room.restart(start);
+    this.#kept = kept;
+    this.#end = end;
+    if (kept.isStored && !this.#isForgotten) {
+      this.#writer = new SliceWriter({
+        ...{ store, response: kept.response, version: sliced.version, start },
+        hint: { isPinned: this.request.isPinned, worth: worth?.(this.request.key) },
+        head: () => store.find(this.request.key).find(({ variant }) => variant === kept.response.variant),
+      });
+    }
+    this.#tools.onHead(this.request.key, null);
+    this.#announce({ outcome: 'slices', sliced, isStored: this.#writer !== undefined }, kept);
+  }
+
+  #onWholeHead(received: OriginHead): void {
+    const { request } = this;
     const kept = keptHead(received, request, this.#tools);
     if (kept.refusal === null && !this.#isForgotten) {
       const hint = { isPinned: request.isPinned, worth: this.#tools.worth?.(request.key) };
       this.#writer = this.#tools.store.write(kept.response, hint);
     }
-    const head = { outcome: 'response', ...kept, isStored: this.#writer !== undefined } as const;
-    this.#head = head;
-    // The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one.
-    const isFailure = received.status >= 500 && kept.refusal === 'no-freshness';
+    this.#kept = kept;
+    this.#end = kept.response.lengthBytes;
+    const isFailure = isForAll(kept);
     if (!isFailure) this.#tools.onHead(request.key, kept.refusal);
+    this.#announce({ outcome: 'response', ...kept, isStored: this.#writer !== undefined }, kept);
+    this.#refuseUseless(kept.response.lengthBytes ?? 0);
+  }
+
+  /** Tells the head to those whose answer it is. */
+  #announce(head: FillHead, kept: KeptHead): void {
+    this.#head = head;
+    const isForOthers = kept.refusal === null || isForAll(kept);
     let isFirst = true;
-    for (const reader of [...this.#readers]) {
-      const isShared = isFirst || ((kept.refusal === null || isFailure) && this.#isFor(kept, reader.fields));
+    for (const reader of [...this.#room.readers]) {
+      const isShared = isFirst || (isForOthers && this.#isFor(kept, reader.fields));
       isFirst = false;
       if (isShared) reader.listener.onHead(head, reader);
       else {
-        this.#readers.delete(reader);
+        this.#room.readers.delete(reader);
         reader.listener.onUnshared();
       }
     }
-    this.#refuseUseless(kept.response.lengthBytes ?? 0);
   }
 
   /** Ends a fetch without viewers whose object, at least `sizeBytes` large, will not be stored or is larger than wanted. */
   #refuseUseless(sizeBytes: number): void {
-    if (this.#isOver || this.#readers.size > 0 || this.#head?.outcome !== 'response') return;
+    if (this.#isOver || this.#room.readers.size > 0 || this.#kept === undefined) return;
     const isTooLarge = sizeBytes > this.maxBytes;
     if (!isTooLarge && this.#writer !== undefined && !this.#writer.isAbandoned()) return;
     this.#exchange?.abort();
     this.#writer?.abort();
-    const reason = this.#isForgotten ? 'purged' : (this.#head.refusal ?? 'store');
+    const reason = this.#isForgotten ? 'purged' : (this.#kept.refusal ?? 'store');
     this.#finish({ end: 'refused', reason: isTooLarge ? 'size' : reason });
   }
 
   #confirm(object: StoredObject): void {
-    const head = { outcome: 'confirmed', object } as const;
+    this.#close({ outcome: 'confirmed', object }, { end: 'stored', object });
+  }
+
+  /** Ends with a head that no body follows. */
+  #close(head: FillHead, end: FillEnd): void {
     this.#head = head;
-    this.#finish({ end: 'stored', object });
-    for (const reader of [...this.#readers]) {
-      this.#readers.delete(reader);
+    this.#finish(end);
+    for (const reader of [...this.#room.readers]) {
+      this.#room.readers.delete(reader);
       reader.listener.onHead(head, reader);
     }
   }
 
   #onBytes(bytes: Buffer): void {
-    if (this.#isOver || this.#head?.outcome !== 'response') return;
+    if (this.#isOver || this.#kept === undefined) return;
     this.#tools.counters.originBytes[this.request.purpose] += bytes.length;
     this.window.append(bytes);
     this.#writer?.write(bytes);
     this.#wake();
     this.balance();
-    if (this.priority !== 'viewer') this.#pace(bytes.length);
-    this.#refuseUseless(this.window.end);
-  }
-
-  /** Slows a fill that no viewer waits for: to its cap, and behind whoever is more urgent. */
-  #pace(count: number): void {
-    const now = performance.now();
-    this.#paceAt = Math.max(this.#paceAt, now) + (count / this.bytesPerSecond) * 1000;
-    this.#yieldUntil = now + (count / YIELDING_BYTES_PER_SECOND) * 1000;
-    if (this.#paceTimer === undefined && this.#waitMs() >= 1) {
-      this.#exchange?.pause();
-      this.#awaitTurn();
-    }
-  }
-
-  #waitMs(): number {
-    const until = this.#tools.isOutranked(this.priority) ? Math.max(this.#paceAt, this.#yieldUntil) : this.#paceAt;
-    return until - performance.now();
-  }
-
-  #awaitTurn(): void {
-    const waitMs = this.#waitMs();
-    if (waitMs < 1) this.#endPause();
-    else this.#paceTimer = setTimeout(() => this.#awaitTurn(), Math.min(waitMs, YIELD_MS));
-  }
-
-  #endPause(): void {
-    clearTimeout(this.#paceTimer);
-    this.#paceTimer = undefined;
-    if (!this.#isFull) this.#exchange?.resume();
+    if (this.priority !== 'viewer') this.pace.took(bytes.length);
+    if (this.part === undefined) this.#refuseUseless(this.window.end);
   }
 
   #wake(): void {
-    for (const reader of [...this.#readers]) reader.listener.onReady(reader);
+    for (const reader of [...this.#room.readers]) reader.listener.onReady(reader);
   }
 
   #onEnd(): void {
-    if (this.#isOver || this.#head?.outcome !== 'response') return;
-    const { lengthBytes } = this.#head.response;
-    if (lengthBytes !== undefined && lengthBytes !== this.window.end) {
+    if (this.#isOver || this.#kept === undefined) return;
+    if (this.#end !== undefined && this.#end !== this.window.end) {
       this.#fail(new CacheError('CACHE_ORIGIN_CUT', 'The body has not the length that its head said.'));
       return;
     }
     this.isComplete = true;
     this.#wake();
     const writer = this.#writer;
-    const refused = { end: 'refused', reason: this.#head.refusal ?? 'store' } as const;
+    const refused = { end: 'refused', reason: this.#kept.refusal ?? 'store' } as const;
     if (writer === undefined) {
       this.#finish(refused);
       return;
@@ -358,19 +375,19 @@ export class Fill {
     if (this.#isOver || this.isComplete) return;
     this.#writer?.abort();
     this.#finish({ end: 'failed', error });
-    for (const reader of [...this.#readers]) {
-      this.#readers.delete(reader);
+    for (const reader of [...this.#room.readers]) {
+      this.#room.readers.delete(reader);
       reader.listener.onError(error);
     }
-    this.#release();
+    this.#room.release();
   }
 
   #finish(end: FillEnd): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    clearTimeout(this.#paceTimer);
+    this.pace.stop();
     this.#onOver(this);
     this.#resolveDone(end);
-    if (this.#readers.size === 0) this.#release();
+    if (this.#room.readers.size === 0) this.#room.release();
   }
 }

@@ -3,15 +3,13 @@ import { type FillOptions, PRIORITIES, type Priority } from './contract.ts';
 import { Fill } from './fill.ts';
 import type { FillRequest, FillTools } from './fill-head.ts';
 import type { FillReader, Listener } from './reader.ts';
-import type { Fields } from './rules/fields.ts';
+import { RecentKeys } from './recent.ts';
 
 /** How long requests for a key that gave an unsharable answer don't wait for each other. */
 const UNSHARED_MS = 10_000;
-/** Keys of that kind that are remembered. */
-const MAX_UNSHARED = 4096;
 
 /** What the fills of a cache need. */
-export type FillsOptions = Omit<FillTools, 'windows' | 'isOutranked' | 'onHead'>;
+export type FillsOptions = Omit<FillTools, 'windows' | 'isOutranked' | 'changes' | 'onHead'>;
 
 /** How a fill that nobody reads is run; see FillOptions. */
 export type KeepOptions = Pick<FillOptions, 'priority' | 'bytesPerSecond' | 'maxBytes'>;
@@ -26,28 +24,22 @@ export type Fills = {
   readonly countOf: (key: string) => number;
   /** What is coming for these is outdated; gives how many. `tags`: undefined before the head has come. */
   readonly forget: (matches: (key: string, tags: readonly string[] | undefined) => boolean) => number;
+  /** Whether a fetch of blocks of that key brings, or has in memory, the byte at an offset. */
+  readonly brings: (key: string, offset: number) => boolean;
   readonly count: () => number;
   readonly cancelAll: () => void;
 };
 
-/** Keys whose last answer was for one viewer only; bounded, the oldest goes first. */
-class UnsharedKeys {
-  readonly #until = new Map<string, number>();
-
-  add(key: string, nowMs: number): void {
-    this.#until.delete(key);
-    this.#until.set(key, nowMs + UNSHARED_MS);
-    const oldest = this.#until.size > MAX_UNSHARED ? this.#until.keys().next().value : undefined;
-    if (oldest !== undefined) this.#until.delete(oldest);
-  }
-
-  delete(key: string): void {
-    this.#until.delete(key);
-  }
-
-  has(key: string, nowMs: number): boolean {
-    return (this.#until.get(key) ?? 0) > nowMs;
-  }
+/** The fetch that a request may join. */
+function joinable(
+  request: FillRequest,
+  fills: readonly Fill[],
+  stored: readonly { readonly varyOn: readonly string[] }[],
+): Fill | undefined {
+  const names = new Set(stored.flatMap(({ varyOn }) => varyOn));
+  for (const fill of fills) for (const name of fill.variesOn) names.add(name);
+  const sorted = [...names].sort();
+  return fills.find((fill) => fill.accepts(request, sorted));
 }
 
 function isOutranked(priority: Priority, running: Iterable<Fill>): boolean {
@@ -64,16 +56,17 @@ function forgetAll(fills: readonly Fill[]): number {
 /** Opens the table of fills. */
 export function openFills(options: FillsOptions): Fills {
   const running = new Map<string, Fill[]>();
-  const unshared = new UnsharedKeys();
+  const unshared = new RecentKeys<true>();
   const all = new Set<Fill>();
 
   const tools: FillTools = {
     ...options,
     windows: { bytes: 0 },
+    changes: new RecentKeys(),
     isOutranked: (priority) => isOutranked(priority, all),
     onHead: (key, refusal) => {
       if (refusal === null) unshared.delete(key);
-      else unshared.add(key, options.now());
+      else unshared.set(key, true, options.now() + UNSHARED_MS);
     },
   };
   const end = (fill: Fill): void => {
@@ -90,21 +83,19 @@ export function openFills(options: FillsOptions): Fills {
     else others.push(fill);
     return fill;
   };
-  const joinable = (key: string, fields: Fields): Fill | undefined => {
-    const fills = running.get(key);
-    if (fills === undefined || unshared.has(key, options.now())) return undefined;
-    const names = new Set(options.store.find(key).flatMap(({ varyOn }) => varyOn));
-    for (const fill of fills) for (const name of fill.variesOn) names.add(name);
-    const sorted = [...names].sort();
-    return fills.find((fill) => fill.accepts(fields, sorted));
+  const other = (request: FillRequest): Fill | undefined => {
+    const fills = running.get(request.key);
+    const isUnshared = fills === undefined || unshared.get(request.key, options.now()) !== undefined;
+    return isUnshared ? undefined : joinable(request, fills, options.store.find(request.key));
   };
 
   return {
     join: (request, listener, isAlone) => {
-      const other = isAlone ? undefined : joinable(request.key, request.fields);
-      if (other !== undefined) {
-        options.counters.coalesced += 1;
-        return other.join(request.fields, listener);
+      const joined = isAlone ? undefined : other(request);
+      if (joined !== undefined) {
+        // On the way through an object a viewer may meet several fetches; it counts once.
+        if (request.version === undefined) options.counters.coalesced += 1;
+        return joined.join(request.fields, listener);
       }
       const fill = start(request, 'viewer');
       const reader = fill.join(request.fields, listener);
@@ -112,11 +103,11 @@ export function openFills(options: FillsOptions): Fills {
       return reader;
     },
     keep: (request, { priority, bytesPerSecond, maxBytes = Number.POSITIVE_INFINITY }) => {
-      const other = joinable(request.key, request.fields);
-      const fill = other ?? start(request, priority);
+      const joined = other(request);
+      const fill = joined ?? start(request, priority);
       fill.keepers += 1;
-      if (other === undefined) {
-        fill.bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY;
+      if (joined === undefined) {
+        fill.pace.bytesPerSecond = bytesPerSecond ?? Number.POSITIVE_INFINITY;
         fill.maxBytes = maxBytes;
         fill.start();
       } else fill.maxBytes = Math.max(fill.maxBytes, maxBytes);
@@ -125,6 +116,7 @@ export function openFills(options: FillsOptions): Fills {
     isRunning: (key) => running.has(key),
     countOf: (key) => running.get(key)?.length ?? 0,
     forget: (matches) => forgetAll([...all].filter((fill) => matches(fill.request.key, fill.tags))),
+    brings: (key, offset) => running.get(key)?.some((fill) => fill.brings(offset)) === true,
     count: () => all.size,
     cancelAll: () => {
       for (const fill of [...all]) fill.cancel();

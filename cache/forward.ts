@@ -9,6 +9,7 @@ import { endToEnd, fieldValue } from './rules/fields.ts';
 import { invalidatedBy } from './rules/invalidation.ts';
 import type { StatusFacts } from './rules/status.ts';
 import { groupsInvalidatedBy, namesOf } from './rules/tags.ts';
+import { slicedOf } from './sliced.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
@@ -86,7 +87,7 @@ export class Forwarder {
 
   /** RFC 9111 section 4.3.5: a HEAD's answer renews the stored response, or shows that it is outdated. */
   #freshenByHead(stored: StoredObject, head: OriginHead): void {
-    if (!describes(head.headers, stored)) {
+    if (!describes(head.headers, slicedOf(stored)?.object ?? stored)) {
       this.#store.update(stored, { isInvalidated: true });
       return;
     }

@@ -3,21 +3,21 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
-import { WINDOW_BYTES } from './fill.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
+import { answerFilled, follow } from './follow.ts';
 import { Forwarder } from './forward.ts';
 import type { Hosts } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
-import { fieldValue } from './rules/fields.ts';
-import { ageMs, type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
+import { type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
 import { targetOf } from './rules/key.ts';
-import { kindOf } from './rules/kind.ts';
 import { malformed, originForm } from './rules/request.ts';
 import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
+import { type Sliced, slicedOf } from './sliced.ts';
+import { Slices } from './slices.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, Visit } from './visit.ts';
@@ -50,6 +50,7 @@ export class Handler {
   readonly #sender: Sender;
   readonly #delivery: Delivery;
   readonly #forwarder: Forwarder;
+  readonly #slices: Slices;
   readonly #routes: readonly Route[];
 
   constructor(parts: HandlerParts) {
@@ -68,6 +69,7 @@ export class Handler {
       invalidate: parts.invalidate,
       invalidateGroup: parts.invalidateGroup,
     });
+    this.#slices = new Slices({ ...parts, delivery: this.#delivery, sender: this.#sender, now: options.now });
     this.#routes = options.routes ?? [];
   }
 
@@ -141,7 +143,7 @@ export class Handler {
     // A cache can't evaluate these for the origin (RFC 9111 section 4.3.2).
     const hasPrecondition = headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined;
     if (hasPrecondition) this.#forward(visit, 'request');
-    else this.#lookUp(visit, 0);
+    else this.#lookUp(visit);
   }
 
   #refuseMalformed(response: ServerResponse, fault: string): void {
@@ -167,9 +169,12 @@ export class Handler {
     }
   }
 
-  #lookUp(visit: Visit, restarts: number): void {
+  #lookUp(visit: Visit): void {
     const found = this.#store.find(visit.key);
-    const object = chooseVariant(found, () => visit.fields);
+    const chosen = chooseVariant(found, () => visit.fields);
+    const sliced = chosen === undefined ? undefined : slicedOf(chosen);
+    // Blocks that cannot be combined are as good as none.
+    const object = sliced !== undefined && this.#slices.wayOf(visit.key) !== undefined ? undefined : chosen;
     if (object === undefined) {
       visit.forward = found.length > 0 ? 'vary-miss' : 'uri-miss';
       this.#withoutStored(visit);
@@ -177,15 +182,15 @@ export class Handler {
     }
     const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
     if (reuse.use === 'fresh') {
-      this.#hit(visit, object, reuse, restarts);
+      this.#hit(visit, object, reuse);
       return;
     }
     if (reuse.use === 'stale') {
-      this.#stale(visit, object, reuse, restarts);
+      this.#stale(visit, object, reuse);
       return;
     }
     visit.forward = reuse.freshForMs > 0 && !object.isInvalidated ? 'request' : 'stale';
-    if (reuse.onError) visit.fallback = object;
+    if (reuse.onError && this.#slices.holds(visit, sliced)) visit.fallback = object;
     if (visit.demands.onlyIfCached) {
       this.#notCached(visit);
       return;
@@ -210,38 +215,67 @@ export class Handler {
       this.#forward(visit, visit.demands.noStore ? 'request' : visit.forward);
       return;
     }
-    this.#fill(visit, undefined, false);
+    // Nothing of it can be kept by parts.
+    const isPassed = visit.request.headers.range !== undefined && this.#slices.wayOf(visit.key) === 'pass';
+    if (isPassed) this.#forward(visit, visit.forward);
+    else this.#fill(visit, undefined, false);
   }
 
-  #hit(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
+  #hit(visit: Visit, object: StoredObject, reuse: Reuse): void {
     visit.result = 'hit';
-    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT });
   }
 
-  #stale(visit: Visit, object: StoredObject, reuse: Reuse, restarts: number): void {
+  #stale(visit: Visit, object: StoredObject, reuse: Reuse): void {
     visit.result = 'stale';
     if (!this.#fills.isRunning(visit.key)) {
       const keeper = this.#fills.keep(this.#fillRequest(visit, object, 'revalidate'), { priority: 'viewer' });
       void keeper.done;
     }
-    this.#fromStore(visit, object, { reuse, facts: HIT, restarts });
+    this.#fromStore(visit, object, { reuse, facts: HIT });
   }
 
-  #fromStore(
-    visit: Visit,
-    object: StoredObject,
-    how: { readonly reuse: Reuse; readonly facts: StatusFacts; readonly restarts: number },
-  ): void {
+  #fromStore(visit: Visit, object: StoredObject, how: { readonly reuse: Reuse; readonly facts: StatusFacts }): void {
+    const sliced = slicedOf(object);
+    if (sliced !== undefined) {
+      this.#fromSlices(visit, sliced, how);
+      return;
+    }
     const onLost: StoredAnswer['onLost'] = (error, rest) => {
       this.#options.log('warn', 'store.read-failed', { code: error.code });
       this.#store.remove(object);
       if (visit.isGone) return;
       if (rest !== undefined)
         return passRest(visit, this.#sender, object.headers, { ...rest, total: object.lengthBytes });
-      if (how.restarts < MAX_RESTARTS) this.#lookUp(visit, how.restarts + 1);
-      else this.#forward(visit, 'miss');
+      if (!this.#restart(visit)) this.#forward(visit, 'miss');
     };
     this.#delivery.stored(visit, object, { reuse: how.reuse, facts: how.facts, onLost });
+  }
+
+  /** Looks up anew; false when that was done often enough. */
+  #restart(visit: Visit): boolean {
+    if (visit.restarts >= MAX_RESTARTS) return false;
+    visit.restarts += 1;
+    this.#lookUp(visit);
+    return true;
+  }
+
+  /** Answers from an object that is stored in part, fetching what is missing of the part that is asked for. */
+  #fromSlices(
+    visit: Visit,
+    sliced: Sliced,
+    { reuse, facts }: { readonly reuse: Reuse; readonly facts: StatusFacts },
+  ): void {
+    this.#slices.serve(visit, sliced, {
+      reuse,
+      facts,
+      request: this.#fillRequest(visit, undefined, 'viewer'),
+      onNotCached: () => this.#notCached(visit),
+      onLost: (error) => {
+        if (error.code !== 'CACHE_ORIGIN_CHANGED') this.#fillFailed(visit, error);
+        else if (!this.#restart(visit)) this.#forward(visit, 'miss');
+      },
+    });
   }
 
   #fillRequest(visit: Visit, object: StoredObject | undefined, purpose: FillRequest['purpose']): FillRequest {
@@ -251,7 +285,7 @@ export class Handler {
       origin: visit.origin,
       fields: fieldsFor(visit, this.#sender, true),
       purpose,
-      revalidates: object,
+      ...this.#slices.ask(visit.key, object, visit.request.headers.range),
       prefersStale: purpose === 'revalidate' || visit.fallback !== undefined,
       isPinned: object?.isPinned ?? false,
     };
@@ -259,49 +293,16 @@ export class Handler {
 
   #fill(visit: Visit, object: StoredObject | undefined, isAlone: boolean): void {
     visit.result = 'miss';
-    const { response } = visit;
-    let headers: FillHead | undefined;
-    let isDraining = false;
-    const pump = (reader: FillReader): void => {
-      if (isDraining || visit.isGone || !response.headersSent) return;
-      for (let bytes = reader.pull(); bytes !== undefined; bytes = reader.pull()) {
-        visit.bytes += bytes.length;
-        if (response.write(bytes)) continue;
-        isDraining = true;
-        response.once('drain', () => {
-          isDraining = false;
-          pump(reader);
-        });
-        break;
-      }
-      if (reader.isAtEnd()) response.end();
-      reader.settle();
-    };
-    const reader = this.#fills.join(
-      this.#fillRequest(visit, object, object === undefined ? 'viewer' : 'revalidate'),
+    const request = this.#fillRequest(visit, object, object === undefined ? 'viewer' : 'revalidate');
+    follow(
+      visit,
+      { fills: this.#fills, sender: this.#sender, request, isAlone },
       {
-        onHead: (head, reader) => {
-          headers = head;
-          if (visit.isGone) return;
-          this.#fillHead(visit, head, reader);
-          pump(reader);
-        },
-        onReady: (reader) => pump(reader),
+        onHead: (head, reader) => this.#fillHead(visit, head, reader),
         onUnshared: () => this.#fill(visit, object, true),
-        onBehind: (reader) => {
-          if (headers?.outcome !== 'response') return;
-          const { headers: fields, lengthBytes: total } = headers.response;
-          passRest(visit, this.#sender, fields, {
-            start: reader.offset,
-            end: Math.min(reader.limit, total ?? 0),
-            total,
-          });
-        },
         onError: (error) => this.#fillFailed(visit, error),
       },
-      isAlone,
     );
-    response.once('close', () => reader.leave());
   }
 
   #fillHead(visit: Visit, head: FillHead, reader: FillReader): void {
@@ -310,47 +311,34 @@ export class Handler {
       visit.result = 'revalidated';
       const { object } = head;
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
-      this.#fromStore(visit, object, { reuse, facts: { ...facts, fwdStatus: 304 }, restarts: 0 });
+      this.#fromStore(visit, object, { reuse, facts: { ...facts, fwdStatus: 304 } });
       return;
     }
-    const { response, policy, refusal } = head;
-    if (refusal !== null) visit.result = 'pass';
-    if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
-    const status = this.#delivery.status(
-      {
-        ...facts,
-        fwdStatus: response.status,
-        ...(head.isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' }),
-      },
-      fieldValue(response.headers, 'cache-status') ?? '',
-    );
-    const flat = this.#delivery.flat(response.headers, response.receivedAt);
-    const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, this.#options.now()) / 1000);
-    if (this.#delivery.isNotModified(visit, response)) {
-      this.#delivery.notModified(visit, flat, status, ageSeconds);
-      reader.select(0, 0);
+    if (head.outcome !== 'response') {
+      this.#partHead(visit, head, facts);
       reader.leave();
       return;
     }
-    const { lengthBytes } = response;
-    const range =
-      lengthBytes === undefined ? ({ choice: 'whole' } as const) : this.#delivery.choose(visit, response, lengthBytes);
-    if (range.choice === 'none') {
-      this.#delivery.unsatisfiable(visit, lengthBytes ?? 0, status);
-      reader.leave();
-      return;
+    const nowMs = this.#options.now();
+    if (!answerFilled(visit, this.#delivery, { head, reader, facts, nowMs })) this.#forward(visit, 'partial');
+  }
+
+  /** Goes on once it is known what the blocks that were asked for are. */
+  #partHead(visit: Visit, head: Exclude<FillHead, { outcome: 'response' | 'confirmed' }>, facts: StatusFacts): void {
+    if (head.outcome === 'slices') {
+      const { object } = head.sliced;
+      const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
+      const stored = head.isStored && { stored: true };
+      this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, ...stored } });
+    } else if (head.outcome === 'unsatisfiable' && head.total !== undefined) {
+      const status = this.#delivery.status({ ...facts, fwdStatus: 416 }, '');
+      this.#delivery.unsatisfiable(visit, head.total, status);
+    } else {
+      const way = head.outcome === 'unsliceable' ? head.way : 'pass';
+      this.#slices.avoid(visit.key, way);
+      if (way === 'whole') this.#fill(visit, undefined, false);
+      else this.#forward(visit, visit.forward);
     }
-    // Far into a body that only begins to come, or not to be stored: the origin answers the range itself.
-    if (range.choice === 'part' && (range.start > WINDOW_BYTES || !head.isStored)) {
-      reader.leave();
-      this.#forward(visit, 'partial');
-      return;
-    }
-    if (ageSeconds > 0 || fieldValue(response.headers, 'age') !== undefined) flat.push('age', String(ageSeconds));
-    flat.push('cache-status', status);
-    if (range.choice === 'part') reader.select(range.start, range.end);
-    this.#delivery.head(visit, { status: response.status, flat, facts, lengthBytes }, range);
-    visit.response.flushHeaders();
   }
 
   #fillFailed(visit: Visit, error: CacheError): void {
@@ -367,8 +355,9 @@ export class Handler {
     }
     visit.result = 'stale';
     visit.fallback = undefined;
+    visit.restarts = MAX_RESTARTS;
     const reuse = reuseOf(this.#delivery.policyOf(fallback), fallback, visit.demands, this.#options.now());
-    this.#fromStore(visit, fallback, { reuse, facts: { hit: true, detail: 'stale-if-error' }, restarts: MAX_RESTARTS });
+    this.#fromStore(visit, fallback, { reuse, facts: { hit: true, detail: 'stale-if-error' } });
   }
 
   #forward(visit: Visit, why: StatusFacts['fwd'] & string, stored?: StoredObject): void {

@@ -3,6 +3,8 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log, PurgeResult } from './contract.ts';
 import type { Fills } from './fills.ts';
+import { isSliceKey } from './rules/slices.ts';
+import { removeStored } from './sliced.ts';
 import type { Store } from './store/object.ts';
 
 /** Longest that one purge holds the event loop, milliseconds. */
@@ -43,14 +45,17 @@ function purgeKey(
   key: string,
   how: { readonly isSoft: boolean; readonly until: number },
 ): number {
+  // Blocks count with the object that they are of, and are outdated with it.
+  const isSlice = isSliceKey(key);
+  if (isSlice && how.isSoft) return 0;
   let count = 0;
   for (const object of store.find(key)) {
     if (object.requestedAt > how.until || (how.isSoft && object.isInvalidated)) continue;
     if (how.isSoft) store.update(object, { isInvalidated: true });
-    else store.remove(object);
+    else removeStored(store, object);
     count += 1;
   }
-  return count;
+  return isSlice ? 0 : count;
 }
 
 /**
@@ -89,7 +94,7 @@ export async function pin(
   const pinKey = (key: string): number => {
     const found = store.find(key);
     for (const object of found) if (object.isPinned !== isPinned) store.update(object, { isPinned });
-    return found.length;
+    return isSliceKey(key) ? 0 : found.length;
   };
   const count = target.by === 'key' ? pinKey(target.key) : await eachKey(store, target, pinKey);
   await store.settled();

@@ -1,7 +1,9 @@
 // One viewer's place in a running fill: which bytes it wants, and how far it has come.
 import type { CacheError } from './errors.ts';
 import type { KeptHead } from './fill-head.ts';
+import type { Way } from './part-head.ts';
 import type { Fields } from './rules/fields.ts';
+import type { Sliced } from './sliced.ts';
 import type { StoredObject } from './store/object.ts';
 import type { FillWindow } from './window.ts';
 
@@ -9,7 +11,13 @@ import type { FillWindow } from './window.ts';
 export type FillHead =
   | ({ readonly outcome: 'response' } & KeptHead)
   /** The stored response still holds. */
-  | { readonly outcome: 'confirmed'; readonly object: StoredObject };
+  | { readonly outcome: 'confirmed'; readonly object: StoredObject }
+  /** Blocks of an object, of which others may be stored. */
+  | { readonly outcome: 'slices'; readonly sliced: Sliced; readonly isStored: boolean }
+  /** A part that cannot be combined with others. */
+  | { readonly outcome: 'unsliceable'; readonly way: Way }
+  /** The object has no such bytes. */
+  | { readonly outcome: 'unsatisfiable'; readonly total: number | undefined };
 
 /** What a viewer hears of its fill; each at most once but onReady. */
 export type Listener = {

@@ -18,8 +18,6 @@ import {
 const TIMEOUT_CHECK_MS = 2_000;
 /** How long a connection that was turned away stays for its answer to be read. */
 const LINGER_MS = 1_000;
-/** Connections that may linger so; others are closed without an answer. */
-const MAX_LINGERING = 1024;
 const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
 
 /** What a listener needs. */
@@ -70,7 +68,7 @@ class Gate {
     const entrance = this.#addresses.enter(address);
     if (entrance !== 'admitted') {
       this.#onShed(entrance);
-      if (entrance === 'connections' && this.#lingering < MAX_LINGERING) this.#turnAway(socket);
+      if (entrance === 'connections' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
       else socket.destroy();
       return;
     }

@@ -73,6 +73,7 @@ export class Counters {
     readonly store: StoreStats;
     readonly openConnections: number;
     readonly activeFills: number;
+    readonly isTight: boolean;
     readonly origins: readonly OriginStats[];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {

@@ -36,6 +36,8 @@ export class Visit {
   prefetched: Purpose | undefined;
   /** A stored response that may be served when the origin fails. */
   fallback: StoredObject | undefined;
+  /** How often it was looked up anew, because what it was to be answered with turned out unusable. */
+  restarts = 0;
   /** Body bytes handed to the connection. */
   bytes = 0;
   firstByteMs = 0;

@@ -5,14 +5,19 @@ export class FillWindow {
   #chunks: Buffer[] = [];
   /** Offset in the body of each chunk's first byte. */
   #offsets: number[] = [];
-  #end = 0;
+  #end: number;
+
+  /** `start`: offset of the first byte that will come. */
+  constructor(start = 0) {
+    this.#end = start;
+  }
 
   /** Offset of the first byte that is still here. */
   get start(): number {
     return this.#offsets[0] ?? this.#end;
   }
 
-  /** Bytes that have come so far. */
+  /** Offset behind the last byte that has come. */
   get end(): number {
     return this.#end;
   }

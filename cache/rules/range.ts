@@ -59,6 +59,26 @@ function partsOf(value: string | undefined, lengthBytes: number): readonly Part[
   return specs?.map((spec) => resolve(spec, lengthBytes)).filter((part) => part !== undefined);
 }
 
+/**
+ * Where the first range that names its beginning begins and ends, without knowing the length; Infinity: open, or a set
+ * of suffixes only. Undefined when the field is to be ignored.
+ */
+export function firstBytes(value: string): Part | undefined {
+  const specs = parseRange(value);
+  if (specs === undefined) return undefined;
+  for (const spec of specs) {
+    if ('first' in spec)
+      return { start: spec.first, end: spec.last === undefined ? Number.POSITIVE_INFINITY : spec.last + 1 };
+  }
+  return { start: Number.POSITIVE_INFINITY, end: Number.POSITIVE_INFINITY };
+}
+
+/** The bytes that an answer to a Range field takes of `lengthBytes`; the whole when the field is absent or ignored. */
+export function neededParts(value: string | undefined, lengthBytes: number): readonly Part[] {
+  const parts = partsOf(value, lengthBytes);
+  return parts === undefined || overlaps(parts) ? [{ start: 0, end: lengthBytes }] : parts;
+}
+
 /** What to send of `lengthBytes`: one part lies within it and is not empty; several satisfiable ones mean the whole. */
 export function chooseRange(value: string | undefined, lengthBytes: number): RangeChoice {
   const parts = partsOf(value, lengthBytes);
@@ -117,6 +137,11 @@ export function chooseRanges(
   if (overlaps(parts)) return WHOLE;
   const multipart = frameParts(parts, lengthBytes, frame());
   return multipart.totalBytes <= lengthBytes * MAX_AMPLIFICATION ? multipart : WHOLE;
+}
+
+/** A Range field that asks for one part. */
+export function rangeField(part: Part): string {
+  return `bytes=${part.start}-${part.end - 1}`;
 }
 
 /** Content-Range of a part, or of a 416 when `part` is absent. */

@@ -25,8 +25,10 @@ export type Answer = {
   readonly raw?: string;
   /** Answers conditional requests with a 304 when If-None-Match has this tag. */
   readonly etag?: string;
-  /** Answers single ranges of the body with a 206. */
+  /** Answers single ranges of the body with a 206, or a 416. */
   readonly hasRanges?: boolean;
+  /** Says this Content-Range whatever was asked for. */
+  readonly contentRange?: string;
 };
 
 /** One request that came. */
@@ -45,6 +47,8 @@ export type FakeOrigin = {
   readonly set: (path: string, answer: Answer | ((request: Seen) => Answer)) => void;
   /** Requests for a path so far, in order; for every path without argument. */
   readonly seen: (path?: string) => readonly Seen[];
+  /** Body bytes of all answers for a path, as their lengths said. */
+  readonly askedBytes: (path: string) => number;
   /** Resolves when a path has been asked so many times. */
   readonly asked: (path: string, times: number) => Promise<void>;
   /** Closes every open connection. */
@@ -100,18 +104,26 @@ async function sendBody(response: ServerResponse, answer: Answer, body: Buffer):
   response.end(body.subarray(sent));
 }
 
-function ranged(request: Seen, answer: Answer, whole: Buffer): { body: Buffer; status: number; range?: string } {
-  const match = /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '');
+type Ranged = { readonly body: Buffer; readonly status: number; readonly range?: string };
+
+/** The answer to a single range, where there is one. */
+function ranged(request: Seen, answer: Answer, whole: Buffer): Ranged {
+  const match = /^bytes=(\d*)-(\d*)$/.exec(request.headers.range ?? '');
   const ifRange = request.headers['if-range'];
   if (answer.hasRanges !== true || match === null || (ifRange !== undefined && ifRange !== answer.etag)) {
     return { body: whole, status: answer.status ?? 200 };
   }
-  const start = Number(match[1]);
-  const end = match[2] === '' ? whole.length : Math.min(whole.length, Number(match[2]) + 1);
-  return { body: whole.subarray(start, end), status: 206, range: `bytes ${start}-${end - 1}/${whole.length}` };
+  const [, first = '', last = ''] = match;
+  const start = first === '' ? Math.max(0, whole.length - Number(last)) : Number(first);
+  const end = first === '' || last === '' ? whole.length : Math.min(whole.length, Number(last) + 1);
+  if (start >= whole.length) return { body: Buffer.alloc(0), status: 416, range: `bytes */${whole.length}` };
+  const range = answer.contentRange ?? `bytes ${start}-${end - 1}/${whole.length}`;
+  return { body: whole.subarray(start, end), status: 206, range };
 }
 
-async function respond(request: Seen, response: ServerResponse, answer: Answer, now: () => number): Promise<void> {
+type Tools = { readonly now: () => number; readonly onBody: (bytes: number) => void };
+
+async function respond(request: Seen, response: ServerResponse, answer: Answer, tools: Tools): Promise<void> {
   await answer.headAfter;
   const { socket } = response;
   if (answer.isBlackHole === true || socket === null) return;
@@ -119,7 +131,7 @@ async function respond(request: Seen, response: ServerResponse, answer: Answer, 
     socket.end(answer.raw);
     return;
   }
-  response.setHeader('date', new Date(now()).toUTCString());
+  response.setHeader('date', new Date(tools.now()).toUTCString());
   for (const [name, value] of Object.entries(answer.headers ?? {})) response.setHeader(name, value);
   if (answer.etag !== undefined) response.setHeader('etag', answer.etag);
   if (answer.etag !== undefined && request.headers['if-none-match'] === answer.etag) {
@@ -135,6 +147,7 @@ async function respond(request: Seen, response: ServerResponse, answer: Answer, 
     return;
   }
   response.flushHeaders();
+  tools.onBody(body.length);
   await sendBody(response, answer, body);
 }
 
@@ -148,6 +161,7 @@ export async function openFakeOrigin(
 ): Promise<FakeOrigin> {
   const answers = new Map<string, Answer | ((request: Seen) => Answer)>();
   const seen: Seen[] = [];
+  const asked = new Map<string, number>();
   const waiting = new Set<() => void>();
   const sockets = new Set<Socket>();
   const pathOf = (url: string) => url.split('?')[0] ?? url;
@@ -158,7 +172,10 @@ export async function openFakeOrigin(
         seen.push(one);
         for (const check of [...waiting]) check();
         const answer = answers.get(pathOf(one.url)) ?? { status: 404 };
-        return respond(one, response, typeof answer === 'function' ? answer(one) : answer, now);
+        const onBody = (bytes: number) => {
+          asked.set(pathOf(one.url), (asked.get(pathOf(one.url)) ?? 0) + bytes);
+        };
+        return respond(one, response, typeof answer === 'function' ? answer(one) : answer, { now, onBody });
       },
       () => response.destroy(),
     );
@@ -178,6 +195,7 @@ export async function openFakeOrigin(
       answers.set(path, answer);
     },
     seen: (path) => (path === undefined ? seen : seen.filter(({ url }) => pathOf(url) === path)),
+    askedBytes: (path) => asked.get(path) ?? 0,
     asked: (path, times) =>
       new Promise((resolve) => {
         const check = () => {

@@ -59,7 +59,8 @@ export function readResponse(response: IncomingMessage): Promise<{ body: Buffer;
   });
 }
 
-function get(
+/** One request on a connection of its own, its answer read to its end, however it ends. Rejects without an answer. */
+export function getFrom(
   port: number,
   path: string,
   options: { headers?: Record<string, string>; method?: string; body?: string },
@@ -128,7 +129,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       shiftMs += seconds * 1000;
     },
     get: (target, headers, method, body) =>
-      get(port, target, {
+      getFrom(port, target, {
         ...(headers && { headers }),
         ...(method && { method }),
         ...(body !== undefined && { body }),

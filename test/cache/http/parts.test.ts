@@ -85,9 +85,15 @@ test('histograms are cumulative and end with all observations; unused prefetches
   counters.evicted({ purpose: 'viewer', bytes: 500, wasUsed: false });
   const store = {
     ...{ objects: 0, usedBytes: { memory: 0, disk: 0 }, limitBytes: { memory: 0, disk: 0 } },
-    ...{ evictions: { memory: 0, disk: 0 }, corruptBlocks: 0, isDegraded: false, errors: [] },
+    ...{
+      evictions: { memory: 0, disk: 0 },
+      corruptBlocks: 0,
+      scrub: { bytes: 0, damaged: 0, passes: 0 },
+      isDegraded: false,
+      errors: [],
+    },
   };
-  const stats = counters.read({ store, openConnections: 1, activeFills: 2, origins: [] });
+  const stats = counters.read({ store, openConnections: 1, activeFills: 2, isTight: false, origins: [] });
   const { counts, sum } = stats.firstByteSeconds.hit;
   expect(counts).toHaveLength(HISTOGRAM_SECONDS.length + 1);
   expect([counts[0], counts[4], counts.at(-2), counts.at(-1)]).toEqual([1, 2, 2, 3]);
