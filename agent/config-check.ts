@@ -131,7 +131,9 @@ type Address = { readonly host: string; readonly port: number };
 
 /** What the clashes are looked for in; undefined or empty where a section is wrong in itself. */
 export type CheckedSections = {
-  readonly listen: { readonly http: Address } | undefined;
+  readonly listen: { readonly http: Address; readonly https: Address | null } | undefined;
+  /** Null: none; undefined: wrong in itself. */
+  readonly tls: object | null | undefined;
   readonly admin: { readonly metrics: Address } | undefined;
   readonly origins: readonly {
     readonly name: string;
@@ -143,6 +145,7 @@ export type CheckedSections = {
     readonly names: readonly string[];
     readonly origins: readonly string[] | null;
     readonly hostHeader: 'origin' | 'forward';
+    readonly certificate: object | null;
   }[];
   readonly window: { readonly cron: string; readonly minutes: number } | undefined;
   readonly storeDirs: readonly { readonly path: string }[];
@@ -152,11 +155,14 @@ export type CheckedSections = {
 export type Clashes = { readonly problems: readonly Finding[]; readonly warnings: readonly Finding[] };
 
 /** Everything that is right by itself and wrong together. */
-export function findClashes({ listen, admin, origins, hosts, window, storeDirs }: CheckedSections): Clashes {
+export function findClashes(checked: CheckedSections): Clashes {
+  const { listen, admin, origins, hosts, window, storeDirs } = checked;
   const byHost = findHostClashes(hosts, origins);
   const problems = [...findTakenNames(origins), ...byHost.problems];
   if (hosts.length === 0) problems.push(...findShadowedOrigins(origins, (i) => ['origins', i, 'match']));
-  const warnings: Finding[] = [...byHost.warnings];
+  const bySecure = findTlsClashes(checked);
+  problems.push(...bySecure.problems);
+  const warnings: Finding[] = [...byHost.warnings, ...bySecure.warnings];
   if (listen !== undefined && admin !== undefined && isSamePort(listen.http, admin.metrics)) {
     problems.push({ path: ['admin', 'metrics'], message: `port ${admin.metrics.port} is already that of listen.http` });
   }
@@ -179,6 +185,34 @@ export function findClashes({ listen, admin, origins, hosts, window, storeDirs }
       const message = '/.nearcast belongs to the agent while it is on';
       warnings.push({ path: ['origins', i, 'match'], message });
     }
+  }
+  return { problems, warnings };
+}
+
+/** What is wrong between the address for TLS, the certificates and the other addresses. */
+function findTlsClashes({ listen, admin, tls, hosts }: CheckedSections): Clashes {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  const https = listen?.https ?? null;
+  const hasOne = tls !== null || hosts.some(({ certificate }) => certificate !== null);
+  if (https === null) {
+    if (listen === undefined || tls === undefined || !hasOne) return { problems, warnings };
+    const path = tls === null ? ['hosts'] : ['tls'];
+    warnings.push({ path, message: 'a certificate is of no use while listen.https is null' });
+    return { problems, warnings };
+  }
+  const path = ['listen', 'https'];
+  if (!hasOne) problems.push({ path, message: 'needs a certificate: set tls, or certificate of a host' });
+  for (const [name, other] of [
+    ['listen.http', listen?.http],
+    ['admin.metrics', admin?.metrics],
+  ] as const) {
+    if (other === undefined || !isSamePort(https, other)) continue;
+    problems.push({ path, message: `port ${https.port} is already that of ${name}` });
+  }
+  for (const [i, host] of hosts.entries()) {
+    if (tls !== null || host.certificate !== null || !hasOne) continue;
+    warnings.push({ path: ['hosts', i, 'names'], message: 'without a certificate, as tls is null: no TLS for it' });
   }
   return { problems, warnings };
 }

@@ -77,13 +77,19 @@ const quota = z.strictObject({
 
 const notYet = (what: string) => z.null(`${what} is not supported by this version; expected null`).default(null);
 
+/** Where a certificate is. */
+const certificateFiles = z.strictObject({
+  cert: z.string().min(1).describe('PEM: the certificate, then those that it stands on'),
+  key: z.string().min(1).describe('PEM, without a passphrase'),
+});
+
 const hostPattern = z.string().refine(isHostPattern, 'expected cdn.example.com, *.example.com or *, in lower case');
 const host = z.strictObject({
   names: z.array(hostPattern).min(1).max(256).describe('*.example.com: every name below; *: every other name'),
   origins: z.array(originName).min(1).max(64).nullable().default(null).describe('null: all; tried in this order'),
   hostHeader: z.enum(['origin', 'forward']).default('origin').describe('forward: the key then includes the name'),
   ignoredQuery: z.array(z.string().min(1)).max(64).nullable().default(null).describe('null: as cache.ignoredQuery'),
-  certificate: notYet('a certificate of a host'),
+  certificate: certificateFiles.nullable().default(null).describe('null: that of tls'),
   signing: notYet('signed URLs of a host'),
   purgeTokens: notYet('purge rights of a host'),
   quota: quota.prefault({}),
@@ -103,8 +109,17 @@ export const sections = {
   listen: z
     .strictObject({
       http: address.prefault('127.0.0.1:8080'),
-      https: notYet('listening for HTTPS'),
-      workers: z.literal(1, 'more than one worker is not supported by this version; expected 1').default(1),
+      https: address
+        .nullable()
+        .default(null)
+        .describe('HTTP/1.1 and HTTP/2 over TLS; needs tls or a certificate of a host'),
+      workers: z
+        .number()
+        .int()
+        .min(1)
+        .max(64)
+        .default(1)
+        .describe('processes that serve viewers; at most one for each core but one'),
       unixSocketFd: notYet('an inherited socket'),
       maxConnections: z
         .number()
@@ -124,6 +139,7 @@ export const sections = {
       exemptPrefixes: z.array(prefix).max(256).default([]).describe('not bound by addressLimit: CGNAT, own proxies'),
     })
     .prefault({}),
+  tls: certificateFiles.nullable().default(null).describe('for names that no host with a certificate has'),
   admin: z
     .strictObject({
       metrics: address.prefault('127.0.0.1:9464').describe('/metrics, /livez and /readyz only'),

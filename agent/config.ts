@@ -71,6 +71,18 @@ export function parseConfig(text: string, file: string): LoadedConfig {
   return { ok: true, config: withAbsolutePaths(parsed.data, dirname(file)), warnings: warnings.map(source.locate) };
 }
 
+/** The control socket of a configuration that may have problems elsewhere; undefined when even that cannot be read. */
+export function readSocket(path: string): string | undefined {
+  const file = resolve(path);
+  try {
+    const admin = sections.admin.safeParse(member(openSource(readFileSync(file, 'utf8'), file).content, 'admin'));
+    return admin.data === undefined ? undefined : resolve(dirname(file), admin.data.socket);
+  } catch {
+    // Not a file that can be read.
+    return undefined;
+  }
+}
+
 /** JSON Schema (draft 2020-12) of nearcast.yaml, for editors. */
 export function configJsonSchema(): Readonly<Record<string, unknown>> {
   return z.toJSONSchema(schema, { io: 'input' });
@@ -80,7 +92,11 @@ export function configJsonSchema(): Readonly<Record<string, unknown>> {
 export function renderEffective(config: Config): string {
   return stringify({
     ...config,
-    listen: { ...config.listen, http: formatAddress(config.listen.http) },
+    listen: {
+      ...config.listen,
+      http: formatAddress(config.listen.http),
+      https: config.listen.https === null ? null : formatAddress(config.listen.https),
+    },
     admin: { ...config.admin, metrics: formatAddress(config.admin.metrics) },
   });
 }
@@ -169,6 +185,7 @@ function parsedSections(content: unknown): CheckedSections {
     listen: sections.listen.safeParse(member(content, 'listen')).data,
     admin: sections.admin.safeParse(member(content, 'admin')).data,
     origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
+    tls: sections.tls.safeParse(member(content, 'tls')).data,
     hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
     window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
     storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
@@ -179,8 +196,12 @@ function parsedSections(content: unknown): CheckedSections {
 function withAbsolutePaths(config: z.output<typeof schema>, base: string): Config {
   const from = (path: string): string => resolve(base, path);
   const { viewerTokenSecret } = config.privacy;
+  const fromPair = (pair: z.output<typeof sections.tls>) =>
+    pair === null ? null : { cert: from(pair.cert), key: from(pair.key) };
   return {
     ...config,
+    tls: fromPair(config.tls),
+    hosts: config.hosts.map((host) => ({ ...host, certificate: fromPair(host.certificate) })),
     admin: { ...config.admin, socket: from(config.admin.socket) },
     state: { dir: from(config.state.dir) },
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },

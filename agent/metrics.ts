@@ -3,7 +3,9 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { LISTENER } from './metrics-listener.ts';
 import { ORIGINS } from './metrics-origin.ts';
+import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
 
 const CACHE: readonly Entry[] = [
@@ -374,7 +376,8 @@ export function openMetrics(read: () => NodeStats): {
     stats ??= read();
     return stats;
   };
-  for (const entry of [...CACHE, ...ORIGINS, ...AGENT]) register(registry, entry, () => entry.read(current()));
+  for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
+    register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {
     text: async () => {

@@ -56,6 +56,14 @@ function drained(visit: Visit): Promise<void> {
   });
 }
 
+/** Writes bytes of a disk reader, which has them back once the connection has taken them all. */
+function writeBlock(visit: Visit, body: Extract<BodyReader, { tier: 'disk' }>, bytes: Buffer): boolean {
+  return visit.response.write(bytes, (error) => {
+    // After an error the system may still hold them.
+    if (error === null || error === undefined) body.release(bytes);
+  });
+}
+
 /** Writes verified blocks as they are read; the head goes out with the first. Resolves with why the bytes ended early. */
 export async function writeFromDisk(
   visit: Visit,
@@ -72,7 +80,7 @@ export async function writeFromDisk(
         return undefined;
       }
       visit.bytes += bytes.length;
-      if (!visit.response.write(bytes)) await drained(visit);
+      if (!writeBlock(visit, body, bytes)) await drained(visit);
       if (visit.isGone) return undefined;
     }
   } catch (error) {
@@ -91,7 +99,8 @@ async function writePart(visit: Visit, body: BodyReader, before: () => void): Pr
       if (visit.isGone || bytes === undefined) return;
       if (isFirst) before();
       visit.bytes += bytes.length;
-      if (!visit.response.write(bytes)) await drained(visit);
+      const isTaken = body.tier === 'disk' ? writeBlock(visit, body, bytes) : visit.response.write(bytes);
+      if (!isTaken) await drained(visit);
       if (visit.isGone) return;
     }
   } finally {

@@ -1,9 +1,10 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-import { createHmac, randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
   CacheOptions,
+  CacheStats,
+  CertificateStats,
   Explanation,
   FillOptions,
   FillOutcome,
@@ -13,30 +14,36 @@ import type {
   PurgeSelector,
   ReadObject,
   ReadOptions,
+  Reloadable,
 } from './contract.ts';
 import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
-import { Handler } from './handler.ts';
+import { Handler, type HandlerParts } from './handler.ts';
 import { Hosts } from './hosts.ts';
-import { watchMemory } from './pressure.ts';
+import { type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
+import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
-import { openServer, type Server } from './server.ts';
+import { openServer, type Server, type ServerOptions } from './server.ts';
 import { slicedOf, storedBytes } from './sliced.ts';
-import { Counters } from './stats.ts';
+import { Counters, sumStats } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
-import type { Visit } from './visit.ts';
+import { type Role, ramShare } from './tier.ts';
+import { openTls, TLS_SETTINGS } from './tls.ts';
+import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
 export type {
   Cache,
   CacheOptions,
   CacheStats,
+  CertificateFiles,
+  CertificateStats,
   ExplainedVariant,
   Explanation,
   FillOptions,
@@ -72,6 +79,7 @@ export type {
   StoreDirectory,
   StoreStats,
 } from './contract.ts';
+
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
@@ -89,34 +97,11 @@ export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
-const DAY_MS = 24 * 3_600_000;
+const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
-/** A keyed hash of the remote address whose key is drawn anew each day; computed once per connection and day. */
-function remoteHasher(now: () => number): (request: IncomingMessage) => string {
-  let day = -1;
-  let secret = randomBytes(32);
-  let known = new WeakMap<object, string>();
-  return (request) => {
-    const today = Math.floor(now() / DAY_MS);
-    if (today !== day) {
-      day = today;
-      secret = randomBytes(32);
-      known = new WeakMap();
-    }
-    const { socket } = request;
-    let hash = known.get(socket);
-    if (hash === undefined) {
-      hash = createHmac('sha256', secret)
-        .update(socket.remoteAddress ?? '')
-        .digest('base64url')
-        .slice(0, 22);
-      known.set(socket, hash);
-    }
-    return hash;
-  };
-}
+const NO_WORKERS: WorkersStats = { running: 0, restarts: 0, droppedRecords: 0, each: [] };
 
 type Parts = {
   readonly options: CacheOptions;
@@ -127,45 +112,70 @@ type Parts = {
   readonly server: Server;
   readonly counters: Counters;
   readonly now: () => number;
+  readonly memory: MemoryWatch;
+  readonly workers: Workers | undefined;
 };
 
-/** Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. */
-export async function open(options: CacheOptions): Promise<Cache> {
-  const { now, log } = options;
-  let { rules } = options;
-  const currentRules = () => rules;
-  const counters = new Counters();
-  const hosts = new Hosts(options, {
-    ...{ now, log, random: Math.random, lookup: options.lookup },
-    onFailure: () => {
-      counters.originErrors += 1;
-    },
-  });
-  // Before the store, since bad limits must not leave one open.
-  const server = openServer({
-    limits: withinDescriptors(options.limits ?? {}, log),
-    handle: (request, response) => handler.handle(request, response),
-    log,
+/** Opens the listener, with TLS where there is a certificate. */
+function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
+  const hasTls = [options, ...(options.hosts ?? [])].some(({ certificate }) => (certificate ?? null) !== null);
+  return openServer({
+    ...{ handle, limits: withinDescriptors(options.limits ?? {}, options.log), log: options.log },
     onMalformed: () => {
       counters.malformed += 1;
     },
     onShed: (reason) => {
       counters.shed[reason] += 1;
     },
+    onMisuse: (reason) => {
+      counters.misuse[reason] += 1;
+    },
+    ...(hasTls && { openTls: (tools) => openTls({ ...options, ...tools }) }),
   });
-  const store = await openStore({ ...options.store, now, log, onEvict: (object) => counters.evicted(object) });
-  const memory = watchMemory(options, (share) => store.limitMemory(options.store.ramBytes * share));
+}
+
+/**
+ * Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. `primary`: for
+ * a worker alone, the socket behind which the origins are.
+ */
+export async function open(options: CacheOptions, primary?: string): Promise<Cache> {
+  const { now, log } = options;
+  let { rules } = options;
+  const currentRules = () => rules;
+  const counters = new Counters();
+  const hosts = new Hosts(options, {
+    ...{ now, log, random: Math.random, lookup: options.lookup, primary },
+    onFailure: () => {
+      counters.originErrors += 1;
+    },
+  });
+  // Before the store, since bad limits must not leave one open.
+  const server = await openListener(options, counters, (request, response) => handler.handle(request, response));
+  const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
+  const onEvict = counters.evicted.bind(counters);
+  const store = await openStore({ ...options.store, ramBytes, now, log, onEvict }).catch(async (error: unknown) => {
+    await server.close(0);
+    throw error;
+  });
+  const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
   const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
-  const invalidate = (visit: Visit, url: string): void => {
-    const place = hosts.placeAt({ host: visit.host, name: visit.hostName }, targetOf(url, visit.host.ignored));
-    if (place !== undefined) purgeNow({ store, fills, now }, place.key);
-  };
-  const invalidateGroup = openInvalidation({ store, fills, now, log });
+  const hasher = openRemoteHasher(now);
+  const role: Role = primary === undefined ? 'alone' : 'worker';
+  // A worker has no key to hash with: the primary does it.
+  const remoteHash = role === 'worker' ? addressOf : hasher.ofRequest;
+  const tellWorkers = (selector: PurgeSelector): void => void workers?.purge(selector);
   const known = { options, hosts, rules: currentRules, store, fills, counters };
-  const handler = new Handler({ ...known, remoteHash: remoteHasher(now), invalidate, invalidateGroup });
-  const parts: Parts = { ...known, server, now };
+  const handlerParts = {
+    ...known,
+    ...openInvalidators({ hosts, store, fills, now, log }, tellWorkers),
+    remoteHash,
+    role,
+  };
+  const handler = new Handler(handlerParts);
+  const workers = openWorkers(options, handlerParts, hasher);
+  const parts: Parts = { ...known, server, now, memory, workers };
   return {
-    serve: (listen) => server.listen(listen),
+    serve: (plain, secure) => (workers ?? server).listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
     has: (url) => holdingOf(parts, url),
     read: (url, how) => readWhole(parts, url, how),
@@ -178,26 +188,70 @@ export async function open(options: CacheOptions): Promise<Cache> {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
-    reload: (next) => {
-      hosts.replace(next);
+    reload: async (next) => {
+      await reload(parts, next);
       rules = next.rules;
     },
-    stats: () =>
-      counters.read({
-        store: store.stats(),
-        openConnections: server.connections(),
-        activeFills: fills.count(),
-        isTight: memory.isTight(),
-        origins: hosts.stats(),
-      }),
+    stats: () => statsOf(parts),
     close: async (drainMs) => {
       memory.close();
-      await server.close(drainMs);
+      await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
       fills.cancelAll();
       await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
+}
+
+/** Uses other options from now on, all of them or, when one is refused, none. */
+async function reload({ options, server, hosts, workers }: Parts, next: Reloadable): Promise<void> {
+  const { now, log } = options;
+  // What may be refused comes first, what may not last.
+  const { certificates } = server.tls ?? {};
+  if (certificates === undefined) await checkCertificates(next, { settings: TLS_SETTINGS, now, log });
+  const useCertificates = await certificates?.prepare(next);
+  const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
+  hosts.replace(next);
+  useLimits();
+  useCertificates?.();
+  workers?.reload(next);
+}
+
+/** What an unsafe method invalidates, here and at workers, which are told without waiting. */
+function openInvalidators(
+  parts: Pick<Parts, 'hosts' | 'store' | 'fills' | 'now'> & { readonly log: CacheOptions['log'] },
+  tellWorkers: (selector: PurgeSelector) => void,
+): Pick<HandlerParts, 'invalidate' | 'invalidateGroup'> {
+  const invalidateGroup = openInvalidation(parts);
+  return {
+    invalidate: ({ host, hostName }, url) => {
+      const place = parts.hosts.placeAt({ host, name: hostName }, targetOf(url, host.ignored));
+      if (place === undefined) return;
+      purgeNow(parts, place.key);
+      tellWorkers({ url: hostName === '' ? url : `http://${hostName}${url}` });
+    },
+    invalidateGroup: (group, visit) => {
+      invalidateGroup(group, visit);
+      // Of every origin: what a worker asks the primary for once too often costs little.
+      tellWorkers({ group: group.slice(groupKey('').length), soft: true });
+    },
+  };
+}
+
+/** What this process and its workers have counted. */
+function statsOf({ counters, store, server, fills, hosts, memory, workers }: Parts): CacheStats {
+  const { each, ...counts } = workers?.stats() ?? NO_WORKERS;
+  const own = counters.read({
+    ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
+    ...{ origins: hosts.stats(), workers: counts, isTight: memory.isTight() },
+    handshakeFailures: server.tls?.failures() ?? 0,
+    certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
+  });
+  return sumStats([own, ...each]);
+}
+
+function withoutProgress({ onProgress: _, ...selector }: PurgeSelector): PurgeSelector {
+  return selector;
 }
 
 async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<PurgeResult> {
@@ -211,6 +265,8 @@ async function purgeSelected(parts: Parts, selector: PurgeSelector): Promise<Pur
     objects += done.objects;
     fills += done.fills;
   }
+  // After what they would fetch it from; functions do not go to other processes.
+  if (parts.workers !== undefined) await parts.workers.purge(withoutProgress(selector));
   return { objects, fills };
 }
 

@@ -1,4 +1,5 @@
 // The cache's figures in types: counters since start and what is there now, read at scrape.
+import type { CertificateStats, MisuseReason } from './contract-listen.ts';
 import type { Kind, Purpose, Result, ShedReason } from './vocabulary.ts';
 
 /** How often a request to an origin was sent again, and how often there was no budget for that. */
@@ -34,6 +35,11 @@ export type CacheStats = {
   readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
   readonly routeErrors: number;
   readonly malformed: number;
+  /** HTTP/2 sessions and streams that were ended for their misuse. */
+  readonly misuse: Readonly<Record<MisuseReason, number>>;
+  /** TLS handshakes that failed. */
+  readonly handshakeFailures: number;
+  readonly certificates: CertificateStats;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
   /** Requests for a name that no host has. */
@@ -44,6 +50,8 @@ export type CacheStats = {
   readonly isTight: boolean;
   readonly store: StoreStats;
   readonly origins: readonly OriginStats[];
+  /** Zeros without workers. `droppedRecords`: served requests of which onServed did not hear. */
+  readonly workers: { readonly running: number; readonly restarts: number; readonly droppedRecords: number };
 };
 /** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
 export type Histogram = { readonly counts: readonly number[]; readonly sum: number };

@@ -1,6 +1,10 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
+import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
 import type { CacheStats } from './contract-stats.ts';
 import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
+
+export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
+export { MISUSE_REASONS } from './contract-listen.ts';
 
 export type {
   CacheStats,
@@ -123,29 +127,12 @@ export type HostOptions = {
   /** What origins get as Host: their own name, or the viewer's, which then is part of each key. Default `origin`. */
   readonly hostHeader?: 'origin' | 'forward';
   readonly quota?: HostQuota;
+  /** For viewers who ask for these names over TLS; absent or null: the default certificate. */
+  readonly certificate?: CertificateFiles | null;
 };
 
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
-
-/** Limits of the viewer listener; what is absent has its default in cache/limit.ts. */
-export type ListenLimits = {
-  /** Connections open at once; one more is answered with 503 and closed at accept. */
-  readonly maxConnections?: number;
-  readonly maxLingering?: number;
-  /** Requests not yet answered to their end; one more gets 503 at once. */
-  readonly maxRequests?: number;
-  /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */
-  readonly addressLimit?: number;
-  /** CIDR prefixes, or addresses, that addressLimit does not count. */
-  readonly exemptPrefixes?: readonly string[];
-  /** From a connection's or request's first byte to the end of its head. */
-  readonly headTimeoutMs?: number;
-  /** A connection on which nothing moves while an answer is written. */
-  readonly stallTimeoutMs?: number;
-  /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
-  readonly pieceTimeoutMs?: number;
-};
 
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
 export type Log = (
@@ -182,6 +169,12 @@ export type CacheOptions = {
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
   readonly limits?: ListenLimits;
+  /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
+  readonly certificate?: CertificateFiles | null;
+  /** Processes that serve viewers, each from memory in front of this one; 1: this process serves them itself. */
+  readonly workers?: number;
+  /** How often certificate files are looked at; default 30 000. */
+  readonly certificatePollMs?: number;
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
@@ -194,9 +187,6 @@ export type CacheOptions = {
   readonly now: () => number;
   readonly log: Log;
 };
-
-/** Where to listen. */
-export type Listen = { readonly host: string; readonly port: number };
 
 /** How a fill ended. */
 export type FillOutcome =
@@ -242,7 +232,7 @@ export type PurgeResult = { readonly objects: number; readonly fills: number };
 export type PinSelector = { readonly url: string } | { readonly prefix: string };
 
 /** What of the options may change while the cache is open. */
-export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules'>;
+export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
 
 /** Where a URL is looked for. */
 export type Placed = {
@@ -305,8 +295,8 @@ export type Explanation = Placed & {
  * origin for it, for a purge every host.
  */
 export type Cache = {
-  /** Starts the viewer listener; resolves with the port that was bound. Rejects with CACHE_LISTEN_FAILED. */
-  readonly serve: (listen: Listen) => Promise<{ readonly port: number }>;
+  /** Starts the viewer listener, with TLS on a second address; resolves with the ports. Rejects with CACHE_LISTEN_FAILED. */
+  readonly serve: (plain: Listen, secure?: Listen) => Promise<{ readonly port: number; readonly securePort?: number }>;
   readonly fill: (url: string, options: FillOptions) => Promise<FillOutcome>;
   readonly has: (url: string) => Holding | undefined;
   /** Undefined: no origin serves that URL. */
@@ -321,9 +311,10 @@ export type Cache = {
   readonly placeOf: (url: string) => Placed | undefined;
   /**
    * New requests use these from now on; what runs ends at the origins where it began. An origin whose options are the
-   * same keeps its connections. Throws CACHE_OPTIONS_INVALID, and then nothing has changed.
+   * same keeps its connections. Rejects with CACHE_OPTIONS_INVALID or CACHE_CERTIFICATE_UNUSABLE, and then nothing has
+   * changed. A cache that was opened without any certificate takes none.
    */
-  readonly reload: (next: Reloadable) => void;
+  readonly reload: (next: Reloadable) => Promise<void>;
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;

@@ -43,15 +43,18 @@ export class Connections {
   readonly #options: OriginOptions;
   readonly #url: URL;
   readonly #resolver: Resolver;
+  readonly #socketPath: string | undefined;
   #pools: Pools | undefined;
   #isRetired = false;
   /** Given up: they end with the requests that they carry. */
   readonly #ending = new Map<Pools, Promise<void>>();
 
-  constructor(options: OriginOptions, url: URL, resolver: Resolver) {
+  /** `socketPath`: the unix socket that is connected to in place of the URL's host. */
+  constructor(options: OriginOptions, url: URL, resolver: Resolver, socketPath?: string) {
     this.#options = options;
     this.#url = url;
     this.#resolver = resolver;
+    this.#socketPath = socketPath;
   }
 
   /** Sends a request; `isFresh`: on a connection of its own. */
@@ -66,7 +69,8 @@ export class Connections {
   /** The connections, new ones if the name has moved. */
   #follow(): Pools {
     const { hostname } = this.#url;
-    const known = isName(hostname) ? this.#resolver.watch(hostname) : undefined;
+    const isLookedUp = this.#socketPath === undefined && isName(hostname);
+    const known = isLookedUp ? this.#resolver.watch(hostname) : undefined;
     if (known !== undefined && this.#pools !== undefined && hasMoved(this.#pools.used, known)) this.#giveUp();
     this.#pools ??= this.#openPools();
     return this.#pools;
@@ -82,7 +86,10 @@ export class Connections {
       connectTimeout: firstByteTimeoutMs ?? DEFAULT_TIMEOUT_MS,
       maxHeaderSize: MAX_HEAD_BYTES,
       allowH2: false,
-      connect: { lookup: lookupOver(this.#resolver, (address) => used.add(address)) },
+      connect:
+        this.#socketPath === undefined
+          ? { lookup: lookupOver(this.#resolver, (address) => used.add(address)) }
+          : { socketPath: this.#socketPath },
     };
     const { origin } = this.#url;
     return {

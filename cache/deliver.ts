@@ -1,7 +1,7 @@
 // Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
 import { randomUUID } from 'node:crypto';
-import type { ServerResponse } from 'node:http';
 import { writeAll, writeFromDisk, writeParts } from './body.ts';
+import type { Result } from './contract.ts';
 import type { CacheError } from './errors.ts';
 import { allowsRange, isNotModified } from './rules/conditional.ts';
 import { type Fields, fieldValue } from './rules/fields.ts';
@@ -12,9 +12,13 @@ import { cacheStatus, nameItem, pseudonym, type StatusFacts } from './rules/stat
 import { isInternalField } from './rules/tags.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { BodyReader, ByteRange, Store, StoredObject } from './store/object.ts';
+import { type Role, TIER_FIELD, tierResult } from './tier.ts';
+import type { ViewerResponse } from './viewer.ts';
 import { requestField, type Visit } from './visit.ts';
 
 const WHOLE = { choice: 'whole' } as const;
+/** Fields that each answer sets anew, and what only a worker may see. */
+const SET_ANEW = new Set(['content-length', 'age', 'cache-status', TIER_FIELD]);
 /** Fields of a 304 (RFC 9110 section 15.4.5). */
 const NOT_MODIFIED_FIELDS = new Set(['cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'via']);
 
@@ -57,6 +61,7 @@ export class Delivery {
   readonly #counters: Counters;
   readonly #name: string;
   readonly #via: string;
+  readonly #role: Role;
   /** Keyed by the header list, which changes exactly when the stored head does. */
   readonly #prepared = new WeakMap<Fields, Prepared>();
 
@@ -65,7 +70,9 @@ export class Delivery {
     readonly store: Store;
     readonly counters: Counters;
     readonly nodeId: string;
+    readonly role: Role;
   }) {
+    this.#role = options.role;
     this.#rules = options.rules;
     this.#store = options.store;
     this.#counters = options.counters;
@@ -101,8 +108,9 @@ export class Delivery {
     let hasDate = false;
     for (const [name, value] of headers) {
       if (name === 'via') via = `${value}, ${this.#via}`;
-      else if (name !== 'content-length' && name !== 'age' && name !== 'cache-status' && name !== own) {
-        if (!isInternalField(name)) flat.push(name, value);
+      // A worker is given what viewers are not.
+      else if (!SET_ANEW.has(name) && (this.#role === 'primary' || (name !== own && !isInternalField(name)))) {
+        flat.push(name, value);
       }
       if (name === 'date') hasDate = true;
     }
@@ -115,6 +123,20 @@ export class Delivery {
   status(facts: StatusFacts, upstream: string): string {
     const own = cacheStatus(this.#name, facts);
     return upstream === '' ? own : `${upstream}, ${own}`;
+  }
+
+  /** How a visit was served by an answer that the primary gave to this worker; elsewhere as it is. */
+  resultOf(visit: Visit, headers: Fields): Result {
+    const tier = this.#role === 'worker' ? fieldValue(headers, TIER_FIELD) : undefined;
+    return tier === undefined ? visit.result : tierResult(tier);
+  }
+
+  /** Cache-Status of an answer that has just come: in a worker what the primary said of it. */
+  arrived(headers: Fields, facts: StatusFacts): string {
+    const upstream = fieldValue(headers, 'cache-status') ?? '';
+    const tier = this.#role === 'worker' ? fieldValue(headers, TIER_FIELD) : undefined;
+    if (tier === undefined) return this.status(facts, upstream);
+    return upstream === '' ? tier : `${upstream}, ${tier}`;
   }
 
   /** An answer of the cache itself, with a short text. */
@@ -298,7 +320,7 @@ export class Delivery {
 }
 
 /** A short answer before anything is known of the request. */
-export function answerPlainly(response: ServerResponse, status: number, text: string): void {
+export function answerPlainly(response: ViewerResponse, status: number, text: string): void {
   const body = `${status} ${text}\n`;
   response.writeHead(status, {
     'content-type': 'text/plain; charset=utf-8',

@@ -82,8 +82,8 @@ export function answerFilled(visit: Visit, delivery: Delivery, { head, reader, f
   if (refusal !== null) visit.result = 'pass';
   if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
   const fate = isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' };
-  const upstream = fieldValue(response.headers, 'cache-status') ?? '';
-  const status = delivery.status({ ...facts, fwdStatus: response.status, ...fate }, upstream);
+  visit.result = delivery.resultOf(visit, response.headers);
+  const status = delivery.arrived(response.headers, { ...facts, fwdStatus: response.status, ...fate });
   const flat = delivery.flat(response.headers, response.receivedAt);
   const ageSeconds = Math.floor(ageMs(policy, response.receivedAt, nowMs) / 1000);
   if (delivery.isNotModified(visit, response)) {

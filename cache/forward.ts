@@ -79,7 +79,8 @@ export class Forwarder {
     const age = fieldValue(headers, 'age');
     if (age !== undefined) flat.push('age', age);
     const facts: StatusFacts = { fwd: visit.forward, fwdStatus: head.status };
-    flat.push('cache-status', this.#delivery.status(facts, fieldValue(headers, 'cache-status') ?? ''));
+    flat.push('cache-status', this.#delivery.arrived(headers, facts));
+    visit.result = this.#delivery.resultOf(visit, headers);
     const { lengthBytes } = head;
     this.#delivery.head(visit, { status: head.status, flat, facts, lengthBytes }, { choice: 'whole' });
     visit.response.flushHeaders();

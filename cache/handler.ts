@@ -1,5 +1,4 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { CacheOptions, Route, ServedRecord } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
@@ -20,6 +19,8 @@ import { type Sliced, slicedOf } from './sliced.ts';
 import { Slices } from './slices.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
+import type { Role } from './tier.ts';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
 /** What the handler conducts. */
@@ -29,12 +30,13 @@ export type HandlerParts = {
   readonly store: Store;
   readonly fills: Fills;
   readonly counters: Counters;
-  readonly remoteHash: (request: IncomingMessage) => string;
+  readonly remoteHash: (request: ViewerRequest) => string;
   /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
   readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
+  readonly role: Role;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
@@ -60,8 +62,9 @@ export class Handler {
     this.#store = store;
     this.#fills = fills;
     this.#counters = counters;
-    this.#sender = { name: pseudonym(options.nodeId), counters };
-    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId });
+    const { role } = parts;
+    this.#sender = { name: pseudonym(options.nodeId), counters, role };
+    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId, role });
     this.#forwarder = new Forwarder({
       sender: this.#sender,
       delivery: this.#delivery,
@@ -74,7 +77,7 @@ export class Handler {
   }
 
   /** Answers one request; never throws. */
-  handle(request: IncomingMessage, response: ServerResponse): void {
+  handle(request: ViewerRequest, response: ViewerResponse): void {
     try {
       this.#receive(request, response);
     } catch (error) {
@@ -85,7 +88,7 @@ export class Handler {
     }
   }
 
-  #receive(request: IncomingMessage, response: ServerResponse): void {
+  #receive(request: ViewerRequest, response: ViewerResponse): void {
     const { method = '', url = '', httpVersion, rawHeaders } = request;
     const fault = malformed({ method, url, httpVersion, rawHeaders });
     if (fault !== undefined) {
@@ -93,7 +96,7 @@ export class Handler {
       return;
     }
     const { hosts } = this.#parts;
-    const named = hosts.hostOf(url, requestField(request, ':authority') ?? request.headers.host);
+    const named = hosts.hostOf(url, request.headers.host);
     if (named === undefined) {
       this.#counters.unknownHosts += 1;
       answerPlainly(response, 421, 'This node does not answer for that name.');
@@ -110,7 +113,8 @@ export class Handler {
       );
       return;
     }
-    const seconds = named.host.quota.enter();
+    // A worker has judged its viewers.
+    const seconds = this.#parts.role === 'primary' ? 0 : named.host.quota.enter();
     if (seconds > 0) {
       this.#counters.shed.quota += 1;
       response.setHeader('retry-after', seconds);
@@ -146,7 +150,7 @@ export class Handler {
     else this.#lookUp(visit);
   }
 
-  #refuseMalformed(response: ServerResponse, fault: string): void {
+  #refuseMalformed(response: ViewerResponse, fault: string): void {
     this.#counters.malformed += 1;
     response.shouldKeepAlive = false;
     answerPlainly(response, 400, `The request has ${fault}.`);
@@ -155,6 +159,7 @@ export class Handler {
   }
 
   #record(visit: Visit): void {
+    if (this.#parts.role === 'primary') return;
     this.#counters.served(visit.result, visit.kind, visit.bytes, visit.firstByteMs);
     visit.host.quota.spend(visit.bytes);
     if (this.#options.onServed === undefined) return;
@@ -310,6 +315,7 @@ export class Handler {
     if (head.outcome === 'confirmed') {
       visit.result = 'revalidated';
       const { object } = head;
+      visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
       this.#fromStore(visit, object, { reuse, facts: { ...facts, fwdStatus: 304 } });
       return;
@@ -327,6 +333,7 @@ export class Handler {
   #partHead(visit: Visit, head: Exclude<FillHead, { outcome: 'response' | 'confirmed' }>, facts: StatusFacts): void {
     if (head.outcome === 'slices') {
       const { object } = head.sliced;
+      visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
       const stored = head.isStored && { stored: true };
       this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, ...stored } });

@@ -5,6 +5,7 @@ import { CacheError } from './errors.ts';
 import type { Origin, OriginTools } from './exchange.ts';
 import { type OpenOrigin, openOrigin } from './origin.ts';
 import { originBase } from './origin-server.ts';
+import { openPrimaryOrigin } from './primary.ts';
 import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
 import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostName, isHostPattern } from './rules/host.ts';
@@ -43,7 +44,11 @@ export type Coverage = {
 export type HostsOptions = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery'>;
 
 /** What hosts need beside their options. */
-export type HostsTools = OriginTools & { readonly lookup?: LookupName | undefined };
+export type HostsTools = OriginTools & {
+  readonly lookup?: LookupName | undefined;
+  /** Set in a worker: the primary's socket, behind which all its origins are. */
+  readonly primary?: string | undefined;
+};
 
 type Opened = { readonly options: string; readonly origin: OpenOrigin };
 type State = {
@@ -84,14 +89,16 @@ function check({ origins, hosts = [] }: HostsOptions): void {
 export class Hosts {
   readonly #tools: OriginTools;
   readonly #resolver: Resolver;
+  readonly #primary: string | undefined;
   #quotas: ReadonlyMap<string, Quota> = new Map();
   #state: State;
   /** No longer in use, with connections that still end. */
   readonly #retired = new Set<OpenOrigin>();
 
   /** Throws CACHE_OPTIONS_INVALID. */
-  constructor(options: HostsOptions, { lookup, ...tools }: HostsTools) {
+  constructor(options: HostsOptions, { lookup, primary, ...tools }: HostsTools) {
     this.#tools = tools;
+    this.#primary = primary;
     this.#resolver = new Resolver({ now: tools.now, log: tools.log, lookup });
     this.#state = this.#open(options, new Map());
   }
@@ -129,7 +136,9 @@ export class Hosts {
   #openOrigin(options: OriginOptions, before: Opened | undefined): Opened {
     const text = JSON.stringify(options);
     if (before?.options === text) return before;
-    return { options: text, origin: openOrigin(options, this.#resolver, this.#tools) };
+    const [tools, resolver] = [this.#tools, this.#resolver];
+    if (this.#primary === undefined) return { options: text, origin: openOrigin(options, resolver, tools) };
+    return { options: text, origin: openPrimaryOrigin(options, { socketPath: this.#primary, tools, resolver }) };
   }
 
   /**
@@ -145,7 +154,7 @@ export class Hosts {
     }
   }
 
-  /** The host for a request; undefined when none has that name. `authority`: of :authority or Host. */
+  /** The host for a request; undefined when none has that name. `authority`: of Host, or of :authority in HTTP/2. */
   hostOf(target: string, authority: string | undefined): Named | undefined {
     if (this.#state.only !== undefined) return this.#state.only;
     const name = hostName(authorityOf(target, authority));
@@ -157,7 +166,8 @@ export class Hosts {
   /** The same as placeAt() for a viewer, who may ask the origin within the host's quota. */
   placeFor(named: Named, target: Target): Place | undefined {
     const place = this.placeAt(named, target);
-    return place && { ...place, origin: named.host.quota.over(place.origin) };
+    if (place === undefined || !named.host.quota.boundsOrigins) return place;
+    return { ...place, origin: named.host.quota.over(place.origin) };
   }
 
   /** Where a host has what a target names; undefined when none of its origins serves that path. */
@@ -165,12 +175,13 @@ export class Hosts {
     const origin = originFor(host.origins, target.path);
     if (origin === undefined) return undefined;
     const place = { host, name, target, origin, key: keyOf(origin.name, target.resource) };
-    // Without a name there is nothing to forward: the origin sees its own.
-    if (!host.forwardsHost || name === '') return place;
+    // Without a name there is nothing to forward: the origin sees its own. The primary needs it to find the host.
+    if (name === '' || (!host.forwardsHost && this.#primary === undefined)) return place;
     const forwarding: Origin = {
       ...origin,
       fetch: (request, sink) => origin.fetch({ ...request, headers: [...request.headers, ['host', name]] }, sink),
     };
+    if (!host.forwardsHost) return { ...place, origin: forwarding };
     return { ...place, origin: forwarding, key: keyOf(`${origin.name}@${name}`, target.resource) };
   }
 

@@ -5,12 +5,12 @@ import { CacheError } from './errors.ts';
 
 /** Request line and header fields together. */
 export const MAX_REQUEST_HEAD_BYTES = 16 * 1024;
-/** From the first byte of a request to the end of its body. */
-export const REQUEST_TIMEOUT_MS = 60_000;
 /** A connection between two requests. */
 export const IDLE_TIMEOUT_MS = 30_000;
 /** Requests that one connection may have sent ahead of their answers (pipelining). */
 export const REQUESTS_PER_CONNECTION = 32;
+/** Streams of one HTTP/2 connection at once (RFC 9113 section 5.1.2 advises 100 or more). */
+export const STREAMS_PER_CONNECTION = 128;
 /** Seconds after which a viewer who was turned away may try again. */
 export const RETRY_AFTER_SECONDS = 1;
 
@@ -23,14 +23,19 @@ export const DEFAULT_LIMITS: Required<ListenLimits> = {
   addressLimit: 1024,
   exemptPrefixes: [],
   headTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
   stallTimeoutMs: 60_000,
   pieceTimeoutMs: 300_000,
 };
+
+type CountedLimits = Pick<Required<ListenLimits>, 'maxConnections' | 'addressLimit' | 'exemptPrefixes'>;
 
 /** Counts connections, in all and per address. */
 export type ConnectionLimit = {
   /** Counts one more connection, or says which limit does not let it in. */
   readonly enter: (address: string) => 'admitted' | Extract<ShedReason, 'connections' | 'address'>;
+  /** Other limits, which hold once the result is called. Throws CACHE_OPTIONS_INVALID for a malformed exempt prefix. */
+  readonly prepareLimits: (limits: CountedLimits) => () => void;
   /** To be called once for each that was admitted. */
   readonly leave: (address: string) => void;
   readonly count: () => number;
@@ -74,10 +79,9 @@ function openPrefixes(prefixes: readonly string[]): (address: string) => boolean
 }
 
 /** Opens a counter of connections. Throws CACHE_OPTIONS_INVALID for a malformed exempt prefix. */
-export function openConnectionLimit(
-  limits: Pick<Required<ListenLimits>, 'maxConnections' | 'addressLimit' | 'exemptPrefixes'>,
-): ConnectionLimit {
-  const isExempt = openPrefixes(limits.exemptPrefixes);
+export function openConnectionLimit(first: CountedLimits): ConnectionLimit {
+  let limits = first;
+  let isExempt = openPrefixes(limits.exemptPrefixes);
   const counts = new Map<string, number>();
   let total = 0;
   return {
@@ -89,6 +93,13 @@ export function openConnectionLimit(
       counts.set(group, count + 1);
       total += 1;
       return 'admitted';
+    },
+    prepareLimits: (next) => {
+      const isNextExempt = openPrefixes(next.exemptPrefixes);
+      return () => {
+        isExempt = isNextExempt;
+        limits = next;
+      };
     },
     leave: (address) => {
       const group = addressGroup(address);

@@ -8,17 +8,27 @@ import { type Fields, fieldValue } from './rules/fields.ts';
 import { parseContentRange } from './rules/range.ts';
 import { forwardedFields } from './rules/request.ts';
 import type { Counters } from './stats.ts';
+import type { Role } from './tier.ts';
 import { requestField, type Visit } from './visit.ts';
 
 /** Names under which this node forwards. */
-export type Sender = { readonly name: string; readonly counters: Counters };
+export type Sender = { readonly name: string; readonly counters: Counters; readonly role: Role };
 
 /** The viewer's fields as an origin gets them, with this node's mark. */
 export function fieldsFor(visit: Visit, sender: Sender, isWhole: boolean): Fields {
   const loop = requestField(visit.request, 'cdn-loop');
   const via = requestField(visit.request, 'via');
+  const fields = forwardedFields(visit.fields, isWhole);
+  if (sender.role === 'worker') {
+    // The primary leaves the node's mark.
+    const marks: [string, string | undefined][] = [
+      ['via', via],
+      ['cdn-loop', loop],
+    ];
+    return [...fields, ...marks.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]))];
+  }
   return [
-    ...forwardedFields(visit.fields, isWhole),
+    ...fields,
     ['via', `${via === undefined ? '' : `${via}, `}${visit.request.httpVersion} ${sender.name}`],
     ['cdn-loop', `${loop === undefined ? '' : `${loop}, `}${sender.name}`],
   ];

@@ -1,7 +1,7 @@
 // The caller's own paths on the viewer listener: matched by prefix, body read within a limit, answered by a deadline.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Log, Route, RouteReply } from './contract.ts';
 import type { Counters } from './stats.ts';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** The route of a path: the longest prefix that matches; one without a last slash matches only itself. */
 export function routeFor(routes: readonly Route[], path: string): Route | undefined {
@@ -18,11 +18,11 @@ export function routeFor(routes: readonly Route[], path: string): Route | undefi
 export type RouteTools = {
   readonly counters: Counters;
   readonly log: Log;
-  readonly remoteHash: (request: IncomingMessage) => string;
+  readonly remoteHash: (request: ViewerRequest) => string;
 };
 
 /** The body, or undefined when it is larger than allowed. Rejects when the viewer leaves or the signal aborts. */
-function readBody(request: IncomingMessage, limit: number, signal: AbortSignal): Promise<Buffer | undefined> {
+function readBody(request: ViewerRequest, limit: number, signal: AbortSignal): Promise<Buffer | undefined> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -39,7 +39,7 @@ function readBody(request: IncomingMessage, limit: number, signal: AbortSignal):
   });
 }
 
-function send(request: IncomingMessage, response: ServerResponse, reply: RouteReply): void {
+function send(request: ViewerRequest, response: ViewerResponse, reply: RouteReply): void {
   if (response.headersSent || response.destroyed) return;
   const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
   const isBodiless = reply.status === 204 || reply.status === 304;
@@ -51,8 +51,8 @@ function send(request: IncomingMessage, response: ServerResponse, reply: RouteRe
 }
 
 function sendText(
-  request: IncomingMessage,
-  response: ServerResponse,
+  request: ViewerRequest,
+  response: ViewerResponse,
   status: number,
   more?: Record<string, string>,
 ): void {
@@ -61,7 +61,7 @@ function sendText(
 }
 
 /** Refuses a body unread: the rest of it must not be taken for the next request. */
-function refuseBody(request: IncomingMessage, response: ServerResponse): void {
+function refuseBody(request: ViewerRequest, response: ViewerResponse): void {
   sendText(request, response, 413, { connection: 'close' });
   request.resume();
 }
@@ -69,7 +69,7 @@ function refuseBody(request: IncomingMessage, response: ServerResponse): void {
 /** Answers one request by its route; never rejects. */
 export async function answerRoute(
   route: Route,
-  exchange: { readonly request: IncomingMessage; readonly response: ServerResponse; readonly url: string },
+  exchange: { readonly request: ViewerRequest; readonly response: ViewerResponse; readonly url: string },
   tools: RouteTools,
 ): Promise<void> {
   const { request, response, url } = exchange;

@@ -36,7 +36,8 @@ export function readSliced(parts: SlicedParts, range: Part): BodyReader {
     return body;
   }
   const reading = new SlicedBody(parts, range, slice === undefined || body === undefined ? undefined : { slice, body });
-  return { tier: 'disk', next: () => reading.next(), close: () => reading.close() };
+  const next = () => reading.next();
+  return { tier: 'disk', next, release: (bytes) => reading.release(bytes), close: () => reading.close() };
 }
 
 function within(range: Part, index: number): Part {
@@ -62,6 +63,8 @@ class SlicedBody {
   #isNearEnd = false;
   #isOpen = true;
   #wake: () => void = () => undefined;
+  /** Bytes of stored blocks, by whose reader they came. */
+  readonly #lent = new Map<Buffer, OpenSlice['body']>();
 
   constructor(parts: SlicedParts, range: Part, stored: OpenSlice | undefined) {
     this.#parts = parts;
@@ -83,6 +86,11 @@ class SlicedBody {
     return undefined;
   }
 
+  release(bytes: Buffer): void {
+    this.#lent.get(bytes)?.release(bytes);
+    this.#lent.delete(bytes);
+  }
+
   close(): void {
     this.#isOpen = false;
     this.#stored?.body.close();
@@ -102,6 +110,7 @@ class SlicedBody {
     try {
       const bytes = await body.next();
       if (bytes === undefined) this.#stored = undefined;
+      else this.#lent.set(bytes, body);
       return bytes;
     } catch {
       // Damaged or out of reach, which the store has logged: this block is fetched again.

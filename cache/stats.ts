@@ -1,9 +1,12 @@
 // The cache's counters: plain integers, added to on the way, read at scrape.
 import {
   type CacheStats,
+  type CertificateStats,
   HISTOGRAM_SECONDS,
+  type Histogram,
   KINDS,
   type Kind,
+  MISUSE_REASONS,
   type OriginStats,
   PURPOSES,
   type Purpose,
@@ -33,6 +36,49 @@ export function isPrefetch(purpose: Purpose): boolean {
   return purpose === 'in-session' || purpose === 'off-peak';
 }
 
+function plus<Name extends string>(one: Readonly<Counts<Name>>, other: Readonly<Counts<Name>>): Counts<Name> {
+  const sum: Counts<Name> = { ...one };
+  for (const name in sum) sum[name] += other[name];
+  return sum;
+}
+
+function plusEach<Name extends string, Value>(
+  one: Readonly<Record<Name, Value>>,
+  other: Readonly<Record<Name, Value>>,
+  add: (one: Value, other: Value) => Value,
+): Record<Name, Value> {
+  const sum: Record<Name, Value> = { ...one };
+  for (const name in sum) sum[name] = add(one[name], other[name]);
+  return sum;
+}
+
+const plusHistogram = (one: Histogram, other: Histogram): Histogram => ({
+  counts: one.counts.map((count, index) => count + (other.counts[index] ?? 0)),
+  sum: one.sum + other.sum,
+});
+
+function plusStats(one: CacheStats, other: CacheStats): CacheStats {
+  return {
+    ...one,
+    requests: plusEach(one.requests, other.requests, plus),
+    sentBytes: plus(one.sentBytes, other.sentBytes),
+    firstByteSeconds: plusEach(one.firstByteSeconds, other.firstByteSeconds, plusHistogram),
+    shed: plus(one.shed, other.shed),
+    misuse: plus(one.misuse, other.misuse),
+    coalesced: one.coalesced + other.coalesced,
+    routeErrors: one.routeErrors + other.routeErrors,
+    malformed: one.malformed + other.malformed,
+    unknownHosts: one.unknownHosts + other.unknownHosts,
+    handshakeFailures: one.handshakeFailures + other.handshakeFailures,
+    openConnections: one.openConnections + other.openConnections,
+  };
+}
+
+/** What viewers saw, of the first and of all others together; what concerns origins and the store is the first's. */
+export function sumStats([first, ...others]: readonly [CacheStats, ...CacheStats[]]): CacheStats {
+  return others.reduce(plusStats, first);
+}
+
 /** The counters of one cache; everyone adds to them directly. */
 export class Counters {
   readonly requests: Record<Result, Counts<Kind>> = each(RESULTS, () => zeros(KINDS));
@@ -46,6 +92,7 @@ export class Counters {
   malformed = 0;
   unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
+  readonly misuse = zeros(MISUSE_REASONS);
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -74,7 +121,10 @@ export class Counters {
     readonly openConnections: number;
     readonly activeFills: number;
     readonly isTight: boolean;
+    readonly handshakeFailures: number;
+    readonly certificates: CertificateStats;
     readonly origins: readonly OriginStats[];
+    readonly workers: CacheStats['workers'];
   }): CacheStats {
     const cumulative = ({ counts, sum }: Buckets) => {
       let total = 0;
@@ -98,7 +148,8 @@ export class Counters {
     const { originErrors, coalesced, routeErrors, malformed, unknownHosts } = this;
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
-      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed }, ...now },
+      ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed } },
+      ...{ misuse: { ...this.misuse }, ...now },
     };
   }
 }

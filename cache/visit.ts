@@ -1,5 +1,4 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
 import type { Origin } from './exchange.ts';
 import type { Host, Place } from './hosts.ts';
@@ -11,17 +10,18 @@ import { kindOf } from './rules/kind.ts';
 import { isCmcdField } from './rules/request.ts';
 import type { Forward } from './rules/status.ts';
 import type { StoredObject } from './store/object.ts';
+import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** A single-valued request field; Node joins or drops repeated ones. */
-export function requestField(request: IncomingMessage, name: string): string | undefined {
+export function requestField(request: ViewerRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === 'string' ? value : value?.join(', ');
 }
 
 /** A request for something of an origin. */
 export class Visit {
-  readonly request: IncomingMessage;
-  readonly response: ServerResponse;
+  readonly request: ViewerRequest;
+  readonly response: ViewerResponse;
   readonly host: Host;
   /** The name that was asked for, as hosts compare it. */
   readonly hostName: string;
@@ -44,7 +44,7 @@ export class Visit {
   #fields: Fields | undefined;
   readonly #startedMs = performance.now();
 
-  constructor(request: IncomingMessage, response: ServerResponse, place: Place, at: number) {
+  constructor(request: ViewerRequest, response: ViewerResponse, place: Place, at: number) {
     this.request = request;
     this.response = response;
     this.host = place.host;

@@ -9,6 +9,7 @@ export type RawRequest = {
   readonly rawHeaders: readonly string[];
 };
 
+const SPOKEN: ReadonlySet<string> = new Set(['1.0', '1.1', '2']);
 /** The longest target that is taken. */
 const MAX_URL_BYTES = 8192;
 const HOST = /^(\[[\da-f:.]+\]|[\w.~%!$&'()*+,;=-]*)(:\d{0,5})?$/i;
@@ -41,7 +42,7 @@ function hostFault(request: RawRequest): string | undefined {
 
 /** Why a request is refused with 400; undefined when it may go on. */
 export function malformed(request: RawRequest): string | undefined {
-  if (request.httpVersion !== '1.1' && request.httpVersion !== '1.0') return 'an HTTP version not spoken here';
+  if (!SPOKEN.has(request.httpVersion)) return 'an HTTP version not spoken here';
   if (request.url.length > MAX_URL_BYTES) return 'a target that is too long';
   const fault = hostFault(request);
   if (fault !== undefined) return fault;

@@ -45,11 +45,17 @@ export type ByteRange = { readonly start: number; readonly end: number };
 /**
  * Bytes of an object. `memory`: at hand, verified. `disk`: verified block by block as they are read; next() gives
  * undefined at the end and rejects with CACHE_CORRUPT (the object is then already quarantined) or CACHE_DISK_READ.
- * close() must be called when reading stops early; it is idempotent.
+ * close() must be called when reading stops early; it is idempotent. release() gives back bytes of next() that nobody
+ * reads any more, so that their memory is used again; what is not given back is collected.
  */
 export type BodyReader =
   | { readonly tier: 'memory'; readonly bytes: Buffer }
-  | { readonly tier: 'disk'; readonly next: () => Promise<Buffer | undefined>; readonly close: () => void };
+  | {
+      readonly tier: 'disk';
+      readonly next: () => Promise<Buffer | undefined>;
+      readonly release: (bytes: Buffer) => void;
+      readonly close: () => void;
+    };
 
 /**
  * Takes one body. write() never blocks and never throws: when the disk is too slow or fails the writer gives up by

@@ -5,12 +5,12 @@ import type { HeldBody } from './disk.ts';
 import type { Entry } from './entry.ts';
 import type { BodyReader, ByteRange, StoredObject } from './object.ts';
 
-/** Pieces up to this are copied out of a shared block buffer; larger ones keep a buffer of their own. */
-const COPY_BYTES = 256 * 1024;
-/** Block buffers kept for reuse. */
-const MAX_SCRATCH = 8;
+/** Pieces up to this are copied out of a block buffer, so that a slow viewer holds no more than he takes. */
+const COPY_BYTES = 64 * 1024;
+/** Block buffers kept for reuse: 32 MiB. A new one costs as much as reading it, for its pages must be mapped. */
+const MAX_SCRATCH = 32;
 
-/** Block buffers that never leave the store. */
+/** Block buffers, used again. */
 export class Scratch {
   readonly #free: Buffer[] = [];
 
@@ -37,60 +37,95 @@ export type ReaderParts = {
   readonly onError: (error: unknown) => void;
 };
 
+type Piece = {
+  readonly bytes: Buffer;
+  /** The buffer that `bytes` lie in and that may be used again after them; absent when they have their own. */
+  readonly block: Buffer | undefined;
+};
+
 /** A reader over [start, end) of a body file; the range lies within the body and is not empty. */
 export function readBody(parts: ReaderParts, range: ByteRange): BodyReader {
-  const { entry, body } = parts;
+  const { entry, body, scratch } = parts;
   const isWhole = range.start === 0 && range.end === entry.bytes;
   const whole = isWhole && parts.onWhole !== undefined ? Buffer.allocUnsafeSlow(entry.bytes) : undefined;
+  const lent = new Map<Buffer, Buffer>();
   let position = range.start;
+  let ahead: Promise<Piece> | undefined;
   let isOpen = true;
   const close = (): void => {
-    if (isOpen) body.release();
+    if (!isOpen) return;
     isOpen = false;
+    // The file stays open for what is being read ahead; whether that succeeds is nothing to anybody.
+    if (ahead === undefined) body.release();
+    else
+      ahead
+        .then(({ block }) => block && scratch.give(block))
+        .catch(() => undefined)
+        .finally(body.release);
+  };
+  const start = (): Promise<Piece> | undefined => {
+    if (position >= range.end) return undefined;
+    const index = Math.floor(position / BLOCK_BYTES);
+    const offset = index * BLOCK_BYTES;
+    const piece = readPiece(parts, whole, {
+      index,
+      from: position - offset,
+      to: Math.min(range.end - offset, BLOCK_BYTES),
+    });
+    position = Math.min(range.end, offset + BLOCK_BYTES);
+    return piece;
   };
   const next = async (): Promise<Buffer | undefined> => {
     if (!isOpen) return undefined;
-    const index = Math.floor(position / BLOCK_BYTES);
-    const start = index * BLOCK_BYTES;
-    const end = Math.min(range.end, start + BLOCK_BYTES);
+    const reading = ahead ?? start();
+    ahead = undefined;
     try {
-      const piece = await readPiece(parts, whole, { index, from: position - start, to: end - start });
-      position = end;
-      if (position < range.end) return piece;
-      close();
-      if (whole !== undefined) parts.onWhole?.(whole);
-      return piece;
+      const piece = await reading;
+      if (piece === undefined || !isOpen) return undefined;
+      if (piece.block !== undefined) lent.set(piece.bytes, piece.block);
+      // The next block comes while this one is sent; its failure is told when it is asked for.
+      ahead = start();
+      ahead?.catch(() => undefined);
+      if (ahead === undefined) {
+        close();
+        if (whole !== undefined) parts.onWhole?.(whole);
+      }
+      return piece.bytes;
     } catch (error) {
       close();
       throw error;
     }
   };
-  return { tier: 'disk', next, close };
+  const release = (bytes: Buffer): void => {
+    const block = lent.get(bytes);
+    if (block !== undefined && lent.delete(bytes)) scratch.give(block);
+  };
+  return { tier: 'disk', next, release, close };
 }
 
-type Piece = { readonly index: number; readonly from: number; readonly to: number };
+type Wanted = { readonly index: number; readonly from: number; readonly to: number };
 
-async function readPiece(parts: ReaderParts, whole: Buffer | undefined, piece: Piece): Promise<Buffer> {
+async function readPiece(parts: ReaderParts, whole: Buffer | undefined, wanted: Wanted): Promise<Piece> {
   const { entry, scratch } = parts;
-  const offset = piece.index * BLOCK_BYTES;
+  const { index, from, to } = wanted;
+  const offset = index * BLOCK_BYTES;
   const size = Math.min(BLOCK_BYTES, entry.bytes - offset);
   if (whole !== undefined) {
     const target = whole.subarray(offset, offset + size);
-    await readBlock(parts, piece.index, target);
-    return target.subarray(piece.from, piece.to);
+    await readBlock(parts, index, target);
+    return { bytes: target.subarray(from, to), block: undefined };
   }
-  if (piece.to - piece.from > COPY_BYTES) {
-    const target = Buffer.allocUnsafeSlow(size);
-    await readBlock(parts, piece.index, target);
-    return target.subarray(piece.from, piece.to);
-  }
-  const shared = scratch.take();
+  const block = scratch.take();
   try {
-    await readBlock(parts, piece.index, shared.subarray(0, size));
-    return Buffer.from(shared.subarray(piece.from, piece.to));
-  } finally {
-    scratch.give(shared);
+    await readBlock(parts, index, block.subarray(0, size));
+  } catch (error) {
+    scratch.give(block);
+    throw error;
   }
+  if (to - from > COPY_BYTES) return { bytes: block.subarray(from, to), block };
+  const bytes = Buffer.from(block.subarray(from, to));
+  scratch.give(block);
+  return { bytes, block: undefined };
 }
 
 async function readBlock(parts: ReaderParts, index: number, target: Buffer): Promise<void> {
@@ -118,7 +153,7 @@ export const corrupt = (entry: Entry, index: number): CacheError =>
 
 /** A reader that only rejects. */
 export function failedReader(error: CacheError): BodyReader {
-  return { tier: 'disk', next: () => Promise.reject(error), close: () => undefined };
+  return { tier: 'disk', next: () => Promise.reject(error), release: () => undefined, close: () => undefined };
 }
 
 /** The error of an object that is not there any more. */

@@ -182,11 +182,6 @@ describe('mistakes', () => {
       [/a secret itself never stands here/],
     ],
     ['agent: true', 'version: 1\nagent: true\n', [/^2:8 agent: Invalid option: expected one of "on"\|"off"/]],
-    [
-      'https',
-      'version: 1\nlisten: { https: "0.0.0.0:443" }\n',
-      [/^2:18 listen\.https: listening for HTTPS is not supp/],
-    ],
     ['share above all', 'version: 1\nencode: { cpuShare: 1.5 }\n', [/^2:21 encode\.cpuShare: Too big/]],
     [
       'one port twice',

@@ -22,14 +22,17 @@ function exampleStats(): NodeStats {
       sentBytes: bytesByResult,
       originBytes: byPurpose,
       originRequests: byPurpose,
-      originErrors: 1,
-      coalesced: 2,
+      ...{ originErrors: 1, coalesced: 2 },
       firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
       malformed: 0,
+      misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
+      handshakeFailures: 7,
+      certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       shed: { connections: 3, requests: 2, address: 1, quota: 4 },
       unknownHosts: 6,
+      workers: { running: 2, restarts: 1, droppedRecords: 3 },
       origins: [
         {
           origin: 'main',
@@ -76,6 +79,7 @@ function exampleStats(): NodeStats {
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
     loopLagSeconds: 0.01,
     logDropped: 0,
+    configReloads: { ok: 5, failed: 2 },
   };
 }
 

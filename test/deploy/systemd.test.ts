@@ -8,7 +8,7 @@ import { has, inRepository, readText, run } from './tools.ts';
 
 /** Highest exposure that systemd-analyze may find; an unhardened service has 9.6. */
 const MAX_EXPOSURE = 2.0;
-const DROP_INS = ['arm64.conf', 'jetson.conf'] as const;
+const DROP_INS = ['arm64.conf', 'jetson.conf', 'port443.conf'] as const;
 
 /** The unit as installed, but with the repository in the place of /opt/nearcast and the Node of this machine. */
 async function install(dir: string, text: string, dropIns: readonly string[]): Promise<string> {
@@ -76,5 +76,7 @@ describe('the unit', () => {
     });
     expect(existsSync(inRepository(entry)), entry).toBe(true);
     expect(rest).toBe('run --config /etc/nearcast/nearcast.yaml');
+    const reload = `/opt/nearcast/${node} /opt/nearcast/${entry} reload --config /etc/nearcast/nearcast.yaml`;
+    expect(text).toContain(`\nExecReload=${reload}\n`);
   });
 });

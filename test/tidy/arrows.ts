@@ -6,6 +6,7 @@ const PURE = [
   'cache/contract.ts',
   'cache/contract-stats.ts',
   'cache/vocabulary.ts',
+  'cache/contract-listen.ts',
   'cache/rules/',
   'cache/manifest/',
   'encoder/contract.ts',

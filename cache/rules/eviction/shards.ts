@@ -10,8 +10,9 @@ const KEPT_RATIO = 0.75;
 export type KeyHash = { id: number; position: number };
 
 /**
- * Position and number of a key, 53 bits together, spread evenly: two lanes of a multiply-xor hash (the primes are those of Fowler, Noll and Vo's FNV
- * and of murmur3), finished by murmur3's mixer. Not for adversaries: who knows it can choose what is sampled.
+ * Position and number of a key, 53 bits together, spread evenly: two lanes of a multiply-xor hash (the primes are those
+ * of Fowler, Noll and Vo's FNV and of murmur3), finished by murmur3's mixer. Not for adversaries: who knows it can choose
+ * what is sampled.
  */
 export function hashInto(key: string, into: KeyHash): void {
   let one = 0x811c9dc5;

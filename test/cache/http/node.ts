@@ -22,6 +22,8 @@ export type TestNode = {
   readonly cache: Cache;
   readonly origin: FakeOrigin;
   readonly port: number;
+  /** Of TLS; 0 without a certificate. */
+  readonly securePort: number;
   readonly served: readonly ServedRecord[];
   /** The store's directory. */
   readonly directory: string;
@@ -46,6 +48,8 @@ export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly moreOrigins?: readonly OriginOptions[];
+  /** The cache's clock only moves by passSeconds(), so that nothing falls due by itself on a busy machine. */
+  readonly isClockStill?: boolean;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
 
@@ -97,11 +101,13 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const served: ServedRecord[] = [];
   const waiting = new Set<() => void>();
   let shiftMs = 0;
-  const now = () => Date.now() + shiftMs;
+  const startedAt = Date.now();
+  const now = () => (setup.isClockStill === true ? startedAt : Date.now()) + shiftMs;
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
     moreOrigins = [],
+    isClockStill: _isClockStill,
     rules,
     onServed,
     ramBytes = 64 * 1024 * 1024,
@@ -122,9 +128,10 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       onServed?.(record);
     },
   });
-  const { port } = await cache.serve({ host: '127.0.0.1', port: 0 });
+  const anyPort = { host: '127.0.0.1', port: 0 };
+  const { port, securePort = 0 } = await cache.serve(anyPort, anyPort);
   return {
-    ...{ cache, origin, port, served, directory: path },
+    ...{ cache, origin, port, securePort, served, directory: path },
     passSeconds: (seconds) => {
       shiftMs += seconds * 1000;
     },
@@ -146,9 +153,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     recorded: (count) =>
       new Promise((resolve) => {
         const check = () => {
-          if (served.length < count) return;
-          waiting.delete(check);
-          resolve();
+          if (served.length >= count && waiting.delete(check)) resolve();
         };
         waiting.add(check);
         check();

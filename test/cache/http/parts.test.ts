@@ -93,7 +93,17 @@ test('histograms are cumulative and end with all observations; unused prefetches
       errors: [],
     },
   };
-  const stats = counters.read({ store, openConnections: 1, activeFills: 2, isTight: false, origins: [] });
+  const workers = { running: 0, restarts: 0, droppedRecords: 0 };
+  const tls = { handshakeFailures: 0, certificates: { expiresAt: [], reloads: 0, failures: 0 } };
+  const stats = counters.read({
+    store,
+    openConnections: 1,
+    activeFills: 2,
+    isTight: false,
+    origins: [],
+    workers,
+    ...tls,
+  });
   const { counts, sum } = stats.firstByteSeconds.hit;
   expect(counts).toHaveLength(HISTOGRAM_SECONDS.length + 1);
   expect([counts[0], counts[4], counts.at(-2), counts.at(-1)]).toEqual([1, 2, 2, 3]);

@@ -18,7 +18,12 @@ afterEach(async () => {
 
 /** A node with the origins `main` and `other`. */
 async function setUp(hosts: readonly HostOptions[], setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({ ...setup, hosts, moreOrigins: [{ name: 'other', url: other.url, match: '/' }] });
+  node = await openNode({
+    isClockStill: true,
+    ...setup,
+    hosts,
+    moreOrigins: [{ name: 'other', url: other.url, match: '/' }],
+  });
   return node;
 }
 const a: HostOptions = { names: ['a.example', '*.a.example'], origins: ['main'] };
@@ -55,7 +60,7 @@ describe('options that cannot work', () => {
     };
     await expect(open(whole)).rejects.toMatchObject({ code: 'CACHE_OPTIONS_INVALID' });
     // And a reload to them leaves everything as it was.
-    expect(() => node.cache.reload(whole)).toThrow(expect.objectContaining({ code: 'CACHE_OPTIONS_INVALID' }));
+    await expect(node.cache.reload(whole)).rejects.toMatchObject({ code: 'CACHE_OPTIONS_INVALID' });
     expect(await bodyOf('/x', 'any.example')).toBe('main /x');
   });
 });
@@ -77,7 +82,7 @@ describe('a reload', () => {
       return { ...whole, gates: [{ offset: 1000, until: more.promise }], cutAfterBytes: 300_000 };
     });
     const { response } = await start('/long');
-    cache.reload({ origins: [moved()], rules });
+    await cache.reload({ origins: [moved()], rules });
     setBoth('/x');
     expect((await get('/x')).body.toString()).toBe('other /x');
     more.resolve();
@@ -92,12 +97,16 @@ describe('a reload', () => {
     node.origin.set('/x', { body: 'x' });
     expect((await get('/x', { host: 'b.example' })).status).toBe(421);
     const origins = [main(), { name: 'other', url: other.url, match: '/' }];
-    cache.reload({ origins, hosts: [{ ...a, ignoredQuery: ['t'] }, b], rules: { ...rules, defaultTtlSeconds: 60 } });
+    await cache.reload({
+      origins,
+      hosts: [{ ...a, ignoredQuery: ['t'] }, b],
+      rules: { ...rules, defaultTtlSeconds: 60 },
+    });
     setBoth('/y');
     expect(await bodyOf('/y', 'b.example')).toBe('other /y');
     await get('/x?t=1', { host: 'a.example' });
     expect((await get('/x?t=2', { host: 'a.example' })).headers['cache-status']).toContain('hit');
-    cache.reload({ origins, hosts: [b], rules });
+    await cache.reload({ origins, hosts: [b], rules });
     expect((await get('/x', { host: 'a.example' })).status).toBe(421);
   });
 
@@ -107,9 +116,9 @@ describe('a reload', () => {
     node.origin.set('/x', { body: Buffer.alloc(50_000), headers: fresh });
     await get('/x', { host: 'a.example' });
     await recorded(1);
-    cache.reload({ origins: [main()], hosts: [limited], rules });
+    await cache.reload({ origins: [main()], hosts: [limited], rules });
     expect((await get('/x', { host: 'a.example' })).status).toBe(429);
-    cache.reload({ origins: [main()], hosts: [{ ...a, quota: { bytesPerSecond: 2000 } }], rules });
+    await cache.reload({ origins: [main()], hosts: [{ ...a, quota: { bytesPerSecond: 2000 } }], rules });
     expect((await get('/x', { host: 'a.example' })).status).toBe(200);
   });
 
@@ -118,7 +127,7 @@ describe('a reload', () => {
     node.origin.set('/x', { body: 'x' });
     await get('/x');
     expect((await get('/x')).headers['cache-status']).toContain('hit');
-    cache.reload({ origins: [main()], rules });
+    await cache.reload({ origins: [main()], rules });
     expect((await get('/x')).headers['cache-status']).not.toContain('hit');
   });
 
@@ -127,9 +136,9 @@ describe('a reload', () => {
     node.origin.set('/down', { status: 500 });
     for (let round = 0; round < 8; round += 1) await get('/down');
     const breakers = () => cache.stats().origins.map(({ servers }) => servers[0]?.breaker);
-    cache.reload({ origins: [main(), { name: 'more', url: other.url, match: '/more/' }], rules });
+    await cache.reload({ origins: [main(), { name: 'more', url: other.url, match: '/more/' }], rules });
     expect(breakers()).toEqual(['open', 'closed']);
-    cache.reload({ origins: [{ ...main(), firstByteTimeoutMs: 5000 }], rules });
+    await cache.reload({ origins: [{ ...main(), firstByteTimeoutMs: 5000 }], rules });
     expect(breakers()).toEqual(['closed']);
   });
 
@@ -141,7 +150,7 @@ describe('a reload', () => {
     let isOver = false;
     const reloading = (async () => {
       for (; !isOver; reloads += 1) {
-        cache.reload({ origins: [reloads % 2 === 0 ? moved() : main()], rules });
+        await cache.reload({ origins: [reloads % 2 === 0 ? moved() : main()], rules });
         await new Promise(setImmediate);
       }
     })();

@@ -1,0 +1,161 @@
+// Workers: real processes in front of a real primary. What one stores all serve rightly, purges reach all before they are
+// answered, and the end of one is nobody else's.
+import cluster from 'node:cluster';
+import { connect } from 'node:net';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { open } from '../../../cache/cache.ts';
+import type { Route } from '../../../cache/contract.ts';
+import { type Got, openNode, type TestNode } from './node.ts';
+
+const MIB = 1024 * 1024;
+const FRESH = { 'cache-control': 'max-age=600' };
+const large = Buffer.from(Uint32Array.from({ length: MIB }, (_, i) => (i * 2_654_435_761) >>> 0).buffer);
+const routes: Route[] = [
+  {
+    prefix: '/.nearcast/',
+    methods: ['GET', 'POST'],
+    deadlineMs: 5_000,
+    maxBodyBytes: 1000,
+    answer: ({ path, query, body, remoteHash }) => ({
+      status: 200,
+      headers: { 'content-type': 'text/plain', 'x-hash': remoteHash },
+      body: `${path} ${query.get('q')} ${body}`,
+    }),
+  },
+];
+let node: TestNode;
+
+const pids = (): number[] => Object.values(cluster.workers ?? {}).flatMap((each) => each?.process.pid ?? []);
+
+/** Asks each worker four times over new connections, the others being stopped meanwhile. */
+async function askAll(path: string, headers?: Record<string, string>): Promise<Got[]> {
+  const all: Got[] = [];
+  for (const pid of pids()) {
+    const others = pids().filter((each) => each !== pid);
+    for (const other of others) process.kill(other, 'SIGSTOP');
+    all.push(...(await Promise.all(Array.from({ length: 4 }, () => node.get(path, headers)))));
+    for (const other of others) process.kill(other, 'SIGCONT');
+  }
+  return all;
+}
+const texts = async (path: string) => (await askAll(path)).map(({ body }) => body.toString());
+const eight = (text: string): string[] => new Array<string>(8).fill(text);
+
+beforeAll(async () => {
+  node = await openNode({ workers: 2, routes, titleOf: (path) => `title of ${path}` });
+});
+
+afterAll(async () => {
+  await node.close();
+});
+
+test('two workers ask the origin once for what all their viewers want, small and large, and tell the primary', async () => {
+  node.origin.set('/small', { body: 'small', headers: { ...FRESH, age: '50' }, etag: '"s"' });
+  node.origin.set('/large', { body: large, headers: FRESH, etag: '"l"' });
+  const small = [...(await askAll('/small')), ...(await askAll('/small'))];
+  expect(new Set(small.map(({ body }) => body.toString()))).toEqual(new Set(['small']));
+  // The age that it came with is kept on its way through the primary, and nothing of that way is seen.
+  expect(small.every(({ headers }) => Number(headers['age']) >= 50 && Number(headers['age']) < 60)).toBe(true);
+  expect(new Set(small.map(({ headers }) => headers['via']))).toEqual(new Set(['1.1 edge-test']));
+  expect(small.every(({ headers }) => headers['nearcast-tier'] === undefined)).toBe(true);
+  expect(
+    small.slice(8).every(({ headers }) => /^edge-test; hit; ttl=5\d\d$/.test(String(headers['cache-status']))),
+  ).toBe(true);
+  for (const got of await askAll('/large')) expect(got.body.equals(large)).toBe(true);
+  const part = await askAll('/large', { range: `bytes=${MIB - 10}-${2 * MIB}` });
+  for (const got of part) expect(got.body.equals(large.subarray(MIB - 10, 2 * MIB + 1))).toBe(true);
+  expect((await node.get('/small', { 'if-none-match': '"s"' })).status).toBe(304);
+  expect([node.origin.seen('/small').length, node.origin.seen('/large').length]).toEqual([1, 1]);
+  await node.recorded(33);
+  expect(new Set(node.served.map(({ path, title }) => title === `title of ${path}`))).toEqual(new Set([true]));
+  expect(new Set(node.served.map(({ remoteHash }) => remoteHash)).size).toBe(1);
+  expect(node.served[0]?.remoteHash).toMatch(/^[\w-]{22}$/);
+  // The second worker's first answer came from the primary's store: for its viewer a hit.
+  expect(node.served.filter(({ result, path }) => result === 'hit' && path === '/small').length).toBeGreaterThanOrEqual(
+    15 - 7,
+  );
+  expect(node.cache.has('/small')?.hits).toBeGreaterThan(0);
+});
+
+test('workers have nothing left of what was purged when the purge is answered', async () => {
+  const set = (text: string) => {
+    for (const path of ['/a/1', '/a/2', '/b'])
+      node.origin.set(path, { body: text, headers: { ...FRESH, 'cache-tag': 'news' }, etag: `"${text}"` });
+  };
+  set('old');
+  for (const path of ['/a/1', '/a/2', '/b']) expect(await texts(path)).toEqual(eight('old'));
+  set('new');
+  await node.cache.purge({ url: '/b' });
+  expect(await texts('/b')).toEqual(eight('new'));
+  expect(await texts('/a/1')).toEqual(eight('old'));
+  await node.cache.purge({ prefix: '/a/' });
+  expect(await texts('/a/1')).toEqual(eight('new'));
+  expect(await texts('/a/2')).toEqual(eight('new'));
+  set('newer');
+  await node.cache.purge({ prefix: '/', soft: true });
+  for (const path of ['/a/1', '/a/2', '/b']) expect(await texts(path)).toEqual(eight('newer'));
+});
+
+test('workers lose what an unsafe method through one of them invalidates', async () => {
+  node.origin.set('/form', ({ method }) => ({ body: method === 'POST' ? 'done' : 'old', headers: FRESH }));
+  expect(await texts('/form')).toEqual(eight('old'));
+  node.origin.set('/form', ({ method }) => ({ body: method === 'POST' ? 'done' : 'new', headers: FRESH }));
+  expect((await node.get('/form', {}, 'POST', 'x')).body.toString()).toBe('done');
+  // The others are told without waiting: a purge behind it has its answer after it.
+  await node.cache.purge({ url: '/nothing' });
+  expect(await texts('/form')).toEqual(eight('new'));
+});
+
+test('workers pass the routes of the primary on, with the hash of their viewer', async () => {
+  const got = await node.get('/.nearcast/x?q=1', {}, 'POST', 'body');
+  expect(got.body.toString()).toBe('/.nearcast/x 1 body');
+  expect(got.headers['x-hash']).toMatch(/^[\w-]{22}$/);
+  const again = await node.get('/.nearcast/x?q=1', { 'nearcast-remote': '10.9.8.7' });
+  expect(again.headers['x-hash']).toBe(got.headers['x-hash']);
+  expect((await node.get('/.nearcast/x', {}, 'POST', 'x'.repeat(1001))).status).toBe(413);
+});
+
+test('a worker that dies is replaced; those on others see nothing (fault 64)', async () => {
+  node.origin.set('/a', { body: 'a', headers: FRESH });
+  await askAll('/a');
+  const [victim = 0, other] = pids();
+  process.kill(victim, 'SIGKILL');
+  const seen = [];
+  for (let each = 0; each < 40; each += 1) seen.push((await node.get('/a').catch(() => undefined))?.body.toString());
+  // Only a connection that the dead one had just been handed may have ended.
+  expect(seen.filter((text) => text === 'a').length).toBeGreaterThanOrEqual(38);
+  while (pids().length < 2 || pids().includes(victim)) await node.get('/a').catch(() => undefined);
+  expect(pids()).toContain(other);
+  expect(node.cache.stats().workers).toMatchObject({ running: 2, restarts: 1 });
+  expect(await texts('/a')).toEqual(eight('a'));
+  expect(node.origin.seen('/a')).toHaveLength(1);
+});
+
+test('a port that is taken is told as such', async () => {
+  const second = await open({
+    origins: [{ name: 'main', url: node.origin.url, match: '/' }],
+    store: { ramBytes: MIB, dirs: [], required: false },
+    rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'x' },
+    ...{ nodeId: 'second', workers: 2, now: Date.now, log: () => undefined },
+  });
+  // The primary of the first listens there; a cluster's own workers would share it.
+  const taken = Number(new URL(node.origin.url).port);
+  await expect(second.serve({ host: '127.0.0.1', port: taken })).rejects.toMatchObject({ code: 'CACHE_LISTEN_FAILED' });
+  await second.close(0);
+});
+
+test('an answer in flight ends when the cache drains', async () => {
+  const held = Promise.withResolvers<void>();
+  node.origin.set('/slow', { body: 'slowly', gates: [{ offset: 3, until: held.promise }] });
+  const { response } = await node.start('/slow');
+  const closing = node.cache.close(5_000);
+  held.resolve();
+  let text = '';
+  for await (const chunk of response) text += String(chunk);
+  expect(text).toBe('slowly');
+  await closing;
+  expect(pids()).toEqual([]);
+  await expect(
+    new Promise((resolve, reject) => connect(node.port, '127.0.0.1').once('connect', resolve).once('error', reject)),
+  ).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+});
