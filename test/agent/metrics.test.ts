@@ -77,8 +77,7 @@ function exampleStats(): NodeStats {
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
-    loopLagSeconds: 0.01,
-    logDropped: 0,
+    ...{ loopLagSeconds: 0.01, logDropped: 0 },
     configReloads: { ok: 5, failed: 2 },
   };
 }

@@ -200,6 +200,7 @@ describe('commands', () => {
     'run',
     'origin',
     'encode',
+    'reload',
     'check-config',
     'replay',
     'report',
