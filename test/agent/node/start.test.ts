@@ -210,6 +210,7 @@ describe('commands', () => {
     'preposition',
     'pin',
     'unpin',
+    'sign',
     'plan',
     'models',
     'pause',
