@@ -386,10 +386,7 @@ export function openMetrics(read: () => NodeStats): {
   // Gauges that bear a counter's suffix, which promtool rightly refuses.
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
-  const current = (): NodeStats => {
-    stats ??= read();
-    return stats;
-  };
+  const current = (): NodeStats => stats ?? read();
   for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
