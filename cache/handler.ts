@@ -96,7 +96,7 @@ export class Handler {
       this.#refuseMalformed(response, fault);
       return;
     }
-    const { hosts } = this.#parts;
+    const { hosts, role } = this.#parts;
     const named = hosts.hostOf(url, request.headers.host);
     if (named === undefined) {
       this.#counters.unknownHosts += 1;
@@ -107,7 +107,6 @@ export class Handler {
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
-    const { role } = this.#parts;
     if (isPurge && role !== 'worker') return purgeDesk({ request, response }, { name: named.name, resource: asked });
     const isJudged = isPurge || role === 'primary';
     const resource = isJudged ? asked : this.#admit(request, response, { named, resource: asked });
