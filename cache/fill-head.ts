@@ -4,15 +4,17 @@ import type { Origin, OriginHead } from './exchange.ts';
 import type { RecentKeys } from './recent.ts';
 import type { Admission } from './rules/admission.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
-import { confirms, updatedBy } from './rules/conditional.ts';
+import { confirms } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
 import { resourceOf } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
 import type { Part } from './rules/range.ts';
+import { renewedBy } from './rules/renewal.ts';
 import type { Version } from './rules/slices.ts';
 import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
+import { removeStored } from './sliced.ts';
 import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject, StoredResponse } from './store/object.ts';
 
@@ -142,7 +144,11 @@ function dropOldestVariant(request: FillRequest, tools: FillTools): void {
 
 /** Updates a stored response by the head of a 304 or 206 of the same version; undefined when it has left the store. */
 export function renew(known: StoredObject, received: OriginHead, tools: FillTools): StoredObject | undefined {
-  const headers = updatedBy(known.headers, received.headers);
+  const headers = renewedBy(known, received, tools.rules());
+  if (headers === undefined) {
+    removeStored(tools.store, known);
+    return undefined;
+  }
   tools.store.update(known, {
     headers,
     tags: namesOf(headers),

@@ -71,6 +71,7 @@ export class Handler {
       sender: this.#sender,
       delivery: this.#delivery,
       store,
+      rules: parts.rules,
       invalidate: parts.invalidate,
       invalidateGroup: parts.invalidateGroup,
     });
