@@ -1,4 +1,6 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
+import { randomBytes } from 'node:crypto';
+import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
   CacheOptions,
@@ -8,12 +10,11 @@ import type {
   FillOptions,
   FillOutcome,
   Holding,
-  PinSelector,
-  PurgeResult,
-  PurgeSelector,
   ReadObject,
   ReadOptions,
+  Reloadable,
 } from './contract.ts';
+import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
 import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
@@ -22,6 +23,7 @@ import { Hosts } from './hosts.ts';
 import { type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
+import { type Admission, createAdmission } from './rules/admission.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 
@@ -33,7 +35,7 @@ import { Counters, sumStats } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
 import { type Role, ramShare } from './tier.ts';
-import { openTls } from './tls.ts';
+import { openTls, TLS_SETTINGS } from './tls.ts';
 import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
 export type {
@@ -60,8 +62,6 @@ export type {
   OriginStats,
   Placed,
   Priority,
-  PurgeResult,
-  PurgeSelector,
   Purpose,
   RawCmcd,
   ReadObject,
@@ -79,14 +79,20 @@ export type {
 } from './contract.ts';
 
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
+export type { PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export { type CatGrant, signCat } from './rules/access-cat.ts';
+export { type HmacGrant, signHmac } from './rules/access-hmac.ts';
+export { prefixOf } from './rules/address.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
+/** A segment or playlist has a few queries at most: versions, languages. */
+const DEFAULT_QUERIES_PER_PATH = 16;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -104,6 +110,11 @@ type Parts = {
   readonly memory: MemoryWatch;
   readonly workers: Workers | undefined;
 };
+
+function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions): Admission | undefined {
+  const seed = randomBytes(4).readInt32LE();
+  return queriesPerPath === null ? undefined : createAdmission({ queriesPerPath, seed });
+}
 
 /** Opens the listener, with TLS where there is a certificate. */
 function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
@@ -134,6 +145,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   const counters = new Counters();
   const hosts = new Hosts(options, {
     ...{ now, log, random: Math.random, lookup: options.lookup, primary },
+    purge: (selector) => purgeSelected(parts, selector),
     onFailure: () => {
       counters.originErrors += 1;
     },
@@ -147,7 +159,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     throw error;
   });
   const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
-  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
+  const judged = { worth: options.worth, admission: admissionOf(options) };
+  const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
   // A worker has no key to hash with: the primary does it.
@@ -178,14 +191,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
     reload: async (next) => {
-      // What may be refused comes first, what may not last.
-      const useCertificates = await server.tls?.certificates.prepare(next);
-      const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
-      hosts.replace(next);
-      useLimits();
-      useCertificates?.();
+      await reload(parts, next);
       rules = next.rules;
-      workers?.reload(next);
     },
     stats: () => statsOf(parts),
     close: async (drainMs) => {
@@ -196,6 +203,20 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       await store.close(STORE_CLOSE_MS);
     },
   };
+}
+
+/** Uses other options from now on, all of them or, when one is refused, none. */
+async function reload({ options, server, hosts, workers }: Parts, next: Reloadable): Promise<void> {
+  const { now, log } = options;
+  // What may be refused comes first, what may not last.
+  const { certificates } = server.tls ?? {};
+  if (certificates === undefined) await checkCertificates(next, { settings: TLS_SETTINGS, now, log });
+  const useCertificates = await certificates?.prepare(next);
+  const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
+  hosts.replace(next);
+  useLimits();
+  useCertificates?.();
+  workers?.reload(next);
 }
 
 /** What an unsafe method invalidates, here and at workers, which are told without waiting. */
@@ -281,7 +302,7 @@ function explained(parts: Parts, url: string): Explanation | undefined {
   if (place === undefined) return undefined;
   const { key, origin, host } = place;
   const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
-  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
+  return explain(at, parts.store, { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {

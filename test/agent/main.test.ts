@@ -82,7 +82,7 @@ describe('done: 0', () => {
   test('every command of the overview has its own help', async () => {
     const { stdout } = await run('--help');
     const names = [...stdout.matchAll(/^ {2}([a-z-]+) /gm)].map(([, name]) => String(name));
-    expect(names).toHaveLength(16);
+    expect(names).toHaveLength(17);
     for (const name of names) {
       const help = await run(name, '--help');
       expect(help).toMatchObject({ code: 0, stderr: '' });
@@ -106,6 +106,9 @@ describe('wrong usage: 64', () => {
     [['preposition'], /URLs, --file/],
     [['pin'], /URL or --prefix/],
     [['unpin', '/a', '--prefix', '/b'], /URL or --prefix/],
+    [['sign'], /absolute URL/],
+    [['sign', 'https://a/b', '-c', 'x', '--expires', 'soon'], /90s, 15m/],
+    [['sign', 'https://a/b', '-c', 'x', '--network', 'x'], /a prefix like/],
     [['pause', 'everything'], /prefetch or encode/],
     [['erase'], /viewer token/],
   ])('nearcast %s', async (args, stderr) => {

@@ -48,6 +48,8 @@ export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly moreOrigins?: readonly OriginOptions[];
+  /** The cache's clock only moves by passSeconds(), so that nothing falls due by itself on a busy machine. */
+  readonly isClockStill?: boolean;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
 
@@ -93,17 +95,29 @@ function raw(port: number, bytes: string): Promise<string> {
   });
 }
 
+/** The machine's clock, or one that stands still, moved by passSeconds(). */
+function openClock(isStill: boolean): Pick<TestNode, 'passSeconds'> & { readonly now: () => number } {
+  let shiftMs = 0;
+  const startedAt = Date.now();
+  return {
+    now: () => (isStill ? startedAt : Date.now()) + shiftMs,
+    passSeconds: (seconds) => {
+      shiftMs += seconds * 1000;
+    },
+  };
+}
+
 /** Opens a cache in front of a fresh origin. */
 export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const path = await mkdtemp(join(tmpdir(), 'nearcast-http-'));
   const served: ServedRecord[] = [];
   const waiting = new Set<() => void>();
-  let shiftMs = 0;
-  const now = () => Date.now() + shiftMs;
+  const { now, passSeconds } = openClock(setup.isClockStill ?? false);
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
     moreOrigins = [],
+    isClockStill: _isClockStill,
     rules,
     onServed,
     ramBytes = 64 * 1024 * 1024,
@@ -127,10 +141,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const anyPort = { host: '127.0.0.1', port: 0 };
   const { port, securePort = 0 } = await cache.serve(anyPort, anyPort);
   return {
-    ...{ cache, origin, port, securePort, served, directory: path },
-    passSeconds: (seconds) => {
-      shiftMs += seconds * 1000;
-    },
+    ...{ cache, origin, port, securePort, served, directory: path, passSeconds },
     get: (target, headers, method, body) =>
       getFrom(port, target, {
         ...(headers && { headers }),
@@ -149,9 +160,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     recorded: (count) =>
       new Promise((resolve) => {
         const check = () => {
-          if (served.length < count) return;
-          waiting.delete(check);
-          resolve();
+          if (served.length >= count && waiting.delete(check)) resolve();
         };
         waiting.add(check);
         check();
