@@ -104,21 +104,19 @@ export class Handler {
       return;
     }
     const asked = originForm(url);
+    const what = { name: named.name, resource: asked };
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
-    if (isPurge && role !== 'worker') return purgeDesk({ request, response }, { name: named.name, resource: asked });
+    if (isPurge && role !== 'worker') return void purgeDesk({ request, response }, what);
     const isJudged = isPurge || role === 'primary';
     const resource = isJudged ? asked : this.#admit(request, response, { named, resource: asked });
     if (resource === undefined) return;
     const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
-      void answerRoute(
-        route,
-        { request, response, url: resource },
-        { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash },
-      );
+      const tools = { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash };
+      void answerRoute(route, { request, response, url: resource }, tools);
       return;
     }
     const seconds = role === 'primary' ? 0 : named.host.quota.enter();
