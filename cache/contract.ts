@@ -136,8 +136,8 @@ export type HostOptions = {
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
 
-/** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
-export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
+/** Why a viewer was turned away: a limit of the listener, a process that falls behind (overload), or the quota of a host. */
+export const SHED_REASONS = ['connections', 'requests', 'address', 'overload', 'quota'] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];
 
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */

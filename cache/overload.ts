@@ -1,0 +1,56 @@
+// Whether this process falls behind: the event loop's own queueing delay, judged as CoDel judges a queue, so that a burst
+// is taken in and a standing queue is not.
+
+/** Between two looks at the loop, milliseconds. */
+const TICK_MS = 10;
+/**
+ * A delay above this is a queue: DAGOR's threshold for the mean waiting time of requests (Zhou et al., "Overload Control
+ * for Scaling WeChat Microservices", SoCC 2018, section 4.1).
+ */
+const TARGET_MS = 20;
+/** A queue that has stood for so long does not go away by itself (CoDel's interval, RFC 8289 section 4.3). */
+const INTERVAL_MS = 100;
+
+/**
+ * Of the time that a queue has stood, the part that this process must have worked itself. With less it waits for a CPU
+ * that others have, which turning viewers away hardly shortens: then only a delay as below, for as long, counts.
+ */
+const LEAST_BUSY = 0.5;
+const STARVED_TARGET_MS = 5 * TARGET_MS;
+const STARVED_INTERVAL_MS = 10 * INTERVAL_MS;
+
+/** A look at the loop: when, how much later than it was due, and the CPU time of the loop so far. Milliseconds. */
+export type Look = { readonly atMs: number; readonly delayMs: number; readonly busyMs: number };
+/** What is known of a queue: the first look that found it, and whether newcomers are turned away for it. */
+export type Standing = { readonly first: Look | undefined; readonly isShedding: boolean };
+
+/** No queue. */
+export const CLEAR: Standing = { first: undefined, isShedding: false };
+
+/** The judgement after one more look: one that was on time ends the queue, and the shedding with it. */
+export function judge({ first }: Standing, look: Look): Standing {
+  if (look.delayMs <= TARGET_MS) return CLEAR;
+  if (first === undefined) return { first: look, isShedding: false };
+  const stoodMs = look.atMs - first.atMs;
+  const isBusy = look.busyMs - first.busyMs >= stoodMs * LEAST_BUSY;
+  const isStarved = look.delayMs > STARVED_TARGET_MS && stoodMs >= STARVED_INTERVAL_MS;
+  return { first, isShedding: stoodMs >= INTERVAL_MS && (isBusy || isStarved) };
+}
+
+function busyMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Watches the event loop of this thread; isShedding() is the judgement of now. */
+export function watchOverload(): { readonly isShedding: () => boolean; readonly close: () => void } {
+  let standing = CLEAR;
+  let dueMs = performance.now() + TICK_MS;
+  const timer = setInterval(() => {
+    const atMs = performance.now();
+    standing = judge(standing, { atMs, delayMs: atMs - dueMs, busyMs: busyMs() });
+    dueMs = atMs + TICK_MS;
+  }, TICK_MS);
+  timer.unref();
+  return { isShedding: () => standing.isShedding, close: () => clearInterval(timer) };
+}
