@@ -141,7 +141,7 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
 }
 
 async function openEncoding(
-  { config, env, onEncode, now, log }: AgentOptions,
+  { config, cache, env, onEncode, now, log }: AgentOptions,
   catalogue: Catalogue,
   onPublished: (id: string) => void,
 ): Promise<Encodes | undefined> {
@@ -159,6 +159,7 @@ async function openEncoding(
     },
     env,
     sourceOf: (id) => catalogue.title(id)?.source,
+    hasRoom: () => !cache.isTight(),
     onEvent: (event) => {
       const status = encodes.list().find(({ id }) => id === event.id);
       if (status !== undefined) onEncode(status);

@@ -160,11 +160,22 @@ export const sections = {
   store: z
     .strictObject({
       ramBytes: size.prefault('256MiB'),
+      maxResidentBytes: size
+        .refine((bytes) => bytes >= 64 * 1024 * 1024, 'expected at least 64MiB: the process alone takes that')
+        .nullable()
+        .default(null)
+        .describe('memory of the process near which RAM shrinks; null: what the cgroup or the host has'),
       dirs: z
         .array(z.strictObject({ path: z.string().min(1), maxBytes: size.prefault('20GiB') }))
         .max(64)
         .prefault([{ path: 'var/store' }]),
       required: z.boolean().default(false).describe('true: do not start without a usable directory'),
+      scrubDays: z
+        .number()
+        .min(0)
+        .max(365)
+        .default(30)
+        .describe('in which every stored block is read once, to find decay before a viewer does; 0: never'),
     })
     .prefault({}),
   cache: z

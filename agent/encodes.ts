@@ -50,6 +50,8 @@ export type EncodesOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What the publisher says that a title's source is; a job may say it itself. */
   readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];
+  /** Whether a job may begin now; one that may not is asked for again after HELD_MS. */
+  readonly hasRoom: () => boolean;
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -81,6 +83,8 @@ const KILL_AFTER_MS = 3_000;
 const TOOLS_MS = 20_000;
 const STDERR_TAIL_BYTES = 4_096;
 const MAX_TRIES = 2;
+/** Between two looks whether there is room for a job. */
+const HELD_MS = 10_000;
 /** Ended jobs kept in the list. */
 const MAX_LISTED = 1_000;
 
@@ -124,6 +128,7 @@ class Queue {
   #running: { readonly child: ChildProcess; readonly ended: Promise<unknown> } | undefined;
   #isPaused = false;
   #isClosed = false;
+  #held: NodeJS.Timeout | undefined;
 
   constructor(jobsDir: string, options: EncodesOptions) {
     this.#jobsDir = jobsDir;
@@ -160,6 +165,11 @@ class Queue {
     if (this.#running !== undefined || this.#isPaused || this.#isClosed) return;
     const entry = [...this.#entries.values()].find(({ status, isSaved }) => isSaved && status.state === 'queued');
     if (entry === undefined) return;
+    if (!this.#options.hasRoom()) {
+      clearTimeout(this.#held);
+      this.#held = setTimeout(() => this.startNext(), HELD_MS);
+      return;
+    }
     setStatus(entry, { state: 'running', step: 'starting' });
     entry.tries += 1;
     this.#counts.started += 1;
@@ -258,6 +268,7 @@ class Queue {
 
   async #close(): Promise<void> {
     this.#isClosed = true;
+    clearTimeout(this.#held);
     if (this.#running === undefined) return;
     const { child, ended } = this.#running;
     child.kill('SIGTERM');

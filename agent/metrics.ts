@@ -76,6 +76,13 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => one(cache.activeFills),
   },
   {
+    name: 'nearcast_memory_tight',
+    type: 'gauge',
+    labels: [],
+    help: 'Memory is short: background work waits and the RAM tier shrinks (nearcast_store_limit_bytes). Lower store.ramBytes.',
+    read: ({ cache }) => one(cache.isTight ? 1 : 0),
+  },
+  {
     name: 'nearcast_store_objects',
     type: 'gauge',
     labels: [],
@@ -109,6 +116,20 @@ const CACHE: readonly Entry[] = [
     labels: [],
     help: 'Blocks whose checksum failed on read; none was served. Any: suspect that disk.',
     read: ({ cache }) => one(cache.store.corruptBlocks),
+  },
+  {
+    name: 'nearcast_store_scrubbed_bytes_total',
+    type: 'counter',
+    labels: [],
+    help: 'Bytes of stored bodies that the scrub has read and verified. Standing still: no disk is usable.',
+    read: ({ cache }) => one(cache.store.scrub.bytes),
+  },
+  {
+    name: 'nearcast_store_scrub_damaged_total',
+    type: 'counter',
+    labels: [],
+    help: 'Objects that the scrub found damaged and took out; each is among the corrupt blocks, too. Any: suspect that disk.',
+    read: ({ cache }) => one(cache.store.scrub.damaged),
   },
   {
     name: 'nearcast_store_degraded',

@@ -186,6 +186,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     origins: config.origins,
     hosts: config.hosts,
     store: config.store,
+    maxResidentBytes: config.store.maxResidentBytes,
     rules: config.cache,
     ignoredQuery: config.cache.ignoredQuery,
     workers: config.listen.workers,

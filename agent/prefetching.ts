@@ -16,7 +16,7 @@ import type { Timelines } from './timelines.ts';
 /** What openPrefetching() needs. */
 export type PrefetchingOptions = {
   readonly config: Config['prefetch'];
-  readonly cache: Pick<Cache, 'activeFills' | 'fill' | 'has' | 'stats'>;
+  readonly cache: Pick<Cache, 'activeFills' | 'isTight' | 'fill' | 'has' | 'stats'>;
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
@@ -133,7 +133,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     bytesPerSecond: config.bytesPerSecond,
     decisions,
     now,
-    hasRoom: () => cache.activeFills() <= MAX_VIEWER_FILLS,
+    hasRoom: () => !cache.isTight() && cache.activeFills() <= MAX_VIEWER_FILLS,
   });
   const inSession = config.enabled && config.inSession ? openSession(options, fetcher) : undefined;
   const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };

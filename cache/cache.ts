@@ -14,10 +14,12 @@ import type {
   ReadObject,
   ReadOptions,
 } from './contract.ts';
+import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler, type HandlerParts } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
@@ -99,6 +101,7 @@ type Parts = {
   readonly server: Server;
   readonly counters: Counters;
   readonly now: () => number;
+  readonly memory: MemoryWatch;
   readonly workers: Workers | undefined;
 };
 
@@ -106,7 +109,7 @@ type Parts = {
 function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
   const hasTls = [options, ...(options.hosts ?? [])].some(({ certificate }) => (certificate ?? null) !== null);
   return openServer({
-    ...{ handle, limits: options.limits ?? {}, log: options.log },
+    ...{ handle, limits: withinDescriptors(options.limits ?? {}, options.log), log: options.log },
     onMalformed: () => {
       counters.malformed += 1;
     },
@@ -137,15 +140,14 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   });
   // Before the store, since bad limits must not leave one open.
   const server = await openListener(options, counters, (request, response) => handler.handle(request, response));
-  const { dirs, required } = options.store;
   const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
-  const store = await openStore({ ramBytes, dirs, required, now, log, onEvict }).catch(async (error: unknown) => {
+  const store = await openStore({ ...options.store, ramBytes, now, log, onEvict }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
-  const { worth } = options;
-  const fills = openFills({ store, rules: currentRules, counters, worth, now, log });
+  const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
+  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
   // A worker has no key to hash with: the primary does it.
@@ -160,7 +162,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   };
   const handler = new Handler(handlerParts);
   const workers = openWorkers(options, handlerParts, hasher);
-  const parts: Parts = { ...known, server, now, workers };
+  const parts: Parts = { ...known, server, now, memory, workers };
   return {
     serve: (plain, secure) => (workers ?? server).listen(plain, secure),
     fill: (url, how) => runFill(parts, url, how),
@@ -170,6 +172,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     explain: (url) => explained(parts, url),
     pin: (selector, isPinned) => pinSelected(parts, selector, isPinned),
     activeFills: () => fills.count(),
+    isTight: memory.isTight,
     placeOf: (url) => {
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
@@ -177,7 +180,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     reload: async (next) => {
       // What may be refused comes first, what may not last.
       const useCertificates = await server.tls?.certificates.prepare(next);
-      const useLimits = server.prepareLimits(next.limits ?? {});
+      const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
       hosts.replace(next);
       useLimits();
       useCertificates?.();
@@ -186,6 +189,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     },
     stats: () => statsOf(parts),
     close: async (drainMs) => {
+      memory.close();
       await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
       fills.cancelAll();
       await hosts.close();
@@ -216,11 +220,11 @@ function openInvalidators(
 }
 
 /** What this process and its workers have counted. */
-function statsOf({ counters, store, server, fills, hosts, workers }: Parts): CacheStats {
+function statsOf({ counters, store, server, fills, hosts, memory, workers }: Parts): CacheStats {
   const { each, ...counts } = workers?.stats() ?? NO_WORKERS;
   const own = counters.read({
     ...{ store: store.stats(), openConnections: server.connections(), activeFills: fills.count() },
-    ...{ origins: hosts.stats(), workers: counts },
+    ...{ origins: hosts.stats(), workers: counts, isTight: memory.isTight() },
     handshakeFailures: server.tls?.failures() ?? 0,
     certificates: server.tls?.certificates.stats() ?? NO_CERTIFICATES,
   });

@@ -6,8 +6,6 @@ import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** How long a connection that was turned away stays for its answer to be read. */
 const LINGER_MS = 1_000;
-/** Connections that may linger so; others are closed without an answer. */
-const MAX_LINGERING = 1024;
 const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
 
 /** A connection that was let in: its requests without an answer yet, and what its viewer has taken since when. */
@@ -57,7 +55,7 @@ export class Connections {
     const entrance = this.#isOverloaded() ? 'overload' : this.#addresses.enter(address);
     if (entrance !== 'admitted') {
       this.#onShed(entrance);
-      if (isPlain && entrance !== 'address' && this.#lingering < MAX_LINGERING) this.#turnAway(socket);
+      if (isPlain && entrance !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
       else socket.destroy();
       return false;
     }

@@ -7,6 +7,7 @@ export type Listen = { readonly host: string; readonly port: number };
 export type ListenLimits = {
   /** Connections open at once; one more is answered with 503 and closed at accept. */
   readonly maxConnections?: number;
+  readonly maxLingering?: number;
   /** Requests not yet answered to their end; one more gets 503 at once. */
   readonly maxRequests?: number;
   /** Connections of one IPv4 address or IPv6 /64; one more is closed at accept. */

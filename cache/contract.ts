@@ -1,24 +1,22 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
-import type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
+import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
+import type { CacheStats } from './contract-stats.ts';
+import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
 export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
 export { MISUSE_REASONS } from './contract-listen.ts';
 
-/** What a path holds, for metrics, admission and prediction. */
-export const KINDS = ['manifest', 'init', 'segment', 'other'] as const;
-export type Kind = (typeof KINDS)[number];
-
-/** How a viewer's request was answered. */
-export const RESULTS = ['hit', 'stale', 'revalidated', 'miss', 'pass', 'error'] as const;
-export type Result = (typeof RESULTS)[number];
-
-/** Why bytes were asked of an origin. */
-export const PURPOSES = ['viewer', 'revalidate', 'in-session', 'off-peak', 'publish', 'operator'] as const;
-export type Purpose = (typeof PURPOSES)[number];
-
-/** Who goes first; viewers pre-empt everybody at once. */
-export const PRIORITIES = ['viewer', 'in-session', 'off-peak'] as const;
-export type Priority = (typeof PRIORITIES)[number];
+export type {
+  CacheStats,
+  Histogram,
+  OriginServerStats,
+  OriginStats,
+  Retry,
+  StoreStats,
+} from './contract-stats.ts';
+export { HISTOGRAM_SECONDS } from './contract-stats.ts';
+export type { Kind, Priority, Purpose, Result, ShedReason } from './vocabulary.ts';
+export { KINDS, PRIORITIES, PURPOSES, RESULTS, SHED_REASONS } from './vocabulary.ts';
 
 /** CMCD as it came, unparsed. The cache only takes it off the key. */
 export type RawCmcd = { readonly query?: string; readonly headers?: Readonly<Record<string, string>> };
@@ -136,10 +134,6 @@ export type HostOptions = {
 /** One disk of the store. */
 export type StoreDirectory = { readonly path: string; readonly maxBytes: number };
 
-/** Why a viewer was turned away: a limit of the listener, a process that falls behind (overload), or the quota of a host. */
-export const SHED_REASONS = ['connections', 'requests', 'address', 'overload', 'quota'] as const;
-export type ShedReason = (typeof SHED_REASONS)[number];
-
 /** A line for the log: a constant event name and closed fields; never anything about a viewer. */
 export type Log = (
   level: 'debug' | 'info' | 'warn' | 'error',
@@ -155,7 +149,15 @@ export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
   /** Absent or empty: every name is answered alike. Otherwise a name of no host is answered with 421. */
   readonly hosts?: readonly HostOptions[];
-  readonly store: { readonly ramBytes: number; readonly dirs: readonly StoreDirectory[]; readonly required: boolean };
+  readonly store: {
+    readonly ramBytes: number;
+    readonly dirs: readonly StoreDirectory[];
+    readonly required: boolean;
+    /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
+    readonly scrubDays?: number;
+  };
+  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
     readonly defaultTtlSeconds: number;
@@ -288,78 +290,6 @@ export type Explanation = Placed & {
   readonly variants: readonly ExplainedVariant[];
 };
 
-/** How often a request to an origin was sent again, and how often there was no budget for that. */
-export type Retry = 'repeat' | 'failover' | 'resume' | 'denied';
-
-/** One server of an origin as it is now, and what it was asked since start. */
-export type OriginServerStats = {
-  /** Host, port and path of its URL. */
-  readonly server: string;
-  /** A request would be sent to it: its checks don't speak against it, nor its breaker before the next probe is due. */
-  readonly isUp: boolean;
-  readonly breaker: 'closed' | 'recovering' | 'open';
-  readonly requests: number;
-  readonly failures: number;
-};
-
-/** An origin as it is now. */
-export type OriginStats = {
-  readonly origin: string;
-  readonly retries: Readonly<Record<Retry, number>>;
-  readonly servers: readonly OriginServerStats[];
-};
-
-/** Plain counters since start; read at scrape. */
-export type CacheStats = {
-  readonly requests: Readonly<Record<Result, Readonly<Record<Kind, number>>>>;
-  readonly sentBytes: Readonly<Record<Result, number>>;
-  readonly originBytes: Readonly<Record<Purpose, number>>;
-  readonly originRequests: Readonly<Record<Purpose, number>>;
-  readonly originErrors: number;
-  readonly coalesced: number;
-  readonly firstByteSeconds: Readonly<Record<Result, Histogram>>;
-  readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
-  readonly routeErrors: number;
-  readonly malformed: number;
-  /** HTTP/2 sessions and streams that were ended for their misuse. */
-  readonly misuse: Readonly<Record<MisuseReason, number>>;
-  /** TLS handshakes that failed. */
-  readonly handshakeFailures: number;
-  readonly certificates: CertificateStats;
-  /** Turned away by a limit of the listener; not among `requests`. */
-  readonly shed: Readonly<Record<ShedReason, number>>;
-  /** Requests for a name that no host has. */
-  readonly unknownHosts: number;
-  readonly openConnections: number;
-  readonly activeFills: number;
-  readonly store: StoreStats;
-  readonly origins: readonly OriginStats[];
-  /** Zeros without workers. `droppedRecords`: served requests of which onServed did not hear. */
-  readonly workers: { readonly running: number; readonly restarts: number; readonly droppedRecords: number };
-};
-/** Cumulative histogram: counts[i] observations were <= HISTOGRAM_SECONDS[i]; the last is all of them. */
-export type Histogram = { readonly counts: readonly number[]; readonly sum: number };
-/** Upper bounds in seconds of every latency histogram here. */
-export const HISTOGRAM_SECONDS = [
-  0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
-] as const;
-
-/** What the store holds and has suffered. */
-export type StoreStats = {
-  readonly objects: number;
-  readonly usedBytes: Readonly<Record<'memory' | 'disk', number>>;
-  readonly limitBytes: Readonly<Record<'memory' | 'disk', number>>;
-  readonly evictions: Readonly<Record<'memory' | 'disk', number>>;
-  readonly corruptBlocks: number;
-  readonly isDegraded: boolean;
-  /** By directory path and operation. */
-  readonly errors: readonly {
-    readonly disk: string;
-    readonly op: 'open' | 'read' | 'write' | 'sync' | 'remove' | 'index';
-    readonly count: number;
-  }[];
-};
-
 /**
  * An open cache. A URL is absolute and means the host of its name, or a path with query: then the first host that has an
  * origin for it, for a purge every host.
@@ -388,6 +318,8 @@ export type Cache = {
   readonly stats: () => CacheStats;
   /** Origin fetches under way now; stats() has it too, but reads everything. */
   readonly activeFills: () => number;
+  /** Memory is short: nothing should begin that no viewer waits for. */
+  readonly isTight: () => boolean;
   /** Stops listening, lets answers in flight end for at most drainMs, then flushes and closes the store. */
   readonly close: (drainMs: number) => Promise<void>;
 };

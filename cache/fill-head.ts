@@ -71,6 +71,7 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
     method: 'GET',
     hasAuthorization: fieldValue(request.fields, 'authorization') !== undefined,
     noStore: false,
+    acceptEncoding: fieldValue(request.fields, 'accept-encoding'),
   };
   const names = varyOn(received.headers);
   const refusal =

@@ -96,7 +96,7 @@ export class Handler {
       return;
     }
     const { hosts } = this.#parts;
-    const named = hosts.hostOf(url, requestField(request, ':authority') ?? request.headers.host);
+    const named = hosts.hostOf(url, request.headers.host);
     if (named === undefined) {
       this.#counters.unknownHosts += 1;
       answerPlainly(response, 421, 'This node does not answer for that name.');

@@ -154,7 +154,7 @@ export class Hosts {
     }
   }
 
-  /** The host for a request; undefined when none has that name. `authority`: of :authority or Host. */
+  /** The host for a request; undefined when none has that name. `authority`: of Host, or of :authority in HTTP/2. */
   hostOf(target: string, authority: string | undefined): Named | undefined {
     if (this.#state.only !== undefined) return this.#state.only;
     const name = hostName(authorityOf(target, authority));
@@ -166,7 +166,8 @@ export class Hosts {
   /** The same as placeAt() for a viewer, who may ask the origin within the host's quota. */
   placeFor(named: Named, target: Target): Place | undefined {
     const place = this.placeAt(named, target);
-    return place && { ...place, origin: named.host.quota.over(place.origin) };
+    if (place === undefined || !named.host.quota.boundsOrigins) return place;
+    return { ...place, origin: named.host.quota.over(place.origin) };
   }
 
   /** Where a host has what a target names; undefined when none of its origins serves that path. */

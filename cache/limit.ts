@@ -17,6 +17,8 @@ export const RETRY_AFTER_SECONDS = 1;
 /** Limits of a listener that was told nothing. addressLimit is generous because of shared addresses (CGNAT). */
 export const DEFAULT_LIMITS: Required<ListenLimits> = {
   maxConnections: 16_384,
+  // Turned away, and open a moment longer for the answer to be read; more are closed without one.
+  maxLingering: 1024,
   maxRequests: 8192,
   addressLimit: 1024,
   exemptPrefixes: [],

@@ -8,8 +8,10 @@ const TICK_MS = 10;
  * for Scaling WeChat Microservices", SoCC 2018, section 4.1).
  */
 const TARGET_MS = 20;
-/** A queue that has stood for so long does not go away by itself (CoDel's interval, RFC 8289 section 4.3). */
-const INTERVAL_MS = 100;
+/** A queue that has stood for so long is no burst (the role of CoDel's interval, RFC 8289 section 4.3). */
+const INTERVAL_MS = 500;
+/** For so long after shedding the first late look begins it anew, as CoDel remembers that it dropped (section 4.2). */
+const RECENT_MS = 1_000;
 
 /**
  * Of the time that a queue has stood, the part that this process must have worked itself. With less it waits for a CPU
@@ -17,24 +19,26 @@ const INTERVAL_MS = 100;
  */
 const LEAST_BUSY = 0.5;
 const STARVED_TARGET_MS = 5 * TARGET_MS;
-const STARVED_INTERVAL_MS = 10 * INTERVAL_MS;
+const STARVED_INTERVAL_MS = 4 * INTERVAL_MS;
 
 /** A look at the loop: when, how much later than it was due, and the CPU time of the loop so far. Milliseconds. */
 export type Look = { readonly atMs: number; readonly delayMs: number; readonly busyMs: number };
-/** What is known of a queue: the first look that found it, and whether newcomers are turned away for it. */
-export type Standing = { readonly first: Look | undefined; readonly isShedding: boolean };
+/** What is known of a queue: the first look that found it, whether newcomers are turned away for it, and when last. */
+export type Standing = { readonly first: Look | undefined; readonly isShedding: boolean; readonly shedAtMs: number };
 
-/** No queue. */
-export const CLEAR: Standing = { first: undefined, isShedding: false };
+/** No queue yet. */
+export const CLEAR: Standing = { first: undefined, isShedding: false, shedAtMs: Number.NEGATIVE_INFINITY };
 
 /** The judgement after one more look: one that was on time ends the queue, and the shedding with it. */
-export function judge({ first }: Standing, look: Look): Standing {
-  if (look.delayMs <= TARGET_MS) return CLEAR;
-  if (first === undefined) return { first: look, isShedding: false };
+export function judge({ first, shedAtMs }: Standing, look: Look): Standing {
+  if (look.delayMs <= TARGET_MS) return { first: undefined, isShedding: false, shedAtMs };
+  if (look.atMs - shedAtMs <= RECENT_MS) return { first: first ?? look, isShedding: true, shedAtMs: look.atMs };
+  if (first === undefined) return { first: look, isShedding: false, shedAtMs };
   const stoodMs = look.atMs - first.atMs;
   const isBusy = look.busyMs - first.busyMs >= stoodMs * LEAST_BUSY;
   const isStarved = look.delayMs > STARVED_TARGET_MS && stoodMs >= STARVED_INTERVAL_MS;
-  return { first, isShedding: stoodMs >= INTERVAL_MS && (isBusy || isStarved) };
+  const isShedding = stoodMs >= INTERVAL_MS && (isBusy || isStarved);
+  return { first, isShedding, shedAtMs: isShedding ? look.atMs : shedAtMs };
 }
 
 function busyMs(): number {

@@ -58,9 +58,13 @@ export class Quota {
     this.#bytes?.take(bytes);
   }
 
+  /** Whether over() makes a difference. */
+  get boundsOrigins(): boolean {
+    return this.#most !== Number.POSITIVE_INFINITY;
+  }
+
   /** An origin as this host may ask it: one request too many fails with CACHE_HOST_QUOTA. */
   over(origin: Origin): Origin {
-    if (this.#most === Number.POSITIVE_INFINITY) return origin;
     return {
       ...origin,
       fetch: (request, sink) => {

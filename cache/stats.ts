@@ -120,6 +120,7 @@ export class Counters {
     readonly store: StoreStats;
     readonly openConnections: number;
     readonly activeFills: number;
+    readonly isTight: boolean;
     readonly handshakeFailures: number;
     readonly certificates: CertificateStats;
     readonly origins: readonly OriginStats[];

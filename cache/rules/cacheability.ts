@@ -2,6 +2,7 @@
 import { isBare } from './directives.ts';
 import { type Fields, fieldValue, splitList } from './fields.ts';
 import { HEURISTIC_STATUS, type Policy } from './freshness.ts';
+import { isUnacceptable, leadsToPrivate } from './lies.ts';
 
 /** Final status codes whose caching this node understands (for must-understand, RFC 9111 section 5.2.2.3). */
 const UNDERSTOOD_STATUS: ReadonlySet<number> = new Set([
@@ -20,10 +21,18 @@ export type Refusal =
   | 'vary'
   | 'set-cookie'
   | 'no-freshness'
-  | 'undelimited';
+  | 'undelimited'
+  | 'coding'
+  | 'private-redirect';
 
 /** The request's part in the decision. */
-export type Asked = { readonly method: string; readonly hasAuthorization: boolean; readonly noStore: boolean };
+export type Asked = {
+  readonly method: string;
+  readonly hasAuthorization: boolean;
+  readonly noStore: boolean;
+  /** Accept-Encoding as the origin got it. */
+  readonly acceptEncoding?: string | undefined;
+};
 
 function refusalByDirectives(asked: Asked, status: number, policy: Policy): Refusal | null {
   const { directives } = policy;
@@ -43,6 +52,8 @@ export function refusalOf(asked: Asked, status: number, headers: Fields, policy:
   if (status < 200 || status === 206 || status === 304 || status > 599) return 'status';
   const refused = refusalByDirectives(asked, status, policy);
   if (refused !== null) return refused;
+  if (leadsToPrivate(status, headers)) return 'private-redirect';
+  if (isUnacceptable(asked.acceptEncoding, headers)) return 'coding';
   if (splitList(fieldValue(headers, 'vary') ?? '').includes('*')) return 'vary';
   if (!policy.isExplicit && !HEURISTIC_STATUS.has(status) && !policy.directives.has('public')) return 'no-freshness';
   // Nothing forbids it (RFC 9111 section 7.3), but a cookie without explicit freshness is most often one viewer's.

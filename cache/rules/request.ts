@@ -61,30 +61,29 @@ export function originForm(url: string): string {
 
 /** Fields of one viewer or hop that origins are known to answer differently to: unkeyed, so they go no further. */
 const UNKEYED = new Set([
+  'base-url',
   'cdn-loop',
+  'cf-connecting-ip',
+  'client-ip',
   'content-length',
   'expect',
+  'fastly-client-ip',
   'forwarded',
   'front-end-https',
   'host',
+  'proxy',
+  'proxy-host',
+  'request-uri',
+  'true-client-ip',
   'via',
-  'x-forwarded-for',
-  'x-forwarded-host',
-  'x-forwarded-port',
-  'x-forwarded-prefix',
-  'x-forwarded-proto',
-  'x-forwarded-scheme',
-  'x-forwarded-server',
-  'x-forwarded-ssl',
-  'x-host',
-  'x-http-method',
-  'x-http-method-override',
-  'x-method-override',
-  'x-original-host',
-  'x-original-url',
-  'x-real-ip',
-  'x-rewrite-url',
+  'wl-proxy-client-ip',
 ]);
+/** The same by families: what hosts, schemes, paths, methods and addresses are said to have been, and frameworks' own. */
+const UNKEYED_FAMILY =
+  /^x-(forwarded|original|originating|rewrite|override|http-(method|host|dest)|method-override|host|real-ip|client-ip|cluster-client|remote-|backend-host|url-scheme|scheme|arr-|accel-|invoke-|middleware-|nextjs-|now-route|sendfile|wap-profile)/;
+
+const isUnkeyed = (name: string): boolean => UNKEYED.has(name) || UNKEYED_FAMILY.test(name);
+
 /** Conditions and ranges of one viewer: a fill asks for the whole. */
 const CONDITIONS = new Set([
   'if-match',
@@ -103,6 +102,6 @@ export function isCmcdField(name: string): boolean {
 /** What an origin is sent of the viewer's fields; `isWhole` leaves out the viewer's own conditions and range. */
 export function forwardedFields(fields: Fields, isWhole: boolean): Fields {
   return endToEnd(fields).filter(
-    ([name]) => !UNKEYED.has(name) && !isCmcdField(name) && !(isWhole && CONDITIONS.has(name)),
+    ([name]) => !isUnkeyed(name) && !isCmcdField(name) && !(isWhole && CONDITIONS.has(name)),
   );
 }

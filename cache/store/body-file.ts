@@ -83,12 +83,12 @@ export class BodyFile {
     if (this.#failure !== undefined) throw this.#failure.error;
   }
 
-  /** After drained(): syncs and closes. */
-  async sync(): Promise<void> {
+  /** After drained(): syncs, unless `isSynced` is false, and closes. */
+  async sync(isSynced: boolean): Promise<void> {
     const file = this.#file;
     this.#file = undefined;
     try {
-      await file?.datasync();
+      if (isSynced) await file?.datasync();
     } finally {
       await file?.close();
     }

@@ -1,5 +1,5 @@
 // Checksums of blocks and rows, each mixed with what it belongs to, so that a right block in a wrong place fails too.
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 /** Bytes of a block, the unit of checksum, presence and reading; the last block of a body may be shorter. */
@@ -39,3 +39,13 @@ export function unpackBlocks(packed: Uint8Array): number[] | undefined {
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   return Array.from({ length: packed.length / 4 }, (_, index) => view.getUint32(index * 4, true));
 }
+
+/** What the row's checksum covers, beside the block checksums; `format` is the row's. */
+export const sealed = (
+  format: number,
+  row: Identity & { readonly bytes: number; readonly head: string },
+): readonly (string | number)[] => [format, row.id, row.key, row.variant, row.bytes, row.head];
+
+/** 32 bits, signed, that stand for a key in memory. The seed is secret, so nobody can make keys that share a hash. */
+export const keyHash = (seed: string, key: string): number =>
+  Number.parseInt(hash('sha256', seed + key, 'hex').slice(0, 8), 16) | 0;

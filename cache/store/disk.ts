@@ -143,8 +143,11 @@ export class Disk {
     }
   }
 
-  /** Removes every file below bodies/ that `isKnown` disowns, and what was never a body; gives how many. */
-  async sweep(isKnown: (id: number) => boolean): Promise<number> {
+  /**
+   * Removes every file below bodies/ that is nobody's, and what was never a body; gives how many. `known` gives the ids
+   * that are somebody's among `low` to below `high`; undefined: leave all of them.
+   */
+  async sweep(known: (low: number, high: number) => ReadonlySet<number> | undefined): Promise<number> {
     let removed = 0;
     const bodies = join(this.root, 'bodies');
     for (const directory of await readdir(bodies)) {
@@ -153,9 +156,12 @@ export class Disk {
         if (errorCode(error) === 'ENOTDIR') return [];
         throw error;
       });
+      const low = idOf(directory, '000');
+      const ids = low === undefined ? new Set<number>() : known(low, low + PER_DIRECTORY);
+      if (ids === undefined) continue;
       for (const name of names) {
         const id = idOf(directory, name);
-        if (id !== undefined && isKnown(id)) continue;
+        if (id !== undefined && ids.has(id)) continue;
         await rm(join(path, name), { recursive: true, force: true });
         removed += 1;
       }

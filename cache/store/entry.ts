@@ -1,9 +1,27 @@
-// The hot index: what is known of each object without asking a disk.
-import type { Purpose } from '../contract.ts';
+// One object in use: what of its row is at hand, and how it shows itself outside the store.
+import { PURPOSES, type Purpose } from '../contract.ts';
 import type { StoredObject, StoredResponse } from './object.ts';
 
 /** Bodies up to this live in the database, larger ones in files. */
 export const INLINE_BYTES = 64 * 1024;
+
+/** Numbers of purposes in rows and in the table of objects; FORMAT.md lists them, so none may change. */
+const PURPOSE_CODES: Readonly<Record<Purpose, number>> = {
+  viewer: 0,
+  revalidate: 1,
+  'in-session': 2,
+  'off-peak': 3,
+  publish: 4,
+  operator: 5,
+};
+
+/** The number of a purpose, 0 to 7. */
+export const purposeCode = (purpose: Purpose): number => PURPOSE_CODES[purpose];
+
+const BY_CODE = new Map(PURPOSES.map((purpose) => [PURPOSE_CODES[purpose], purpose]));
+
+/** The inverse; what is unknown counts as a viewer's. */
+export const purposeOf = (code: number): Purpose => BY_CODE.get(code) ?? 'viewer';
 
 /** Head of a stored object: its response and the flags that are stored with it. */
 export type Head = StoredResponse & Pick<StoredObject, 'lengthBytes' | 'isInvalidated' | 'ranges'>;
@@ -16,82 +34,81 @@ export type Entry = {
   readonly id: number;
   readonly key: string;
   readonly variant: string;
-  /** Length of the complete body. */
+  /** Length of the body. */
   readonly bytes: number;
-  /** Bytes of it that are there. */
-  readonly storedBytes: number;
   readonly purpose: Purpose;
-  /** Milliseconds since the epoch at which its response came. */
-  storedAt: number;
   /** Index of its directory in the options; -1 when only in RAM. */
   disk: number;
+  /** Its slot in the directory's table; -1 while it has none: in RAM only, or its rows are still being counted. */
+  slot: number;
   place: Place;
-  /** Its row is in the database. */
-  isCommitted: boolean;
-  /** Absent until the row was read. */
-  head: Head | undefined;
-  /** CRC-32 per block; absent until the row was read. */
+  /** Its row: not on its way, handed to the writing thread, in the database. */
+  row: 'none' | 'sent' | 'committed';
+  /** How many things of it wait to be committed: until then it stays at hand. */
+  waiting: number;
+  head: Head;
+  /** CRC-32 per block; undefined without a disk copy. */
   blocks: readonly number[] | undefined;
   /** The body while it is on its way to the disk. */
   held: Buffer | undefined;
   isPinned: boolean;
   hits: number;
   lastUsedAt: number;
+  /** Among the objects at hand: the one that stands for its row. */
+  isHot: boolean;
   /** It left the store; readers that have it open may end. */
   isGone: boolean;
 };
 
-/** Entries by key and by id. */
-export class Index {
-  readonly #byKey = new Map<string, Entry[]>();
-  readonly #byId = new Map<number, Entry>();
+/** What an entry shows: its head as it was then; hits and tier as they are now. */
+export class Snapshot implements StoredObject {
+  readonly key: string;
+  readonly variant: string;
+  readonly varyOn: readonly string[];
+  readonly status: number;
+  readonly headers: StoredObject['headers'];
+  readonly requestedAt: number;
+  readonly receivedAt: number;
+  readonly lengthBytes: number;
+  readonly purpose: Purpose;
+  readonly tags: readonly string[];
+  readonly isInvalidated: boolean;
+  readonly ranges: StoredObject['ranges'];
+  readonly isPinned: boolean;
+  readonly #entry: Entry;
+  readonly #isInRam: (entry: Entry) => boolean;
 
-  get size(): number {
-    return this.#byId.size;
+  /** `isInRam`: whether the body is in the RAM tier. */
+  constructor(entry: Entry, isInRam: (entry: Entry) => boolean) {
+    const { head } = entry;
+    this.key = head.key;
+    this.variant = head.variant;
+    this.varyOn = head.varyOn;
+    this.status = head.status;
+    this.headers = head.headers;
+    this.requestedAt = head.requestedAt;
+    this.receivedAt = head.receivedAt;
+    this.lengthBytes = head.lengthBytes;
+    this.purpose = head.purpose;
+    this.tags = head.tags;
+    this.isInvalidated = head.isInvalidated;
+    this.ranges = head.ranges;
+    this.isPinned = entry.isPinned;
+    this.#entry = entry;
+    this.#isInRam = isInRam;
+    Object.freeze(this);
   }
 
-  byKey(key: string): readonly Entry[] {
-    return this.#byKey.get(key) ?? [];
+  get hits(): number {
+    return this.#entry.hits;
   }
 
-  byId(id: number): Entry | undefined {
-    return this.#byId.get(id);
+  get tier(): 'memory' | 'disk' {
+    return this.#entry.held !== undefined || this.#isInRam(this.#entry) ? 'memory' : 'disk';
   }
 
-  /** The entry of that id as a list of at most one. */
-  withId(id: number): readonly Entry[] {
-    const entry = this.#byId.get(id);
-    return entry === undefined ? [] : [entry];
-  }
-
-  /** Takes the entry in; gives the one of the same key and variant that it replaces, already taken out. */
-  add(entry: Entry): Entry | undefined {
-    const old = this.byKey(entry.key).find((other) => other.variant === entry.variant);
-    if (old !== undefined) this.remove(old);
-    const same = this.#byKey.get(entry.key);
-    if (same === undefined) this.#byKey.set(entry.key, [entry]);
-    else same.push(entry);
-    this.#byId.set(entry.id, entry);
-    return old;
-  }
-
-  /** False when it was not there. */
-  remove(entry: Entry): boolean {
-    if (this.#byId.get(entry.id) !== entry) return false;
-    this.#byId.delete(entry.id);
-    const rest = this.byKey(entry.key).filter((other) => other !== entry);
-    if (rest.length === 0) this.#byKey.delete(entry.key);
-    else this.#byKey.set(entry.key, rest);
-    return true;
-  }
-
-  keys(prefix: string, limit: number, after = ''): string[] {
-    const found: string[] = [];
-    for (const key of this.#byKey.keys()) if (key > after && key.startsWith(prefix)) found.push(key);
-    return found.sort().slice(0, limit);
-  }
-
-  entries(): IterableIterator<Entry> {
-    return this.#byId.values();
+  /** The entry behind an object that the store gave; undefined for a copy. */
+  static entryOf(object: StoredObject): Entry | undefined {
+    return #entry in object ? object.#entry : undefined;
   }
 }

@@ -1,30 +1,57 @@
 // One store directory while it is usable: its body files, rows and group commit, its room and who must leave it.
-import { randomInt } from 'node:crypto';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
 import { type Backlog, BodyFile } from './body-file.ts';
+import { keyHash } from './checksum.ts';
+import { isDamaged, lockDirectory, notDatabase, setAside } from './database.ts';
 import { Disk } from './disk.ts';
-import type { Entry } from './entry.ts';
-import { openDiskPolicy } from './policy.ts';
-import { type HotRow, isDamaged, lockDirectory, Rows, setAside } from './rows.ts';
+import { type Entry, INLINE_BYTES, purposeCode, purposeOf } from './entry.ts';
+import { type DiskPolicy, openDiskPolicy } from './policy.ts';
+import type { RowSlice } from './row-writer.ts';
+import { type Row, Rows } from './rows.ts';
 import { GroupCommit, type GroupEvents } from './sync.ts';
+import { type Known, ObjectTable } from './table.ts';
 
 /** Charged to each object beside its body: its row, and its share of indexes and file system. */
 export const ROW_BYTES = 1024;
 /** Bytes of bodies that may wait for one directory. */
 const MAX_BACKLOG_BYTES = 64 * 1024 * 1024;
+/** Rows that are taken in at once at start: some 2 ms of the loop. */
+const SLICE_ROWS = 8192;
+/** How long opening waits for all rows to be counted; the others are taken in behind it. */
+const COUNT_WAIT_MS = 500;
+/** Objects used in this time before a start get a second chance after it. */
+const RECENT_MS = 24 * 3600 * 1000;
+/** Objects for which memory is reserved at most, whatever the database claims to hold. */
+const MAX_RESERVED = 2 ** 26;
+/** No id of ours is greater: a start's first id is its time in milliseconds times this, and ids count up. */
+const MAX_ID = 2 ** 52;
+const IDS_PER_MS = 1024;
 
 /** What a mount asks of the store. */
 export type MountEvents = GroupEvents & {
   /** The object must leave to make room; it has left when this returns. */
-  readonly onEvict: (id: number) => void;
+  readonly onEvict: (entry: Entry) => void;
+  /** One that was not at hand has left to make room. */
+  readonly onEvictCold: (object: Known) => void;
+  /** All rows are known in memory. */
+  readonly onCounted: (objects: number) => void;
+  /** The thread that writes rows has ended by itself. */
+  readonly onDied: (error: unknown) => void;
 };
 
-/** Which directory, and whether what it holds is given up. */
-export type MountStart = { readonly path: string; readonly maxBytes: number; readonly isEmptied: boolean };
+/** Which directory, and how it is opened. */
+export type MountStart = {
+  readonly path: string;
+  readonly maxBytes: number;
+  /** What it holds is given up. */
+  readonly isEmptied: boolean;
+  readonly isSynced: boolean;
+};
 
-/** A usable directory and the rows that were there, least recently used first. */
-export type Opened = { readonly mount: Mount; readonly hot: readonly HotRow[] };
+/** An object that a look-up found in the rows; `row` is undefined when it is damaged. */
+export type Found = { readonly id: number; readonly slot: number; readonly row: Row | undefined };
 
 /** A usable directory. After close() it takes nothing and loses what it is given. */
 export class Mount {
@@ -32,29 +59,52 @@ export class Mount {
   readonly rows: Rows;
   readonly group: GroupCommit;
   readonly backlog: Backlog = { bytes: 0 };
-  readonly #policy = openDiskPolicy();
+  /** Entries at hand by id. */
+  readonly entries = new Map<number, Entry>();
+  readonly #table = new ObjectTable();
+  readonly #policy: DiskPolicy;
   readonly #events: MountEvents;
   readonly #lock: { readonly release: () => void };
-  readonly #firstId = randomInt(2 ** 42) * 1024;
-  #nextId = this.#firstId;
-  #foreign: ReadonlySet<number> = new Set();
-  usedBytes = 0;
+  readonly #firstId: number;
+  #nextId: number;
+  /** What the database claims to hold and has not been counted yet. */
+  #claimed: { objects: number; bytes: number };
+  #isCounted = false;
+  usedBytes: number;
   limitBytes: number;
   evictions = 0;
   isClosed = false;
 
   /** Locks, repairs by beginning empty, and loads. Rejects with CACHE_STORE_LOCKED, CACHE_FORMAT_NEWER or the system's error. */
-  static async open(start: MountStart, events: MountEvents): Promise<Opened> {
+  static async open(start: MountStart, events: MountEvents): Promise<Mount> {
     await mkdir(join(start.path, 'bodies'), { recursive: true });
     const lock = lockDirectory(start.path);
     try {
       if (start.isEmptied) setAside(start.path);
-      const { rows, hot, foreign } = await openRows(start.path);
-      const mount = new Mount(start, { rows, lock, events });
-      mount.#foreign = foreign;
-      return { mount, hot };
+      return await Mount.#openRows(start, lock, events).catch(async (error: unknown) => {
+        if (!isDamaged(error)) throw error;
+        setAside(start.path);
+        return await Mount.#openRows(start, lock, events);
+      });
     } catch (error) {
       lock.release();
+      throw error;
+    }
+  }
+
+  static async #openRows(
+    start: MountStart,
+    lock: { readonly release: () => void },
+    events: MountEvents,
+  ): Promise<Mount> {
+    const { path, isSynced } = start;
+    const rows = await Rows.open({ directory: path, isSynced, onDied: events.onDied });
+    try {
+      const mount = new Mount(start, { rows, lock, events });
+      await mount.#startCounting();
+      return mount;
+    } catch (error) {
+      await rows.close(false);
       throw error;
     }
   }
@@ -63,12 +113,88 @@ export class Mount {
     start: MountStart,
     parts: { readonly rows: Rows; readonly lock: { readonly release: () => void }; readonly events: MountEvents },
   ) {
+    const { rows, lock, events } = parts;
+    const { facts } = rows;
+    if (!(facts.lastId >= 0 && facts.lastId < MAX_ID)) throw notDatabase(`an id that nobody gave: ${facts.lastId}`);
     this.disk = new Disk(start.path);
-    this.rows = parts.rows;
-    this.#lock = parts.lock;
-    this.#events = parts.events;
+    this.rows = rows;
+    this.#lock = lock;
+    this.#events = events;
+    this.#firstId = Math.max(Date.now() * IDS_PER_MS, Math.ceil((facts.lastId + 1) / IDS_PER_MS) * IDS_PER_MS);
+    this.#nextId = this.#firstId;
+    this.#policy = openDiskPolicy(this.#table.slots);
+    this.#claimed = { objects: facts.objects, bytes: facts.bytes + facts.objects * ROW_BYTES };
+    this.#table.reserve(Math.min(MAX_RESERVED, facts.objects + (facts.objects >> 4)));
+    this.usedBytes = this.#claimed.bytes;
     this.limitBytes = start.maxBytes;
-    this.group = new GroupCommit(this.disk, this.rows, parts.events);
+    const hashOf = (entry: Entry): number => keyHash(facts.seed, entry.key);
+    const { isSynced } = start;
+    this.group = new GroupCommit({ disk: this.disk, rows, backlog: this.backlog, hashOf, isSynced, events });
+  }
+
+  /** Objects here, as far as they are known or claimed. */
+  get objects(): number {
+    return this.#table.size + this.#claimed.objects;
+  }
+
+  /** Counts all rows, but returns after COUNT_WAIT_MS; look-ups ask the rows by key until it is done. */
+  async #startCounting(): Promise<void> {
+    const counting = this.#count();
+    const waited = new AbortController();
+    try {
+      await Promise.race([counting, delay(COUNT_WAIT_MS, undefined, { signal: waited.signal })]);
+    } finally {
+      waited.abort();
+    }
+    counting.then(
+      () => this.isClosed || this.#events.onCounted(this.objects),
+      (error: unknown) => this.isClosed || this.#events.onError('index', error),
+    );
+  }
+
+  async #count(): Promise<void> {
+    const recentSince = Date.now() - RECENT_MS;
+    for (let after: number | undefined = 0; after !== undefined; ) {
+      const slice: RowSlice = await this.rows.scan({ after, below: this.#firstId, limit: SLICE_ROWS, recentSince });
+      if (this.isClosed) return;
+      for (let at = 0; at < slice.count; at += 1) this.#admit(slice, at);
+      after = slice.next;
+      await turn();
+    }
+    this.usedBytes -= this.#claimed.bytes; // What is left was claimed wrongly, or removed before it was counted.
+    this.#claimed = { objects: 0, bytes: 0 };
+    this.#isCounted = true;
+  }
+
+  #admit(slice: RowSlice, at: number): void {
+    const id = slice.ids[at] ?? 0;
+    if (this.group.isRemoving(id)) return;
+    const [hash = 0, bytes = 0, purpose = 0] = [slice.hashes[at], slice.bytes[at], slice.purposes[at]];
+    const entry = this.entries.get(id);
+    const isPinned = entry?.isPinned ?? slice.pins[at] === 1;
+    const hits = entry?.hits ?? slice.hits[at] ?? 0;
+    const slot = this.#table.add({ id, hash, bytes, purpose, isPinned, isUsed: hits > 0 });
+    if (entry !== undefined) entry.slot = slot;
+    if (!isPinned) this.#policy.restore(slot, { purpose: purposeOf(purpose), hits, isRecent: slice.recents[at] === 1 });
+    this.#claimed.objects = Math.max(0, this.#claimed.objects - 1);
+    this.#claimed.bytes -= bytes + ROW_BYTES;
+  }
+
+  /** Objects whose key has the hash of `key`, or while rows are being counted, is that key; without those at hand. */
+  lookUp(key: string): Found[] {
+    const hash = keyHash(this.rows.facts.seed, key);
+    const places = this.#isCounted
+      ? this.#table.slotsOf(hash).map((slot) => ({ slot, id: this.#table.at(slot).id }))
+      : this.rows.idsOf(key).map((id) => ({ slot: this.#table.slotOf(hash, id), id }));
+    return places
+      .filter(({ id }) => !this.entries.has(id) && !this.group.isRemoving(id))
+      .map(({ id, slot }) => ({ id, slot, row: this.rows.row(id) }));
+  }
+
+  /** The slot of an object, whose key may be unknown; -1 when it has none, or is not to be found. */
+  slotOf(id: number, key: string | undefined): number {
+    const hash = key === undefined ? this.rows.hashOf(id) : keyHash(this.rows.facts.seed, key);
+    return hash === undefined ? -1 : this.#table.slotOf(hash, id);
   }
 
   /** An id that no object of this directory has. */
@@ -102,53 +228,77 @@ export class Mount {
   /** Evicts until at most `bytes` are used; false when what is left may not go. */
   evictTo(bytes: number): boolean {
     while (this.usedBytes > bytes) {
-      const victim = this.#policy.evict();
-      if (victim === undefined) return false;
+      const slot = this.#policy.evict();
+      if (slot < 0) return false;
       this.evictions += 1;
-      this.#events.onEvict(victim);
+      const known = this.#table.at(slot);
+      const entry = this.entries.get(known.id);
+      if (entry !== undefined) this.#events.onEvict(entry);
+      else {
+        this.removeCold(known.id, slot);
+        this.#events.onEvictCold(known);
+      }
     }
     return true;
   }
 
-  /** An object that was there at start: its room is taken, however much that is. */
-  admit(entry: Entry): void {
-    this.usedBytes += entry.storedBytes + ROW_BYTES;
-    if (!entry.isPinned) this.#policy.restore(entry);
-  }
-
-  /** An object whose room is taken may be evicted from now on, if it is not pinned. */
+  /** A new object, whose room is taken already, may be evicted from now on if it is not pinned. */
   enter(entry: Entry): void {
-    if (!entry.isPinned) this.#policy.enter(entry);
+    const { id, bytes, isPinned, purpose, hits } = entry;
+    const hash = keyHash(this.rows.facts.seed, entry.key);
+    this.entries.set(id, entry);
+    entry.slot = this.#table.add({ id, hash, bytes, purpose: purposeCode(purpose), isPinned, isUsed: hits > 0 });
+    if (!isPinned) this.#policy.enter(entry.slot, purpose);
   }
 
   touch(entry: Entry): void {
-    this.#policy.touch(entry.id);
     this.group.use(entry);
+    if (entry.slot < 0) return;
+    this.#policy.touch(entry.slot);
+    this.#table.markUsed(entry.slot);
   }
 
   pin(entry: Entry): void {
-    if (entry.isPinned) this.#policy.leave(entry.id);
-    else this.#policy.restore(entry);
-    this.group.use(entry);
+    this.group.use(entry, true);
+    if (entry.slot < 0) return;
+    this.#table.markPinned(entry.slot, entry.isPinned);
+    if (entry.isPinned) this.#policy.leave(entry.slot);
+    else this.#policy.restore(entry.slot, { purpose: entry.purpose, hits: entry.hits, isRecent: true });
   }
 
   /** Removes row and body and gives its room back. */
   remove(entry: Entry): void {
-    this.#policy.leave(entry.id);
-    this.release(entry.storedBytes + ROW_BYTES);
-    this.group.remove(entry);
+    const { bytes, id } = entry;
+    this.forget(entry);
+    this.group.remove(id, bytes > INLINE_BYTES);
   }
 
   /** The disk copy was lost already: only its room is given back. */
   forget(entry: Entry): void {
-    this.#policy.leave(entry.id);
-    this.release(entry.storedBytes + ROW_BYTES);
+    this.entries.delete(entry.id);
+    if (entry.slot >= 0) this.#freeSlot(entry.slot); // Without a slot it was not counted yet.
+    entry.slot = -1;
   }
 
-  /** Removes body files that nothing knows; gives how many. */
-  sweep(isKnown: (id: number) => boolean): Promise<number> {
-    const isOurs = (id: number): boolean => id >= this.#firstId && id <= this.#nextId;
-    return this.disk.sweep((id) => isOurs(id) || this.#foreign.has(id) || isKnown(id));
+  /** Removes an object that is not at hand; its slot is -1 when it was not counted yet. */
+  removeCold(id: number, slot: number): void {
+    const bytes = slot < 0 ? Number.POSITIVE_INFINITY : this.#table.at(slot).bytes;
+    if (slot >= 0) this.#freeSlot(slot);
+    this.group.remove(id, bytes > INLINE_BYTES);
+  }
+
+  #freeSlot(slot: number): void {
+    this.#policy.leave(slot);
+    this.release(this.#table.at(slot).bytes + ROW_BYTES);
+    this.#table.remove(slot);
+  }
+
+  /** Removes body files without a row; gives how many. */
+  sweep(): Promise<number> {
+    return this.disk.sweep((low, high) => {
+      if (this.isClosed) return undefined;
+      return high > this.#firstId ? undefined : new Set(this.rows.idsWithin(low, high));
+    });
   }
 
   async close(isOrderly: boolean): Promise<void> {
@@ -160,29 +310,5 @@ export class Mount {
       this.disk.close();
       this.#lock.release();
     }
-  }
-}
-
-type Loaded = { readonly rows: Rows; readonly hot: readonly HotRow[]; readonly foreign: ReadonlySet<number> };
-
-async function openRows(path: string): Promise<Loaded> {
-  try {
-    return await loadRows(path);
-  } catch (error) {
-    if (!isDamaged(error)) throw error;
-    setAside(path);
-    return await loadRows(path);
-  }
-}
-
-async function loadRows(path: string): Promise<Loaded> {
-  const rows = await Rows.open(path);
-  try {
-    const hot: HotRow[] = [];
-    const foreign = rows.load((row) => hot.push(row));
-    return { rows, hot, foreign };
-  } catch (error) {
-    await rows.close(false);
-    throw error;
   }
 }

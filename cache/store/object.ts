@@ -24,7 +24,10 @@ export type StoredResponse = {
   readonly tags: readonly string[];
 };
 
-/** A stored response. Treat as a snapshot: look it up again for the next request. */
+/**
+ * A stored response as it was when it was looked up, but for hits and tier, which are as they are now. The same object is
+ * given again as long as nothing of it has changed; look it up again for the next request.
+ */
 export type StoredObject = StoredResponse & {
   readonly lengthBytes: number;
   readonly isPinned: boolean;
@@ -73,7 +76,7 @@ export type ObjectPatch = Partial<
 
 /** Two tiers behind one face. Everything but reading, finishing and closing is synchronous. */
 export type Store = {
-  /** Every stored variant of a key. Does not count as use. */
+  /** Every stored variant of a key. Does not count as use. Costs no memory for what is in use; reads a row otherwise. */
   readonly find: (key: string) => readonly StoredObject[];
   /** Counts a hit; true when it is the first since the fill, so that a prefetch can be called useful. */
   readonly touch: (object: StoredObject) => { readonly isFirst: boolean };
@@ -85,12 +88,14 @@ export type Store = {
   ) => BodyWriter | undefined;
   readonly update: (object: StoredObject, patch: ObjectPatch) => void;
   readonly remove: (object: StoredObject) => void;
-  /** Keys that begin with a prefix, sorted, at most `limit` of them; only those behind `after`. */
+  /** Keys that begin with a prefix and come after `after`, in the order of their UTF-8 bytes, at most `limit` of them. */
   readonly keys: (prefix: string, limit: number, after?: string) => readonly string[];
-  /** Keys of objects with that tag, sorted, at most `limit` of them; only those behind `after`. */
+  /** Keys of objects with that tag that come after `after`, in the same order, at most `limit` of them. */
   readonly keysByTag: (tag: string, limit: number, after?: string) => readonly string[];
   /** Resolves when every removal and update given so far is on disk, or its disk was taken out. */
   readonly settled: () => Promise<void>;
+  /** Lowers the RAM tier at once, or lets it grow again up to what was configured. */
+  readonly limitMemory: (bytes: number) => void;
   readonly stats: () => StoreStats;
   /** Syncs what is pending and closes; at most `deadlineMs`. */
   readonly close: (deadlineMs: number) => Promise<void>;
@@ -105,4 +110,8 @@ export type StoreOptions = {
   readonly onEvict?: (object: { readonly purpose: Purpose; readonly bytes: number; readonly wasUsed: boolean }) => void;
   readonly now: () => number;
   readonly log: Log;
+  /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
+  readonly scrubDays?: number;
+  /** Default true. False only to measure what syncing costs: then a power cut may take everything. */
+  readonly isSynced?: boolean;
 };

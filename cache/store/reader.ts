@@ -157,8 +157,8 @@ export function failedReader(error: CacheError): BodyReader {
 }
 
 /** The error of an object that is not there any more. */
-export const gone = (entry: Entry, cause?: unknown): CacheError =>
-  new CacheError('CACHE_DISK_READ', `${entry.key} left the store: fetch it again`, { cause, retryable: true });
+export const gone = (key: string, cause?: unknown): CacheError =>
+  new CacheError('CACHE_DISK_READ', `${key} left the store: fetch it again`, { cause, retryable: true });
 
 /** Whether all bytes of a range are there. */
 export const isWithin = (ranges: StoredObject['ranges'], range: ByteRange): boolean =>

@@ -1,199 +1,180 @@
-// The rows of one directory in node:sqlite, as FORMAT.md lays them out. The only file of the cache that knows SQL.
-import { existsSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite';
-import { PURPOSES, type Purpose } from '../contract.ts';
+// The rows of one directory in node:sqlite, as FORMAT.md lays them out: read here, written by a thread of their own.
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
 import { CacheError } from '../errors.ts';
-import { packBlocks, rowChecksum, unpackBlocks } from './checksum.ts';
+import { blockCount, rowChecksum, sealed, unpackBlocks } from './checksum.ts';
+import { type Database, databasePath, FORMAT_VERSION, openReading } from './database.ts';
 import { type Entry, type Head, INLINE_BYTES } from './entry.ts';
-import { decodeHead, encodeHead } from './head.ts';
+import { decodeHead } from './head.ts';
+import type { RowCommand, RowError, RowReply, RowThreadData } from './row-thread.ts';
+import type { RowChanges, RowFacts, RowScan, RowSlice } from './row-writer.ts';
 
-/** Version of the database's layout and of the rows this code writes (FORMAT.md, Versions). */
-const FORMAT_VERSION = 1;
-/** 'NCST' in ASCII: PRAGMA application_id of every store database. */
-const APPLICATION_ID = 0x4e435354;
-/** The write-ahead log is folded into the database when it is longer. */
-const CHECKPOINT_BYTES = 16 * 1024 * 1024;
+/** The thread must have opened the database by then; replaying a long log takes seconds. */
+const OPEN_MS = 60_000;
 
-const SCHEMA = `
-CREATE TABLE objects (
-  id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL, format INTEGER NOT NULL,
-  lengthBytes INTEGER NOT NULL, storedBytes INTEGER NOT NULL, purpose TEXT NOT NULL, storedAt INTEGER NOT NULL, isInline INTEGER NOT NULL,
-  lastUsedAt INTEGER NOT NULL, hits INTEGER NOT NULL, isPinned INTEGER NOT NULL) STRICT;
-CREATE TABLE details (
-  id INTEGER PRIMARY KEY, head TEXT NOT NULL, blocks BLOB NOT NULL, checksum BLOB NOT NULL) STRICT;
-CREATE TABLE bodies (id INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-PRAGMA application_id = ${APPLICATION_ID};
-PRAGMA user_version = ${FORMAT_VERSION};
-`;
-
-/** Rebuilt from no row: a store of an earlier version has no tags. */
-const TAGS = `
-CREATE TABLE IF NOT EXISTS tags (tag TEXT NOT NULL, id INTEGER NOT NULL, PRIMARY KEY (tag, id)) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS tagsById ON tags (id);
-`;
-
-/** In the order in which a row is written. */
-const OBJECT_COLUMNS = [
-  ...['id', 'key', 'variant', 'format', 'lengthBytes', 'storedBytes', 'purpose', 'storedAt', 'isInline'],
-  ...['lastUsedAt', 'hits', 'isPinned'],
-] as const;
-
-/** What start needs of a row; unverified, so nothing of it but sizes and order is trusted. */
-export type HotRow = Pick<
-  Entry,
-  'id' | 'key' | 'variant' | 'bytes' | 'storedBytes' | 'purpose' | 'storedAt' | 'hits' | 'isPinned' | 'lastUsedAt'
-> & { readonly isInline: boolean };
-
-/** One transaction. */
-export type Commit = {
-  /** Entries whose whole row is written; a body where it lives in the database and isn't there yet. */
-  readonly puts: readonly { readonly entry: Entry; readonly body: Buffer | undefined }[];
-  readonly removes: readonly number[];
-  /** Entries whose use counters are written. */
-  readonly uses: readonly Entry[];
+/** A row whose checksum was right. */
+export type Row = {
+  readonly id: number;
+  readonly head: Head;
+  /** CRC-32 per block. */
+  readonly blocks: readonly number[];
+  readonly isPinned: boolean;
+  readonly hits: number;
+  readonly lastUsedAt: number;
 };
 
-/** Holds a directory for this process until it is released or the process ends, however it ends. */
-export function lockDirectory(directory: string): { readonly release: () => void } {
-  const path = join(directory, 'lock');
-  const take = (): DatabaseSync => {
-    const lock = new DatabaseSync(path, { timeout: 0 });
-    try {
-      lock.exec('BEGIN EXCLUSIVE');
-    } catch (error) {
-      lock.close();
-      throw error;
-    }
-    return lock;
-  };
-  try {
-    const lock = take();
-    return { release: () => lock.close() };
-  } catch (error) {
-    if (sqliteCode(error) === SQLITE.busy) {
-      throw new CacheError('CACHE_STORE_LOCKED', `another process uses the store ${directory}; stop it first`, {
-        cause: error,
-      });
-    }
-    if (sqliteCode(error) !== SQLITE.notDatabase) throw error;
-    truncateSync(path); // In place, so that a lock on it that somebody holds stays on the same file.
-    const lock = take();
-    return { release: () => lock.close() };
-  }
-}
-
-/** SQLite's primary result codes that are told apart here. */
-const SQLITE = { busy: 5, corrupt: 11, full: 13, notDatabase: 26 } as const;
-
-function sqliteCode(error: unknown): number | undefined {
-  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return undefined;
-  return error.errcode & 0xff;
-}
-
-/** True when the database itself is damaged, so that only a new one helps. */
-export const isDamaged = (error: unknown): boolean => {
-  const code = sqliteCode(error);
-  return code === SQLITE.corrupt || code === SQLITE.notDatabase || isOutOfRange(error);
+/** How rows are opened. */
+export type RowsStart = {
+  readonly directory: string;
+  /** False only to measure what syncing costs: then a power cut may take everything. */
+  readonly isSynced: boolean;
+  /** The writing thread has ended by itself, and with it what was not committed. */
+  readonly onDied: (error: unknown) => void;
 };
 
-/** True when the disk has no room for a commit. */
-export const isFull = (error: unknown): boolean => sqliteCode(error) === SQLITE.full;
+type Waiting = { readonly resolve: (slice: RowSlice | undefined) => void; readonly reject: (error: unknown) => void };
 
-/** A number in the database that no writer of this format has put there. */
-const isOutOfRange = (error: unknown): boolean =>
-  error instanceof RangeError && 'code' in error && error.code === 'ERR_OUT_OF_RANGE';
-
-/** Puts a damaged or abandoned database out of the way; one such is kept for the operator. */
-export function setAside(directory: string): void {
-  const path = join(directory, 'index.db');
-  for (const suffix of ['-wal', '-shm']) rmSync(path + suffix, { force: true });
-  if (existsSync(path)) renameSync(path, `${path}.damaged`);
-}
-
-/** An open database. Every method but sync() and close() is synchronous and throws what SQLite throws. */
+/** An open database. Reading is synchronous and throws what SQLite throws; writing is the thread's. */
 export class Rows {
-  readonly #database: DatabaseSync;
-  readonly #path: string;
+  readonly facts: RowFacts;
+  readonly #thread: Worker;
+  readonly #database: Database;
   readonly #statements: ReturnType<typeof prepareAll>;
-  #files: { readonly database: FileHandle; readonly log: FileHandle } | undefined;
+  readonly #waiting: Waiting[] = [];
+  #ended: { readonly error: unknown } | undefined;
+  #isClosing = false;
 
   /** Rejects with CACHE_FORMAT_NEWER for a database of a later version; with an error of isDamaged() for a bad one. */
-  static async open(directory: string): Promise<Rows> {
-    const rows = new Rows(join(directory, 'index.db'));
+  static async open({ directory, isSynced, onDied }: RowsStart): Promise<Rows> {
+    const path = databasePath(directory);
+    const data: RowThreadData = { path, isSynced };
+    const thread = new Worker(new URL('./row-thread.ts', import.meta.url), { workerData: data, execArgv: [] });
     try {
-      rows.#files = { database: await open(rows.#path, 'r'), log: await open(`${rows.#path}-wal`, 'r') };
+      const [first]: unknown[] = await once(thread, 'message', { signal: AbortSignal.timeout(OPEN_MS) });
+      const reply = first as RowReply; // Sound: the thread sends nothing else.
+      if (reply.kind === 'failed') throw errorOf(reply.error);
+      if (reply.kind !== 'opened') throw new Error(`the writing thread began with ${reply.kind}`);
+      return new Rows(thread, openReading(path), { facts: reply.facts, onDied });
     } catch (error) {
-      rows.#database.close();
-      throw error;
-    }
-    return rows;
-  }
-
-  private constructor(path: string) {
-    this.#path = path;
-    this.#database = new DatabaseSync(path, { timeout: 0 });
-    try {
-      this.#prepareDatabase();
-      this.#statements = prepareAll(this.#database);
-    } catch (error) {
-      this.#database.close();
+      await thread.terminate();
       throw error;
     }
   }
 
-  #prepareDatabase(): void {
-    // Nothing here waits for the disk: sync() does, in libuv's threads, in the order FORMAT.md gives.
-    this.#database.exec(
-      'PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 0;',
-    );
-    const version = this.#pragma('user_version');
-    const application = this.#pragma('application_id');
-    const tables = Number(this.#database.prepare('SELECT count(*) AS n FROM sqlite_schema').get()?.['n']);
-    if (application === APPLICATION_ID && version > FORMAT_VERSION) {
-      throw new CacheError(
-        'CACHE_FORMAT_NEWER',
-        `${this.#path} has format ${version}, this version knows ${FORMAT_VERSION}: upgrade, or point store.dirs elsewhere`,
-      );
+  private constructor(
+    thread: Worker,
+    database: Database,
+    { facts, onDied }: { readonly facts: RowFacts } & Pick<RowsStart, 'onDied'>,
+  ) {
+    this.facts = facts;
+    this.#thread = thread;
+    this.#database = database;
+    try {
+      this.#statements = prepareAll(database);
+    } catch (error) {
+      database.close();
+      throw error;
     }
-    // Either way something is written, so that the log is there to be synced.
-    if (tables === 0) this.#database.exec(`BEGIN IMMEDIATE; ${SCHEMA} COMMIT;`);
-    else if (application !== APPLICATION_ID || version !== FORMAT_VERSION) {
-      throw Object.assign(new Error(`${this.#path} is not a store database`), { errcode: SQLITE.notDatabase });
-    } else this.#database.exec(`PRAGMA user_version = ${FORMAT_VERSION};`);
-    this.#database.exec(TAGS);
+    thread.on('message', (reply: RowReply) => this.#onReply(reply));
+    thread.on('error', (error) => this.#onEnd(error, onDied));
+    thread.on('exit', (code) => this.#onEnd(new Error(`the writing thread ended with ${code}`), onDied));
+    thread.unref();
   }
 
-  #pragma(name: string): number {
-    return Number(this.#database.prepare(`PRAGMA ${name}`).get()?.[name]);
+  #onReply(reply: RowReply): void {
+    const next = this.#waiting.shift();
+    if (reply.kind === 'failed') next?.reject(errorOf(reply.error));
+    else next?.resolve(reply.kind === 'done' ? reply.slice : undefined);
+    if (this.#waiting.length === 0) this.#thread.unref();
   }
 
-  /** Visits every row this version can read, least recently used first; gives the ids of those it can't. */
-  load(visit: (row: HotRow) => void): Set<number> {
-    const foreign = new Set<number>();
-    for (const row of this.#statements.load.iterate()) {
-      const hot = Number(row['format']) === FORMAT_VERSION ? hotRow(row) : undefined;
-      if (hot === undefined) foreign.add(Number(row['id']));
-      else visit(hot);
-    }
-    return foreign;
+  #onEnd(error: unknown, onDied: (error: unknown) => void): void {
+    if (this.#ended !== undefined) return;
+    this.#ended = { error };
+    for (const { reject } of this.#waiting.splice(0)) reject(error);
+    if (!this.#isClosing) onDied(error);
   }
 
-  /** Head and block checksums of an object; undefined when the row is missing, damaged, or not this object's. */
-  detail(entry: Entry): { readonly head: Head; readonly blocks: number[] } | undefined {
-    const row = this.#statements.detail.get(entry.id);
-    const head = row?.['head'];
-    const packed = row?.['blocks'];
-    const checksum = row?.['checksum'];
-    if (typeof head !== 'string' || !(packed instanceof Uint8Array) || !(checksum instanceof Uint8Array)) {
-      return undefined;
-    }
-    if (!rowChecksum(sealed(entry, head), packed).equals(checksum)) return undefined;
+  #tell(command: RowCommand): void {
+    if (this.#ended === undefined) this.#thread.postMessage(command);
+  }
+
+  #ask(command: RowCommand): Promise<RowSlice | undefined> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended.error);
+    const { promise, resolve, reject } = Promise.withResolvers<RowSlice | undefined>();
+    this.#waiting.push({ resolve, reject });
+    this.#thread.ref(); // Who waits for an answer keeps the process alive.
+    this.#tell(command);
+    return promise;
+  }
+
+  /** Hands changes to the thread, for the transaction that the next commit() ends. */
+  apply(changes: RowChanges): void {
+    this.#tell({ kind: 'apply', changes });
+  }
+
+  /** Resolves when everything applied survives a power cut; rejects when nothing since the last commit is there. */
+  async commit(): Promise<void> {
+    await this.#ask({ kind: 'commit' });
+  }
+
+  /** Some rows by id, between the commits. */
+  async scan(scan: RowScan): Promise<RowSlice> {
+    const slice = await this.#ask({ kind: 'scan', scan });
+    if (slice === undefined) throw new Error('a scan without a result');
+    return slice;
+  }
+
+  /** The row of an id; undefined when it is missing or damaged. */
+  row(id: number): Row | undefined {
+    const row = this.#statements.row.get(id);
+    if (row === undefined) return undefined;
+    const { format, bytes, key, variant, head, blocks: packed, checksum, isPinned, hits, lastUsedAt } = row;
+    if (typeof key !== 'string' || typeof variant !== 'string' || typeof head !== 'string') return undefined;
+    if (!(packed instanceof Uint8Array) || !(checksum instanceof Uint8Array)) return undefined;
+    const covered = { id, key, variant, bytes: Number(bytes), head };
+    if (!rowChecksum(sealed(Number(format), covered), packed).equals(checksum)) return undefined;
     const blocks = unpackBlocks(packed);
-    const decoded = decodeHead(entry.key, entry.variant, head);
-    const isWhole = blocks !== undefined && decoded !== undefined && decoded.lengthBytes === entry.bytes;
-    return isWhole ? { head: decoded, blocks } : undefined;
+    const decoded = decodeHead(key, variant, head);
+    if (decoded?.lengthBytes !== covered.bytes || blocks?.length !== blockCount(covered.bytes)) return undefined;
+    const counters = { isPinned: isPinned === 1, hits: Number(hits), lastUsedAt: Number(lastUsedAt) };
+    return { id, head: decoded, blocks, ...counters };
+  }
+
+  /** Ids of all rows with that key that this version reads. */
+  idsOf(key: string): number[] {
+    return this.#statements.idsOf.all(key, FORMAT_VERSION).map((row) => Number(row['id']));
+  }
+
+  /** Visits keys from `from` on in the order of their UTF-8 bytes, one per row, until `visit` gives false. */
+  keys(from: string, visit: (key: string, id: number) => boolean): void {
+    for (const row of this.#statements.keys.iterate(from, FORMAT_VERSION)) {
+      if (!visit(String(row['key']), Number(row['id']))) return;
+    }
+  }
+
+  /** Visits keys of rows with that tag after `after`, in the order of their UTF-8 bytes, until `visit` gives false. */
+  tagged(tag: string, after: string, visit: (key: string, id: number) => boolean): void {
+    for (const row of this.#statements.tagged.iterate(tag, after)) {
+      if (!visit(String(row['key']), Number(row['id']))) return;
+    }
+  }
+
+  /** The hash of a row's key, unverified; undefined without a row. */
+  hashOf(id: number): number | undefined {
+    const hash = this.#statements.hashOf.get(id)?.['hash'];
+    return hash === undefined ? undefined : Number(hash);
+  }
+
+  /** Ids of rows of any format from `low` to below `high`. */
+  idsWithin(low: number, high: number): number[] {
+    return this.#statements.idsWithin.all(low, high).map((row) => Number(row['id']));
+  }
+
+  /** The first id of this format above `after`; undefined at the end. */
+  idAfter(after: number): number | undefined {
+    const id = this.#statements.idAfter.get(after, FORMAT_VERSION)?.['id'];
+    return id === undefined ? undefined : Number(id);
   }
 
   /** The body of an inline object, unverified. */
@@ -202,128 +183,51 @@ export class Rows {
     return body instanceof Uint8Array ? Buffer.from(body.buffer, body.byteOffset, body.byteLength) : undefined;
   }
 
-  /** Ids of the objects with that tag. */
-  tagged(tag: string): number[] {
-    return this.#statements.tagged.all(tag).map((row) => Number(row['id']));
-  }
-
-  /** One transaction, all or nothing. */
-  commit(commit: Commit): void {
-    this.#database.exec('BEGIN IMMEDIATE');
-    try {
-      for (const id of commit.removes) this.#remove(id);
-      for (const { entry, body } of commit.puts) this.#put(entry, body);
-      for (const entry of commit.uses) {
-        this.#statements.use.run(Math.trunc(entry.lastUsedAt), entry.hits, Number(entry.isPinned), entry.id);
-      }
-      this.#database.exec('COMMIT');
-    } catch (error) {
-      if (this.#database.isTransaction) this.#database.exec('ROLLBACK');
-      throw error;
-    }
-  }
-
-  #remove(id: number): void {
-    const { removeObject, removeDetail, removeBody, removeTags } = this.#statements;
-    for (const statement of [removeObject, removeDetail, removeBody, removeTags]) statement.run(id);
-  }
-
-  #put(entry: Entry, body: Buffer | undefined): void {
-    const { id, key, variant, head, blocks } = entry;
-    if (head === undefined || blocks === undefined) return; // Never read since start, so nothing of it can have changed.
-    const text = encodeHead(head);
-    const packed = packBlocks(blocks);
-    this.#statements.putObject.run(
-      ...[id, key, variant, FORMAT_VERSION, entry.bytes, entry.storedBytes, entry.purpose, Math.trunc(entry.storedAt)],
-      ...[Number(entry.bytes <= INLINE_BYTES), Math.trunc(entry.lastUsedAt), entry.hits, Number(entry.isPinned)],
-    );
-    this.#statements.putDetail.run(id, text, packed, rowChecksum(sealed(entry, text), packed));
-    if (body !== undefined) this.#statements.putBody.run(id, body);
-    this.#statements.removeTags.run(id);
-    for (const tag of head.tags) this.#statements.putTag.run(tag, id);
-  }
-
-  /** Makes every commit so far survive a power cut. No commit may run meanwhile: a checkpoint may be under way. */
-  async sync(): Promise<void> {
-    const files = this.#files;
-    if (files === undefined) return;
-    await files.log.datasync();
-    if (statSync(`${this.#path}-wal`).size < CHECKPOINT_BYTES) return;
-    await this.#checkpoint(files.database);
-  }
-
-  async #checkpoint(database: FileHandle): Promise<void> {
-    this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)');
-    await database.sync();
-  }
-
-  /** Folds the log into the database and closes; without `isOrderly` it only lets go. */
+  /** With `isOrderly` commits what was applied and folds in the log, else lets go of everything at once. */
   async close(isOrderly: boolean): Promise<void> {
-    const files = this.#files;
-    this.#files = undefined;
+    this.#isClosing = true;
+    const hasEnded = this.#ended !== undefined;
+    if (this.#database.isOpen) this.#database.close();
     try {
-      if (isOrderly && files !== undefined) {
-        await files.log.datasync();
-        await this.#checkpoint(files.database);
-      }
+      if (isOrderly && !hasEnded) await this.#ask({ kind: 'close' });
     } finally {
-      if (this.#database.isOpen) this.#database.close();
-      await files?.log.close();
-      await files?.database.close();
+      this.#ended ??= { error: new Error('the database was closed') };
+      for (const { reject } of this.#waiting.splice(0)) reject(this.#ended.error);
+      await this.#thread.terminate();
     }
   }
 }
 
-/** What the row's checksum covers, beside the block checksums. */
-const sealed = (entry: Entry, head: string): readonly (string | number)[] => [
-  FORMAT_VERSION,
-  entry.id,
-  entry.key,
-  entry.variant,
-  entry.bytes,
-  entry.storedBytes,
-  head,
-];
-
-function prepareAll(database: DatabaseSync) {
-  const prepare = (sql: string): StatementSync => database.prepare(sql);
+/** An entry for a row, which is in a directory of that number in the options. */
+export function entryOf(row: Row, slot: number, disk: number): Entry {
+  const { id, head, blocks, isPinned, hits, lastUsedAt } = row;
+  const { key, variant, lengthBytes: bytes, purpose } = head;
   return {
-    load: prepare('SELECT * FROM objects ORDER BY lastUsedAt, id'),
-    detail: prepare('SELECT head, blocks, checksum FROM details WHERE id = ?'),
-    body: prepare('SELECT body FROM bodies WHERE id = ?'),
-    putObject: prepare(
-      `INSERT OR REPLACE INTO objects (${OBJECT_COLUMNS.join()}) VALUES (${OBJECT_COLUMNS.map(() => '?').join()})`,
-    ),
-    putDetail: prepare('INSERT OR REPLACE INTO details (id, head, blocks, checksum) VALUES (?, ?, ?, ?)'),
-    putBody: prepare('INSERT OR REPLACE INTO bodies (id, body) VALUES (?, ?)'),
-    use: prepare('UPDATE objects SET lastUsedAt = ?, hits = ?, isPinned = ? WHERE id = ?'),
-    removeObject: prepare('DELETE FROM objects WHERE id = ?'),
-    removeDetail: prepare('DELETE FROM details WHERE id = ?'),
-    removeBody: prepare('DELETE FROM bodies WHERE id = ?'),
-    putTag: prepare('INSERT OR IGNORE INTO tags (tag, id) VALUES (?, ?)'),
-    removeTags: prepare('DELETE FROM tags WHERE id = ?'),
-    tagged: prepare('SELECT id FROM tags WHERE tag = ?'),
+    ...{ id, key, variant, bytes, purpose, head, blocks, isPinned, hits, lastUsedAt, slot, disk },
+    ...{ place: bytes > INLINE_BYTES ? 'file' : 'inline', row: 'committed', waiting: 0, held: undefined },
+    ...{ isHot: false, isGone: false },
   };
 }
 
-function hotRow(row: Record<string, SQLOutputValue>): HotRow | undefined {
-  const { id, key, variant, lengthBytes: bytes, storedBytes, storedAt, hits, lastUsedAt } = row;
-  const purpose = PURPOSES.find((one): one is Purpose => one === row['purpose']);
-  if (typeof key !== 'string' || typeof variant !== 'string' || purpose === undefined) return undefined;
-  if (typeof id !== 'number' || typeof bytes !== 'number' || typeof storedAt !== 'number') return undefined;
-  if (typeof storedBytes !== 'number' || typeof hits !== 'number' || typeof lastUsedAt !== 'number') return undefined;
-  const isInline = row['isInline'] === 1;
+function errorOf({ message, errcode, code }: RowError): Error {
+  if (code === 'CACHE_FORMAT_NEWER') return new CacheError(code, message);
+  return Object.assign(new Error(message), errcode !== undefined && { errcode }, code !== undefined && { code });
+}
+
+function prepareAll(database: Database) {
   return {
-    id,
-    key,
-    variant,
-    bytes,
-    storedBytes,
-    purpose,
-    storedAt,
-    hits,
-    lastUsedAt,
-    isInline,
-    isPinned: row['isPinned'] === 1,
+    row: database.prepare(
+      `SELECT format, bytes, key, variant, head, blocks, checksum, isPinned, hits, lastUsedAt
+        FROM objects JOIN details USING (id) WHERE id = ?`,
+    ),
+    idsOf: database.prepare('SELECT id FROM details JOIN objects USING (id) WHERE key = ? AND format = ?'),
+    keys: database.prepare(
+      'SELECT key, id FROM details CROSS JOIN objects USING (id) WHERE key >= ? AND format = ? ORDER BY key',
+    ),
+    tagged: database.prepare('SELECT key, id FROM tags WHERE tag = ? AND key > ? ORDER BY key'),
+    idsWithin: database.prepare('SELECT id FROM objects WHERE id >= ? AND id < ?'),
+    idAfter: database.prepare('SELECT id FROM objects WHERE id > ? AND format = ? ORDER BY id LIMIT 1'),
+    hashOf: database.prepare('SELECT hash FROM objects WHERE id = ?'),
+    body: database.prepare('SELECT body FROM bodies WHERE id = ?'),
   };
 }

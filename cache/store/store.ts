@@ -1,12 +1,13 @@
-// The store: a RAM tier over disks behind one face. It knows where each object is; the volumes keep it there.
+// The store: a RAM tier over disks behind one face. It knows what is at hand; the volumes know where the rest is.
 import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStats } from '../contract.ts';
+import { Bodies } from './bodies.ts';
 import type { BodyFile } from './body-file.ts';
-import { blockChecksum, blockCount } from './checksum.ts';
-import { errorCode } from './disk.ts';
-import { type Entry, type Head, INLINE_BYTES, Index } from './entry.ts';
+import { type Entry, type Head, INLINE_BYTES, purposeOf, Snapshot } from './entry.ts';
 import { keptTags } from './head.ts';
+import { Hot } from './hot.ts';
+import { keysFrom, keysWithTag } from './listing.ts';
 import { type Memory, openMemory } from './memory.ts';
 import { type Mount, ROW_BYTES } from './mount.ts';
 import type {
@@ -19,17 +20,24 @@ import type {
   StoredResponse,
   StoreOptions,
 } from './object.ts';
-import { corrupt, failedReader, gone, isWithin, readBody, Scratch } from './reader.ts';
-import type { HotRow } from './rows.ts';
-import { chooseVolume, sumOf, Volume } from './volume.ts';
+import { failedReader, gone, isWithin } from './reader.ts';
+import { entryOf, type Row } from './rows.ts';
+import { chooseVolume, diskStats, Volume } from './volume.ts';
 import { Writer, type WritingBudget, type Written } from './writer.ts';
 
 /** RAM that bodies may take while they are written, beside the RAM tier. */
 const WRITING_BYTES = 64 * 1024 * 1024;
+/** In which every stored block is read once by the scrub. */
+const SCRUB_DAYS = 30;
+/** How long letting go of directories may take once nothing is to be kept. */
+const ENDING_MS = 2000;
 const EMPTY = Buffer.alloc(0);
+const NONE: readonly StoredObject[] = Object.freeze([]);
+const FIRST = Object.freeze({ isFirst: true });
+const AGAIN = Object.freeze({ isFirst: false });
 
 /**
- * Opens the store. Objects handed out are snapshots: pass the very object that find() gave, not a copy.
+ * Opens the store. Pass the very objects that find() gave, not copies of them.
  * Rejects with CACHE_STORE_LOCKED, CACHE_STORE_UNUSABLE or CACHE_FORMAT_NEWER when a directory can't be used and
  * `required` is set; otherwise the store goes on without it and tries it again later.
  */
@@ -41,29 +49,40 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 
 class TieredStore implements Store {
   readonly #options: StoreOptions;
-  readonly #index = new Index();
   readonly #memory: Memory;
+  readonly #hot: Hot;
   readonly #volumes: readonly Volume[];
-  readonly #owners = new WeakMap<StoredObject, Entry>();
-  readonly #scratch = new Scratch();
+  readonly #bodies: Bodies;
   readonly #budget: WritingBudget;
   readonly #copying = new Set<Promise<void>>();
   #nextRamId = -1;
-  #corruptBlocks = 0;
 
   constructor(options: StoreOptions) {
     this.#options = options;
     this.#budget = { bytes: 0, maxBytes: Math.max(WRITING_BYTES, options.ramBytes) };
-    this.#memory = openMemory(options.ramBytes, (id) => this.#onRamEvicted(id));
+    this.#memory = openMemory(options.ramBytes, (entry) => this.#onRamEvicted(entry));
+    this.#hot = new Hot({
+      isInRam: (entry) => this.#memory.peek(entry) !== undefined,
+      onCooled: (entry) => this.#mountOf(entry)?.entries.delete(entry.id),
+    });
     this.#volumes = options.dirs.map((directory, disk) => {
       const events = {
-        onRow: (row: HotRow) => this.#load(row, disk),
-        onEvict: (id: number) => this.#evict(id),
+        onEvict: (entry: Entry) => this.#drop(entry),
+        onEvictCold: (known: { readonly purpose: number; readonly bytes: number; readonly isUsed: boolean }) =>
+          options.onEvict?.({ purpose: purposeOf(known.purpose), bytes: known.bytes, wasUsed: known.isUsed }),
+        onCommitted: (entry: Entry) => void this.#hot.loose.delete(entry),
         onLost: (entry: Entry) => this.#onLost(entry),
-        onDown: () => this.#onDown(disk),
-        isKnown: (id: number) => this.#index.byId(id)?.disk === disk,
+        onDamaged: (id: number, block: number | 'row', row: Row | undefined) =>
+          this.#bodies.onScrubbed(disk, { id, block, row }),
+        onUp: () => this.#onUp(disk),
+        onDown: (mount: Mount) => this.#onDown(mount),
       };
-      return new Volume(directory, events, options.log);
+      const { isSynced = true, scrubDays = SCRUB_DAYS } = options;
+      return new Volume({ ...directory, isSynced, scrubDays }, events, options.log);
+    });
+    this.#bodies = new Bodies({
+      ...{ memory: this.#memory, volumes: this.#volumes, log: options.log },
+      drop: (entry) => this.#dropCurrent(entry),
     });
   }
 
@@ -81,136 +100,65 @@ class TieredStore implements Store {
     for (const volume of this.#volumes) volume.watch();
   }
 
-  #load(row: HotRow, disk: number): void {
-    const { isInline, ...rest } = row;
-    const place = isInline ? 'inline' : 'file';
-    const fresh = { head: undefined, blocks: undefined, held: undefined, isGone: false, isCommitted: true } as const;
-    const entry: Entry = { ...rest, ...fresh, disk, place };
-    const mount = this.#mountOf(entry);
-    const rival = this.#index.byKey(row.key).find((other) => other.variant === row.variant);
-    const isOlder = rival !== undefined && rival.storedAt >= entry.storedAt;
-    mount?.admit(entry);
-    if (this.#index.byId(entry.id) !== undefined || isOlder) {
-      mount?.remove(entry);
-      return;
-    }
-    if (rival !== undefined) this.#drop(rival);
-    this.#index.add(entry);
-  }
-
   #mountOf(entry: Entry): Mount | undefined {
     return this.#volumes[entry.disk]?.mount;
   }
 
   readonly find = (key: string): readonly StoredObject[] => {
-    const found: StoredObject[] = [];
-    for (const entry of this.#index.byKey(key)) {
-      const head = this.#headOf(entry);
-      if (head !== undefined) found.push(this.#snapshot(entry, head));
-    }
-    return found;
+    const known = this.#hot.find(key);
+    if (known !== undefined) return known;
+    for (const disk of this.#volumes.keys()) this.#load(key, disk);
+    return this.#hot.find(key) ?? NONE;
   };
 
-  #snapshot(entry: Entry, head: Head): StoredObject {
-    const isAtHand = entry.held !== undefined || this.#memory.peek(entry.id) !== undefined;
-    const object: StoredObject = {
-      ...head,
-      isPinned: entry.isPinned,
-      hits: entry.hits,
-      tier: isAtHand ? 'memory' : 'disk',
-    };
-    this.#owners.set(object, entry);
-    return object;
-  }
-
-  /** The head of an entry, read from its row the first time; undefined when the row can't be trusted or read. */
-  #headOf(entry: Entry): Head | undefined {
-    const mount = this.#mountOf(entry);
-    if (entry.head !== undefined || mount === undefined) return entry.head;
-    try {
-      const detail = mount.rows.detail(entry);
-      if (detail === undefined || detail.blocks.length !== blockCount(entry.bytes)) {
-        this.#quarantine(entry, 'row');
-        return undefined;
+  /** Brings what a disk has of a key to hand. Of two objects of one variant the newer one stays. */
+  #load(key: string, disk: number): void {
+    const volume = this.#volumes[disk];
+    for (const { id, slot, row } of volume?.lookUp(key) ?? []) {
+      if (row === undefined) this.#bodies.quarantine({ disk, id, key, block: 'row', bytes: undefined }, slot);
+      else if (row.head.key === key) {
+        const rival = this.#hot.entries(key).find(({ variant }) => variant === row.head.variant);
+        if (rival !== undefined && rival.head.receivedAt >= row.head.receivedAt) volume?.mount?.removeCold(id, slot);
+        else {
+          if (rival !== undefined) this.#drop(rival);
+          const entry = entryOf(row, slot, disk);
+          volume?.mount?.entries.set(id, entry);
+          this.#hot.add(entry);
+        }
       }
-      entry.head = detail.head;
-      entry.blocks = detail.blocks;
-      return entry.head;
-    } catch (error) {
-      this.#volumes[entry.disk]?.report('index', error);
-      return undefined;
     }
   }
 
-  #entryOf(object: StoredObject): Entry {
-    const entry = this.#owners.get(object);
+  /** The entry that stands for an object now; undefined when it has left. */
+  #entryOf(object: StoredObject): Entry | undefined {
+    const entry = Snapshot.entryOf(object);
     assert(entry !== undefined, 'pass the object that find() or finish() gave, not a copy of it');
-    return entry;
+    if (entry.isGone) return undefined;
+    if (entry.isHot) return entry;
+    this.find(entry.key);
+    return this.#mountOf(entry)?.entries.get(entry.id);
   }
 
   readonly touch = (object: StoredObject): { readonly isFirst: boolean } => {
     const entry = this.#entryOf(object);
+    if (entry === undefined) return AGAIN;
     entry.hits += 1;
     entry.lastUsedAt = this.#options.now();
-    if (!entry.isGone) this.#mountOf(entry)?.touch(entry);
-    return { isFirst: entry.hits === 1 };
+    this.#mountOf(entry)?.touch(entry);
+    return entry.hits === 1 ? FIRST : AGAIN;
   };
 
   readonly read = (object: StoredObject, range: ByteRange): BodyReader => {
     const entry = this.#entryOf(object);
     assert(isWithin(object.ranges, range), 'range outside of what is stored');
-    const body = range.start === range.end ? EMPTY : (this.#memory.get(entry.id) ?? entry.held);
-    if (body === EMPTY) return { tier: 'memory', bytes: EMPTY };
-    if (body !== undefined) return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
-    const mount = this.#mountOf(entry);
-    if (entry.isGone || mount === undefined || entry.blocks === undefined) return failedReader(gone(entry));
-    return entry.place === 'inline' ? this.#readInline(mount, entry, range) : this.#readFile(mount, entry, range);
+    if (range.start === range.end) return { tier: 'memory', bytes: EMPTY };
+    return entry === undefined ? failedReader(gone(object.key)) : this.#bodies.read(entry, this.#mountOf(entry), range);
   };
 
-  #readInline(mount: Mount, entry: Entry, range: ByteRange): BodyReader {
-    try {
-      const body = mount.rows.body(entry.id);
-      if (body?.length === entry.bytes && blockChecksum(entry, 0, body) === entry.blocks?.[0]) {
-        this.#memory.set(entry.id, body);
-        return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
-      }
-      this.#quarantine(entry, 0);
-      return failedReader(corrupt(entry, 0));
-    } catch (error) {
-      this.#volumes[entry.disk]?.report('index', error);
-      return failedReader(gone(entry, error));
-    }
-  }
-
-  #readFile(mount: Mount, entry: Entry, range: ByteRange): BodyReader {
-    const fits = entry.bytes <= this.#memory.maxBodyBytes;
-    const parts = {
-      entry,
-      blocks: entry.blocks ?? [],
-      body: mount.disk.hold(entry.id, entry.bytes),
-      scratch: this.#scratch,
-      onWhole: fits ? (body: Buffer) => this.#promote(entry, body) : undefined,
-      onCorrupt: (block: number) => this.#quarantine(entry, block),
-      onError: (error: unknown) => this.#onReadError(entry, error),
-    };
-    return readBody(parts, range);
-  }
-
-  #promote(entry: Entry, body: Buffer): void {
-    if (!entry.isGone) this.#memory.set(entry.id, body);
-  }
-
-  #onReadError(entry: Entry, error: unknown): void {
-    this.#volumes[entry.disk]?.report('read', error);
-    if (errorCode(error) === 'ENOENT') this.#drop(entry);
-  }
-
-  /** What is damaged leaves at once, so that the next viewer is a miss and brings a good copy. */
-  #quarantine(entry: Entry, block: number | 'row'): void {
-    this.#corruptBlocks += 1;
-    const { disk, key, bytes } = entry;
-    this.#options.log('error', 'store.object.corrupt', { disk: this.#volumes[disk]?.path, key, block, bytes });
-    this.#drop(entry);
+  /** A reader may outlive the time for which its entry stood for the row. */
+  #dropCurrent(entry: Entry): void {
+    const current = this.#entryOf(this.#hot.snapshot(entry));
+    if (current !== undefined) this.#drop(current);
   }
 
   readonly write = (
@@ -242,21 +190,21 @@ class TieredStore implements Store {
     const tags = keptTags(response.tags);
     const head: Head = { ...response, tags, lengthBytes: bytes, isInvalidated: false, ranges: [[0, bytes]] };
     const entry: Entry = {
-      ...{ id, key: response.key, variant: response.variant, bytes, storedBytes: bytes, purpose: response.purpose },
-      ...{ storedAt: response.receivedAt, lastUsedAt: this.#options.now(), hits: 0, isPinned },
-      ...{ head, blocks: disk?.blocks, held: undefined, isGone: false, isCommitted: false },
+      ...{ id, key: response.key, variant: response.variant, bytes, purpose: response.purpose },
+      ...{ slot: -1, place: 'none', row: 'none', waiting: 0, isHot: false, isGone: false },
+      ...{ head, blocks: disk?.blocks, held: undefined, isPinned, hits: 0, lastUsedAt: this.#options.now() },
       disk: disk === undefined ? -1 : this.#volumes.findIndex((volume) => volume.mount === disk.mount),
-      place: 'none',
     };
     if (disk === undefined && (ram === undefined || bytes > this.#memory.maxBodyBytes)) return undefined;
-    const old = this.#index.byKey(entry.key).find((other) => other.variant === entry.variant);
+    this.find(entry.key); // Brings the variant to hand that this one replaces.
+    const old = this.#hot.entries(entry.key).find((other) => other.variant === entry.variant);
     if (old !== undefined) this.#drop(old);
-    this.#index.add(entry);
-    if (ram !== undefined) this.#memory.set(id, ram);
+    this.#hot.add(entry);
+    if (ram !== undefined) this.#memory.set(entry, ram);
     if (disk !== undefined) this.#startCopy(entry, ram, disk);
-    const isReadable = entry.place !== 'none' || this.#memory.peek(id) !== undefined; // A pending copy is held.
+    const isReadable = entry.place !== 'none' || this.#memory.peek(entry) !== undefined; // A pending copy is held.
     if (!entry.isGone && !isReadable) this.#drop(entry);
-    return entry.isGone ? undefined : this.#snapshot(entry, head);
+    return entry.isGone ? undefined : this.#hot.snapshot(entry);
   }
 
   #startCopy(entry: Entry, ram: Buffer | undefined, disk: NonNullable<Written['disk']>): void {
@@ -310,79 +258,79 @@ class TieredStore implements Store {
 
   #toRam(entry: Entry): void {
     entry.disk = -1;
+    entry.slot = -1;
     entry.place = 'none';
-    entry.isCommitted = false;
+    entry.row = 'none';
     entry.held = undefined;
-    if (this.#memory.peek(entry.id) === undefined || this.#headOf(entry) === undefined) this.#drop(entry);
+    if (this.#memory.peek(entry) === undefined) this.#drop(entry);
+    else this.#hot.loose.add(entry);
   }
 
-  #onDown(disk: number): void {
-    for (const entry of [...this.#index.entries()]) if (entry.disk === disk) this.#toRam(entry);
+  #onDown(mount: Mount): void {
+    for (const entry of mount.entries.values()) this.#toRam(entry);
   }
 
-  #onRamEvicted(id: number): void {
-    const entry = this.#index.byId(id);
-    if (entry !== undefined && entry.place === 'none') this.#drop(entry);
+  /** What came meanwhile stands beside what the disk has; a key is at hand with all that it has, or not at all. */
+  #onUp(disk: number): void {
+    for (const key of this.#hot.keys()) this.#load(key, disk);
   }
 
-  #evict(id: number): void {
-    const entry = this.#index.byId(id);
-    if (entry !== undefined) this.#drop(entry);
+  #onRamEvicted(entry: Entry): void {
+    if (entry.place === 'none') this.#drop(entry);
   }
 
   /** The object leaves, from every tier. */
   #drop(entry: Entry): void {
-    if (!this.#index.remove(entry)) return;
+    if (entry.isGone) return;
     entry.isGone = true;
     entry.held = undefined;
-    this.#memory.delete(entry.id);
+    this.#memory.delete(entry);
+    this.#hot.remove(entry);
     this.#mountOf(entry)?.remove(entry);
     this.#options.onEvict?.({ purpose: entry.purpose, bytes: entry.bytes, wasUsed: entry.hits > 0 });
   }
 
   readonly update = (object: StoredObject, patch: ObjectPatch): void => {
     const entry = this.#entryOf(object);
-    const head = this.#headOf(entry);
-    if (entry.isGone || head === undefined) return;
-    const { isPinned = entry.isPinned, ...changes } = patch;
+    if (entry === undefined) return;
+    const { isPinned = entry.isPinned, tags = entry.head.tags, ...changes } = patch;
     const mount = this.#mountOf(entry);
-    if (isPinned !== entry.isPinned) {
-      entry.isPinned = isPinned;
-      mount?.pin(entry);
-    }
-    entry.head = { ...head, ...changes };
-    entry.storedAt = entry.head.receivedAt;
-    mount?.group.update(entry);
+    const isPinChanged = isPinned !== entry.isPinned;
+    entry.isPinned = isPinned;
+    if (isPinChanged) mount?.pin(entry);
+    entry.head = { ...entry.head, ...changes, tags: keptTags(tags) };
+    this.#hot.changed(entry);
+    if (mount === undefined) return;
+    this.#hot.loose.add(entry); // Until its row says the same.
+    mount.group.update(entry);
   };
 
-  readonly remove = (object: StoredObject): void => this.#drop(this.#entryOf(object));
+  readonly limitMemory = (bytes: number): void => this.#memory.limit(bytes);
 
-  readonly keys: Store['keys'] = (...asked) => this.#index.keys(...asked);
-
-  readonly keysByTag = (tag: string, limit: number, after = ''): readonly string[] => {
-    const found: Entry[] = [...this.#index.entries()].filter((entry) => !entry.isCommitted);
-    for (const one of this.#volumes) for (const id of one.tagged(tag)) found.push(...this.#index.withId(id));
-    const tagged = found.filter((entry) => entry.key > after && this.#headOf(entry)?.tags.includes(tag));
-    return [...new Set(tagged.map(({ key }) => key))].sort().slice(0, limit);
+  readonly remove = (object: StoredObject): void => {
+    const entry = this.#entryOf(object);
+    if (entry !== undefined) this.#drop(entry);
   };
+
+  readonly keys = (prefix: string, limit: number, after = ''): readonly string[] =>
+    keysFrom({ hot: this.#hot, volumes: this.#volumes }, { prefix, limit, after });
+
+  readonly keysByTag = (tag: string, limit: number, after = ''): readonly string[] =>
+    keysWithTag({ hot: this.#hot, volumes: this.#volumes }, { tag, limit, after });
 
   readonly settled = async (): Promise<void> => {
-    await Promise.all(this.#volumes.map((volume) => volume.mount?.group.flush()));
+    await Promise.all(this.#volumes.map((volume) => volume.mount?.group.commit()));
   };
 
   readonly stats = (): StoreStats => {
-    const sum = (of: (mount: Mount) => number): number => sumOf(this.#volumes, of);
+    const { objects, used, limit, evictions, isDegraded, errors, scrub } = diskStats(this.#volumes);
     return {
-      objects: this.#index.size,
-      usedBytes: { memory: this.#memory.usedBytes(), disk: sum((mount) => mount.usedBytes) },
-      limitBytes: { memory: this.#options.ramBytes, disk: sum((mount) => mount.limitBytes) },
-      evictions: {
-        memory: this.#memory.evictions(),
-        disk: this.#volumes.reduce((total, one) => total + one.evictions, 0),
-      },
-      corruptBlocks: this.#corruptBlocks,
-      isDegraded: this.#volumes.some((volume) => volume.isDegraded),
-      errors: this.#volumes.flatMap((volume) => volume.errors()),
+      objects: objects + [...this.#hot.loose].filter(({ disk }) => disk < 0).length,
+      usedBytes: { memory: this.#memory.usedBytes(), disk: used },
+      limitBytes: { memory: this.#memory.limitBytes(), disk: limit },
+      evictions: { memory: this.#memory.evictions(), disk: evictions },
+      corruptBlocks: this.#bodies.corruptBlocks,
+      ...{ isDegraded, errors, scrub },
     };
   };
 
@@ -394,7 +342,9 @@ class TieredStore implements Store {
     const late = delay(deadlineMs, undefined, { signal: ending.signal }).catch(() => undefined); // Aborted: not late.
     await Promise.race([flushed, late]);
     ending.abort();
-    await Promise.allSettled(this.#volumes.map((volume) => volume.close(false)));
+    // A thread that hangs in its disk can't be ended from here; the process ends without it.
+    const ended = Promise.allSettled(this.#volumes.map((volume) => volume.close(false)));
+    await Promise.race([ended, delay(ENDING_MS, undefined, { ref: false })]);
     this.#memory.clear();
   };
 }

@@ -1,89 +1,144 @@
 // Group commit of one directory: bodies are synced in batches, then their names, then their rows in one transaction.
-import { BodyFile } from './body-file.ts';
+import { type Backlog, BodyFile } from './body-file.ts';
 import type { Disk } from './disk.ts';
-import { type Entry, INLINE_BYTES } from './entry.ts';
+import { type Entry, INLINE_BYTES, purposeCode } from './entry.ts';
+import { encodeHead } from './head.ts';
+import type { RowPut, RowUse } from './row-writer.ts';
 import type { Rows } from './rows.ts';
 
 /** From the first thing to commit until the batch begins. */
 const GROUP_MS = 250;
 /** Use counters alone wait this long; they ride along with any other commit. */
-const USES_MS = 10_000;
+const USES_MS = 30_000;
+/** Use counters beyond which they do not wait. */
+const MAX_USES = 4096;
 /** Bodies synced at once, so that a hanging disk can't take every thread of libuv's pool. */
 const SYNC_WIDTH = 2;
 
 /** What the batches report. */
 export type GroupEvents = {
+  /** Its row is in the database, and survives a power cut. */
+  readonly onCommitted: (entry: Entry) => void;
   /** There is no disk copy of it any more, and its row will not come back. */
   readonly onLost: (entry: Entry) => void;
   readonly onError: (op: 'sync' | 'index' | 'remove', error: unknown) => void;
 };
 
-type Body = BodyFile | Buffer;
+/** What a group works on. */
+export type GroupParts = {
+  readonly disk: Disk;
+  readonly rows: Rows;
+  /** Charged with inline bodies until they are committed. */
+  readonly backlog: Backlog;
+  /** Of an object's key. */
+  readonly hashOf: (entry: Entry) => number;
+  /** False only to measure what syncing costs. */
+  readonly isSynced: boolean;
+  readonly events: GroupEvents;
+};
+
+/** One transaction on its way: what was handed to the thread since the last commit. */
+type Batch = { readonly puts: [Entry, body: Buffer | undefined][]; readonly uses: Entry[]; readonly removes: number[] };
+
+const emptyBatch = (): Batch => ({ puts: [], uses: [], removes: [] });
 
 /** Orders what becomes durable when. Nothing here throws but close(). */
 export class GroupCommit {
-  readonly #disk: Disk;
-  readonly #rows: Rows;
-  readonly #events: GroupEvents;
+  readonly #parts: GroupParts;
   readonly #files = new Map<Entry, BodyFile>();
-  #puts = new Map<Entry, Buffer | undefined>();
-  #removes = new Map<number, boolean>();
-  #uses = new Set<Entry>();
+  /** Not handed to the thread yet. */
+  readonly #puts = new Map<Entry, Buffer | undefined>();
+  readonly #uses = new Set<Entry>();
+  #removes: number[] = [];
+  #scrubbedTo: number | undefined;
+  #batch = emptyBatch();
+  /** Ids whose rows are on their way out, and whether they have a body file. */
+  readonly #removing = new Map<number, boolean>();
   #timer: { readonly handle: NodeJS.Timeout; readonly dueMs: number } | undefined;
   #soon: NodeJS.Immediate | undefined;
+  #isCommitSoon = false;
   #cycle: Promise<void> | undefined;
-  #isLogBusy = false;
-  /** Entries whose rows are committed and not synced; undefined when the log has nothing to sync. */
-  #unsynced: Entry[] | undefined;
+  #committing: Promise<void> | undefined;
+  #isAgain = false;
   #isClosed = false;
 
-  constructor(disk: Disk, rows: Rows, events: GroupEvents) {
-    this.#disk = disk;
-    this.#rows = rows;
-    this.#events = events;
+  constructor(parts: GroupParts) {
+    this.#parts = parts;
   }
 
   /** Takes a new object; a file must be drained, a Buffer goes into the database. */
-  put(entry: Entry, body: Body): void {
+  put(entry: Entry, body: BodyFile | Buffer): void {
     if (this.#isClosed) {
       if (body instanceof BodyFile) void body.discard();
-      this.#events.onLost(entry);
+      this.#parts.events.onLost(entry);
       return;
     }
+    entry.waiting += 1;
     if (body instanceof BodyFile) this.#files.set(entry, body);
-    else this.#puts.set(entry, body);
+    else {
+      this.#parts.backlog.bytes += body.length;
+      this.#puts.set(entry, body);
+      this.#handSoon();
+    }
     this.#wake(GROUP_MS);
   }
 
-  /** Writes the row of an object again, before the loop turns: its headers or its validity changed. */
+  /** Writes the row of an object again, without delay: its headers or its validity changed. */
   update(entry: Entry): void {
-    if (this.#isClosed || !entry.isCommitted) return; // Otherwise its first row, still to come, has it all.
-    if (!this.#puts.has(entry)) this.#puts.set(entry, undefined);
+    if (this.#isClosed || entry.row === 'none') return; // Otherwise its first row, still to come, has it all.
+    this.#putRow(entry);
     this.#commitSoon();
   }
 
-  /** Writes use counters and pin some time later. */
-  use(entry: Entry): void {
-    if (this.#isClosed || !entry.isCommitted) return;
-    this.#uses.add(entry);
+  /** Writes use counters and pin some time later, or with `isSoon` without delay. */
+  use(entry: Entry, isSoon = false): void {
+    if (this.#isClosed || entry.row === 'none') return;
+    if (!this.#uses.has(entry)) {
+      entry.waiting += 1;
+      this.#uses.add(entry);
+    }
+    if (isSoon || this.#uses.size > MAX_USES) this.#commitSoon();
+    else this.#wake(USES_MS);
+  }
+
+  /** Removes row and body, without delay, so that a purged object does not come back. */
+  remove(id: number, hasFile: boolean): void {
+    this.#parts.disk.forget(id);
+    if (this.#isClosed) return;
+    this.#removes.push(id);
+    this.#removing.set(id, hasFile);
+    this.#commitSoon();
+  }
+
+  /** Whether a row that may still be read is to go. */
+  isRemoving(id: number): boolean {
+    return this.#removing.has(id);
+  }
+
+  /** How far the scrub has come; written with some later commit. */
+  scrubbed(id: number): void {
+    this.#scrubbedTo = id;
     this.#wake(USES_MS);
   }
 
-  /** Removes row and body; the row before the loop turns, so that a purged object does not come back. */
-  remove(entry: Entry): void {
-    this.#puts.delete(entry);
-    this.#uses.delete(entry);
-    this.#disk.forget(entry.id);
-    if (this.#isClosed) return;
-    this.#removes.set(entry.id, entry.bytes > INLINE_BYTES);
-    this.#commitSoon();
+  #putRow(entry: Entry): void {
+    if (this.#puts.has(entry)) return;
+    entry.waiting += 1;
+    this.#puts.set(entry, undefined);
+  }
+
+  /** Hands over what came in this turn of the loop; the thread works on it before its commit is due. */
+  #handSoon(): void {
+    this.#soon ??= setImmediate(() => {
+      this.#soon = undefined;
+      if (this.#isCommitSoon) void this.commit();
+      else this.#hand(false);
+    });
   }
 
   #commitSoon(): void {
-    this.#soon ??= setImmediate(() => {
-      this.#soon = undefined;
-      this.#commitRows();
-    });
+    this.#isCommitSoon = true;
+    this.#handSoon();
   }
 
   #wake(dueMs: number): void {
@@ -109,10 +164,11 @@ export class GroupCommit {
 
   async #runCycle(): Promise<void> {
     try {
-      const durable = await this.#syncBodies();
-      for (const entry of durable) if (!entry.isGone) this.#puts.set(entry, undefined);
-      this.#commitRows();
-      await this.#syncLog();
+      for (const entry of await this.#syncBodies()) {
+        entry.waiting -= 1;
+        if (!entry.isGone) this.#putRow(entry);
+      }
+      await this.commit();
     } finally {
       this.#cycle = undefined;
     }
@@ -126,88 +182,138 @@ export class GroupCommit {
     const work = async (): Promise<void> => {
       for (const [entry, file] of queue) {
         try {
-          await file.sync();
+          await file.sync(this.#parts.isSynced);
           synced.push(entry);
         } catch (error) {
+          entry.waiting -= 1;
           this.#lose(entry);
-          this.#events.onError('sync', error);
+          this.#parts.events.onError('sync', error);
         }
       }
     };
     await Promise.all(Array.from({ length: SYNC_WIDTH }, work));
-    if (synced.length === 0) return synced;
+    if (synced.length === 0 || !this.#parts.isSynced) return synced;
     try {
-      await this.#disk.syncNames(synced.map((entry) => entry.id));
+      await this.#parts.disk.syncNames(synced.map((entry) => entry.id));
       return synced;
     } catch (error) {
-      for (const entry of synced) this.#lose(entry);
-      this.#events.onError('sync', error);
+      for (const entry of synced) {
+        entry.waiting -= 1;
+        this.#lose(entry);
+      }
+      this.#parts.events.onError('sync', error);
       return [];
     }
   }
 
   /** A failed sync is never tried again: the kernel may have dropped the very pages that failed. */
   #lose(entry: Entry): void {
-    this.#removes.set(entry.id, entry.bytes > INLINE_BYTES);
-    this.#events.onLost(entry);
-    this.#wake(GROUP_MS);
+    if (entry.isGone) return;
+    this.remove(entry.id, entry.bytes > INLINE_BYTES);
+    entry.row = 'none';
+    this.#parts.events.onLost(entry);
   }
 
-  /** One transaction over everything that is ready. */
-  #commitRows(): void {
-    if (this.#isLogBusy || this.#isClosed) return;
-    if (this.#puts.size + this.#removes.size + this.#uses.size === 0) return;
-    const puts = [...this.#puts].filter(([entry]) => !entry.isGone);
-    const removes = this.#removes;
-    const uses = this.#uses;
-    this.#puts = new Map();
-    this.#removes = new Map();
-    this.#uses = new Set();
+  /** Resolves when the removals, updates and rows of now are durable or lost. Bodies that wait to be synced are not waited for. */
+  async commit(): Promise<void> {
+    this.#isCommitSoon = false;
+    this.#isAgain = true;
+    this.#committing ??= this.#commitAll();
+    await this.#committing;
+  }
+
+  /** One commit at a time; what comes meanwhile makes the next, larger one. */
+  async #commitAll(): Promise<void> {
     try {
-      this.#rows.commit({
-        puts: puts.map(([entry, body]) => ({ entry, body })),
-        removes: [...removes.keys()],
-        uses: [...uses].filter((entry) => !entry.isGone),
-      });
-    } catch (error) {
-      for (const [id, hasFile] of removes) this.#removes.set(id, hasFile);
-      void this.#removeBodies(removes); // A full disk may take the rows' removal only when the bodies are gone.
-      for (const [entry] of puts) this.#lose(entry);
-      this.#wake(GROUP_MS);
-      this.#events.onError('index', error);
-      return;
-    }
-    void this.#removeBodies(removes);
-    this.#unsynced ??= [];
-    for (const [entry] of puts) this.#unsynced.push(entry);
-    this.#wake(GROUP_MS);
-    for (const [entry, body] of puts) settle(entry, body);
-  }
-
-  async #removeBodies(removes: ReadonlyMap<number, boolean>): Promise<void> {
-    for (const [id, hasFile] of removes) {
-      if (!hasFile) continue;
-      try {
-        await this.#disk.remove(id);
-      } catch (error) {
-        this.#events.onError('remove', error);
+      while (this.#isAgain && !this.#isClosed) {
+        this.#isAgain = false;
+        await this.#commitBatch();
       }
+    } finally {
+      this.#committing = undefined;
     }
   }
 
-  async #syncLog(): Promise<void> {
-    const committed = this.#unsynced;
-    if (committed === undefined) return;
-    this.#unsynced = undefined;
-    this.#isLogBusy = true;
+  #hand(isCommit: boolean): void {
+    if (this.#isClosed) return;
+    const { hashOf, rows } = this.#parts;
+    const batch = this.#batch;
+    const uses = isCommit ? [...this.#uses] : [];
+    if (isCommit) this.#uses.clear();
+    const puts: RowPut[] = [];
+    for (const [entry, body] of this.#puts) {
+      batch.puts.push([entry, body]);
+      if (entry.isGone) continue;
+      puts.push(rowOf(entry, hashOf(entry), body));
+      entry.row = entry.row === 'none' ? 'sent' : entry.row;
+    }
+    this.#puts.clear();
+    const scrubbedTo = isCommit ? this.#scrubbedTo : undefined;
+    if (isCommit) this.#scrubbedTo = undefined;
+    const removes = this.#removes;
+    this.#removes = [];
+    batch.removes.push(...removes);
+    batch.uses.push(...uses);
+    if (puts.length + removes.length + uses.length === 0 && scrubbedTo === undefined) return;
+    const changes = { removes, puts, uses: uses.filter(({ isGone }) => !isGone).map(useOf) };
+    rows.apply({ ...changes, ...(scrubbedTo !== undefined && { scrubbedTo }) });
+  }
+
+  async #commitBatch(): Promise<void> {
+    this.#hand(true);
+    const batch = this.#batch;
+    this.#batch = emptyBatch();
     try {
-      await this.#rows.sync();
+      await this.#parts.rows.commit();
+      this.#settle(batch);
     } catch (error) {
-      for (const entry of committed) this.#lose(entry);
-      this.#events.onError('sync', error);
-    } finally {
-      this.#isLogBusy = false;
-      if (this.#puts.size + this.#removes.size > 0) this.#commitSoon();
+      this.#fail(batch, error);
+    }
+  }
+
+  #release({ puts, uses }: Batch): void {
+    for (const entry of uses) entry.waiting -= 1;
+    for (const [entry, body] of puts) {
+      entry.waiting -= 1;
+      this.#parts.backlog.bytes -= body?.length ?? 0;
+    }
+  }
+
+  #settle(batch: Batch): void {
+    this.#release(batch);
+    void this.#removeBodies(batch.removes);
+    for (const id of batch.removes) this.#removing.delete(id);
+    for (const [entry, body] of batch.puts) {
+      if (entry.isGone || entry.row === 'none') continue;
+      entry.row = 'committed';
+      if (body !== undefined) {
+        entry.place = 'inline';
+        entry.held = undefined;
+      }
+      this.#parts.events.onCommitted(entry);
+    }
+  }
+
+  /** Nothing of the batch is there: its objects are lost, and its removals are tried again. */
+  #fail(batch: Batch, error: unknown): void {
+    this.#release(batch);
+    // A full disk may take the rows' removal only when the bodies are gone.
+    void this.#removeBodies(batch.removes);
+    if (!this.#isClosed) {
+      for (const id of batch.removes) if (this.#removing.has(id)) this.#removes.push(id);
+      this.#wake(GROUP_MS);
+    }
+    for (const [entry] of batch.puts) if (entry.row !== 'none') this.#lose(entry);
+    this.#parts.events.onError('index', error);
+  }
+
+  async #removeBodies(ids: readonly number[]): Promise<void> {
+    for (const id of ids.filter((one) => this.#removing.get(one) === true)) {
+      try {
+        await this.#parts.disk.remove(id);
+      } catch (error) {
+        this.#parts.events.onError('remove', error);
+      }
     }
   }
 
@@ -219,17 +325,23 @@ export class GroupCommit {
     clearImmediate(this.#soon);
     for (const [entry, file] of this.#files) {
       void file.discard();
-      this.#events.onLost(entry);
+      this.#parts.events.onLost(entry);
     }
     this.#files.clear();
-    await this.#rows.close(isOrderly);
+    await this.#parts.rows.close(isOrderly);
   }
 }
 
-/** The row of an entry is in the database; an inline body needs no other copy. */
-function settle(entry: Entry, body: Buffer | undefined): void {
-  entry.isCommitted = true;
-  if (body === undefined) return;
-  entry.place = 'inline';
-  entry.held = undefined;
+const useOf = ({ id, hits, lastUsedAt, isPinned }: Entry): RowUse => ({
+  ...{ id, hits, isPinned },
+  lastUsedAt: Math.trunc(lastUsedAt),
+});
+
+function rowOf(entry: Entry, hash: number, body: Buffer | undefined): RowPut {
+  const { id, key, variant, bytes, head, blocks = [], isPinned, hits, lastUsedAt } = entry;
+  return {
+    ...{ id, key, variant, hash, bytes, purpose: purposeCode(entry.purpose), isPinned, hits },
+    ...{ lastUsedAt: Math.trunc(lastUsedAt), head: encodeHead(head), blocks, tags: head.tags, body },
+    isNew: entry.row === 'none',
+  };
 }

@@ -135,6 +135,10 @@ export class Writer implements BodyWriter {
     const owner = { id, key: response.key, variant: response.variant };
     this.#blocks.push(blockChecksum(owner, this.#blocks.length, bytes));
     if (this.#length <= INLINE_BYTES) {
+      if (!mount.hasBacklogRoom(size)) {
+        this.#dropDisk(undefined);
+        return;
+      }
       this.#ram ??= bytes; // RAM was short: the block itself is the whole body.
       return;
     }

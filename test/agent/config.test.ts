@@ -56,8 +56,10 @@ describe('a good configuration', () => {
     expect(config.listen).toMatchObject({ maxConnections: 16_384, maxRequests: 8192, addressLimit: 1024 });
     expect(config.store).toEqual({
       ramBytes: 256 * 2 ** 20,
+      maxResidentBytes: null,
       dirs: [{ path: '/etc/nearcast/var/store', maxBytes: 20 * 2 ** 30 }],
       required: false,
+      scrubDays: 30,
     });
     expect(config.admin.socket).toBe('/etc/nearcast/run/nearcast.sock');
     expect(config.prefetch.bytesPerDay).toBe(500 * 2 ** 30);

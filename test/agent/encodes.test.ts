@@ -21,6 +21,8 @@ afterAll(() => rmSync(root, { recursive: true, force: true }));
 let count = 0;
 let dir: string;
 let events: EncodeEvent[];
+/** Whether memory is there for a job. */
+let hasRoom = true;
 let logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
 let hear: (event: EncodeEvent) => void;
 const open = new Set<Encodes>();
@@ -44,6 +46,7 @@ async function start(): Promise<Encodes> {
     parallel: 1,
     defaults: { codecs: ['h264'], ladder: {} },
     sourceOf: () => undefined,
+    hasRoom: () => hasRoom,
     env: process.env,
     onEvent: (event) => {
       events.push(event);
@@ -97,7 +100,7 @@ function killEncoder(): void {
 }
 
 describe('a job', () => {
-  test('waits while the queue is paused, then publishes, and its file and work folder are gone', async () => {
+  test('waits while the queue is paused or memory is short, then publishes, and its file and work folder are gone', async () => {
     const encodes = await start();
     encodes.setPaused(true);
     expect(await encodes.submit(job('clip'))).toBe(true);
@@ -107,6 +110,10 @@ describe('a job', () => {
     expect(encoders()).toEqual([]);
     expect(jobFiles()).toEqual(['clip.json']);
 
+    hasRoom = false;
+    encodes.setPaused(false);
+    expect([encodes.counts.started, encoders()]).toEqual([0, []]);
+    hasRoom = true;
     const ended = heard(isEnd);
     encodes.setPaused(false);
     expect(await ended).toMatchObject({ event: 'done', id: 'clip', published: true });

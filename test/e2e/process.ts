@@ -19,9 +19,14 @@ export type Running = {
   readonly ended: Promise<{ readonly code: number | null; readonly signal: string | null }>;
 };
 
-/** Starts `nearcast ARGS` from the repository, through run.mjs as npm start does. */
-export function start(args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  const child = spawn(process.execPath, ['run.mjs', ...args], {
+/** Starts `nearcast ARGS` from the repository, through run.mjs as npm start does; `before` it a program that runs it. */
+export function start(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  before: readonly string[] = [],
+): Running {
+  const [program = '', ...rest] = [...before, process.execPath, 'run.mjs', ...args];
+  const child = spawn(program, rest, {
     cwd: ROOT,
     env: { ...process.env, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -1,6 +1,6 @@
 // Which test asserts which row of the fault matrix (rows of storage and origin): the file, and a piece of the test's name.
 
-/** A row's tests. A row that is not here has none yet. */
+/** A row's tests. Those in test/fault/ are run by `npm run test:fault`, all others by `npm test`. */
 export type Row = { readonly row: number; readonly file: string; readonly names: readonly string[] };
 
 const crash = 'test/cache/store/crash.test.ts';
@@ -8,11 +8,15 @@ const damage = 'test/cache/store/damage.test.ts';
 const full = 'test/cache/store/fault.test.ts';
 const long = 'test/fault/store.test.ts';
 const origin = 'test/fault/origin.test.ts';
+const disk = 'test/fault/disk.test.ts';
+const busy = 'test/fault/busy.test.ts';
+const clients = 'test/fault/clients.test.ts';
+const overload = 'test/cache/http/overload.test.ts';
 
 /** In the order of the matrix. */
 export const ROWS: readonly Row[] = [
   { row: 1, file: crash, names: ['killed at any moment: no wrong byte'] },
-  { row: 1, file: long, names: ['row 1: ${KILLS} kills', 'row 1: 20 kills of a naive store'] },
+  { row: 1, file: long, names: ['row 1: kills', 'row 1: 20 kills of a naive store'] },
   { row: 2, file: long, names: ['row 2: killed at system calls'] },
   { row: 3, file: long, names: ['row 3: 20 power cuts', 'row 3: power cuts under a naive store'] },
   { row: 4, file: damage, names: ['truncated, overwritten, missing, its log torn', 'of another program: put aside'] },
@@ -23,28 +27,48 @@ export const ROWS: readonly Row[] = [
   { row: 7, file: damage, names: ['two body files of one length, swapped'] },
   { row: 8, file: damage, names: ['deleted', 'its directory deleted'] },
   { row: 9, file: full, names: ['while a body is written: viewers have it from RAM', 'a small file system, filled'] },
+  { row: 9, file: disk, names: ['row 9: a disk that is full before its limit'] },
   { row: 10, file: full, names: ['only noticed by fsync: the copy is dropped'] },
+  { row: 10, file: disk, names: ['row 10: a disk that takes bytes and fails to sync'] },
   { row: 11, file: full, names: ['errors of reading count against the disk', 'a disk that fails again and again'] },
+  { row: 11, file: disk, names: ['row 11: one file that cannot be read'] },
+  { row: 12, file: disk, names: ['row 12: a file system that is gone', 'row 12: every write and sync fails'] },
   { row: 13, file: full, names: ['a disk that hangs is waited for by nobody'] },
+  { row: 13, file: busy, names: ['row 13: syncs that take 200 ms'] },
   { row: 14, file: full, names: ['a write that takes only part of a block'] },
+  { row: 14, file: disk, names: ['row 14: writes that say they took 100 bytes'] },
+  { row: 15, file: busy, names: ['row 15: few descriptors', 'row 15: none left at all'] },
   { row: 16, file: full, names: ['a file in its place', 'no right to write', 'a directory that can be used later'] },
   { row: 17, file: damage, names: ['a row of a newer format', 'a newer layout is refused whole'] },
   { row: 18, file: full, names: ['a second owner is refused', 'a second process is refused'] },
-  { row: 20, file: origin, names: ['row 20: refused connections'] },
+  { row: 19, file: 'test/cache/rules/pressure.test.ts', names: ['the share stays within its bounds'] },
+  { row: 19, file: busy, names: ['row 19: memory runs short'] },
+  { row: 20, file: origin, names: ['row 20: refused connections', 'row 20: a name without an address'] },
   { row: 21, file: origin, names: ['21: cut mid-body, length known'] },
   { row: 22, file: origin, names: ['22: chunked, no last chunk', 'row 22: a body that only the end'] },
   { row: 23, file: origin, names: ['23: a black hole', '23: a body that stops'] },
   { row: 24, file: origin, names: ['24: a trickle'] },
   { row: 24, file: 'test/cache/http/origin.test.ts', names: ['is cut though each byte comes before'] },
-  { row: 25, file: origin, names: ['row 25: on a thin, long line'] },
+  { row: 25, file: origin, names: ['row 25: on a thin, long, lossy line'] },
   {
     row: 26,
     file: origin,
     names: ['26: longer than', '26: two lengths', '26: a 206 for a 200', '26: a 304 for nothing'],
   },
+  { row: 26, file: origin, names: ['row 26: a Content-Range', 'row 26: a coding that was not asked for'] },
   { row: 27, file: origin, names: ['row 27: another tag between two ranges'] },
   { row: 28, file: origin, names: ['row 28: a storm of 5xx'] },
   { row: 28, file: 'test/cache/http/origin.test.ts', names: ['is asked by one probe, then by few at once'] },
   { row: 29, file: origin, names: ['row 29: a redirect to'] },
+  { row: 29, file: 'test/cache/rules/lies.test.ts', names: ['a redirection to %s leads to'] },
   { row: 30, file: origin, names: ['30: a head without end', '30: 70,000 bytes', 'row 30: a body without end'] },
+  { row: 31, file: overload, names: ['slow heads and slow readers are cut', 'a reader who trickles is cut'] },
+  { row: 31, file: clients, names: ['row 31: 300 slow clients'] },
+  { row: 32, file: clients, names: ['row 32: viewers who leave'] },
+  { row: 33, file: 'test/cache/http/multipart.test.ts', names: ['overlaps, too many, an If-Range'] },
+  { row: 33, file: clients, names: ['row 33: abuse of ranges'] },
+  { row: 34, file: 'test/cache/http/malformed.test.ts', names: ['refused with 400 and a closed connection'] },
+  { row: 35, file: busy, names: ['row 35: ten thousand waiters', 'row 35: a flood of queries'] },
+  { row: 36, file: overload, names: ['above the limit: 503 at accept'] },
+  { row: 36, file: busy, names: ['row 36: four times the viewers'] },
 ];

@@ -22,7 +22,7 @@ const READY_MS = 2000;
 const LOOPS = 2;
 const KILLS = scaled(300, 1000);
 
-test(`row 1: ${KILLS} kills (seed ${seed}): no wrong byte, nothing synced is lost, nothing removed returns`, async () => {
+test(`row 1: kills (${KILLS}, seed ${seed}): no wrong byte, nothing synced is lost, nothing removed returns`, async () => {
   const reports: CrashReport[] = await Promise.all(
     Array.from({ length: LOOPS }, (_, index) =>
       crash({

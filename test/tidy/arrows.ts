@@ -4,6 +4,8 @@ import { type Link, nameOf, nodeIn, nodesIn, type Source, type Violation, type V
 /** Folders (with a slash) and files that do no I/O and know neither clock nor chance. */
 const PURE = [
   'cache/contract.ts',
+  'cache/contract-stats.ts',
+  'cache/vocabulary.ts',
   'cache/contract-listen.ts',
   'cache/rules/',
   'cache/manifest/',
@@ -155,7 +157,8 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['agent/metrics.ts'],
   'onnxruntime-node': ['agent/model/child.ts'],
   'node-cron': ['agent/node.ts'],
-  'node:sqlite': ['cache/store/rows.ts', 'agent/state.ts'],
+  'node:sqlite': ['cache/store/database.ts', 'agent/state.ts'],
+  'node:worker_threads': ['cache/store/rows.ts', 'cache/store/row-thread.ts'],
   'node:child_process': [
     'run.mjs',
     'encoder/ffmpeg/',

@@ -1,14 +1,26 @@
 // Who left lately: a first-in first-out memory of keys, bounded by the bytes that their objects had.
+import { Places } from './places.ts';
 
-/** A bounded memory of keys. */
+/** Whatever the key was, the first is the one. */
+const any = (): boolean => true;
+
+/**
+ * A bounded memory of keys in a ring, in the order in which they left: about 16 bytes each. A key taken back, or that
+ * left again, stays in the ring as nobody's until its turn comes.
+ */
 export class Ghost {
-  /** Key to the number of its arrival. Numbers count up, so older than `#first` means forgotten. */
-  readonly #arrivals = new Map<number, number>();
   #keys = new Int32Array(1024);
-  #sizes = new Float64Array(1024);
+  /** Bytes in single precision, which is what is added and what is taken away. */
+  #sizes = new Float32Array(1024);
+  readonly #places = new Places((place) => this.#keys[place] ?? 0);
+  /** Where the oldest lies, and how many there are with those that are nobody's. */
   #first = 0;
-  #end = 0;
+  #count = 0;
   #bytes = 0;
+
+  constructor() {
+    this.#places.reset(this.#keys.length);
+  }
 
   /** Bytes that the remembered objects had. */
   get bytes(): number {
@@ -18,45 +30,48 @@ export class Ghost {
   /** Remembers a key as the youngest, and forgets the oldest until at most `limitBytes` are remembered. */
   add(key: number, bytes: number, limitBytes: number): void {
     this.take(key);
-    if (this.#end - this.#first === this.#keys.length) this.#grow();
-    const at = this.#end & (this.#keys.length - 1);
+    if (this.#count === this.#keys.length) this.#grow();
+    const at = (this.#first + this.#count) % this.#keys.length;
     this.#keys[at] = key;
     this.#sizes[at] = bytes;
-    this.#arrivals.set(key | 0, this.#end);
-    this.#end += 1;
-    this.#bytes += bytes;
-    while (this.#bytes > limitBytes && this.#first < this.#end) this.#forgetOldest();
+    this.#places.insert(at);
+    this.#count += 1;
+    this.#bytes += this.#sizes[at] ?? 0;
+    while (this.#bytes > limitBytes && this.#count > 0) this.#forgetOldest();
   }
 
   /** Whether it was remembered; it no longer is. */
   take(key: number): boolean {
-    const arrival = this.#arrivals.get(key | 0);
-    if (arrival === undefined) return false;
-    this.#arrivals.delete(key | 0);
-    const at = arrival & (this.#keys.length - 1);
+    const at = this.#places.find(key | 0, any);
+    if (at < 0) return false;
+    this.#places.remove(at);
     this.#bytes -= this.#sizes[at] ?? 0;
     this.#sizes[at] = 0;
     return true;
   }
 
   #forgetOldest(): void {
-    const at = this.#first & (this.#keys.length - 1);
-    const key = this.#keys[at] ?? 0;
-    if (this.#arrivals.get(key) === this.#first) this.#arrivals.delete(key);
-    this.#bytes -= this.#sizes[at] ?? 0;
-    this.#first += 1;
+    this.#places.remove(this.#first);
+    this.#bytes -= this.#sizes[this.#first] ?? 0;
+    this.#first = (this.#first + 1) % this.#keys.length;
+    this.#count -= 1;
   }
 
-  /** Twice the room, each arrival at its number modulo the new length. */
+  /** A quarter more room; the oldest comes to lie at the beginning, and nobody's places go. */
   #grow(): void {
-    const length = this.#keys.length;
-    const keys = new Int32Array(length * 2);
-    const sizes = new Float64Array(length * 2);
-    for (let arrival = this.#first; arrival < this.#end; arrival += 1) {
-      keys[arrival & (length * 2 - 1)] = this.#keys[arrival & (length - 1)] ?? 0;
-      sizes[arrival & (length * 2 - 1)] = this.#sizes[arrival & (length - 1)] ?? 0;
+    const [keys, sizes, first] = [this.#keys, this.#sizes, this.#first];
+    const { length } = keys;
+    const larger = { keys: new Int32Array(length + (length >> 2)), sizes: new Float32Array(length + (length >> 2)) };
+    let count = 0;
+    for (let step = 0; step < length; step += 1) {
+      const at = (first + step) % length;
+      if (!this.#places.remove(at)) continue;
+      larger.keys[count] = keys[at] ?? 0;
+      larger.sizes[count] = sizes[at] ?? 0;
+      count += 1;
     }
-    this.#keys = keys;
-    this.#sizes = sizes;
+    [this.#keys, this.#sizes, this.#first, this.#count] = [larger.keys, larger.sizes, 0, count];
+    this.#places.reset(larger.keys.length);
+    for (let at = 0; at < count; at += 1) this.#places.insert(at);
   }
 }

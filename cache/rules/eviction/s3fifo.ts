@@ -1,14 +1,16 @@
-// S3-FIFO: a small queue on trial, a main queue for who was used again, and a memory of who failed the trial.
+// S3-FIFO: a small queue on trial, a main queue for who was used again, a memory of who failed the trial; and a queue of
+// its own for what was fetched on a forecast and not used yet.
 import { Ghost } from './ghost.ts';
 import type { EvictionPolicy } from './policy.ts';
 import { Queue, Slots } from './queue.ts';
 
 const SMALL = 1;
 const MAIN = 2;
+const FORETOLD = 3;
 /** Uses beyond this are not counted: two bits in the paper. */
 const MAX_USES = 3;
 /** Uses in the small queue that earn a place in the main one. */
-export const EARNED_USES = 2;
+const EARNED_USES = 2;
 
 /** How S3-FIFO divides the bytes that it holds. */
 export type S3FifoTuning = {
@@ -23,31 +25,44 @@ export type S3FifoTuning = {
 /** The paper's shares, with a floor under the small queue: four segments at least must get their chance to be used. */
 export const S3FIFO_TUNING: S3FifoTuning = { smallRatio: 0.1, smallLargest: 4, ghostRatio: 0.9 };
 
-/** An object with uses from an earlier life; bytes and key as in enter(). */
-type Earlier = { readonly bytes: number; readonly key: number; readonly uses: number };
+/** Foretold objects that nobody used yet may hold this share of all bytes before they push out each other. */
+const FORETOLD_RATIO = 0.2;
 
-/** S3-FIFO, and how an object comes in that was used before. */
+/** An object with uses from an earlier life; bytes and key as in enter(). */
+type Earlier = {
+  readonly bytes: number;
+  readonly key: number;
+  readonly uses: number;
+  /** It was fetched on a forecast. */
+  readonly isForetold?: boolean;
+  /** Used lately: it gets a second chance before it leaves the main queue. */
+  readonly isRecent?: boolean;
+};
+
+/** S3-FIFO, how an object comes in that was used before, and one that is expected to be used. */
 export type S3Fifo = EvictionPolicy & {
   /** Enters the main queue when its uses have earned that, else the small one, where they count. */
   readonly restore: (slot: number, object: Earlier) => void;
+  /** An object came that nobody has asked for yet, but somebody is expected to. */
+  readonly foretell: (slot: number, bytes: number, key: number) => void;
 };
 
-/**
- * S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023, Algorithm 1 and
- * Figure 5). Shares are of the bytes held, not of a limit, so that what is pinned or still being written shifts none.
- */
-export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING): S3Fifo {
-  const slots = new Slots();
+/** The two queues of the paper, and what moves an object from another one into them. */
+type Asked = EvictionPolicy & {
+  readonly put: (slot: number, object: Earlier) => void;
+  /** Takes a slot of no queue, its bytes and key already set, into the main queue. */
+  readonly promote: (slot: number) => void;
+  readonly heldBytes: () => number;
+};
+
+/** Algorithm 1: objects that were used, or came because somebody asked. */
+function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
   const small = new Queue(slots, SMALL);
   const main = new Queue(slots, MAIN);
   const ghost = new Ghost();
   let largestBytes = 0;
 
-  const put = (slot: number, { bytes, key }: Omit<Earlier, 'uses'>, queue: Queue): void => {
-    slots.ensure(slot);
-    slots.keys[slot] = key;
-    slots.bytes[slot] = bytes;
-    slots.uses[slot] = 0;
+  const put = (slot: number, bytes: number, queue: Queue): void => {
     largestBytes = Math.max(largestBytes, bytes);
     queue.push(slot);
   };
@@ -80,24 +95,82 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING): S3Fifo {
     return -1;
   };
   return {
-    enter: (slot, bytes, key) => put(slot, { bytes, key }, ghost.take(key) ? main : small),
-    restore: (slot, { bytes, key, uses }) => {
-      const isProven = uses >= EARNED_USES;
-      put(slot, { bytes, key }, isProven ? main : small);
-      slots.uses[slot] = uses === 1 ? 1 : 0;
+    heldBytes: () => small.bytes + main.bytes,
+    enter: (slot, bytes, key) => put(slot, bytes, ghost.take(key) ? main : small),
+    put: (slot, { bytes, uses, isRecent = false }) => {
+      put(slot, bytes, uses >= EARNED_USES ? main : small);
+      slots.uses[slot] = uses >= EARNED_USES ? Number(isRecent) : uses;
     },
+    promote: (slot) => put(slot, slots.bytes[slot] ?? 0, main),
     touch: (slot) => {
-      if (!slots.isIn(slot)) return;
       const uses = slots.uses[slot] ?? 0;
       if (uses < MAX_USES) slots.uses[slot] = uses + 1;
     },
-    leave: (slot) => {
-      if (slots.isIn(slot)) (slots.place[slot] === SMALL ? small : main).remove(slot);
-    },
+    leave: (slot) => (slots.place[slot] === SMALL ? small : main).remove(slot),
     evict: () => {
       if (small.head < 0 || (main.head >= 0 && isMainFull())) return evictMain();
       const slot = evictSmall();
       return slot >= 0 ? slot : evictMain();
+    },
+  };
+}
+
+/**
+ * S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023, Algorithm 1 and
+ * Figure 5). Shares are of the bytes held, not of a limit, so that what is pinned or still being written shifts none.
+ *
+ * Beyond the paper: foretold objects wait for their first use in a first-in first-out queue that takes no room from the
+ * others once it is beyond its share, and gives none back below it. The first use, a forecast come true, moves them to
+ * the main queue. Who leaves it unused is not remembered.
+ *
+ * `slots` may be shared with a caller that numbers its objects by them and reads their bytes and keys.
+ */
+export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING, slots: Slots = new Slots()): S3Fifo {
+  const asked = openAsked(tuning, slots);
+  const foretold = new Queue(slots, FORETOLD);
+  const take = (slot: number, bytes: number, key: number): void => {
+    slots.ensure(slot);
+    slots.keys[slot] = key;
+    slots.bytes[slot] = bytes;
+    slots.uses[slot] = 0;
+  };
+  const evictForetold = (): number => {
+    const slot = foretold.head;
+    if (slot >= 0) foretold.remove(slot);
+    return slot;
+  };
+  return {
+    enter: (slot, bytes, key) => {
+      take(slot, bytes, key);
+      asked.enter(slot, bytes, key);
+    },
+    foretell: (slot, bytes, key) => {
+      take(slot, bytes, key);
+      foretold.push(slot);
+    },
+    restore: (slot, object) => {
+      take(slot, object.bytes, object.key);
+      if (object.isForetold !== true) asked.put(slot, object);
+      else if (object.uses === 0) foretold.push(slot);
+      else asked.put(slot, { ...object, uses: object.uses + 1 }); // The forecast is as good as a use.
+    },
+    touch: (slot) => {
+      if (!slots.isIn(slot)) return;
+      if (slots.place[slot] !== FORETOLD) asked.touch(slot);
+      else {
+        foretold.remove(slot);
+        asked.promote(slot);
+      }
+    },
+    leave: (slot) => {
+      if (!slots.isIn(slot)) return;
+      if (slots.place[slot] === FORETOLD) foretold.remove(slot);
+      else asked.leave(slot);
+    },
+    evict: () => {
+      if (foretold.bytes > (foretold.bytes + asked.heldBytes()) * FORETOLD_RATIO) return evictForetold();
+      const slot = asked.evict();
+      return slot >= 0 ? slot : evictForetold();
     },
   };
 }

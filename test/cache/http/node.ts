@@ -48,6 +48,8 @@ export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly moreOrigins?: readonly OriginOptions[];
+  /** The cache's clock only moves by passSeconds(), so that nothing falls due by itself on a busy machine. */
+  readonly isClockStill?: boolean;
   readonly rules?: Partial<CacheOptions['rules']>;
 };
 
@@ -61,7 +63,8 @@ export function readResponse(response: IncomingMessage): Promise<{ body: Buffer;
   });
 }
 
-function get(
+/** One request on a connection of its own, its answer read to its end, however it ends. Rejects without an answer. */
+export function getFrom(
   port: number,
   path: string,
   options: { headers?: Record<string, string>; method?: string; body?: string },
@@ -98,11 +101,13 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const served: ServedRecord[] = [];
   const waiting = new Set<() => void>();
   let shiftMs = 0;
-  const now = () => Date.now() + shiftMs;
+  const startedAt = Date.now();
+  const now = () => (setup.isClockStill === true ? startedAt : Date.now()) + shiftMs;
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
     moreOrigins = [],
+    isClockStill: _isClockStill,
     rules,
     onServed,
     ramBytes = 64 * 1024 * 1024,
@@ -131,7 +136,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
       shiftMs += seconds * 1000;
     },
     get: (target, headers, method, body) =>
-      get(port, target, {
+      getFrom(port, target, {
         ...(headers && { headers }),
         ...(method && { method }),
         ...(body !== undefined && { body }),

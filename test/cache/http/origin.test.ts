@@ -135,7 +135,7 @@ describe('an origin that comes back', () => {
   const paths = Array.from({ length: KEYS }, (_, index) => `/key-${index}`);
 
   test('is asked by one probe, then by few at once, and once for each key', async () => {
-    const { origin, get, passSeconds } = await setUp();
+    const { origin, get, passSeconds } = await setUp({ isClockStill: true });
     origin.set('/down', { status: 503 });
     for (let round = 0; round < 8; round += 1) await get('/down');
     const refused = await Promise.all(paths.map((path) => get(path)));
@@ -172,7 +172,7 @@ describe('an origin that comes back', () => {
   });
 
   test('and fails again lets nobody wait', async () => {
-    const { origin, get, passSeconds } = await setUp();
+    const { origin, get, passSeconds } = await setUp({ isClockStill: true });
     for (const path of paths) origin.set(path, { status: 503 });
     for (let round = 0; round < 8; round += 1) await get('/key-0');
     passSeconds(2);
@@ -184,7 +184,7 @@ describe('an origin that comes back', () => {
   });
 
   test('viewers who leave while they wait for it are not asked for', async () => {
-    const { origin, start, get, passSeconds } = await setUp();
+    const { origin, start, get, passSeconds } = await setUp({ isClockStill: true });
     origin.set('/down', { status: 503 });
     for (let round = 0; round < 8; round += 1) await get('/down');
     passSeconds(2);

@@ -85,11 +85,25 @@ test('histograms are cumulative and end with all observations; unused prefetches
   counters.evicted({ purpose: 'viewer', bytes: 500, wasUsed: false });
   const store = {
     ...{ objects: 0, usedBytes: { memory: 0, disk: 0 }, limitBytes: { memory: 0, disk: 0 } },
-    ...{ evictions: { memory: 0, disk: 0 }, corruptBlocks: 0, isDegraded: false, errors: [] },
+    ...{
+      evictions: { memory: 0, disk: 0 },
+      corruptBlocks: 0,
+      scrub: { bytes: 0, damaged: 0, passes: 0 },
+      isDegraded: false,
+      errors: [],
+    },
   };
   const workers = { running: 0, restarts: 0, droppedRecords: 0 };
   const tls = { handshakeFailures: 0, certificates: { expiresAt: [], reloads: 0, failures: 0 } };
-  const stats = counters.read({ store, openConnections: 1, activeFills: 2, origins: [], workers, ...tls });
+  const stats = counters.read({
+    store,
+    openConnections: 1,
+    activeFills: 2,
+    isTight: false,
+    origins: [],
+    workers,
+    ...tls,
+  });
   const { counts, sum } = stats.firstByteSeconds.hit;
   expect(counts).toHaveLength(HISTOGRAM_SECONDS.length + 1);
   expect([counts[0], counts[4], counts.at(-2), counts.at(-1)]).toEqual([1, 2, 2, 3]);

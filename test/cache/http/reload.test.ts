@@ -18,7 +18,12 @@ afterEach(async () => {
 
 /** A node with the origins `main` and `other`. */
 async function setUp(hosts: readonly HostOptions[], setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({ ...setup, hosts, moreOrigins: [{ name: 'other', url: other.url, match: '/' }] });
+  node = await openNode({
+    isClockStill: true,
+    ...setup,
+    hosts,
+    moreOrigins: [{ name: 'other', url: other.url, match: '/' }],
+  });
   return node;
 }
 const a: HostOptions = { names: ['a.example', '*.a.example'], origins: ['main'] };

@@ -2,12 +2,12 @@
 // gone on with, and how the first is taken back.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { OriginOptions } from '../../../cache/contract.ts';
-import { type Answer, type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
+import { type Answer, type FakeOrigin, openFakeOrigin, type Seen } from '../../fake/origin.ts';
 import { type NodeSetup, openNode, type TestNode } from './node.ts';
 
-const MiB = 1024 * 1024;
+const PART = 256 * 1024;
 const fresh = { 'cache-control': 'max-age=600' };
-const body = Buffer.alloc(4 * MiB, 'four mebibytes of segment ');
+const body = Buffer.alloc(4 * PART, 'one mebibyte of a segment ');
 /** Nobody listens there. */
 const REFUSED = 'http://127.0.0.1:1';
 
@@ -22,7 +22,7 @@ afterEach(async () => {
 });
 
 async function setUp(origin: Partial<OriginOptions> = {}, setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({ ...setup, origin: { backups: [second.url], ...origin } });
+  node = await openNode({ isClockStill: true, ...setup, origin: { backups: [second.url], ...origin } });
   return node;
 }
 const stats = () => node.cache.stats().origins[0];
@@ -175,7 +175,7 @@ describe('row 23: the first server is a black hole', () => {
 
 describe('row 21: the body breaks in its middle', () => {
   const whole: Answer = { body, headers: fresh, etag: '"1"', hasRanges: true };
-  const broken: Answer = { ...whole, cutAfterBytes: MiB };
+  const broken: Answer = { ...whole, cutAfterBytes: PART };
 
   test('the second goes on with it: the viewer and the store get every byte', async () => {
     const { origin, get, cache } = await setUp();
@@ -184,7 +184,7 @@ describe('row 21: the body breaks in its middle', () => {
     const got = await get('/a');
     expect([got.status, got.isCut, got.body.equals(body)]).toEqual([200, false, true]);
     expect(second.seen('/a')[0]?.headers).toMatchObject({ 'if-range': '"1"' });
-    expect(second.seen('/a')[0]?.headers.range).toMatch(/^bytes=\d+-4194303$/);
+    expect(second.seen('/a')[0]?.headers.range).toMatch(/^bytes=\d+-1048575$/);
     await until(() => cache.has('/a') !== undefined);
     expect((await get('/a')).body.equals(body)).toBe(true);
     expect(retries()).toEqual({ repeat: 0, failover: 0, resume: 1, denied: 0 });
@@ -199,16 +199,32 @@ describe('row 21: the body breaks in its middle', () => {
 
   test('so does a part that was asked for, and a body that trickles (row 24)', async () => {
     const { origin, get } = await setUp({ idleTimeoutMs: 200 });
-    const part = { range: 'bytes=1000-2000999', 'if-match': '"1"' };
-    origin.set('/part', { ...whole, cutAfterBytes: MiB });
+    const part = { range: 'bytes=1000-900999', 'if-match': '"1"' };
+    origin.set('/part', { ...whole, cutAfterBytes: PART });
     second.set('/part', whole);
     const got = await get('/part', part);
-    expect([got.status, got.isCut, got.body.equals(body.subarray(1000, 2_001_000))]).toEqual([206, false, true]);
+    expect([got.status, got.isCut, got.body.equals(body.subarray(1000, 901_000))]).toEqual([206, false, true]);
     const small = body.subarray(0, 400);
     origin.set('/slow', { ...whole, body: small, pace: { pieces: 400, overMs: 20_000 } });
     second.set('/slow', { ...whole, body: small });
     expect((await get('/slow')).body.equals(small)).toBe(true);
     expect(retries()?.resume).toBe(2);
+  });
+
+  test('so does a run of blocks, that a part of a large object is stored in', async () => {
+    const { origin, get } = await setUp();
+    const large = Buffer.alloc(24 * PART, 'six mebibytes of a film ');
+    const film = { body: large, headers: fresh, etag: '"1"', hasRanges: true };
+    origin.set('/film', { ...film, cutAfterBytes: PART });
+    second.set('/film', film);
+    const range = { range: `bytes=${9 * PART}-${15 * PART - 1}` };
+    const got = await get('/film', range);
+    expect([got.status, got.isCut, got.body.equals(large.subarray(9 * PART, 15 * PART))]).toEqual([206, false, true]);
+    expect(retries()?.resume).toBe(1);
+    await until(() => node.cache.stats().activeFills === 0);
+    const again = await get('/film', range);
+    expect(again.body.equals(got.body)).toBe(true);
+    expect(again.headers['cache-status']).toContain('hit');
   });
 
   test('twice, and no more often', async () => {
@@ -219,11 +235,34 @@ describe('row 21: the body breaks in its middle', () => {
     expect(origin.seen('/a')).toHaveLength(3);
   });
 
-  const other = Buffer.alloc(4 * MiB, 'another edition of it ');
-  test.each<[string, Answer, Answer]>([
+  const other = Buffer.alloc(4 * PART, 'another edition of it ');
+  /** A part that is sent whatever If-Range says; `shift`: bytes by which it misses what was asked for; `total`: what it says. */
+  const part =
+    (of: Buffer, fields: Readonly<Record<string, string>>, { shift = 0, total = of.length } = {}) =>
+    (request: Seen): Answer => {
+      const start = Number(/\d+/.exec(request.headers.range ?? '')?.[0]) + shift;
+      const range = `bytes ${start}-${of.length - 1}/${total}`;
+      return { status: 206, body: of.subarray(start), headers: { 'content-range': range, ...fields } };
+    };
+  test('a part that is right is joined', async () => {
+    const { origin, get } = await setUp();
+    origin.set('/a', broken);
+    second.set('/a', part(body, { etag: '"1"' }));
+    expect((await get('/a')).body.equals(body)).toBe(true);
+  });
+
+  test.each<[string, Answer, Answer | ((request: Seen) => Answer)]>([
+    ['a part of another tag', broken, part(other, { etag: '"2"' })],
+    ['a part without a tag', broken, part(other, {})],
+    ['a part of a weak tag', broken, part(other, { etag: 'W/"1"' })],
+    ['a part from further on', broken, part(body, { etag: '"1"' }, { shift: 1 })],
+    ['a part of another total', broken, part(body, { etag: '"1"' }, { total: body.length + 1 })],
+    ['a part of something longer', broken, part(Buffer.concat([body, body]), { etag: '"1"' })],
+    ['a part of another coding', broken, part(body, { etag: '"1"', 'content-encoding': 'br' })],
+    ['a part that says of which it is in no way', broken, part(body, { etag: '"1"', 'content-range': 'bytes *' })],
     ['another tag', broken, { ...whole, body: other, etag: '"2"' }],
     ['no ranges', broken, { ...whole, hasRanges: false }],
-    ['another length', broken, { ...whole, body: other.subarray(0, 3 * MiB) }],
+    ['another length', broken, { ...whole, body: other.subarray(0, 3 * PART) }],
     ['another coding', broken, { ...whole, headers: { ...fresh, 'content-encoding': 'gzip' } }],
     ['a failure', broken, { status: 500 }],
     ['no tag in the first', { ...broken, etag: 'none', headers: fresh }, whole],
@@ -243,7 +282,7 @@ describe('row 21: the body breaks in its middle', () => {
   test('a viewer who left is not gone on for', async () => {
     const { origin, start, cache } = await setUp();
     const held = Promise.withResolvers<void>();
-    origin.set('/a', { ...whole, gates: [{ offset: MiB, until: held.promise }], cutAfterBytes: MiB });
+    origin.set('/a', { ...whole, gates: [{ offset: PART, until: held.promise }], cutAfterBytes: PART });
     second.set('/a', whole);
     const { request } = await start('/a');
     request.destroy();
@@ -257,8 +296,7 @@ describe('the budget', () => {
   test('bounds repetitions at a server whose connections keep breaking', async () => {
     const { origin, get } = await setUp({ backups: [] });
     let turn = 0;
-    const startedMs = performance.now();
-    for (const path of paths(200, 'key')) {
+    for (const path of paths(120, 'key')) {
       turn = 0;
       origin.set(path, () => {
         turn += 1;
@@ -268,12 +306,11 @@ describe('the budget', () => {
       await get(path);
       expect(turn).toBeLessThanOrEqual(2);
     }
-    const grown = ((performance.now() - startedMs) / 10_000) * 3;
     const repeats = retries()?.repeat ?? 0;
     expect(repeats).toBeGreaterThanOrEqual(3);
-    expect(repeats).toBeLessThanOrEqual(200 * 0.1 + 3 + grown);
-    expect((retries()?.denied ?? 0) + repeats).toBe(40);
-    expect(origin.seen()).toHaveLength(200 + repeats);
+    expect(repeats).toBeLessThanOrEqual(120 * 0.1 + 3);
+    expect((retries()?.denied ?? 0) + repeats).toBe(24);
+    expect(origin.seen()).toHaveLength(120 + repeats);
   });
 
   test('bounds going on to a server that has failed itself', async () => {
@@ -319,61 +356,5 @@ describe('row 28: the first server comes back', () => {
     expect(got.map(({ status }) => status)).toEqual(got.map(() => 200));
     const asked = [origin, second].flatMap((each) => each.seen().filter(({ url }) => url.startsWith('/key')));
     expect(asked).toHaveLength(40);
-  });
-});
-
-describe('checks of health', () => {
-  const health = { path: '/up', intervalSeconds: 0.02, timeoutMs: 1000, expect: 200, rise: 2, fall: 3 };
-  const events: string[] = [];
-  const log: NodeSetup['log'] = (_level, event) => {
-    events.push(event);
-  };
-  const isUp = () => stats()?.servers.map((server) => server.isUp);
-
-  test('take a server out before a viewer meets it, and bring it back', async () => {
-    events.length = 0;
-    second.set('/up', {});
-    const { origin, get } = await setUp({ health }, { log });
-    origin.set('/up', { status: 503 });
-    await until(() => isUp()?.[0] === false);
-    second.set('/a', { body: 'here', headers: fresh });
-    expect((await get('/a')).body.toString()).toBe('here');
-    expect(origin.seen('/a')).toHaveLength(0);
-    origin.set('/up', {});
-    origin.set('/b', { body: 'back', headers: fresh });
-    await until(() => isUp()?.[0] === true);
-    expect((await get('/b')).body.toString()).toBe('back');
-    expect(breaker()).toBe('recovering');
-    expect(events.filter((event) => event.startsWith('origin.server-'))).toEqual([
-      'origin.server-down',
-      'origin.server-up',
-    ]);
-    expect(node.cache.stats().originErrors).toBe(0);
-    expect(origin.seen('/up')[0]?.headers['user-agent']).toBe('nearcast-check');
-  });
-
-  test('that fail for every server are not believed: viewers are served', async () => {
-    const { origin, get } = await setUp({ health: { ...health, expect: 204 } });
-    await until(() => isUp()?.every((each) => !each) === true);
-    origin.set('/a', { body: 'fine', headers: fresh });
-    expect((await get('/a')).body.toString()).toBe('fine');
-  });
-
-  test('a server that never answers them is down', async () => {
-    second.set('/up', {});
-    const { origin } = await setUp({ health: { ...health, timeoutMs: 30 } });
-    origin.set('/up', { isBlackHole: true });
-    await until(() => isUp()?.[0] === false);
-    expect(isUp()?.[1]).toBe(true);
-  });
-
-  test('end with the cache', async () => {
-    second.set('/up', {});
-    await setUp({ health });
-    await second.asked('/up', 3);
-    await node.cache.close(0);
-    const count = second.seen('/up').length;
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    expect(second.seen('/up').length).toBeLessThanOrEqual(count + 1);
   });
 });

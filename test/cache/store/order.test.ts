@@ -108,7 +108,7 @@ test.runIf(process.platform === 'linux')('open files are bounded, and none is le
         if (reader.tier === 'disk') reader.close();
         if (n % 5 === 0) store.remove(object);
       }
-      await expect.poll(openFiles).toBeLessThan(before + 128 + 10);
+      await expect.poll(openFiles).toBeLessThan(before + 128 + 32);
       expect((await get(store, '1'))?.length).toBe(70_001);
     },
   );

@@ -8,6 +8,10 @@ import { blockChecksum, blockCount, packBlocks, rowChecksum, unpackBlocks } from
 import { bodyPath } from '../../../cache/store/disk.ts';
 import { decodeHead, encodeHead } from '../../../cache/store/head.ts';
 import { openMemory } from '../../../cache/store/memory.ts';
+import { entryOf } from '../../../cache/store/rows.ts';
+import { responseOf } from './support.ts';
+
+const head = (key: string) => ({ ...responseOf(key, 1), lengthBytes: 1, isInvalidated: false, ranges: [] });
 
 describe('checksums', () => {
   const owner = { id: 77, key: 'key', variant: '' };
@@ -86,19 +90,23 @@ describe('the text of a head', () => {
 });
 
 test('the RAM tier is bounded, and takes nothing above an eighth of it', () => {
+  const row = { head: head('key'), blocks: [], isPinned: false, hits: 0, lastUsedAt: 0 };
+  const entries = Array.from({ length: 21 }, (_, id) => entryOf({ id, ...row }, -1, -1));
   const evicted: number[] = [];
-  const memory = openMemory(800_000, (id) => evicted.push(id));
+  const memory = openMemory(800_000, ({ id }) => evicted.push(id));
+  const [none, first] = entries;
+  if (none === undefined || first === undefined) throw new Error('no entries');
   expect(memory.maxBodyBytes).toBe(100_000);
-  memory.set(0, Buffer.alloc(100_001));
-  expect(memory.get(0)).toBeUndefined();
-  for (let id = 1; id <= 20; id += 1) {
-    memory.set(id, Buffer.alloc(99_000));
-    memory.get(1);
+  memory.set(none, Buffer.alloc(100_001));
+  expect(memory.get(none)).toBeUndefined();
+  for (const entry of entries.slice(1)) {
+    memory.set(entry, Buffer.alloc(97_000));
+    memory.get(first);
     expect(memory.usedBytes()).toBeLessThanOrEqual(800_000);
   }
-  expect(memory.get(1)).toBeDefined();
+  expect(memory.get(first)).toBeDefined();
   expect(evicted).toEqual(Array.from({ length: 12 }, (_, n) => n + 2));
-  memory.delete(1);
+  memory.delete(first);
   expect(memory.evictions()).toBe(12);
 });
 
