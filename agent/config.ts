@@ -71,6 +71,18 @@ export function parseConfig(text: string, file: string): LoadedConfig {
   return { ok: true, config: withAbsolutePaths(parsed.data, dirname(file)), warnings: warnings.map(source.locate) };
 }
 
+/** The control socket of a configuration that may have problems elsewhere; undefined when even that cannot be read. */
+export function readSocket(path: string): string | undefined {
+  const file = resolve(path);
+  try {
+    const admin = sections.admin.safeParse(member(openSource(readFileSync(file, 'utf8'), file).content, 'admin'));
+    return admin.data === undefined ? undefined : resolve(dirname(file), admin.data.socket);
+  } catch {
+    // Not a file that can be read.
+    return undefined;
+  }
+}
+
 /** JSON Schema (draft 2020-12) of nearcast.yaml, for editors. */
 export function configJsonSchema(): Readonly<Record<string, unknown>> {
   return z.toJSONSchema(schema, { io: 'input' });

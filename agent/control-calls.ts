@@ -103,6 +103,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     { method: 'GET', path: '/plan', answer: () => (agent === undefined ? OFF : ok(agent.prefetching.offPeak())) },
     { method: 'GET', path: '/models', answer: () => (agent === undefined ? OFF : ok(agent.prediction.models())) },
     ...cacheCalls(controlled),
+    { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },
     { method: 'POST', path: '/encode', answer: (input) => encode(controlled, input) },

@@ -5,6 +5,7 @@ import type { Config } from './config.ts';
 import type { ControlReply } from './control.ts';
 import type { Jobs } from './control-jobs.ts';
 import type { NodeStats } from './node-stats.ts';
+import type { Reloaded } from './reload.ts';
 
 /** What the calls look at and change. Without an agent (agent: off) its calls answer 409. */
 export type Controlled = {
@@ -15,6 +16,7 @@ export type Controlled = {
   readonly stats: () => NodeStats;
   readonly unreadiness: () => string | undefined;
   readonly uptimeSeconds: () => number;
+  readonly reload: () => Promise<Reloaded>;
   readonly now: () => number;
 };
 

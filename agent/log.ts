@@ -43,6 +43,8 @@ export type AgentLog = <Fields extends Readonly<Record<string, unknown>>>(
 /** An open log. */
 export type OpenLog = {
   readonly log: AgentLog;
+  /** Lines below this level are dropped from now on. */
+  readonly setLevel: (level: Parameters<Log>[0]) => void;
   /** Lines given to the log, and lines that were lost because nobody took them in time. */
   readonly stats: () => { readonly lines: number; readonly dropped: number };
   /** Resolves when what waits is written, or after `deadlineMs` at the latest. Call it last. */
@@ -86,6 +88,9 @@ export function openLog(options: {
       if (!logger.isLevelEnabled(level)) return;
       counts.lines += 1;
       logger[level]({ event, ...publicFields(fields ?? {}) });
+    },
+    setLevel: (level) => {
+      logger.level = level;
     },
     stats: () => ({ ...counts }),
     close: async (deadlineMs) => {

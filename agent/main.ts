@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   run: async () => (await import('./commands/run.ts')).runCommand,
   origin: async () => (await import('./commands/origin.ts')).originCommand,
   encode: async () => (await import('./commands/encode.ts')).encodeCommand,
+  reload: async () => (await import('./commands/reload.ts')).reloadCommand,
   'check-config': async () => (await import('./commands/check-config.ts')).checkConfigCommand,
   status: async () => (await import('./commands/control.ts')).statusCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
@@ -90,7 +91,9 @@ function report(error: unknown, io: Io, command: string): number {
 
 if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort(signal));
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort(signal));
+  let hangup = () => stop.abort('SIGHUP');
+  process.on('SIGHUP', () => hangup());
   const { stdout, stderr, env } = process;
   // A reader that went away (`nearcast status | head -1`) is no failure.
   for (const stream of [stdout, stderr])
@@ -101,6 +104,9 @@ if (process.argv[1] !== undefined && import.meta.filename === process.argv[1]) {
     env,
     cwd: process.cwd(),
     signal: stop.signal,
+    onHangup: (listener) => {
+      hangup = listener;
+    },
   });
   // Whatever still runs then is a leak of ours: it may not keep the process, nor let a signal go unheard.
   setTimeout(() => process.exit(), LEAK_MS).unref();

@@ -1,7 +1,7 @@
-// Metrics of the viewer listener's TLS and HTTP/2: certificates, handshakes, and what was ended for its misuse.
+// Metrics of the viewer listener's TLS and HTTP/2, and of reloads: certificates, handshakes, misuse, configuration.
 import { by, type Entry, one } from './metric.ts';
 
-/** What the listener counts beside requests. */
+/** What the listener counts beside requests, and what was read again while it served. */
 export const LISTENER: readonly Entry[] = [
   {
     name: 'nearcast_http2_misuse_total',
@@ -30,5 +30,12 @@ export const LISTENER: readonly Entry[] = [
     labels: ['outcome'],
     help: 'Certificate files that changed. Failed: the old pair stays in use; log event certificate.reload-failed says why.',
     read: ({ cache: { certificates } }) => by('outcome', { ok: certificates.reloads, failed: certificates.failures }),
+  },
+  {
+    name: 'nearcast_config_reloads_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Reloads of the configuration. Failed: the old one stays in force; log event config.reload-failed has the problems.',
+    read: ({ configReloads }) => by('outcome', configReloads),
   },
 ];

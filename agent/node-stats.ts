@@ -31,6 +31,7 @@ export type NodeStats = {
   readonly sessions: number;
   readonly loopLagSeconds: number;
   readonly logDropped: number;
+  readonly configReloads: Readonly<Record<'ok' | 'failed', number>>;
 };
 
 const NO_HISTOGRAM = newHistogram();
@@ -76,7 +77,7 @@ export type CountedAgent = {
 /** One reading of everything, for /metrics, status and the page. */
 export function readStats(
   { cache, agent }: { readonly cache: Pick<Cache, 'stats'>; readonly agent: CountedAgent | undefined },
-  rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped'>,
+  rest: Pick<NodeStats, 'build' | 'loopLagSeconds' | 'logDropped' | 'configReloads'>,
 ): NodeStats {
   const jobs = agent?.encodes?.list() ?? [];
   const running = jobs.find(({ state }) => state === 'running');

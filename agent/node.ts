@@ -3,7 +3,14 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
-import { type Cache, CacheError, open as openCache, type Route, type ServedRecord } from '../cache/cache.ts';
+import {
+  type Cache,
+  CacheError,
+  open as openCache,
+  type Reloadable,
+  type Route,
+  type ServedRecord,
+} from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
 import { openControl, openMonitoring } from './control.ts';
@@ -14,6 +21,7 @@ import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
+import { openReloader, type Reloaded } from './reload.ts';
 import { readVersion } from './version.ts';
 
 /** What openNode() takes besides the configuration. */
@@ -21,6 +29,8 @@ export type NodeOptions = {
   readonly log: OpenLog;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onEncode?: (status: EncodeStatus) => void;
+  /** The file that the configuration is from, for reloads. */
+  readonly file?: string;
 };
 
 /** A running node. */
@@ -32,6 +42,8 @@ export type Node = {
   readonly isPublished: (titleId: string) => boolean;
   /** Resolves with false when that title is being encoded already. Rejects with AGENT_ENCODE_OFF, or on a bad job. */
   readonly encode: (job: SubmittedJob) => Promise<boolean>;
+  /** Reads the configuration again. Never rejects for what is wrong with it. */
+  readonly reload: () => Promise<Reloaded>;
   /** Drains: not ready, no new connections, answers in flight end, then everything closes. Idempotent. */
   readonly close: () => Promise<void>;
 };
@@ -175,7 +187,6 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   live.closers.push(loop.close);
   // The cache needs its routes before the agent can be opened over it; they are only asked once it serves.
   const routes: Route[] = [];
-  const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = config.listen;
   const cache = await openCache({
     routes,
     // Without an agent nobody listens, and no record is made.
@@ -183,24 +194,26 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
       titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
       onServed: (record: ServedRecord) => live.agent?.served(record),
     }),
-    origins: config.origins,
-    hosts: config.hosts,
+    ...reloadable(config),
     store: config.store,
     maxResidentBytes: config.store.maxResidentBytes,
-    rules: config.cache,
-    ignoredQuery: config.cache.ignoredQuery,
     workers: config.listen.workers,
-    limits: { maxConnections, maxRequests, addressLimit, exemptPrefixes },
-    certificate: config.tls,
     nodeId: config.node.id,
     now,
     log,
   });
-  live.quiesce.push(() => cache.close(config.drainSeconds * 1000));
+  const reloader = openReloader({
+    ...{ config, file: options.file, log },
+    apply: async (next) => {
+      await cache.reload(reloadable(next));
+      options.log.setLevel(next.log.level);
+    },
+  });
+  live.quiesce.push(() => cache.close(reloader.config().drainSeconds * 1000));
   const build = { version: readVersion(), node: process.version };
   const stats = () => {
     const own = { build, loopLagSeconds: loop.seconds(), logDropped: options.log.stats().dropped };
-    return readStats({ cache, agent: live.agent }, own);
+    return readStats({ cache, agent: live.agent }, { ...own, configReloads: reloader.counts() });
   };
   if (config.agent === 'on') routes.push(...(await addAgent(config, options, { live, cache, stats })).routes);
   const unreadiness = () => live.unready;
@@ -211,7 +224,10 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const jobs = openJobs();
   live.quiesce.push(jobs.close);
   const { agent } = live;
-  const calls = controlCalls({ config, cache, agent, jobs, stats, unreadiness, uptimeSeconds, now });
+  const calls = controlCalls({
+    ...{ config, cache, agent, jobs, stats, unreadiness },
+    ...{ uptimeSeconds, now, reload: reloader.reload },
+  });
   live.closers.push((await openControl(config.admin.socket, calls)).close);
   const { port, securePort } = await cache.serve(config.listen.http, config.listen.https ?? undefined);
   live.unready = undefined;
@@ -224,8 +240,16 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
       if (live.agent?.encodes !== undefined) return live.agent.encodes.submit(job);
       throw new AgentError('AGENT_ENCODE_OFF', 'encoding is off on this node: set encode.enabled and agent');
     },
+    reload: reloader.reload,
     close: () => closeLive(live),
   };
+}
+
+/** What of a configuration the cache can take while it serves. */
+function reloadable({ origins, hosts, cache, listen, tls }: Config): Reloadable {
+  const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = listen;
+  const limits = { maxConnections, maxRequests, addressLimit, exemptPrefixes };
+  return { origins, hosts, rules: cache, ignoredQuery: cache.ignoredQuery, limits, certificate: tls };
 }
 
 /** Opens what stands behind "agent: on", its housekeeping and its nightly window. */

@@ -1,4 +1,5 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
+import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
   CacheOptions,
@@ -13,6 +14,7 @@ import type {
   PurgeSelector,
   ReadObject,
   ReadOptions,
+  Reloadable,
 } from './contract.ts';
 import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
@@ -33,7 +35,7 @@ import { Counters, sumStats } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
 import { type Role, ramShare } from './tier.ts';
-import { openTls } from './tls.ts';
+import { openTls, TLS_SETTINGS } from './tls.ts';
 import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
 export type {
@@ -178,14 +180,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
     reload: async (next) => {
-      // What may be refused comes first, what may not last.
-      const useCertificates = await server.tls?.certificates.prepare(next);
-      const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
-      hosts.replace(next);
-      useLimits();
-      useCertificates?.();
+      await reload(parts, next);
       rules = next.rules;
-      workers?.reload(next);
     },
     stats: () => statsOf(parts),
     close: async (drainMs) => {
@@ -196,6 +192,20 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       await store.close(STORE_CLOSE_MS);
     },
   };
+}
+
+/** Uses other options from now on, all of them or, when one is refused, none. */
+async function reload({ options, server, hosts, workers }: Parts, next: Reloadable): Promise<void> {
+  const { now, log } = options;
+  // What may be refused comes first, what may not last.
+  const { certificates } = server.tls ?? {};
+  if (certificates === undefined) await checkCertificates(next, { settings: TLS_SETTINGS, now, log });
+  const useCertificates = await certificates?.prepare(next);
+  const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
+  hosts.replace(next);
+  useLimits();
+  useCertificates?.();
+  workers?.reload(next);
 }
 
 /** What an unsafe method invalidates, here and at workers, which are told without waiting. */

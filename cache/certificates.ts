@@ -159,6 +159,11 @@ async function load(choice: CertificateChoice, tools: CertificateTools): Promise
   return { entries, table: hostTable(entries), fallback: entries.find(({ label }) => label === DEFAULT) };
 }
 
+/** Reads certificates that are not used yet. Rejects with CACHE_CERTIFICATE_UNUSABLE. */
+export async function checkCertificates(choice: CertificateChoice, tools: CertificateTools): Promise<void> {
+  await load(choice, tools);
+}
+
 /** Opens the certificates of a listener. Rejects with CACHE_CERTIFICATE_UNUSABLE for a pair that cannot be used. */
 export async function openCertificates(
   choice: CertificateChoice,

@@ -1,13 +1,17 @@
 // What a command is: a name, a line for the overview, its usage, and a run that resolves with an exit code.
 import type { Writable } from 'node:stream';
 
-/** The world a command runs in; `signal` aborts on SIGINT, SIGTERM and SIGHUP. */
+/**
+ * The world a command runs in; `signal` aborts on SIGINT and SIGTERM, and on SIGHUP unless a listener takes that for
+ * something else.
+ */
 export type Io = {
   readonly stdout: Writable;
   readonly stderr: Writable;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;
   readonly signal: AbortSignal;
+  readonly onHangup?: (listener: () => void) => void;
 };
 
 /** One line of the command table; --help is answered from `summary` and `usage` by main.ts. */

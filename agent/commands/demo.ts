@@ -226,7 +226,7 @@ async function runDemo(
       demoConfig({ listen: listens.http, metrics: listens.metrics, originUrl: `http://127.0.0.1:${origin.port}` }),
     );
     await writeCatalogue(dir, titles);
-    node = await openNode(requireConfig(file).config, { log, env: io.env, onEncode: running.onEncode });
+    node = await openNode(requireConfig(file).config, { log, env: io.env, file, onEncode: running.onEncode });
     const host = listens.http.slice(0, listens.http.lastIndexOf(':'));
     const url = `http://${host}:${node.port}/`;
     progress.say('demo.ready', `Nearcast is at ${url}  (metrics ${node.metricsPort}, stop with Ctrl-C)`, {

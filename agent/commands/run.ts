@@ -28,18 +28,21 @@ export const runCommand: Command = {
 
   --config, -c  default nearcast.yaml
 
-Logs JSON lines to standard output. SIGTERM and SIGINT stop listening, let answers in flight end and exit 0 within 5 s.
+Logs JSON lines to standard output. SIGHUP reads the configuration again, as nearcast reload does. SIGTERM and SIGINT stop listening, let answers in flight end and exit 0 within 5 s.
 Exit code 78: the configuration, a port or a directory cannot be used; a restart would not help.`,
   run: async (args, io) => {
     const { values } = parseArgs({
       args: [...args],
       options: { config: { type: 'string', short: 'c', default: 'nearcast.yaml' } },
     });
-    const { config, warnings } = requireConfig(resolve(io.cwd, values.config));
+    const file = resolve(io.cwd, values.config);
+    const { config, warnings } = requireConfig(file);
     const log = openLog({ level: config.log.level, stream: io.stdout });
     for (const { line, message } of warnings) log.log('warn', 'config.warning', { line, message });
-    const node = await openNode(config, { log, env: io.env });
-    log.log('info', 'node.ready', { port: node.port, metricsPort: node.metricsPort });
+    const node = await openNode(config, { log, env: io.env, file });
+    io.onHangup?.(() => void node.reload());
+    const { port, securePort, metricsPort } = node;
+    log.log('info', 'node.ready', { port, securePort, metricsPort });
     if (!io.signal.aborted) await new Promise((done) => io.signal.addEventListener('abort', done, { once: true }));
     log.log('info', 'node.draining', { signal: String(io.signal.reason) });
     await node.close();

@@ -14,10 +14,14 @@ export const SOCKET_USAGE = '[--config FILE | --socket PATH]';
 /** Configurations looked for when none is named, in this order. */
 const DEFAULT_CONFIGS = ['nearcast.yaml', 'var/demo/nearcast.yaml', '/etc/nearcast/nearcast.yaml'];
 
-/** Path of the control socket. Throws AGENT_CONFIG_INVALID when a named or found configuration has problems, or none is found. */
+/**
+ * Path of the control socket. `salvage` reads it from a configuration that has problems, if it can. Throws AGENT_CONFIG_INVALID when a named or
+ * found configuration has problems, or none is found.
+ */
 export function findSocket(
   named: { readonly socket: string | undefined; readonly config: string | undefined },
   io: Io,
+  salvage: (file: string) => string | undefined = () => undefined,
 ): string {
   if (named.socket !== undefined) return resolve(io.cwd, named.socket);
   const candidates = (named.config === undefined ? DEFAULT_CONFIGS : [named.config]).map((file) =>
@@ -31,7 +35,9 @@ export function findSocket(
     );
   }
   const loaded = loadConfig(file);
-  if (!loaded.ok)
+  if (loaded.ok) return loaded.config.admin.socket;
+  const salvaged = salvage(file);
+  if (salvaged === undefined)
     throw new AgentError('AGENT_CONFIG_INVALID', `${file} has problems: "nearcast check-config ${file}" lists them`);
-  return loaded.config.admin.socket;
+  return salvaged;
 }

@@ -80,7 +80,11 @@ beforeAll(async () => {
     titles: () => TITLES,
     events: intake.events,
     preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
-    stats: () => readStats({ cache, agent: undefined }, { build, loopLagSeconds: 0, logDropped: 0 }),
+    stats: () =>
+      readStats(
+        { cache, agent: undefined },
+        { build, loopLagSeconds: 0, logDropped: 0, configReloads: { ok: 0, failed: 0 } },
+      ),
     decisions: () => DECISIONS,
     encodes: () =>
       (['queued', 'running', 'done', 'failed'] as const).map((of) => ({
@@ -199,7 +203,7 @@ test('activity has the shape that the page reads', async () => {
 test('ratios count a revalidated and a stale answer as hits, and never fall below nothing', () => {
   const stats = readStats(
     { cache, agent: undefined },
-    { build: { version: '', node: '' }, loopLagSeconds: 0, logDropped: 0 },
+    { build: { version: '', node: '' }, loopLagSeconds: 0, logDropped: 0, configReloads: { ok: 0, failed: 0 } },
   );
   const of = (count: number) => ({ ...stats.cache.requests.hit, segment: count });
   const { requests, sentBytes, originBytes } = stats.cache;

@@ -22,8 +22,7 @@ function exampleStats(): NodeStats {
       sentBytes: bytesByResult,
       originBytes: byPurpose,
       originRequests: byPurpose,
-      originErrors: 1,
-      coalesced: 2,
+      ...{ originErrors: 1, coalesced: 2 },
       firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
       routeErrors: 0,
@@ -79,6 +78,7 @@ function exampleStats(): NodeStats {
     sessions: 1,
     loopLagSeconds: 0.01,
     logDropped: 0,
+    configReloads: { ok: 5, failed: 2 },
   };
 }
 

@@ -76,5 +76,7 @@ describe('the unit', () => {
     });
     expect(existsSync(inRepository(entry)), entry).toBe(true);
     expect(rest).toBe('run --config /etc/nearcast/nearcast.yaml');
+    const reload = `/opt/nearcast/${node} /opt/nearcast/${entry} reload --config /etc/nearcast/nearcast.yaml`;
+    expect(text).toContain(`\nExecReload=${reload}\n`);
   });
 });

@@ -1,4 +1,4 @@
-// Which test asserts which row of the fault matrix (rows of storage and origin): the file, and a piece of the test's name.
+// Which test asserts which row of the fault matrix: the file, and a piece of the test's name.
 
 /** A row's tests. Those in test/fault/ are run by `npm run test:fault`, all others by `npm test`. */
 export type Row = { readonly row: number; readonly file: string; readonly names: readonly string[] };
@@ -8,6 +8,7 @@ const damage = 'test/cache/store/damage.test.ts';
 const full = 'test/cache/store/fault.test.ts';
 const long = 'test/fault/store.test.ts';
 const origin = 'test/fault/origin.test.ts';
+const reload = 'test/agent/node/reload.test.ts';
 const disk = 'test/fault/disk.test.ts';
 const busy = 'test/fault/busy.test.ts';
 const clients = 'test/fault/clients.test.ts';
@@ -71,4 +72,9 @@ export const ROWS: readonly Row[] = [
   { row: 35, file: busy, names: ['row 35: ten thousand waiters', 'row 35: a flood of queries'] },
   { row: 36, file: overload, names: ['above the limit: 503 at accept'] },
   { row: 36, file: busy, names: ['row 36: four times the viewers'] },
+  { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
+  { row: 57, file: reload, names: ['under load loses no request and no connection'] },
+  { row: 57, file: 'test/fault/reload.test.ts', names: ['row 57: 1,000 reloads'] },
+  { row: 58, file: 'test/cache/http/h2.test.ts', names: ['streams in flight end whole, the viewer is told'] },
+  { row: 59, file: 'test/cache/http/tls.test.ts', names: ['changed files are taken; a pair that is half there'] },
 ];

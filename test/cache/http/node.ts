@@ -153,9 +153,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     recorded: (count) =>
       new Promise((resolve) => {
         const check = () => {
-          if (served.length < count) return;
-          waiting.delete(check);
-          resolve();
+          if (served.length >= count && waiting.delete(check)) resolve();
         };
         waiting.add(check);
         check();
