@@ -62,11 +62,11 @@ export async function capacity(port: number, path: string, how: { viewers: numbe
   return (served / (performance.now() - startedMs)) * 1000;
 }
 
-/** Sends viewers at so many a second, evenly. */
+/** Sends viewers at so many a second, evenly; of those who come in the first `leadMs` nobody is counted. */
 export async function openLoad(
   port: number,
   path: string,
-  how: { perSecond: number; forMs: number },
+  how: { readonly perSecond: number; readonly forMs: number; readonly leadMs: number },
 ): Promise<OpenLoad> {
   const startedMs = performance.now();
   const counts = { served: 0, shed: 0, failed: 0 };
@@ -75,6 +75,7 @@ export async function openLoad(
   const total = Math.floor((how.perSecond * how.forMs) / 1000);
   const come = async (dueMs: number): Promise<void> => {
     const end = await visit(port, path);
+    if (dueMs - startedMs < how.leadMs) return;
     counts[end] += 1;
     if (end === 'served') hits.push(performance.now() - dueMs);
   };
