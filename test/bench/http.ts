@@ -8,7 +8,8 @@ import { type FakeOrigin, openFakeOrigin } from '../fake/origin.ts';
 import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
 import { measureBusy, measureOverload } from './pressure.ts';
-import { type Server, startServers, takeSecondCore } from './servers.ts';
+import { CORES_FOR_WORKERS, measureWorkers } from './scaling.ts';
+import { type Place, type Server, startServers, takeSecondCore } from './servers.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = 32;
@@ -126,12 +127,18 @@ function reportRatios(servers: readonly Server[], figures: Figures): Report {
     report[key] = ours > 0 && theirs > 0 ? rounded(ours / theirs) : null;
     if (report[key] === null) missing.push(`${key}: no ${ours > 0 ? peer : own} here`);
   }
-  missing.push(`workers2_vs_1: ${cpus().length} cores are too few for two workers and their clients`);
   for (const reason of missing) console.log(`null, ${reason}`);
   for (const name of ['ram1k', 'ram64k', 'ram1m', 'ram4m', 'range64k']) {
     report[`${name}_vs_bare_node`] = rounded(per(name, 'nearcast') / per(name, 'bare node:http'));
   }
   return report;
+}
+
+async function reportWorkers(place: Place): Promise<Report> {
+  const ratio = await measureWorkers(place);
+  if (ratio === undefined)
+    console.log(`null, workers2_vs_1: it takes ${CORES_FOR_WORKERS} cores for two workers and their clients`);
+  return { workers2_vs_1: ratio === undefined ? null : rounded(ratio) };
 }
 
 function reportHerd({ originFetches, followerP50Ms, followerP95Ms }: Awaited<ReturnType<typeof measureHerd>>): Report {
@@ -170,12 +177,13 @@ async function compare(secondsPerRun: number): Promise<void> {
     origin.set(path, { body, headers: { 'cache-control': 'max-age=36000' }, etag: `"${body.length}"` });
   }
   const herd = await measureHerd();
-  const servers = await startServers({ directory, originPort: origin.port, path: '/1k', bodies: BODIES });
+  const place = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
+  const servers = await startServers(place);
   let report: Report;
   try {
     report = {
       ...reportRatios(servers, await measure(servers, secondsPerRun)),
-      workers2_vs_1: null,
+      ...(await reportWorkers(place)),
       ...reportHerd(herd),
       ...(await reportPressure(servers, origin)),
     };
