@@ -83,6 +83,32 @@ const certificateFiles = z.strictObject({
   key: z.string().min(1).describe('PEM, without a passphrase'),
 });
 
+const signing = z.strictObject({
+  scheme: z.enum(['hmac', 'cat']).describe("hmac: this server's own tokens; cat: Common Access Tokens (CTA-5007)"),
+  keys: z
+    .array(
+      z.strictObject({ id: z.string().regex(/^[\w.-]{1,64}$/, 'expected letters, digits, ".", "_", "-"'), secret }),
+    )
+    .min(1)
+    .max(8)
+    .describe('all are good, so that one can take over from another'),
+  name: z
+    .string()
+    .regex(/^[\w-]{1,64}$/)
+    .default('token')
+    .describe('hmac: query parameter and cookie'),
+  pathPrefix: z
+    .string()
+    .regex(/^\/[\w-]+\/$/, 'expected a path such as /_t/')
+    .nullable()
+    .default(null)
+    .describe('/_t/: tokens may stand in the path, /_t/TOKEN/titles/...'),
+  exempt: z.array(z.string().startsWith('/')).max(64).default([]).describe('beginnings of paths without tokens'),
+  clockSkewSeconds: z.number().min(0).max(3600).default(30).describe('how far clocks may be apart'),
+  issuer: z.string().min(1).nullable().default(null).describe('cat: the only one taken; null: any'),
+  audience: z.array(z.string().min(1)).max(16).default([]).describe('cat: names of this host in tokens'),
+});
+
 const hostPattern = z.string().refine(isHostPattern, 'expected cdn.example.com, *.example.com or *, in lower case');
 const host = z.strictObject({
   names: z.array(hostPattern).min(1).max(256).describe('*.example.com: every name below; *: every other name'),
@@ -90,8 +116,8 @@ const host = z.strictObject({
   hostHeader: z.enum(['origin', 'forward']).default('origin').describe('forward: the key then includes the name'),
   ignoredQuery: z.array(z.string().min(1)).max(64).nullable().default(null).describe('null: as cache.ignoredQuery'),
   certificate: certificateFiles.nullable().default(null).describe('null: that of tls'),
-  signing: notYet('signed URLs of a host'),
-  purgeTokens: notYet('purge rights of a host'),
+  signing: signing.nullable().default(null).describe('null: no request needs a token'),
+  purgeTokens: z.array(secret).max(16).default([]).describe('who has one may purge this host over the listener'),
   quota: quota.prefault({}),
 });
 
@@ -187,6 +213,13 @@ export const sections = {
         .regex(/^[A-Za-z0-9-]+$/, 'expected the name of a header field')
         .default('Nearcast-Cache-Control'),
       ignoredQuery: z.array(z.string().min(1)).max(64).default([]).describe('parameters that never enter a key'),
+      queriesPerPath: z
+        .int()
+        .min(0)
+        .max(200)
+        .nullable()
+        .default(16)
+        .describe('new queries of a path stored at first sight in 10 min; more need a second request; null: all'),
     })
     .prefault({}),
   catalogue: z

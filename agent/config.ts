@@ -195,13 +195,14 @@ function parsedSections(content: unknown): CheckedSections {
 /** Relative paths start at the folder of the file. */
 function withAbsolutePaths(config: z.output<typeof schema>, base: string): Config {
   const from = (path: string): string => resolve(base, path);
+  const secretFrom = <T extends { readonly file: string } | { readonly env: string }>(secret: T): T =>
+    'file' in secret ? { ...secret, file: from(secret.file) } : secret;
   const { viewerTokenSecret } = config.privacy;
   const fromPair = (pair: z.output<typeof sections.tls>) =>
     pair === null ? null : { cert: from(pair.cert), key: from(pair.key) };
   return {
     ...config,
     tls: fromPair(config.tls),
-    hosts: config.hosts.map((host) => ({ ...host, certificate: fromPair(host.certificate) })),
     admin: { ...config.admin, socket: from(config.admin.socket) },
     state: { dir: from(config.state.dir) },
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
@@ -210,10 +211,16 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,
-      viewerTokenSecret:
-        viewerTokenSecret !== null && 'file' in viewerTokenSecret
-          ? { file: from(viewerTokenSecret.file) }
-          : viewerTokenSecret,
+      viewerTokenSecret: viewerTokenSecret === null ? null : secretFrom(viewerTokenSecret),
     },
+    hosts: config.hosts.map(({ signing, purgeTokens, ...host }) => ({
+      ...host,
+      certificate: fromPair(host.certificate),
+      signing:
+        signing === null
+          ? null
+          : { ...signing, keys: signing.keys.map(({ id, secret }) => ({ id, secret: secretFrom(secret) })) },
+      purgeTokens: purgeTokens.map(secretFrom),
+    })),
   };
 }

@@ -22,6 +22,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   preposition: async () => (await import('./commands/preposition.ts')).prepositionCommand,
   pin: async () => (await import('./commands/purge.ts')).pinCommand,
   unpin: async () => (await import('./commands/purge.ts')).unpinCommand,
+  sign: async () => (await import('./commands/sign.ts')).signCommand,
   plan: async () => (await import('./commands/control.ts')).planCommand,
   models: async () => (await import('./commands/control.ts')).modelsCommand,
   pause: async () => (await import('./commands/control.ts')).pauseCommand,

@@ -55,6 +55,20 @@ const CACHE: readonly Entry[] = [
     read: ({ cache }) => by('reason', cache.shed),
   },
   {
+    name: 'nearcast_cache_not_admitted_total',
+    type: 'counter',
+    labels: [],
+    help: 'Answers not stored because their query was new and its path had many such. Rising: a flood of random queries.',
+    read: ({ cache }) => one(cache.notAdmitted),
+  },
+  {
+    name: 'nearcast_cache_denied_total',
+    type: 'counter',
+    labels: ['reason'],
+    help: 'Requests refused with 403 by hosts[].signing. Rising: tokens are stolen, or a key or clock is wrong.',
+    read: ({ cache }) => by('reason', cache.denied),
+  },
+  {
     name: 'nearcast_cache_unknown_host_requests_total',
     type: 'counter',
     labels: [],

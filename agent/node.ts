@@ -1,6 +1,6 @@
 // The composition root: opens the cache, what stands behind "agent: on", monitoring, control and cron; drains and closes
 // them in order. Nothing else constructs rooms.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { type ScheduledTask, schedule } from 'node-cron';
 import {
@@ -22,6 +22,7 @@ import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
 import { openReloader, type Reloaded } from './reload.ts';
+import { hostOptionsOf, readSecret } from './secrets.ts';
 import { readVersion } from './version.ts';
 
 /** What openNode() takes besides the configuration. */
@@ -63,26 +64,6 @@ async function makeDirectory(path: string, key: string): Promise<void> {
       { cause },
     );
   }
-}
-
-async function readSecret(
-  secret: Config['privacy']['viewerTokenSecret'],
-  env: NodeOptions['env'],
-): Promise<Uint8Array | undefined> {
-  if (secret === null) return undefined;
-  const text =
-    'file' in secret
-      ? await readFile(secret.file, 'utf8').catch((cause: unknown) => {
-          throw new AgentError(
-            'AGENT_CONFIG_INVALID',
-            `privacy.viewerTokenSecret: ${secret.file} cannot be read (${String(cause)})`,
-            { cause },
-          );
-        })
-      : env[secret.env];
-  if (text === undefined || text.trim() === '')
-    throw new AgentError('AGENT_CONFIG_INVALID', 'privacy.viewerTokenSecret is empty');
-  return Buffer.from(text.trim());
 }
 
 /** Measures the loop's delay; seconds() is the worst of the last one to two periods. */
@@ -194,9 +175,10 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
       titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
       onServed: (record: ServedRecord) => live.agent?.served(record),
     }),
-    ...reloadable(config),
+    ...(await reloadable(config, options.env)),
     store: config.store,
     maxResidentBytes: config.store.maxResidentBytes,
+    queriesPerPath: config.cache.queriesPerPath,
     workers: config.listen.workers,
     nodeId: config.node.id,
     now,
@@ -205,7 +187,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const reloader = openReloader({
     ...{ config, file: options.file, log },
     apply: async (next) => {
-      await cache.reload(reloadable(next));
+      await cache.reload(await reloadable(next, options.env));
       options.log.setLevel(next.log.level);
     },
   });
@@ -246,10 +228,13 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
 }
 
 /** What of a configuration the cache can take while it serves. */
-function reloadable({ origins, hosts, cache, listen, tls }: Config): Reloadable {
+async function reloadable(config: Config, env: NodeOptions['env']): Promise<Reloadable> {
+  const { origins, cache, listen, tls } = config;
+  const hosts = await hostOptionsOf(config, env);
   const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = listen;
   const limits = { maxConnections, maxRequests, addressLimit, exemptPrefixes };
-  return { origins, hosts, rules: cache, ignoredQuery: cache.ignoredQuery, limits, certificate: tls };
+  const { ignoredQuery } = cache;
+  return { origins, hosts, rules: cache, ignoredQuery, limits, certificate: tls };
 }
 
 /** Opens what stands behind "agent: on", its housekeeping and its nightly window. */
@@ -260,7 +245,8 @@ async function addAgent(
 ): Promise<Agent> {
   await makeDirectory(config.state.dir, 'state.dir');
   await makeDirectory(config.publish.dir, 'publish.dir');
-  const tokenSecret = await readSecret(config.privacy.viewerTokenSecret, env);
+  const { viewerTokenSecret: named } = config.privacy;
+  const tokenSecret = named === null ? undefined : await readSecret(named, 'privacy.viewerTokenSecret', env);
   const agent = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now: Date.now, log });
   live.agent = agent;
   live.closers.push(agent.close);

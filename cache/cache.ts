@@ -1,4 +1,5 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
+import { randomBytes } from 'node:crypto';
 import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
@@ -9,13 +10,11 @@ import type {
   FillOptions,
   FillOutcome,
   Holding,
-  PinSelector,
-  PurgeResult,
-  PurgeSelector,
   ReadObject,
   ReadOptions,
   Reloadable,
 } from './contract.ts';
+import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
 import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
@@ -24,6 +23,7 @@ import { Hosts } from './hosts.ts';
 import { type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
+import { type Admission, createAdmission } from './rules/admission.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 
@@ -62,8 +62,6 @@ export type {
   OriginStats,
   Placed,
   Priority,
-  PurgeResult,
-  PurgeSelector,
   Purpose,
   RawCmcd,
   ReadObject,
@@ -81,14 +79,20 @@ export type {
 } from './contract.ts';
 
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
+export type { PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
+export { type CatGrant, signCat } from './rules/access-cat.ts';
+export { type HmacGrant, signHmac } from './rules/access-hmac.ts';
+export { prefixOf } from './rules/address.ts';
 export type { Requests } from './rules/eviction/simulate.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
+/** A segment or playlist has a few queries at most: versions, languages. */
+const DEFAULT_QUERIES_PER_PATH = 16;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -106,6 +110,11 @@ type Parts = {
   readonly memory: MemoryWatch;
   readonly workers: Workers | undefined;
 };
+
+function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions): Admission | undefined {
+  const seed = randomBytes(4).readInt32LE();
+  return queriesPerPath === null ? undefined : createAdmission({ queriesPerPath, seed });
+}
 
 /** Opens the listener, with TLS where there is a certificate. */
 function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
@@ -136,6 +145,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   const counters = new Counters();
   const hosts = new Hosts(options, {
     ...{ now, log, random: Math.random, lookup: options.lookup, primary },
+    purge: (selector) => purgeSelected(parts, selector),
     onFailure: () => {
       counters.originErrors += 1;
     },
@@ -149,7 +159,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     throw error;
   });
   const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
-  const fills = openFills({ store, rules: currentRules, counters, worth: options.worth, now, log });
+  const judged = { worth: options.worth, admission: admissionOf(options) };
+  const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
   // A worker has no key to hash with: the primary does it.
@@ -291,7 +302,7 @@ function explained(parts: Parts, url: string): Explanation | undefined {
   if (place === undefined) return undefined;
   const { key, origin, host } = place;
   const at = { key, origin: origin.name, names: host.names, fills: parts.fills.countOf(key) };
-  return explain(at, parts.store.find(key), { rules: parts.rules(), nowMs: parts.now() });
+  return explain(at, parts.store, { rules: parts.rules(), nowMs: parts.now() });
 }
 
 function freshForMs(parts: Parts, object: StoredObject): number {

@@ -1,5 +1,6 @@
 // The cache's figures in types: counters since start and what is there now, read at scrape.
 import type { CertificateStats, MisuseReason } from './contract-listen.ts';
+import type { Denial } from './rules/access.ts';
 import type { Kind, Purpose, Result, ShedReason } from './vocabulary.ts';
 
 /** How often a request to an origin was sent again, and how often there was no budget for that. */
@@ -42,6 +43,10 @@ export type CacheStats = {
   readonly certificates: CertificateStats;
   /** Turned away by a limit of the listener; not among `requests`. */
   readonly shed: Readonly<Record<ShedReason, number>>;
+  /** Answers that were not stored, because their query was new and its path had had enough of those. */
+  readonly notAdmitted: number;
+  /** Refused with 403 because of their token, or for want of one; not among `requests`. */
+  readonly denied: Readonly<Record<Denial, number>>;
   /** Requests for a name that no host has. */
   readonly unknownHosts: number;
   readonly openConnections: number;

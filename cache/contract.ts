@@ -1,5 +1,6 @@
 // The cache's front door in types: what open() takes, what it gives, and what a served request is recorded as.
 import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
+import type { PinSelector, PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 import type { CacheStats } from './contract-stats.ts';
 import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
@@ -129,6 +130,9 @@ export type HostOptions = {
   readonly quota?: HostQuota;
   /** For viewers who ask for these names over TLS; absent or null: the default certificate. */
   readonly certificate?: CertificateFiles | null;
+  readonly signing?: Signing;
+  /** Bearer tokens, at least 16 bytes each, with which this host's objects are purged over the viewer listener. */
+  readonly purgeTokens?: readonly Uint8Array[];
 };
 
 /** One disk of the store. */
@@ -168,6 +172,11 @@ export type CacheOptions = {
   };
   /** Query parameters that never enter the key, beside CMCD. */
   readonly ignoredQuery?: readonly string[];
+  /**
+   * Different queries of one path that are stored at first sight in 10 minutes; others when they are asked for again.
+   * Default 16; null: all.
+   */
+  readonly queriesPerPath?: number | null;
   readonly limits?: ListenLimits;
   /** For names that no host with a certificate has, and viewers who name none. Without it they get no TLS. */
   readonly certificate?: CertificateFiles | null;
@@ -208,28 +217,6 @@ export type FillOptions = {
 export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSignal };
 /** A whole stored body. */
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
-
-/**
- * What to remove: a URL, all below a prefix, all with a tag (Cache-Tag, Surrogate-Key) or of a group (Cache-Groups, RFC
- * 9875). `soft` keeps the objects as stale, to be revalidated. `onProgress` hears how many it were so far.
- */
-export type PurgeSelector = (
-  | { readonly url: string }
-  | { readonly prefix: string }
-  | { readonly tag: string }
-  | { readonly group: string }
-) & {
-  readonly soft?: boolean;
-  /** Of a tag or group: only what this host has; a URL or prefix names its host itself. */
-  readonly host?: string;
-  readonly onProgress?: (objects: number) => void;
-};
-
-/** What a purge did: objects removed or marked, and fills under way that will not be stored. */
-export type PurgeResult = { readonly objects: number; readonly fills: number };
-
-/** What to pin or unpin. */
-export type PinSelector = { readonly url: string } | { readonly prefix: string };
 
 /** What of the options may change while the cache is open. */
 export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;

@@ -4,12 +4,14 @@ import { explainFreshness } from './rules/explain.ts';
 import { fieldValue } from './rules/fields.ts';
 import type { FreshnessRules } from './rules/freshness.ts';
 import { describeName } from './rules/tags.ts';
-import type { StoredObject } from './store/object.ts';
+import { slicedOf, storedBytes } from './sliced.ts';
+import type { Store, StoredObject } from './store/object.ts';
 
 /** Fields shown as they came, because they decide. */
 const SHOWN = ['cache-control', 'cdn-cache-control', 'expires', 'age', 'etag', 'last-modified', 'vary', 'content-type'];
 
-function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): ExplainedVariant {
+function variantOf(store: Store, stored: StoredObject, rules: FreshnessRules, nowMs: number): ExplainedVariant {
+  const object = slicedOf(stored)?.object ?? stored;
   const shown = [...new Set([rules.target.toLowerCase(), ...SHOWN])];
   const fields = shown.flatMap((name) => {
     const value = fieldValue(object.headers, name);
@@ -22,7 +24,7 @@ function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): 
     ...{ variant, tier, status, purpose, hits, isPinned, isInvalidated },
     ...explainFreshness(object, rules, nowMs),
     sizeBytes: object.lengthBytes,
-    storedBytes: object.ranges.reduce((sum, [start, end]) => sum + end - start, 0),
+    storedBytes: storedBytes(store, stored),
     storedAt: object.receivedAt,
     fields: Object.fromEntries(fields),
     tags: namesOf('tag'),
@@ -33,8 +35,9 @@ function variantOf(object: StoredObject, rules: FreshnessRules, nowMs: number): 
 /** Explains a key. `fills`: origin fetches of it under way. */
 export function explain(
   at: Omit<Explanation, 'variants'>,
-  found: readonly StoredObject[],
+  store: Store,
   when: { readonly rules: FreshnessRules; readonly nowMs: number },
 ): Explanation {
-  return { ...at, variants: found.map((object) => variantOf(object, when.rules, when.nowMs)) };
+  const variants = store.find(at.key).map((stored) => variantOf(store, stored, when.rules, when.nowMs));
+  return { ...at, variants };
 }

@@ -2,6 +2,7 @@
 import type { Log, Priority, Purpose } from './contract.ts';
 import type { Origin, OriginHead } from './exchange.ts';
 import type { RecentKeys } from './recent.ts';
+import type { Admission } from './rules/admission.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
 import { confirms, updatedBy } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
@@ -40,6 +41,8 @@ export type FillTools = {
   readonly rules: () => FreshnessRules;
   readonly counters: Counters;
   readonly worth: ((key: string) => number | undefined) | undefined;
+  /** Decides on what nobody asked for before; undefined: everything is stored. */
+  readonly admission: Admission | undefined;
   readonly now: () => number;
   readonly log: Log;
   /** Bytes in the windows of all fills. */
@@ -63,6 +66,18 @@ export type KeptHead = {
   /** May answer who asks after the head came. */
   readonly isFresh: boolean;
 };
+
+/** What the caller expects at least of a key that it vouches for. */
+const VOUCHED = 0.5;
+
+/** Whether what a fetch brings is worth its place: fetched ahead, known, expected, or let in by admission. */
+export function isAdmitted({ key, purpose, revalidates }: FillRequest, tools: FillTools): boolean {
+  const { admission, counters, now, store, worth } = tools;
+  if (admission === undefined || purpose !== 'viewer' || revalidates !== undefined) return true;
+  if (store.find(key).length > 0 || (worth?.(key) ?? 0) >= VOUCHED || admission.admits(key, now())) return true;
+  counters.notAdmitted += 1;
+  return false;
+}
 
 /** Reads the head of a new response. A body that only its connection's end delimits is never stored. */
 export function keptHead(received: OriginHead, request: FillRequest, tools: FillTools): KeptHead {

@@ -3,7 +3,7 @@
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
-import { type FillRequest, type FillTools, type KeptHead, keptHead, revalidated } from './fill-head.ts';
+import { type FillRequest, type FillTools, isAdmitted, type KeptHead, keptHead, revalidated } from './fill-head.ts';
 import { Pace } from './pace.ts';
 import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
@@ -59,6 +59,7 @@ export class Fill {
   #writer: BodyWriter | undefined;
   #isOver = false;
   #isForgotten = false;
+  #isAdmitted: boolean | undefined;
   #isFull = false;
   #isWanted = false;
   #resolveDone: (end: FillEnd) => void = () => undefined;
@@ -227,7 +228,8 @@ export class Fill {
   }
 
   #onPartHead(received: OriginHead, part: Part): void {
-    const head = partHead(received, { part, keeps: !this.#isForgotten }, this.request, this.#tools);
+    const keeps = !this.#isForgotten && this.#admitted();
+    const head = partHead(received, { part, keeps }, this.request, this.#tools);
     if (head.outcome === 'whole') {
       this.part = undefined;
       this.#onWholeHead(head.received);
@@ -242,6 +244,11 @@ export class Fill {
     else if (head.outcome === 'invalid') {
       this.#fail(new CacheError('CACHE_ORIGIN_INVALID', 'The 206 is not the part that was asked for.'));
     } else this.#close(head, { end: 'refused', reason: head.outcome });
+  }
+
+  #admitted(): boolean {
+    this.#isAdmitted ??= isAdmitted(this.request, this.#tools);
+    return this.#isAdmitted;
   }
 
   #onSlices({ sliced, kept, end }: Extract<PartHead, { outcome: 'slices' }>, start: number): void {
@@ -264,7 +271,7 @@ export class Fill {
   #onWholeHead(received: OriginHead): void {
     const { request } = this;
     const kept = keptHead(received, request, this.#tools);
-    if (kept.refusal === null && !this.#isForgotten) {
+    if (kept.refusal === null && !this.#isForgotten && this.#admitted()) {
       const hint = { isPinned: request.isPinned, worth: this.#tools.worth?.(request.key) };
       this.#writer = this.#tools.store.write(kept.response, hint);
     }

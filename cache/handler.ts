@@ -1,13 +1,15 @@
 // The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
-import type { CacheOptions, Route, ServedRecord } from './contract.ts';
+import { admit } from './access.ts';
+import type { CacheOptions, Route } from './contract.ts';
 import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { answerFilled, follow } from './follow.ts';
 import { Forwarder } from './forward.ts';
-import type { Hosts } from './hosts.ts';
+import type { Hosts, Named } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
+import { isPurgeRequest } from './purge-request.ts';
 import type { FillHead, FillReader } from './reader.ts';
 import { answerRoute, routeFor } from './routes.ts';
 import { type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
@@ -81,9 +83,8 @@ export class Handler {
     try {
       this.#receive(request, response);
     } catch (error) {
-      this.#options.log('error', 'request.failed', {
-        error: error instanceof Error ? (error.stack ?? '') : String(error),
-      });
+      const text = error instanceof Error ? (error.stack ?? '') : String(error);
+      this.#options.log('error', 'request.failed', { error: text });
       response.destroy();
     }
   }
@@ -95,14 +96,24 @@ export class Handler {
       this.#refuseMalformed(response, fault);
       return;
     }
-    const { hosts } = this.#parts;
+    const { hosts, role } = this.#parts;
     const named = hosts.hostOf(url, request.headers.host);
     if (named === undefined) {
       this.#counters.unknownHosts += 1;
       answerPlainly(response, 421, 'This node does not answer for that name.');
       return;
     }
-    const resource = originForm(url);
+    const asked = originForm(url);
+    const { purgeDesk } = named.host;
+    const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
+    // A worker passes purges on; it has judged its viewers, so that the primary need not.
+    if (isPurge && role !== 'worker') {
+      purgeDesk({ request, response }, { name: named.name, resource: asked });
+      return;
+    }
+    const isJudged = isPurge || role === 'primary';
+    const resource = isJudged ? asked : this.#admit(request, response, { named, resource: asked });
+    if (resource === undefined) return;
     const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
@@ -113,8 +124,7 @@ export class Handler {
       );
       return;
     }
-    // A worker has judged its viewers.
-    const seconds = this.#parts.role === 'primary' ? 0 : named.host.quota.enter();
+    const seconds = role === 'primary' ? 0 : named.host.quota.enter();
     if (seconds > 0) {
       this.#counters.shed.quota += 1;
       response.setHeader('retry-after', seconds);
@@ -150,6 +160,20 @@ export class Handler {
     else this.#lookUp(visit);
   }
 
+  /** What is asked for, its token taken away; undefined when it was refused. This node's own routes need no token. */
+  #admit(
+    request: ViewerRequest,
+    response: ViewerResponse,
+    { named, resource }: { readonly named: Named; readonly resource: string },
+  ): string | undefined {
+    const { access } = named.host;
+    if (access === undefined || routeFor(this.#routes, resource.split('?', 1)[0] ?? '') !== undefined) return resource;
+    return admit({ request, response }, access(request, resource, named.name), (denial) => {
+      this.#counters.denied[denial] += 1;
+      return this.#delivery.status({ detail: denial }, '');
+    });
+  }
+
   #refuseMalformed(response: ViewerResponse, fault: string): void {
     this.#counters.malformed += 1;
     response.shouldKeepAlive = false;
@@ -164,11 +188,8 @@ export class Handler {
     visit.host.quota.spend(visit.bytes);
     if (this.#options.onServed === undefined) return;
     try {
-      const served: ServedRecord = visit.record(
-        this.#parts.remoteHash(visit.request),
-        this.#options.titleOf?.(visit.target.path),
-      );
-      this.#options.onServed(served);
+      const title = this.#options.titleOf?.(visit.target.path);
+      this.#options.onServed(visit.record(this.#parts.remoteHash(visit.request), title));
     } catch (error) {
       this.#options.log('error', 'served.hook-failed', { error: String(error) });
     }

@@ -1,11 +1,14 @@
 // The hosts of a cache with their origins, as one table that can be replaced while it serves: which host a request is for,
 // and under which key and at which origin it finds what it asks for.
+
+import { type Access, openAccess } from './access.ts';
 import type { CacheOptions, HostOptions, LookupName, OriginOptions, OriginStats } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Origin, OriginTools } from './exchange.ts';
 import { type OpenOrigin, openOrigin } from './origin.ts';
 import { originBase } from './origin-server.ts';
 import { openPrimaryOrigin } from './primary.ts';
+import { openPurgeDesk, type PurgeDesk, type PurgeDeskOptions } from './purge-request.ts';
 import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
 import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostName, isHostPattern } from './rules/host.ts';
@@ -19,6 +22,10 @@ export type Host = {
   readonly origins: readonly Origin[];
   readonly forwardsHost: boolean;
   readonly quota: Quota;
+  /** Its signed URLs; undefined: it needs no tokens. */
+  readonly access: Access | undefined;
+  /** Purges that its publisher asks for; undefined: nobody may. */
+  readonly purgeDesk: PurgeDesk | undefined;
 };
 
 /** Where something is: its key, and the origin that it comes from. */
@@ -48,6 +55,7 @@ export type HostsTools = OriginTools & {
   readonly lookup?: LookupName | undefined;
   /** Set in a worker: the primary's socket, behind which all its origins are. */
   readonly primary?: string | undefined;
+  readonly purge: PurgeDeskOptions['purge'];
 };
 
 type Opened = { readonly options: string; readonly origin: OpenOrigin };
@@ -87,7 +95,7 @@ function check({ origins, hosts = [] }: HostsOptions): void {
 
 /** The hosts of a cache and their origins. */
 export class Hosts {
-  readonly #tools: OriginTools;
+  readonly #tools: OriginTools & Pick<HostsTools, 'purge'>;
   readonly #resolver: Resolver;
   readonly #primary: string | undefined;
   #quotas: ReadonlyMap<string, Quota> = new Map();
@@ -124,12 +132,21 @@ export class Hosts {
         }),
         forwardsHost: host.hostHeader === 'forward',
         quota,
+        ...this.#rightsOf(host),
       };
     });
     this.#quotas = quotas;
     const [every] = hosts;
     const only = given.length === 0 && every !== undefined ? { host: every, name: '' } : undefined;
     return { origins, hosts, table: hostTable(hosts), only };
+  }
+
+  #rightsOf({ signing, purgeTokens: tokens = [] }: HostOptions): Pick<Host, 'access' | 'purgeDesk'> {
+    const { now, log, purge } = this.#tools;
+    return {
+      access: signing === undefined ? undefined : openAccess(signing, now),
+      purgeDesk: tokens.length === 0 ? undefined : openPurgeDesk({ tokens, purge, now, log }),
+    };
   }
 
   /** An origin whose options have not changed keeps its connections and what is known of its servers. */

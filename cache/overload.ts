@@ -3,11 +3,6 @@
 
 /** Between two looks at the loop, milliseconds. */
 const TICK_MS = 10;
-/**
- * A delay above this is a queue: DAGOR's threshold for the mean waiting time of requests (Zhou et al., "Overload Control
- * for Scaling WeChat Microservices", SoCC 2018, section 4.1).
- */
-const TARGET_MS = 20;
 /** A queue that has stood for so long is no burst (the role of CoDel's interval, RFC 8289 section 4.3). */
 const INTERVAL_MS = 500;
 /** For so long after shedding the first late look begins it anew, as CoDel remembers that it dropped (section 4.2). */
@@ -18,7 +13,7 @@ const RECENT_MS = 1_000;
  * that others have, which turning viewers away hardly shortens: then only a delay as below, for as long, counts.
  */
 const LEAST_BUSY = 0.5;
-const STARVED_TARGET_MS = 5 * TARGET_MS;
+const STARVED_DELAYS = 5;
 const STARVED_INTERVAL_MS = 4 * INTERVAL_MS;
 
 /** A look at the loop: when, how much later than it was due, and the CPU time of the loop so far. Milliseconds. */
@@ -29,14 +24,16 @@ export type Standing = { readonly first: Look | undefined; readonly isShedding: 
 /** No queue yet. */
 export const CLEAR: Standing = { first: undefined, isShedding: false, shedAtMs: Number.NEGATIVE_INFINITY };
 
-/** The judgement after one more look: one that was on time ends the queue, and the shedding with it. */
-export function judge({ first, shedAtMs }: Standing, look: Look): Standing {
-  if (look.delayMs <= TARGET_MS) return { first: undefined, isShedding: false, shedAtMs };
+/**
+ * The judgement after one more look: one that was at most `targetMs` late ends the queue, and the shedding with it.
+ */
+export function judge({ first, shedAtMs }: Standing, look: Look, targetMs: number): Standing {
+  if (look.delayMs <= targetMs) return { first: undefined, isShedding: false, shedAtMs };
   if (look.atMs - shedAtMs <= RECENT_MS) return { first: first ?? look, isShedding: true, shedAtMs: look.atMs };
   if (first === undefined) return { first: look, isShedding: false, shedAtMs };
   const stoodMs = look.atMs - first.atMs;
   const isBusy = look.busyMs - first.busyMs >= stoodMs * LEAST_BUSY;
-  const isStarved = look.delayMs > STARVED_TARGET_MS && stoodMs >= STARVED_INTERVAL_MS;
+  const isStarved = look.delayMs > STARVED_DELAYS * targetMs && stoodMs >= STARVED_INTERVAL_MS;
   const isShedding = stoodMs >= INTERVAL_MS && (isBusy || isStarved);
   return { first, isShedding, shedAtMs: isShedding ? look.atMs : shedAtMs };
 }
@@ -46,15 +43,15 @@ function busyMs(): number {
   return (user + system) / 1000;
 }
 
-/** Watches the event loop of this thread; isShedding() is the judgement of now. */
-export function watchOverload(): { readonly isShedding: () => boolean; readonly close: () => void } {
+/** Watches the event loop of this thread; isShedding() is the judgement of now. `targetMs` 0: it never is. */
+export function watchOverload(targetMs: number): { readonly isShedding: () => boolean; readonly close: () => void } {
   let standing = CLEAR;
   let dueMs = performance.now() + TICK_MS;
   const timer = setInterval(() => {
     const atMs = performance.now();
-    standing = judge(standing, { atMs, delayMs: atMs - dueMs, busyMs: busyMs() });
+    standing = judge(standing, { atMs, delayMs: atMs - dueMs, busyMs: busyMs() }, targetMs);
     dueMs = atMs + TICK_MS;
   }, TICK_MS);
   timer.unref();
-  return { isShedding: () => standing.isShedding, close: () => clearInterval(timer) };
+  return { isShedding: () => targetMs > 0 && standing.isShedding, close: () => clearInterval(timer) };
 }

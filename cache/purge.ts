@@ -1,7 +1,8 @@
 // Purges: objects leave the store, or are marked outdated, a slice per turn of the event loop however many they are,
 // and fills that began before are not stored.
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Log, PurgeResult } from './contract.ts';
+import type { Log } from './contract.ts';
+import type { PurgeResult } from './contract-rights.ts';
 import type { Fills } from './fills.ts';
 import { isSliceKey } from './rules/slices.ts';
 import { removeStored } from './sliced.ts';

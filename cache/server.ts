@@ -102,7 +102,7 @@ function closed(server: NetServer): Promise<void> {
  */
 export async function openServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const overload = watchOverload();
+  const overload = watchOverload(limits.overloadDelayMs);
   const connections = new Connections(limits, options.onShed, overload.isShedding);
   const checkMs = Math.min(TIMEOUT_CHECK_MS, limits.headTimeoutMs / 2, limits.pieceTimeoutMs / 2);
   let isDraining = false;

@@ -15,6 +15,7 @@ import {
   SHED_REASONS,
   type StoreStats,
 } from './contract.ts';
+import { DENIALS } from './rules/access.ts';
 
 type Counts<Name extends string> = Record<Name, number>;
 
@@ -65,6 +66,7 @@ function plusStats(one: CacheStats, other: CacheStats): CacheStats {
     firstByteSeconds: plusEach(one.firstByteSeconds, other.firstByteSeconds, plusHistogram),
     shed: plus(one.shed, other.shed),
     misuse: plus(one.misuse, other.misuse),
+    denied: plus(one.denied, other.denied),
     coalesced: one.coalesced + other.coalesced,
     routeErrors: one.routeErrors + other.routeErrors,
     malformed: one.malformed + other.malformed,
@@ -93,6 +95,8 @@ export class Counters {
   unknownHosts = 0;
   readonly shed = zeros(SHED_REASONS);
   readonly misuse = zeros(MISUSE_REASONS);
+  readonly denied = zeros(DENIALS);
+  notAdmitted = 0;
   readonly #firstByte: Record<Result, Buckets> = each(RESULTS, () => ({
     counts: new Array<number>(HISTOGRAM_SECONDS.length + 1).fill(0),
     sum: 0,
@@ -149,7 +153,7 @@ export class Counters {
     return {
       ...{ requests, sentBytes, originBytes, originRequests, prefetch, firstByteSeconds },
       ...{ originErrors, coalesced, routeErrors, malformed, unknownHosts, shed: { ...this.shed } },
-      ...{ misuse: { ...this.misuse }, ...now },
+      ...{ misuse: { ...this.misuse }, denied: { ...this.denied }, notAdmitted: this.notAdmitted, ...now },
     };
   }
 }

@@ -12,7 +12,7 @@ export type ViewerRequest = Readable & {
   readonly httpVersion: string;
   /** Without pseudo fields; `host` is that of `:authority` where there is one. */
   readonly headers: IncomingHttpHeaders;
-  readonly rawHeaders: readonly string[];
+  readonly rawHeaders: string[];
   /** The connection; requests of one connection share it. */
   readonly socket: Socket;
 };

@@ -1,5 +1,6 @@
 // What the primary and its workers tell each other over the channel between their processes. Both run the same version.
-import type { CacheStats, Listen, Log, PurgeSelector, ServedRecord } from './contract.ts';
+import type { CacheStats, Listen, Log, ServedRecord } from './contract.ts';
+import type { PurgeSelector } from './contract-rights.ts';
 import type { WorkerOptions, WorkerReload } from './tier.ts';
 
 /** Where workers listen. */

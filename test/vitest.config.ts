@@ -13,6 +13,8 @@ export default defineConfig({
     testTimeout: 20_000,
     hookTimeout: 60_000,
     teardownTimeout: 5_000,
+    // What is waited for comes in milliseconds, or on a machine that does ten other things in seconds.
+    expect: { poll: { timeout: 10_000 } },
     // Stores start a thread each: its code need not be stripped of types and compiled every time.
     env: { NODE_COMPILE_CACHE: fileURLToPath(new URL('../node_modules/.cache/compiled', import.meta.url)) },
     reporters: ['default', new SkipReporter()],

@@ -154,11 +154,14 @@ export class Mount {
 
   async #count(): Promise<void> {
     const recentSince = Date.now() - RECENT_MS;
-    for (let after: number | undefined = 0; after !== undefined; ) {
-      const slice: RowSlice = await this.rows.scan({ after, below: this.#firstId, limit: SLICE_ROWS, recentSince });
+    const read = (after: number): Promise<RowSlice> =>
+      this.rows.scan({ after, below: this.#firstId, limit: SLICE_ROWS, recentSince });
+    for (let reading: Promise<RowSlice> | undefined = read(0); reading !== undefined; ) {
+      const slice: RowSlice = await reading;
       if (this.isClosed) return;
+      reading = slice.next === undefined ? undefined : read(slice.next);
+      reading?.catch(() => undefined); // Awaited in the next round; the thread may end before that.
       for (let at = 0; at < slice.count; at += 1) this.#admit(slice, at);
-      after = slice.next;
       await turn();
     }
     this.usedBytes -= this.#claimed.bytes; // What is left was claimed wrongly, or removed before it was counted.

@@ -97,7 +97,7 @@ describe('a good configuration', () => {
       {
         names: ['cdn.example.com', '*.example.net'],
         ...{ origins: ['main'], hostHeader: 'origin', ignoredQuery: null },
-        ...{ certificate: null, signing: null, purgeTokens: null },
+        ...{ certificate: null, signing: null, purgeTokens: [] },
         quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null },
       },
     ]);

@@ -106,6 +106,9 @@ describe('wrong usage: 64', () => {
     [['preposition'], /URLs, --file/],
     [['pin'], /URL or --prefix/],
     [['unpin', '/a', '--prefix', '/b'], /URL or --prefix/],
+    [['sign'], /absolute URL/],
+    [['sign', 'https://a/b', '-c', 'x', '--expires', 'soon'], /90s, 15m/],
+    [['sign', 'https://a/b', '-c', 'x', '--network', 'x'], /a prefix like/],
     [['pause', 'everything'], /prefetch or encode/],
     [['erase'], /viewer token/],
   ])('nearcast %s', async (args, stderr) => {

@@ -11,6 +11,12 @@ const perResult = { hit: perKind, stale: perKind, revalidated: perKind, miss: pe
 const bytesByResult = { hit: 10, stale: 0, revalidated: 0, miss: 5, pass: 0, error: 0 };
 const byPurpose = { viewer: 7, revalidate: 0, 'in-session': 2, 'off-peak': 1, publish: 0, operator: 0 };
 
+const denied = {
+  ...{ TOKEN_MISSING: 0, TOKEN_MALFORMED: 1, TOKEN_KEY_UNKNOWN: 2, TOKEN_SIGNATURE: 3, TOKEN_EXPIRED: 4 },
+  ...{ TOKEN_NOT_YET: 5, TOKEN_PATH: 6, TOKEN_METHOD: 7, TOKEN_ADDRESS: 8, TOKEN_ISSUER: 9 },
+  ...{ TOKEN_AUDIENCE: 10, TOKEN_CLAIM: 11, TOKEN_REPLAYED: 12 },
+};
+
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
   for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
@@ -18,19 +24,19 @@ function exampleStats(): NodeStats {
   return {
     build: { version: '0.1.0', node: 'v24' },
     cache: {
-      requests: perResult,
-      sentBytes: bytesByResult,
+      ...{ requests: perResult, sentBytes: bytesByResult },
       originBytes: byPurpose,
       originRequests: byPurpose,
       ...{ originErrors: 1, coalesced: 2 },
       firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
       prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
-      routeErrors: 0,
-      malformed: 0,
+      ...{ routeErrors: 0, malformed: 0 },
       misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
       handshakeFailures: 7,
       certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
       shed: { connections: 3, requests: 2, address: 1, overload: 5, quota: 4 },
+      notAdmitted: 17,
+      denied,
       unknownHosts: 6,
       workers: { running: 2, restarts: 1, droppedRecords: 3 },
       origins: [

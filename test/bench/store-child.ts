@@ -11,7 +11,7 @@ const log = (_level: string, event: string): void => {
 };
 const began = performance.now();
 const store = await openStore({
-  ...optionsOf(directory, { ramBytes: 0, log }),
+  ...optionsOf(directory, { ramBytes: 0, scrubDays: 0, log }), // Most rows have no body that it could read.
   dirs: [{ path: directory, maxBytes: 2 ** 44 }],
 });
 if (how === 'hold') {

@@ -5,7 +5,7 @@ import { CLEAR, judge, type Look, type Standing } from '../../cache/overload.ts'
 /** Looks every 100 ms, each so late, the process having worked that part of the time. */
 function after(delaysMs: readonly number[], busy: number): Standing {
   const looks = delaysMs.map((delayMs, index): Look => ({ atMs: index * 100, delayMs, busyMs: index * 100 * busy }));
-  return looks.reduce(judge, CLEAR);
+  return looks.reduce((before, look) => judge(before, look, 20), CLEAR);
 }
 
 const times = (count: number, delayMs: number): number[] => new Array<number>(count).fill(delayMs);

@@ -1,6 +1,6 @@
 // A writing process killed at every system call by which it changes its store directory, one after the other.
-import { cpSync, readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { cpSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { look } from './looking.ts';
 import { attach, threadsOf } from './strace.ts';
 import { pathsOf, type Said, startWriting, type WriterPlan, type Writing } from './writing.ts';
@@ -12,8 +12,15 @@ const CALLS = [
   ...['link', 'linkat', 'mkdir', 'mkdirat', 'rmdir', 'sync_file_range', 'copy_file_range', 'msync'],
 ];
 
-/** One boundary: the `ordinal`-th of these calls on one thread since the writer was told to go. */
-type Boundary = { readonly thread: 'main' | 'pool'; readonly call: string; readonly ordinal: number };
+/**
+ * One boundary: the `ordinal`-th of these calls since the writer was told to go, on the main thread, on the pool's, or,
+ * of threads that are only born then, on one path.
+ */
+type Boundary = {
+  readonly on: { readonly thread: 'main' | 'pool' } | { readonly path: string };
+  readonly call: string;
+  readonly ordinal: number;
+};
 
 /** What a sweep found. */
 export type SweepReport = {
@@ -101,19 +108,32 @@ async function recordBoundaries(plan: WriterPlan, old: readonly string[], trace:
   await writing.said('closed');
   await tracer.detach();
   await writing.ended;
-  const read = (thread: Boundary['thread'], tid: number): Boundary[] => {
-    const counts = new Map<string, number>();
-    return readFileSync(`${trace}.${tid}`, 'utf8')
-      .split('\n')
-      .flatMap((line) => {
-        const call = /^[a-z0-9_]+(?=\()/.exec(line)?.[0];
-        if (call === undefined) return [];
-        const ordinal = (counts.get(call) ?? 0) + 1;
-        counts.set(call, ordinal);
-        return line.includes(plan.directory) ? [{ thread, call, ordinal }] : [];
-      });
-  };
-  return [...read('main', main), ...pool.flatMap((tid) => read('pool', tid))];
+  const found = readdirSync(dirname(trace))
+    .filter((name) => name.startsWith(`${basename(trace)}.`))
+    .flatMap((name) => {
+      const tid = Number(name.slice(basename(trace).length + 1));
+      const thread = tid === main ? 'main' : pool.includes(tid) ? 'pool' : undefined;
+      return boundariesOf(readFileSync(join(dirname(trace), name), 'utf8'), plan.directory, thread);
+    });
+  // What several threads do to one path is one boundary each time.
+  return [...new Map(found.map((one) => [JSON.stringify(one), one])).values()];
+}
+
+/** The boundaries in one thread's trace; `thread` undefined: of one that nobody could have attached to before. */
+function boundariesOf(text: string, directory: string, thread: 'main' | 'pool' | undefined): Boundary[] {
+  const counts = new Map<string, number>();
+  return text.split('\n').flatMap((line) => {
+    const call = /^[a-z0-9_]+(?=\()/.exec(line)?.[0];
+    const path = /[<"]([^<>"]*)[>"]/.exec(line.slice(line.indexOf(directory) - 1))?.[1] ?? '';
+    // Names below bodies/ are drawn anew by each run.
+    if (call === undefined || (thread === undefined && (!path.startsWith(directory) || path.includes('/bodies'))))
+      return [];
+    const counted = thread === undefined ? `${call} ${path}` : call;
+    const ordinal = (counts.get(counted) ?? 0) + 1;
+    counts.set(counted, ordinal);
+    if (!line.includes(directory)) return [];
+    return [{ on: thread === undefined ? { path } : { thread }, call, ordinal }];
+  });
 }
 
 function evenly<T>(all: readonly T[], most: number): T[] {
@@ -124,9 +144,10 @@ function evenly<T>(all: readonly T[], most: number): T[] {
 async function runTo(boundary: Boundary, writing: Writing, victims: readonly string[]): Promise<readonly Said[]> {
   await writing.said('waiting');
   const { main, pool } = threadsOf(writing.pid);
-  const { call, ordinal } = boundary;
-  const id = boundary.thread === 'main' ? main : (pool[0] ?? main);
-  await attach(id, ['-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${ordinal}`, '-o', '/dev/null']);
+  const { call, ordinal, on } = boundary;
+  const args = ['-e', `trace=${call}`, '-e', `inject=${call}:signal=KILL:when=${ordinal}`, '-o', '/dev/null'];
+  if ('path' in on) await attach(main, ['-P', on.path, ...args], { follow: true });
+  else await attach(on.thread === 'main' ? main : (pool[0] ?? main), args);
   writing.go(victims);
   return await writing.ended;
 }

@@ -1,8 +1,19 @@
 // What an operator does to a running node from the command line: purge by tag and group, preposition, pin, explain.
 import { rmSync, writeFileSync } from 'node:fs';
+import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { catalogue, command, openWorld, publish, type World } from './world.ts';
+import {
+  catalogue,
+  command,
+  configText,
+  leavePlace,
+  makePlace,
+  openWorld,
+  publish,
+  sample,
+  type World,
+} from './world.ts';
 
 const fresh = { 'cache-control': 'max-age=600' };
 
@@ -141,3 +152,60 @@ test('plan and models answer', async () => {
   expect(JSON.parse((await nearcast('plan')).stdout)).toHaveProperty('runs');
   expect(JSON.parse((await nearcast('models')).stdout)).toEqual([]);
 });
+
+test('sign makes tokens that the node takes, of both kinds and for a prefix', async () => {
+  const place = await makePlace();
+  writeFileSync(join(place.dir, 'key'), `${'s'.repeat(32)}\n`);
+  const keys = [{ id: 'k1', secret: { file: join(place.dir, 'key') } }];
+  const hosts = [
+    { names: ['hmac.test'], signing: { scheme: 'hmac', keys } },
+    { names: ['cat.test'], signing: { scheme: 'cat', keys, issuer: 'https://issuer.test', audience: ['cdn'] } },
+    { names: ['path.test'], signing: { scheme: 'hmac', keys, pathPrefix: '/_t/' } },
+    { names: ['plain.test'] },
+  ];
+  const signing = await openWorld({ hosts }, { place });
+  try {
+    const config = join(place.dir, 'nearcast.yaml');
+    writeFileSync(config, configText(place.origin.url, { hosts }));
+    for (const path of ['/film/1', '/film/2']) place.origin.set(path, { body: 'x', headers: fresh });
+    for (const host of ['hmac.test', 'cat.test', 'path.test']) {
+      const made = await command(['sign', `https://${host}/film/1`, '--config', config, '--prefix', '/film/']);
+      expect(made).toMatchObject({ code: 0, stderr: '' });
+      const url = new URL(made.stdout.trim());
+      const get = async (target: string) => (await getAs(signing.url, target, host)).status;
+      expect(await get(url.pathname + url.search)).toBe(200);
+      expect(await get((url.pathname + url.search).replace('/film/1', '/film/2'))).toBe(200);
+      expect(await get((url.pathname + url.search).replace('/film/1', '/else'))).toBe(403);
+      expect(await get('/film/1')).toBe(403);
+    }
+    expect(sample(await signing.metrics(), 'nearcast_cache_denied_total{reason="TOKEN_PATH"}')).toBe(3);
+    expect(await command(['sign', 'https://plain.test/a', '--config', config])).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/no host has the name "plain.test" and signing/),
+    });
+  } finally {
+    await signing.close();
+    await leavePlace(place);
+  }
+});
+
+test('a secret that is too short, or not there, ends the start with where it stands', async () => {
+  const hosts = [{ names: ['a.test'], purgeTokens: [{ env: 'SHORT_TOKEN' }] }];
+  await expect(openWorld({ hosts }, { env: { SHORT_TOKEN: 'short' } })).rejects.toThrow(
+    /hosts\[0\]\.purgeTokens\[0\] has fewer/,
+  );
+  await expect(openWorld({ hosts })).rejects.toThrow(/hosts\[0\]\.purgeTokens\[0\] is empty/);
+});
+
+/** GET with a Host of one's own, which fetch does not allow. */
+function getAs(url: string, path: string, host: string): Promise<{ readonly status: number }> {
+  return new Promise((resolve, reject) => {
+    const { hostname, port } = new URL(url);
+    const request = httpRequest({ hostname, port, path, headers: { host }, agent: false }, (response) => {
+      response.resume();
+      response.once('end', () => resolve({ status: response.statusCode ?? 0 }));
+    });
+    request.once('error', reject);
+    request.end();
+  });
+}

@@ -120,9 +120,9 @@ describe('a reload', () => {
   test('under load loses no request and no connection', async () => {
     const folder = join(dir, 'load');
     mkdirSync(folder);
-    const { failures, connections, requests } = await reloadUnderLoad(folder, 30);
+    const { failures, connections, requests } = await reloadUnderLoad(folder, 20);
     expect([failures, connections]).toEqual([[], 5]);
-    expect(requests).toBeGreaterThan(30);
+    expect(requests).toBeGreaterThan(20);
   });
 });
 

@@ -207,6 +207,7 @@ describe('commands', () => {
     'preposition',
     'pin',
     'unpin',
+    'sign',
     'plan',
     'models',
     'pause',

@@ -92,6 +92,18 @@ describe('requests and answers', () => {
     expect((await ask(h2, '/.nearcast/x', { ':method': 'POST' }, 'more')).status).toBe(200);
   });
 
+  test('who waits for a 100 before the body gets it', async () => {
+    const h2 = await setUp();
+    node.origin.set('/post', { body: 'taken' });
+    const stream = h2.request({ ':path': '/post', ':method': 'POST', expect: '100-continue' });
+    await new Promise<void>((resolve) => stream.once('continue', () => resolve()));
+    stream.end('after the 100');
+    const status = new Promise((resolve) => stream.once('response', (fields) => resolve(fields[':status'])));
+    expect(await status).toBe(200);
+    expect(node.origin.seen('/post')[0]?.body.toString()).toBe('after the 100');
+    stream.close();
+  });
+
   test('a body that breaks off resets its stream and leaves the others alone', async () => {
     const h2 = await setUp();
     node.origin.set('/cut', { body: Buffer.alloc(300_000), headers: fresh, cutAfterBytes: 100_000 });

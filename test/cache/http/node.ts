@@ -95,14 +95,24 @@ function raw(port: number, bytes: string): Promise<string> {
   });
 }
 
+/** The machine's clock, or one that stands still, moved by passSeconds(). */
+function openClock(isStill: boolean): Pick<TestNode, 'passSeconds'> & { readonly now: () => number } {
+  let shiftMs = 0;
+  const startedAt = Date.now();
+  return {
+    now: () => (isStill ? startedAt : Date.now()) + shiftMs,
+    passSeconds: (seconds) => {
+      shiftMs += seconds * 1000;
+    },
+  };
+}
+
 /** Opens a cache in front of a fresh origin. */
 export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const path = await mkdtemp(join(tmpdir(), 'nearcast-http-'));
   const served: ServedRecord[] = [];
   const waiting = new Set<() => void>();
-  let shiftMs = 0;
-  const startedAt = Date.now();
-  const now = () => (setup.isClockStill === true ? startedAt : Date.now()) + shiftMs;
+  const { now, passSeconds } = openClock(setup.isClockStill ?? false);
   const origin = await openFakeOrigin(now);
   const {
     origin: originSetup,
@@ -120,6 +130,8 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     now,
     log: () => undefined,
     ...rest,
+    // The client's own work is on the same event loop.
+    limits: { overloadDelayMs: 0, ...rest.limits },
     origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }, ...moreOrigins],
     rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control', ...rules },
     onServed: (record) => {
@@ -131,10 +143,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
   const anyPort = { host: '127.0.0.1', port: 0 };
   const { port, securePort = 0 } = await cache.serve(anyPort, anyPort);
   return {
-    ...{ cache, origin, port, securePort, served, directory: path },
-    passSeconds: (seconds) => {
-      shiftMs += seconds * 1000;
-    },
+    ...{ cache, origin, port, securePort, served, directory: path, passSeconds },
     get: (target, headers, method, body) =>
       getFrom(port, target, {
         ...(headers && { headers }),

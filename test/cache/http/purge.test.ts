@@ -183,3 +183,16 @@ test('a purge of thousands gives way, tells how far it is, and leaves what came 
   });
   directory.remove();
 });
+
+test('explain tells of an object that is stored in part how much of it is there', async () => {
+  const large = Buffer.alloc(3 * 1024 * 1024, 'x');
+  node.origin.set('/large', { body: large, headers: { ...fresh, 'cache-tag': 'big' }, etag: '"e"', hasRanges: true });
+  await node.get('/large', { range: `bytes=${2 * 1024 * 1024 + 5}-${2 * 1024 * 1024 + 9}` });
+  await expect
+    .poll(() => node.cache.explain('/large')?.variants)
+    .toMatchObject([
+      { sizeBytes: 3 * 1024 * 1024, storedBytes: 1024 * 1024, tags: ['big'], because: 'max-age=600 in Cache-Control' },
+    ]);
+  expect(JSON.stringify(node.cache.explain('/large'))).not.toContain(':slices');
+  expect(await node.cache.purge({ tag: 'big' })).toMatchObject({ objects: 1 });
+});
