@@ -105,6 +105,7 @@ export class Handler {
       return;
     }
     const asked = originForm(url);
+    const what = { name: named.name, resource: asked };
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
@@ -118,11 +119,8 @@ export class Handler {
     const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
-      void answerRoute(
-        route,
-        { request, response, url: resource },
-        { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash },
-      );
+      const tools = { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash };
+      void answerRoute(route, { request, response, url: resource }, tools);
       return;
     }
     const seconds = role === 'primary' ? 0 : named.host.quota.enter();
