@@ -17,6 +17,7 @@ import { openPrefetching, type Prefetching } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
+import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
@@ -48,6 +49,7 @@ export type Agent = {
   readonly preview: Preview;
   readonly publishing: Publishing;
   readonly state: State;
+  readonly meter: Meter;
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
@@ -249,6 +251,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
     rooms.sessions.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
+    rooms.meter.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
     purgedOn = today;
@@ -290,7 +293,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(prediction.close, prediction.save);
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
-  const prefetching = openPrefetching({ ...known, config: config.prefetch, prediction, ledger: state.ledger });
+  const diskBytes = config.store.dirs.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
+  const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
+  closers.push(() => meter.save(true));
+  const metered = { ...known, cache: meter.watch(cache) };
+  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, ledger: state.ledger });
   closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -300,7 +307,19 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(preview.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
   closers.push(intake.close);
-  return { catalogue, sessions, intake, prediction, prefetching, timelines, encodes, preview, publishing, state };
+  return {
+    catalogue,
+    sessions,
+    intake,
+    prediction,
+    prefetching,
+    timelines,
+    encodes,
+    preview,
+    publishing,
+    state,
+    meter,
+  };
 }
 
 /**
@@ -312,11 +331,14 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
   const closers: Closers = [() => closing.abort()];
   try {
     const rooms = await openRooms(options, closing.signal, closers);
-    const { encodes, intake, prefetching } = rooms;
+    const { encodes, intake, meter, prefetching } = rooms;
     return {
       ...rooms,
       ...openRoutes(options, rooms),
-      served: intake.served,
+      served: (record) => {
+        intake.served(record);
+        meter.served(record);
+      },
       sweep: openSweep(options, rooms),
       quiesce: async () => {
         closing.abort();

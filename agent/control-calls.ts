@@ -101,6 +101,11 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     { method: 'GET', path: '/status', answer: () => status(controlled) },
     { method: 'GET', path: '/explain', answer: (input) => explain(controlled, input) },
     { method: 'GET', path: '/plan', answer: () => (agent === undefined ? OFF : ok(agent.prefetching.offPeak())) },
+    {
+      method: 'GET',
+      path: '/report',
+      answer: async () => (agent === undefined ? OFF : ok(await agent.meter.report())),
+    },
     { method: 'GET', path: '/models', answer: () => (agent === undefined ? OFF : ok(agent.prediction.models())) },
     ...cacheCalls(controlled),
     { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },

@@ -16,6 +16,8 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   encode: async () => (await import('./commands/encode.ts')).encodeCommand,
   reload: async () => (await import('./commands/reload.ts')).reloadCommand,
   'check-config': async () => (await import('./commands/check-config.ts')).checkConfigCommand,
+  replay: async () => (await import('./commands/replay.ts')).replayCommand,
+  report: async () => (await import('./commands/report.ts')).reportCommand,
   status: async () => (await import('./commands/control.ts')).statusCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
   purge: async () => (await import('./commands/purge.ts')).purgeCommand,

@@ -290,6 +290,20 @@ const AGENT: readonly Entry[] = [
     read: ({ sessions }) => one(sessions),
   },
   {
+    name: 'nearcast_whatif_origin_bytes_total',
+    type: 'counter',
+    labels: ['cache'],
+    help: 'Estimated origin bytes, prefetch included, of this cache as it is, with plain LRU, without prefetch, with twice the disk: nearcast report says how sure that is.',
+    read: ({ whatIf }) => by('cache', whatIf.originBytes),
+  },
+  {
+    name: 'nearcast_whatif_origin_p95_bytes_per_second',
+    type: 'gauge',
+    labels: ['cache'],
+    help: 'Estimated 95th percentile of 5-minute origin bandwidth over the last 30 days, of the same caches. What 95/5 billing charges.',
+    read: ({ whatIf }) => by('cache', whatIf.p95BytesPerSecond),
+  },
+  {
     name: 'nearcast_event_loop_lag_seconds',
     type: 'gauge',
     labels: [],
@@ -336,18 +350,15 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
 ];
 
 function toValues(entry: HistogramEntry, stats: NodeStats) {
-  return entry.read(stats).flatMap(({ labels, histogram }) => {
-    const total = histogram.counts.at(-1) ?? 0;
-    return [
-      ...histogram.counts.map((value, index) => ({
-        metricName: `${entry.name}_bucket`,
-        labels: { ...labels, le: String(HISTOGRAM_SECONDS[index] ?? '+Inf') },
-        value,
-      })),
-      { metricName: `${entry.name}_sum`, labels, value: histogram.sum },
-      { metricName: `${entry.name}_count`, labels, value: total },
-    ];
-  });
+  return entry.read(stats).flatMap(({ labels, histogram }) => [
+    ...histogram.counts.map((value, index) => ({
+      metricName: `${entry.name}_bucket`,
+      labels: { ...labels, le: String(HISTOGRAM_SECONDS[index] ?? '+Inf') },
+      value,
+    })),
+    { metricName: `${entry.name}_sum`, labels, value: histogram.sum },
+    { metricName: `${entry.name}_count`, labels, value: histogram.counts.at(-1) ?? 0 },
+  ]);
 }
 
 function register(registry: Registry, entry: Entry | HistogramEntry, values: () => readonly Sample[]): void {
@@ -375,10 +386,7 @@ export function openMetrics(read: () => NodeStats): {
   // Gauges that bear a counter's suffix, which promtool rightly refuses.
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
-  const current = (): NodeStats => {
-    stats ??= read();
-    return stats;
-  };
+  const current = (): NodeStats => stats ?? read();
   for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));

@@ -29,6 +29,11 @@ export type NodeStats = {
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;
+  /** By played cache; empty without an agent. */
+  readonly whatIf: {
+    readonly originBytes: Readonly<Record<string, number>>;
+    readonly p95BytesPerSecond: Readonly<Record<string, number>>;
+  };
   readonly loopLagSeconds: number;
   readonly logDropped: number;
   readonly configReloads: Readonly<Record<'ok' | 'failed', number>>;
@@ -72,6 +77,7 @@ export type CountedAgent = {
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
+  readonly meter: { readonly figures: () => NodeStats['whatIf'] };
 };
 
 /** One reading of everything, for /metrics, status and the page. */
@@ -114,6 +120,7 @@ export function readStats(
     },
     events: eventsOf(agent),
     sessions: agent?.sessions.stats().sessions ?? 0,
+    whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
   };
 }
 

@@ -86,7 +86,16 @@ export { parseManifest } from './manifest/timeline.ts';
 export { type CatGrant, signCat } from './rules/access-cat.ts';
 export { type HmacGrant, signHmac } from './rules/access-hmac.ts';
 export { prefixOf } from './rules/address.ts';
-export type { Requests } from './rules/eviction/simulate.ts';
+export { arc } from './rules/eviction/arc.ts';
+export { belady } from './rules/eviction/belady.ts';
+export { gdsf } from './rules/eviction/gdsf.ts';
+export { lru } from './rules/eviction/lru.ts';
+export type { EvictionPolicy } from './rules/eviction/policy.ts';
+export { s3fifo } from './rules/eviction/s3fifo.ts';
+export { hashInto, MODULUS as SAMPLE_MODULUS, Shards } from './rules/eviction/shards.ts';
+export { sieve } from './rules/eviction/sieve.ts';
+export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
+export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 

@@ -9,7 +9,7 @@ import type { Gated, GatedSink } from './gate.ts';
 import { errorOf, headFault, isConnectionLoss } from './origin-errors.ts';
 import { lookupOver, type Resolver } from './resolver.ts';
 import { hasMoved } from './rules/addresses.ts';
-import { type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
+import { endToEnd, type Fields, fieldsOf, fieldValue } from './rules/fields.ts';
 import { isTooSlow, type Rate, rateAt, rateFrom, untilJudged } from './rules/rate.ts';
 import { retryPauseMs } from './rules/retry.ts';
 
@@ -20,6 +20,8 @@ const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
 /** A response whose head is larger is refused. */
 const MAX_HEAD_BYTES = 32 * 1024;
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
+/** Interim responses that go on to viewers; others concern this hop alone. */
+const RELAYED: ReadonlySet<number> = new Set([102, 103]);
 
 /** Whether a request changes nothing (RFC 9110 section 9.2.1) and can be sent again as it is. */
 export function isRepeatable({ method, body }: OriginRequest): boolean {
@@ -291,8 +293,11 @@ export class Conversation implements Gated {
         if (this.#isOver) controller.abort(this.#lateError());
       },
       onResponseStart: (controller, status) => {
-        // An interim response (RFC 9110 section 15.2) says nothing that a cache needs.
-        if (status < 200 || this.#isOver) return;
+        if (this.#isOver) return;
+        if (status < 200) {
+          this.#onInterim(status, rawFields(controller.rawHeaders));
+          return;
+        }
         this.#onHead(status, rawFields(controller.rawHeaders));
         if (this.#isPaused) controller.pause();
       },
@@ -320,6 +325,10 @@ export class Conversation implements Gated {
     this.#canRetry = false;
     this.#isFresh = true;
     this.#repeatTimer = setTimeout(() => this.#send(), retryPauseMs(this.#line.tools.random()));
+  }
+
+  #onInterim(status: number, headers: Fields): void {
+    if (RELAYED.has(status)) this.#sink.onInterim?.({ status, headers: endToEnd(headers) });
   }
 
   #onHead(status: number, headers: Fields): void {

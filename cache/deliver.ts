@@ -45,6 +45,9 @@ type Prepared = {
 /** What is said of a plain hit; the very object, so that its fields are prepared once a second. */
 export const HIT: StatusFacts = { hit: true };
 
+/** What is said beside of an answer that was fetched before anybody asked for it. */
+export const AHEAD: StatusFacts = { detail: 'prefetch' };
+
 /** How a stored response is answered with. */
 export type StoredAnswer = {
   readonly reuse: Reuse;
@@ -283,7 +286,9 @@ export class Delivery {
     const ttlSeconds = Math.ceil(reuse.freshForMs / 1000);
     const { hit } = prepared;
     if (facts === HIT && hit?.ageSeconds === ageSeconds && hit.ttlSeconds === ttlSeconds) return hit;
-    const statusText = this.status({ ...facts, ttlSeconds }, prepared.upstreamStatus);
+    const isAhead = facts.hit === true && isPrefetch(object.purpose);
+    const told: StatusFacts = { ...(isAhead && AHEAD), ...facts, ttlSeconds };
+    const statusText = this.status(told, prepared.upstreamStatus);
     const common = [...prepared.flat, 'age', String(ageSeconds), 'cache-status', statusText];
     const whole = object.status === 204 ? common : [...common, 'content-length', String(object.lengthBytes)];
     const fields: HitFields = { ageSeconds, ttlSeconds, common, whole };

@@ -24,8 +24,13 @@ export type OriginHead = {
   readonly isDelimited: boolean;
 };
 
+/** 102 (RFC 2518 section 10.1) or 103 (RFC 8297), with its end-to-end fields. */
+export type Interim = { readonly status: number; readonly headers: Fields };
+
 /** Hears an answer: onHead, then onBytes any number of times, then onEnd; or onError at any point, which is then last. */
 export type OriginSink = {
+  /** Before onHead, any number of times: an interim response (RFC 9110 section 15.2) that viewers may hear of. */
+  readonly onInterim?: (interim: Interim) => void;
   readonly onHead: (head: OriginHead) => void;
   readonly onBytes: (bytes: Buffer) => void;
   readonly onEnd: () => void;

@@ -4,14 +4,18 @@ import type { Origin, OriginHead } from './exchange.ts';
 import type { RecentKeys } from './recent.ts';
 import type { Admission } from './rules/admission.ts';
 import { type Refusal, refusalOf } from './rules/cacheability.ts';
-import { confirms, updatedBy } from './rules/conditional.ts';
+import { confirms } from './rules/conditional.ts';
 import { endToEnd, type Fields, fieldValue } from './rules/fields.ts';
 import { type FreshnessRules, type Policy, policyOf, strippedFields } from './rules/freshness.ts';
+import { resourceOf } from './rules/key.ts';
+import { kindOf } from './rules/kind.ts';
 import type { Part } from './rules/range.ts';
+import { renewedBy } from './rules/renewal.ts';
 import type { Version } from './rules/slices.ts';
 import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
-import type { Counters } from './stats.ts';
+import { removeStored } from './sliced.ts';
+import { type Counters, isPrefetch } from './stats.ts';
 import type { Store, StoredObject, StoredResponse } from './store/object.ts';
 
 /** Variants of one key that are kept; one more replaces the oldest. */
@@ -117,6 +121,20 @@ export function keptHead(received: OriginHead, request: FillRequest, tools: Fill
   };
 }
 
+/**
+ * Whether who waits gets an answer that is not stored, instead of asking again one by one: the origin's own failure is
+ * nobody's in particular, and a live playlist without any lifetime is the newest for all who asked before it came.
+ */
+export function isForAll({ response, policy, refusal }: KeptHead): boolean {
+  if (refusal !== 'no-freshness') return false;
+  if (response.status >= 500) return true;
+  const [path = ''] = resourceOf(response.key).split('?');
+  const isPlaylist = kindOf(path, fieldValue(response.headers, 'content-type')) === 'manifest';
+  const isShared =
+    policy.isExplicit && !policy.mustValidate && fieldValue(response.headers, 'set-cookie') === undefined;
+  return isPlaylist && isShared;
+}
+
 function dropOldestVariant(request: FillRequest, tools: FillTools): void {
   const stored = tools.store.find(request.key);
   if (stored.length < MAX_VARIANTS) return;
@@ -126,7 +144,11 @@ function dropOldestVariant(request: FillRequest, tools: FillTools): void {
 
 /** Updates a stored response by the head of a 304 or 206 of the same version; undefined when it has left the store. */
 export function renew(known: StoredObject, received: OriginHead, tools: FillTools): StoredObject | undefined {
-  const headers = updatedBy(known.headers, received.headers);
+  const headers = renewedBy(known, received, tools.rules());
+  if (headers === undefined) {
+    removeStored(tools.store, known);
+    return undefined;
+  }
   tools.store.update(known, {
     headers,
     tags: namesOf(headers),
@@ -142,4 +164,12 @@ export function revalidated(received: OriginHead, request: FillRequest, tools: F
   const known = request.revalidates;
   if (known === undefined || !confirms(received.headers, known.headers)) return undefined;
   return renew(known, received, tools);
+}
+
+/** Counts what was fetched ahead, once it is stored. `hadViewer`: one joined while it was still coming. */
+export function countPrefetch(object: StoredObject, hadViewer: boolean, { counters, store }: FillTools): void {
+  if (!isPrefetch(object.purpose)) return;
+  counters.prefetch.storedBytes += object.lengthBytes;
+  // That was its first use.
+  if (hadViewer && store.touch(object).isFirst) counters.prefetch.usefulBytes += object.lengthBytes;
 }

@@ -3,7 +3,8 @@
 import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
-import { type FillRequest, type FillTools, isAdmitted, type KeptHead, keptHead, revalidated } from './fill-head.ts';
+import type { FillRequest, FillTools, KeptHead } from './fill-head.ts';
+import { countPrefetch, isAdmitted, isForAll, keptHead, revalidated } from './fill-head.ts';
 import { Pace } from './pace.ts';
 import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
@@ -14,23 +15,20 @@ import { type Part, rangeField } from './rules/range.ts';
 import { isSameVersion } from './rules/slices.ts';
 import { variantOf } from './rules/vary.ts';
 import { SliceWriter } from './slice-writer.ts';
-import { isPrefetch } from './stats.ts';
 import type { BodyWriter, StoredObject } from './store/object.ts';
 import type { FillWindow } from './window.ts';
 
 /** A fill that nobody waits for any more still ends when the caller expects at least this of its key. */
 const WORTH_FINISHING = 0.5;
 
+/** A head that takes longer is being held back by the origin, as that of a live playlist. */
+const HELD_AFTER_MS = 1000;
+
 /** How a fill ended, for those who wait for nothing else. */
 export type FillEnd =
   | { readonly end: 'stored'; readonly object: StoredObject }
   | { readonly end: 'refused'; readonly reason: string }
   | { readonly end: 'failed'; readonly error: CacheError };
-
-/** The origin's own failure is nobody's in particular: who waits gets it too, instead of asking again one by one. */
-function isForAll(kept: KeptHead): boolean {
-  return kept.response.status >= 500 && kept.refusal === 'no-freshness';
-}
 
 /** A running fill. */
 export class Fill {
@@ -57,6 +55,7 @@ export class Fill {
   #end: number | undefined;
   #exchange: Exchange | undefined;
   #writer: BodyWriter | undefined;
+  #startedMs = 0;
   #isOver = false;
   #isForgotten = false;
   #isAdmitted: boolean | undefined;
@@ -83,6 +82,11 @@ export class Fill {
     });
   }
 
+  /** Whether it takes bytes now or soon; one whose head the origin holds back for long does not. */
+  get isMoving(): boolean {
+    return this.#kept !== undefined || performance.now() - this.#startedMs < HELD_AFTER_MS;
+  }
+
   get window(): FillWindow {
     return this.#room.window;
   }
@@ -91,11 +95,15 @@ export class Fill {
   start(validates = true): void {
     const { origin, resource, fields, revalidates, purpose } = this.request;
     this.#tools.counters.originRequests[purpose] += 1;
+    this.#startedMs = performance.now();
     const conditions = validates && revalidates !== undefined ? validatorsOf(revalidates.headers) : [];
     const range: Fields = this.part === undefined ? [] : [['range', rangeField(this.part)]];
     this.#exchange = origin.fetch(
       { method: 'GET', resource, headers: [...fields, ...conditions, ...range] },
       {
+        onInterim: (interim) => {
+          for (const { listener } of this.#room.readers) listener.onInterim?.(interim);
+        },
         onHead: (head) => this.#onHead(head),
         onBytes: (bytes) => this.#onBytes(bytes),
         onEnd: () => this.#onEnd(),
@@ -277,8 +285,7 @@ export class Fill {
     }
     this.#kept = kept;
     this.#end = kept.response.lengthBytes;
-    const isFailure = isForAll(kept);
-    if (!isFailure) this.#tools.onHead(request.key, kept.refusal);
+    if (!isForAll(kept)) this.#tools.onHead(request.key, kept.refusal);
     this.#announce({ outcome: 'response', ...kept, isStored: this.#writer !== undefined }, kept);
     this.#refuseUseless(kept.response.lengthBytes ?? 0);
   }
@@ -360,7 +367,7 @@ export class Fill {
           this.#tools.store.remove(object);
           return this.#finish({ end: 'refused', reason: 'purged' });
         }
-        this.#countPrefetch(object);
+        countPrefetch(object, this.hadViewer, this.#tools);
         this.#finish({ end: 'stored', object });
       },
       (error: unknown) => {
@@ -368,14 +375,6 @@ export class Fill {
         this.#finish(refused);
       },
     );
-  }
-
-  #countPrefetch(object: StoredObject): void {
-    if (!isPrefetch(object.purpose)) return;
-    const { prefetch } = this.#tools.counters;
-    prefetch.storedBytes += object.lengthBytes;
-    // A viewer joined while it was still coming: that was its first use.
-    if (this.hadViewer && this.#tools.store.touch(object).isFirst) prefetch.usefulBytes += object.lengthBytes;
   }
 
   #fail(error: CacheError): void {

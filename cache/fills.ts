@@ -44,7 +44,7 @@ function joinable(
 
 function isOutranked(priority: Priority, running: Iterable<Fill>): boolean {
   const rank = PRIORITIES.indexOf(priority);
-  for (const fill of running) if (PRIORITIES.indexOf(fill.priority) < rank) return true;
+  for (const fill of running) if (fill.isMoving && PRIORITIES.indexOf(fill.priority) < rank) return true;
   return false;
 }
 

@@ -1,15 +1,16 @@
 // A viewer on a fetch that is under way: its bytes as they come, at the viewer's own pace.
-import type { Delivery } from './deliver.ts';
+import { AHEAD, type Delivery } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { passRest, type Sender } from './pass.ts';
-import type { FillHead, FillReader } from './reader.ts';
+import type { FillHead, FillReader, Listener } from './reader.ts';
 import { WINDOW_BYTES } from './room.ts';
 import { fieldValue } from './rules/fields.ts';
 import { ageMs } from './rules/freshness.ts';
 import { kindOf } from './rules/kind.ts';
 import type { StatusFacts } from './rules/status.ts';
+import { isPrefetch } from './stats.ts';
 import type { Visit } from './visit.ts';
 
 /** What is followed. `isAlone`: nobody else's fetch serves. */
@@ -52,8 +53,9 @@ export function follow(visit: Visit, { fills, sender, request, isAlone }: Follow
     const { headers, lengthBytes: total } = head.response;
     passRest(visit, sender, headers, { start: reader.offset, end: Math.min(reader.limit, total ?? 0), total });
   };
-  const listener = {
-    onHead: (received: FillHead, reader: FillReader) => {
+  const listener: Listener = {
+    onInterim: (interim) => visit.relay(interim),
+    onHead: (received, reader) => {
       head = received;
       if (visit.isGone) return;
       hooks.onHead(received, reader);
@@ -81,7 +83,8 @@ export function answerFilled(visit: Visit, delivery: Delivery, { head, reader, f
   const { response, policy, refusal, isStored } = head;
   if (refusal !== null) visit.result = 'pass';
   if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(response.headers, 'content-type'));
-  const fate = isStored ? { stored: true } : { detail: refusal ?? 'not-admitted' };
+  const ahead = isPrefetch(response.purpose) && AHEAD;
+  const fate = isStored ? { ...ahead, stored: true } : { detail: refusal ?? 'not-admitted' };
   visit.result = delivery.resultOf(visit, response.headers);
   const status = delivery.arrived(response.headers, { ...facts, fwdStatus: response.status, ...fate });
   const flat = delivery.flat(response.headers, response.receivedAt);

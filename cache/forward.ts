@@ -4,12 +4,14 @@ import type { CacheCode, CacheError } from './errors.ts';
 import type { OriginHead } from './exchange.ts';
 import { RETRY_AFTER_SECONDS } from './limit.ts';
 import { pass, passRequest, type Sender } from './pass.ts';
-import { describes, updatedBy } from './rules/conditional.ts';
+import { describes } from './rules/conditional.ts';
 import { endToEnd, fieldValue } from './rules/fields.ts';
+import type { FreshnessRules } from './rules/freshness.ts';
 import { invalidatedBy } from './rules/invalidation.ts';
+import { renewedBy } from './rules/renewal.ts';
 import type { StatusFacts } from './rules/status.ts';
 import { groupsInvalidatedBy, namesOf } from './rules/tags.ts';
-import { slicedOf } from './sliced.ts';
+import { removeStored, slicedOf } from './sliced.ts';
 import type { Store, StoredObject } from './store/object.ts';
 import { requestField, type Visit } from './visit.ts';
 
@@ -24,6 +26,7 @@ export type ForwarderParts = {
   readonly sender: Sender;
   readonly delivery: Delivery;
   readonly store: Store;
+  readonly rules: () => FreshnessRules;
   /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
   readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
@@ -35,6 +38,7 @@ export class Forwarder {
   readonly #sender: Sender;
   readonly #delivery: Delivery;
   readonly #store: Store;
+  readonly #rules: () => FreshnessRules;
   readonly #invalidateGroup: ForwarderParts['invalidateGroup'];
   readonly #invalidate: ForwarderParts['invalidate'];
 
@@ -42,6 +46,7 @@ export class Forwarder {
     this.#sender = parts.sender;
     this.#delivery = parts.delivery;
     this.#store = parts.store;
+    this.#rules = parts.rules;
     this.#invalidate = parts.invalidate;
     this.#invalidateGroup = parts.invalidateGroup;
   }
@@ -93,7 +98,11 @@ export class Forwarder {
       return;
     }
     const { requestedAt, receivedAt } = head;
-    const headers = updatedBy(stored.headers, head.headers);
+    const headers = renewedBy(stored, head, this.#rules());
+    if (headers === undefined) {
+      removeStored(this.#store, stored);
+      return;
+    }
     this.#store.update(stored, {
       headers,
       tags: namesOf(headers),

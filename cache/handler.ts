@@ -71,6 +71,7 @@ export class Handler {
       sender: this.#sender,
       delivery: this.#delivery,
       store,
+      rules: parts.rules,
       invalidate: parts.invalidate,
       invalidateGroup: parts.invalidateGroup,
     });
@@ -104,6 +105,7 @@ export class Handler {
       return;
     }
     const asked = originForm(url);
+    const what = { name: named.name, resource: asked };
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
@@ -117,11 +119,8 @@ export class Handler {
     const target = targetOf(resource, named.host.ignored);
     const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
     if (route !== undefined) {
-      void answerRoute(
-        route,
-        { request, response, url: resource },
-        { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash },
-      );
+      const tools = { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash };
+      void answerRoute(route, { request, response, url: resource }, tools);
       return;
     }
     const seconds = role === 'primary' ? 0 : named.host.quota.enter();
@@ -355,15 +354,15 @@ export class Handler {
     if (head.outcome === 'slices') {
       const { object } = head.sliced;
       visit.result = this.#delivery.resultOf(visit, object.headers);
+      visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
-      const stored = head.isStored && { stored: true };
-      this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, ...stored } });
+      this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, stored: head.isStored } });
     } else if (head.outcome === 'unsatisfiable' && head.total !== undefined) {
       const status = this.#delivery.status({ ...facts, fwdStatus: 416 }, '');
       this.#delivery.unsatisfiable(visit, head.total, status);
     } else {
       const way = head.outcome === 'unsliceable' ? head.way : 'pass';
-      this.#slices.avoid(visit.key, way);
+      if (head.outcome === 'unsliceable' && head.isOfObject) this.#slices.avoid(visit.key, way);
       if (way === 'whole') this.#fill(visit, undefined, false);
       else this.#forward(visit, visit.forward);
     }

@@ -6,6 +6,7 @@ import type { CacheError } from './errors.ts';
 import type { Exchange, Origin, OriginHead, OriginRequest, OriginSink, OriginTools } from './exchange.ts';
 import { OriginServer } from './origin-server.ts';
 import type { Resolver } from './resolver.ts';
+import { holdMsOf } from './rules/blocking.ts';
 import { strongTag } from './rules/conditional.ts';
 import { fieldValue } from './rules/fields.ts';
 import { parseContentRange } from './rules/range.ts';
@@ -186,7 +187,8 @@ class Inquiry implements Exchange {
   }
 
   #leftMs(): number {
-    return this.#shared.firstByteMs - (performance.now() - this.#startedMs);
+    const limitMs = Math.max(this.#shared.firstByteMs, holdMsOf(this.#request.resource));
+    return limitMs - (performance.now() - this.#startedMs);
   }
 
   /** What a server may take until its head: an equal share of what is left, so that each that may follow has one too. */
@@ -215,6 +217,9 @@ class Inquiry implements Exchange {
     const turn = this.#turn;
     const isHeard = () => !this.#isOver && turn === this.#turn;
     const sink: OriginSink = {
+      onInterim: (interim) => {
+        if (isHeard()) this.#sink.onInterim?.(interim);
+      },
       onHead: (head) => {
         if (isHeard()) heard.onHead(head);
       },

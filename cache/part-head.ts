@@ -15,8 +15,14 @@ const MAX_WHOLE_BYTES = 16 * 1024 * 1024;
 const MAX_CHANGES = 2;
 const CHANGES_MS = 60_000;
 
+/** Request fields by which an origin knows a viewer. */
+const CREDENTIALS: ReadonlySet<string> = new Set(['authorization', 'cookie']);
+
 /** How a request for a part is answered when blocks cannot be combined: from the whole, or by the origin. */
 export type Way = 'whole' | 'pass';
+
+/** Blocks cannot be combined. `isOfObject`: of this object at all, not only for who asked. */
+export type Unsliceable = { readonly outcome: 'unsliceable'; readonly way: Way; readonly isOfObject: boolean };
 
 /** An answer to a run. */
 export type PartHead =
@@ -32,7 +38,7 @@ export type PartHead =
   | { readonly outcome: 'whole'; readonly received: OriginHead }
   /** All of that version is stored already. */
   | { readonly outcome: 'confirmed'; readonly object: StoredObject }
-  | { readonly outcome: 'unsliceable'; readonly way: Way }
+  | Unsliceable
   | { readonly outcome: 'unsatisfiable'; readonly total: number | undefined }
   | { readonly outcome: 'invalid' };
 
@@ -53,9 +59,11 @@ export function partHead(received: OriginHead, asked: AskedPart, request: FillRe
   };
   if (verdict.verdict === 'whole') return { outcome: 'whole', received: whole };
   const kept = keptHead(whole, request, tools);
-  if (kept.refusal !== null) return { outcome: 'unsliceable', way: 'pass' };
+  // What an origin says to one viewer's credentials says nothing of what it says to others.
+  const isAnonymous = !request.fields.some(([name]) => CREDENTIALS.has(name));
+  if (kept.refusal !== null) return { outcome: 'unsliceable', way: 'pass', isOfObject: isAnonymous };
   if (verdict.verdict === 'unsliceable') {
-    return { outcome: 'unsliceable', way: wayFor(verdict.total) };
+    return { outcome: 'unsliceable', way: wayFor(verdict.total), isOfObject: true };
   }
   return sliceHead(whole, { kept, verdict, keeps: asked.keeps }, request, tools);
 }
@@ -101,7 +109,7 @@ function sliceHead(
     removeStored(tools.store, known);
     const changes = (tools.changes.get(request.key, whole.receivedAt) ?? 0) + 1;
     tools.changes.set(request.key, changes, whole.receivedAt + CHANGES_MS);
-    if (changes > MAX_CHANGES) return { outcome: 'unsliceable', way: wayFor(total) };
+    if (changes > MAX_CHANGES) return { outcome: 'unsliceable', way: wayFor(total), isOfObject: true };
   }
   const drawn: Version = { tag, total, epoch: randomBytes(9).toString('base64url') };
   return drawnHead(drawn, { kept, end, keeps }, request, tools);

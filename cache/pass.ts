@@ -46,6 +46,7 @@ export function pass(visit: Visit, sender: Sender, request: OriginRequest, hooks
   sender.counters.originRequests[purpose] += 1;
   let exchange: Exchange | undefined;
   const sink: OriginSink = {
+    onInterim: (interim) => visit.relay(interim),
     onHead: (head) => hooks.onHead(head),
     onBytes: (bytes) => {
       sender.counters.originBytes[purpose] += bytes.length;

@@ -1,7 +1,8 @@
 // One viewer's place in a running fill: which bytes it wants, and how far it has come.
 import type { CacheError } from './errors.ts';
+import type { Interim } from './exchange.ts';
 import type { KeptHead } from './fill-head.ts';
-import type { Way } from './part-head.ts';
+import type { Unsliceable } from './part-head.ts';
 import type { Fields } from './rules/fields.ts';
 import type { Sliced } from './sliced.ts';
 import type { StoredObject } from './store/object.ts';
@@ -15,12 +16,14 @@ export type FillHead =
   /** Blocks of an object, of which others may be stored. */
   | { readonly outcome: 'slices'; readonly sliced: Sliced; readonly isStored: boolean }
   /** A part that cannot be combined with others. */
-  | { readonly outcome: 'unsliceable'; readonly way: Way }
+  | Unsliceable
   /** The object has no such bytes. */
   | { readonly outcome: 'unsatisfiable'; readonly total: number | undefined };
 
-/** What a viewer hears of its fill; each at most once but onReady. */
+/** What a viewer hears of its fill; each at most once but onInterim and onReady. */
 export type Listener = {
+  /** Before the head. */
+  readonly onInterim?: (interim: Interim) => void;
   readonly onHead: (head: FillHead, reader: FillReader) => void;
   /** More bytes, or the end. */
   readonly onReady: (reader: FillReader) => void;

@@ -197,7 +197,7 @@ class SlicedBody {
     }
     // Whoever begins anew goes on with the new version's blocks.
     reader.select(this.#position, this.#position);
-    if (head.outcome === 'unsliceable') this.#parts.onUnsliceable(head.way);
+    if (head.outcome === 'unsliceable' && head.isOfObject) this.#parts.onUnsliceable(head.way);
     const text = 'The object changed at the origin between two of its blocks.';
     this.#error = new CacheError('CACHE_ORIGIN_CHANGED', text, { retryable: true });
   }

@@ -4,8 +4,10 @@ import type { Part } from './rules/range.ts';
 import { SLICE_BYTES, sliceAt, sliceCount, sliceKey, type Version, versionOf, withoutVersion } from './rules/slices.ts';
 import type { Store, StoredObject } from './store/object.ts';
 
-/** Blocks that are looked at one by one; of a larger object the rest is left to eviction, or taken as missing. */
-const MAX_LOOKED_AT = 1024;
+/** Blocks of one object that are removed at once; the others can no longer be found, and are evicted in time. */
+const MAX_REMOVED = 1024;
+/** Blocks that are looked for before an answer begins; what lies beyond counts as missing until its turn comes. */
+const MAX_LOOKED_AT = 256;
 
 /** An object of which blocks may be stored. */
 export type Sliced = {
@@ -56,7 +58,7 @@ export function firstMissing(store: Store, sliced: Sliced, parts: readonly Part[
 
 function slicesOf(store: Pick<Store, 'find'>, sliced: Sliced): readonly StoredObject[] {
   const found: StoredObject[] = [];
-  const count = Math.min(sliceCount(sliced.version.total), MAX_LOOKED_AT);
+  const count = Math.min(sliceCount(sliced.version.total), MAX_REMOVED);
   for (let index = 0; index < count; index += 1) {
     const slice = findSlice(store, sliced, index);
     if (slice !== undefined) found.push(slice);
@@ -71,7 +73,7 @@ export function storedBytes(store: Store, stored: StoredObject): number {
   return slicesOf(store, sliced).reduce((sum, { lengthBytes }) => sum + lengthBytes, 0);
 }
 
-/** Removes a stored object with its blocks. Blocks that stay behind can no longer be found, and are evicted in time. */
+/** Removes a stored object with its blocks. */
 export function removeStored(store: Pick<Store, 'find' | 'remove'>, stored: StoredObject): void {
   const sliced = slicedOf(stored);
   if (sliced !== undefined) for (const slice of slicesOf(store, sliced)) store.remove(slice);

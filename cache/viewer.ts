@@ -32,6 +32,9 @@ export type ViewerResponse = {
   shouldKeepAlive: boolean;
   /** HTTP/1.1: the connection while the answer is under way; with HTTP/2 an answer has no say over it. */
   readonly socket: Socket | null;
+  /** 102 and 103 before the head; absent where they are not sent. A Link that is none makes the second throw. */
+  readonly writeProcessing?: () => unknown;
+  readonly writeEarlyHints?: (hints: Record<string, string | string[]>) => unknown;
   /** A field for the head to come, unless that has it itself. */
   readonly setHeader: (name: string, value: number | string) => unknown;
   /** `headers`: by name, or a flat list of names and values. */

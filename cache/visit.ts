@@ -1,9 +1,9 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
-import type { Origin } from './exchange.ts';
+import type { Interim, Origin } from './exchange.ts';
 import type { Host, Place } from './hosts.ts';
 import { parseDirectives } from './rules/directives.ts';
-import { type Fields, fieldsOf } from './rules/fields.ts';
+import { type Fields, fieldLines, fieldsOf } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
 import type { Target } from './rules/key.ts';
 import { kindOf } from './rules/kind.ts';
@@ -72,6 +72,25 @@ export class Visit {
   /** Nothing can be written any more. */
   get isGone(): boolean {
     return this.response.destroyed || this.response.writableEnded;
+  }
+
+  /** Passes an interim response on, where the viewer's HTTP has them (RFC 9110 section 15.2). */
+  relay({ status, headers }: Interim): void {
+    if (this.isGone || this.response.headersSent || this.request.httpVersion === '1.0') return;
+    if (status === 102) {
+      this.response.writeProcessing?.();
+      return;
+    }
+    const hints: Record<string, string | string[]> = {};
+    for (const [name] of headers) {
+      const lines = fieldLines(headers, name);
+      hints[name] = lines.length === 1 ? (lines[0] ?? '') : [...lines];
+    }
+    try {
+      this.response.writeEarlyHints?.(hints);
+    } catch {
+      // Node refuses a Link that is none. Hints may be lost, their response may not.
+    }
   }
 
   /** To be called when the head is about to be written. */

@@ -22,6 +22,9 @@ export function leadsToPrivate(status: number, headers: Fields): boolean {
   return PRIVATE_V4.test(name) || PRIVATE_V6.test(name) || PRIVATE_NAME.test(name);
 }
 
+/** Codings that a viewer may fail to read (RFC 9110 section 8.4.1 and its registry); what else stands there is no coding. */
+const CODINGS: ReadonlySet<string> = new Set(['br', 'compress', 'dcb', 'dcz', 'deflate', 'gzip', 'zstd']);
+
 /** Whether a body comes in a coding that the request does not take (RFC 9110 section 12.5.3). */
 export function isUnacceptable(acceptEncoding: string | undefined, headers: Fields): boolean {
   const codings = splitList(fieldValue(headers, 'content-encoding') ?? '').map(plainCoding);
@@ -31,7 +34,7 @@ export function isUnacceptable(acceptEncoding: string | undefined, headers: Fiel
     const [coding = '', ...parameters] = item.split(';');
     weights.set(plainCoding(coding), !parameters.some((one) => /^\s*q=0(\.0*)?\s*$/i.test(one)));
   }
-  return codings.some((coding) => coding !== 'identity' && !(weights.get(coding) ?? weights.get('*') ?? false));
+  return codings.some((coding) => CODINGS.has(coding) && !(weights.get(coding) ?? weights.get('*') ?? false));
 }
 
 /** Lower case; x-gzip and x-compress are their old names (RFC 9110 section 8.4.1). */

@@ -82,8 +82,8 @@ function exampleStats(): NodeStats {
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,
-    loopLagSeconds: 0.01,
-    logDropped: 0,
+    whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
+    ...{ loopLagSeconds: 0.01, logDropped: 0 },
     configReloads: { ok: 5, failed: 2 },
   };
 }

@@ -20,6 +20,8 @@ import { footprintBytes, type Outcome, type Requests, simulate } from '../../cac
 import { wTinyLfu } from '../../cache/rules/eviction/wtinylfu.ts';
 import { PAPER_TUNING, RECORDED, readTrace, referenceRun } from '../cache/rules/eviction/reference.ts';
 
+import { ghosts } from './ghosts.ts';
+
 const SHARES = [0.01, 0.1] as const;
 type Open = (capacityBytes: number, requests: Requests) => EvictionPolicy;
 const POLICIES: Readonly<Record<string, Open>> = {
@@ -150,6 +152,7 @@ const vod = played(withoutFollowUps(EDGE_WORKLOAD));
 const perSecond = speed(vod);
 const adaptsize = reference();
 const calibrationError = calibration(vod);
+const ghost = await ghosts(vod);
 const ofLru = show('Video on demand', vod);
 show('The same with series and resumed views', played(EDGE_WORKLOAD));
 console.log(`Simulator: ${perSecond} requests per second with S3-FIFO at 10 % of the footprint.`);
@@ -162,6 +165,8 @@ console.log(
     vod_byte_miss_vs_lru_1pct: ofLru[0],
     vod_byte_miss_vs_lru_10pct: ofLru[1],
     requests_per_s: perSecond,
+    ghost_error: ghost.error,
+    ghost_cpu_ratio: ghost.cpuRatio,
     calibration_error: calibrationError,
     cores: cpus().length,
   }),

@@ -18,10 +18,11 @@ import { addRows, rowKey } from './store-rows.ts';
 
 const GIB = 1024 * MIB;
 const root = mkdtempSync(join(tmpdir(), 'nearcast-bench-'));
-const rows: { readonly what: string; readonly figure: number; readonly unit: string }[] = [];
 
+/** Says a figure as soon as it is known. */
 function note(what: string, figure: number, unit: string): number {
-  rows.push({ what, figure, unit });
+  const digits = Math.abs(figure) < 100 && !Number.isInteger(figure) ? 2 : 0;
+  console.log(`${what.padEnd(46)} ${figure.toFixed(digits).padStart(10)} ${unit}`);
   return figure;
 }
 
@@ -68,7 +69,7 @@ async function steady(): Promise<number> {
 async function fill(name: string, isSynced: boolean): Promise<{ readonly small: number; readonly large: number }> {
   const store = await open(name, 64 * MIB, isSynced);
   const tiny = bodyOf('tiny', 4096);
-  const count = 5000;
+  const count = 15_000; // 59 MiB: what may wait for the disk, so that none is refused.
   const small = await timed(async () => {
     for (let n = 0; n < count; n += 1) {
       const writer = store.write(responseOf(`tiny ${n}`, tiny.length), { isPinned: false, worth: undefined });
@@ -81,7 +82,7 @@ async function fill(name: string, isSynced: boolean): Promise<{ readonly small: 
   // Without a RAM tier finish() waits until the body is written, which paces the loop as an origin would.
   const again = await open(name, 0, isSynced);
   const body = bodyOf('segment', MIB);
-  const segments = 150;
+  const segments = 1000; // Long enough that the last batch, which nobody fills beside, weighs little.
   const large = await timed(async () => {
     for (let n = 0; n < segments; n += 1) await put(again, `segment ${n}`, body, { chunkBytes: 262_144 });
     await again.close(60_000);
@@ -271,10 +272,6 @@ try {
   const disk = await diskReads();
   const rowsOf = await manyRows();
   const kill = await kills(Number(given.cycles));
-  for (const { what, figure, unit } of rows) {
-    const digits = Math.abs(figure) < 100 && !Number.isInteger(figure) ? 2 : 0;
-    console.log(`${what.padEnd(46)} ${figure.toFixed(digits).padStart(10)} ${unit}`);
-  }
   console.log(
     'Page caches of SQLite: 16 MiB for the writing thread, 8 MiB for look-ups; part of the process memory above.',
   );

@@ -9,6 +9,10 @@ export type Answer = {
   readonly body?: string | Buffer;
   /** Leaves Content-Length out: the body is chunked. */
   readonly isChunked?: boolean;
+  /** Interim responses before the head: 102, or 103 with fields. */
+  readonly interim?: readonly { readonly status: 102 | 103; readonly headers?: Readonly<Record<string, string>> }[];
+  /** Resolves before those are sent. */
+  readonly interimAfter?: Promise<unknown>;
   /** Resolves before the head is sent. */
   readonly headAfter?: Promise<unknown>;
   /** Before the byte at `offset` is sent, `until` must resolve. Sorted by offset. */
@@ -124,6 +128,11 @@ function ranged(request: Seen, answer: Answer, whole: Buffer): Ranged {
 type Tools = { readonly now: () => number; readonly onBody: (bytes: number) => void };
 
 async function respond(request: Seen, response: ServerResponse, answer: Answer, tools: Tools): Promise<void> {
+  await answer.interimAfter;
+  for (const { status, headers = {} } of answer.interim ?? []) {
+    if (status === 102) response.writeProcessing();
+    else response.writeEarlyHints({ ...headers });
+  }
   await answer.headAfter;
   const { socket } = response;
   if (answer.isBlackHole === true || socket === null) return;

@@ -34,6 +34,8 @@ export type DaemonSetup = {
   /** Sections of nearcast.yaml, whole. */
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly storePath?: string;
+  /** More keys of its origin. */
+  readonly originKeys?: Readonly<Record<string, unknown>>;
   readonly env?: Readonly<Record<string, string>>;
   /** Most open files that it may have. */
   readonly openFiles?: number;
@@ -41,7 +43,7 @@ export type DaemonSetup = {
 
 /** Starts one in a new temporary folder. */
 export async function openDaemon(setup: DaemonSetup = {}): Promise<Daemon> {
-  const { settings = {}, storePath = 'store', env = {}, openFiles } = setup;
+  const { settings = {}, storePath = 'store', env = {}, openFiles, originKeys = {} } = setup;
   const directory = mkdtempSync(join(tmpdir(), 'nearcast-fault-'));
   const origin = await openFakeOrigin();
   mkdirSync(join(directory, 'store'), { recursive: true });
@@ -51,7 +53,7 @@ export async function openDaemon(setup: DaemonSetup = {}): Promise<Daemon> {
     node: { id: 'edge-fault', region: 'test' },
     listen: { http: '127.0.0.1:0', exemptPrefixes: ['127.0.0.0/8'] },
     admin: { metrics: '127.0.0.1:0', socket: 'run/nearcast.sock' },
-    origins: [{ name: 'main', url: origin.url, match: '/' }],
+    origins: [{ name: 'main', url: origin.url, match: '/', ...originKeys }],
     store: { ramBytes: '16MiB', dirs: [{ path: storePath, maxBytes: '256MiB' }] },
     ...settings,
   };

@@ -6,6 +6,9 @@ import { Queue, Slots } from './queue.ts';
 const ONCE = 1;
 const AGAIN = 2;
 
+/** How much faster the target moves towards the list whose memory is the shorter; empty objects fill no memory. */
+const stepOf = (other: number, own: number): number => (own > 0 ? Math.max(1, other / own) : 1);
+
 /**
  * ARC (Megiddo, Modha: "ARC: A Self-Tuning, Low Overhead Replacement Cache", FAST 2003, Figure 4) over bytes in place of
  * pages: T1 and T2 are `once` and `again`, B1 and B2 the memories of who left them, and the target p of T1 moves by the
@@ -27,12 +30,12 @@ export function arc(capacityBytes: number): EvictionPolicy {
     isBackFromAgain = false;
     isBack = leftOnce.take(key);
     if (isBack) {
-      target = Math.min(capacityBytes, target + bytes * Math.max(1, againBytes / onceBytes));
+      target = Math.min(capacityBytes, target + bytes * stepOf(againBytes, onceBytes));
       return;
     }
     isBackFromAgain = leftAgain.take(key);
     isBack = isBackFromAgain;
-    if (isBack) target = Math.max(0, target - bytes * Math.max(1, onceBytes / againBytes));
+    if (isBack) target = Math.max(0, target - bytes * stepOf(onceBytes, againBytes));
   };
   /** Keeps |T1| + |B1| <= c, and all four lists together <= 2c. */
   const evictFrom = (queue: Queue): number => {

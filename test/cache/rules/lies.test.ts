@@ -53,6 +53,7 @@ test.each([
   ['*', 'zstd', false],
   ['gzip', 'identity', false],
   ['gzip', '', false],
+  ['gzip', 'no-coding-at-all', false],
   ['identity', 'gzip', true],
   ['', 'gzip', true],
   ['gzip', 'br', true],

@@ -29,7 +29,7 @@ describe.each(POLICIES)('$name', ({ open, naive }) => {
   test('agrees with a slow model of it', () => {
     fc.assert(
       fc.property(history, (steps) => play(steps, open(), naive())),
-      { numRuns: 300 },
+      { numRuns: 120 },
     );
   });
 

@@ -141,7 +141,7 @@ export function naiveArc(capacityBytes: number): EvictionPolicy {
   let cameFrom: 'b1' | 'b2' | 'nowhere' = 'nowhere';
   const forget = (list: Gone[], limit: number): Gone[] => {
     const kept = [...list];
-    while (kept.length > 0 && sumOf(kept) > limit) kept.shift();
+    while (kept.length > 0 && sumOf(kept) > Math.max(0, limit)) kept.shift();
     return kept;
   };
   return {
@@ -150,10 +150,10 @@ export function naiveArc(capacityBytes: number): EvictionPolicy {
       cameFrom = isIn(b1) ? 'b1' : isIn(b2) ? 'b2' : 'nowhere';
       const [one, two] = [sumOf(b1), sumOf(b2)];
       if (cameFrom === 'b1') {
-        p = Math.min(capacityBytes, p + bytes * Math.max(1, two / one));
+        p = Math.min(capacityBytes, p + bytes * (one > 0 ? Math.max(1, two / one) : 1));
         b1 = b1.filter((gone) => gone.key !== key);
       } else if (cameFrom === 'b2') {
-        p = Math.max(0, p - bytes * Math.max(1, one / two));
+        p = Math.max(0, p - bytes * (two > 0 ? Math.max(1, one / two) : 1));
         b2 = b2.filter((gone) => gone.key !== key);
       }
       return true;
