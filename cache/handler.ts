@@ -105,7 +105,6 @@ export class Handler {
       return;
     }
     const asked = originForm(url);
-    const what = { name: named.name, resource: asked };
     const { purgeDesk } = named.host;
     const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
     // A worker passes purges on; it has judged its viewers, so that the primary need not.
