@@ -51,7 +51,7 @@ const CACHE: readonly Entry[] = [
     name: 'nearcast_cache_shed_total',
     type: 'counter',
     labels: ['reason'],
-    help: 'Viewers turned away by listen.maxConnections, maxRequests or addressLimit, or by the quota of a host. Rising: overload or an attack.',
+    help: 'Viewers turned away by listen.maxConnections, maxRequests or addressLimit, for overload, or by the quota of a host. Rising: overload or an attack.',
     read: ({ cache }) => by('reason', cache.shed),
   },
   {

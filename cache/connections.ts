@@ -21,13 +21,15 @@ type Connection = {
 export class Connections {
   readonly #onShed: (reason: ShedReason) => void;
   readonly #addresses;
+  readonly #isOverloaded: () => boolean;
   readonly #connections = new Map<Socket, Connection>();
   #limits: Required<ListenLimits>;
   #openRequests = 0;
   #lingering = 0;
 
-  /** Throws CACHE_OPTIONS_INVALID for limits that are none. */
-  constructor(limits: Required<ListenLimits>, onShed: (reason: ShedReason) => void) {
+  /** `isOverloaded`: whoever comes now is turned away. Throws CACHE_OPTIONS_INVALID for limits that are none. */
+  constructor(limits: Required<ListenLimits>, onShed: (reason: ShedReason) => void, isOverloaded: () => boolean) {
+    this.#isOverloaded = isOverloaded;
     this.#limits = limits;
     this.#onShed = onShed;
     this.#addresses = openConnectionLimit(limits);
@@ -50,10 +52,10 @@ export class Connections {
   /** Counts a connection that was accepted, or turns it away at once: with an answer where plain text can be read. */
   enter(socket: Socket, isPlain: boolean): boolean {
     const address = socket.remoteAddress ?? '';
-    const entrance = this.#addresses.enter(address);
+    const entrance = this.#isOverloaded() ? 'overload' : this.#addresses.enter(address);
     if (entrance !== 'admitted') {
       this.#onShed(entrance);
-      if (isPlain && entrance === 'connections' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
+      if (isPlain && entrance !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
       else socket.destroy();
       return false;
     }

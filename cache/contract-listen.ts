@@ -22,6 +22,8 @@ export type ListenLimits = {
   readonly stallTimeoutMs?: number;
   /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
   readonly pieceTimeoutMs?: number;
+  /** A standing delay of the event loop above this turns newcomers away; 0: none does. */
+  readonly overloadDelayMs?: number;
 };
 
 /** Paths of a certificate chain, leaf first, and of its private key, both PEM. */

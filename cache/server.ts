@@ -14,6 +14,7 @@ import {
   REQUESTS_PER_CONNECTION,
   STREAMS_PER_CONNECTION,
 } from './limit.ts';
+import { watchOverload } from './overload.ts';
 import type { Tls, TlsOptions } from './tls.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
@@ -101,7 +102,8 @@ function closed(server: NetServer): Promise<void> {
  */
 export async function openServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const connections = new Connections(limits, options.onShed);
+  const overload = watchOverload(limits.overloadDelayMs);
+  const connections = new Connections(limits, options.onShed, overload.isShedding);
   const checkMs = Math.min(TIMEOUT_CHECK_MS, limits.headTimeoutMs / 2, limits.pieceTimeoutMs / 2);
   let isDraining = false;
   let checks: NodeJS.Timeout | undefined;
@@ -152,6 +154,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     tls,
     prepareLimits: (next) => connections.prepareLimits({ ...DEFAULT_LIMITS, ...next }),
     close: async (drainMs) => {
+      overload.close();
       isDraining = true;
       const all = Promise.all(servers.filter(({ listening }) => listening).map(closed));
       plain.closeIdleConnections();

@@ -66,6 +66,7 @@ function plusStats(one: CacheStats, other: CacheStats): CacheStats {
     firstByteSeconds: plusEach(one.firstByteSeconds, other.firstByteSeconds, plusHistogram),
     shed: plus(one.shed, other.shed),
     misuse: plus(one.misuse, other.misuse),
+    denied: plus(one.denied, other.denied),
     coalesced: one.coalesced + other.coalesced,
     routeErrors: one.routeErrors + other.routeErrors,
     malformed: one.malformed + other.malformed,

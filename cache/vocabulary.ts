@@ -17,5 +17,5 @@ export const PRIORITIES = ['viewer', 'in-session', 'off-peak'] as const;
 export type Priority = (typeof PRIORITIES)[number];
 
 /** Why a viewer was turned away: a limit of the listener, or the quota of a host. */
-export const SHED_REASONS = ['connections', 'requests', 'address', 'quota'] as const;
+export const SHED_REASONS = ['connections', 'requests', 'address', 'overload', 'quota'] as const;
 export type ShedReason = (typeof SHED_REASONS)[number];

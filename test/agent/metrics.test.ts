@@ -34,7 +34,7 @@ function exampleStats(): NodeStats {
       misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
       handshakeFailures: 7,
       certificates: { expiresAt: [{ host: 'cdn.example.com', at: 1_800_000_000_000 }], reloads: 3, failures: 1 },
-      shed: { connections: 3, requests: 2, address: 1, quota: 4 },
+      shed: { connections: 3, requests: 2, address: 1, overload: 5, quota: 4 },
       notAdmitted: 17,
       denied,
       unknownHosts: 6,

@@ -4,9 +4,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { openFakeOrigin } from '../fake/origin.ts';
+import { type FakeOrigin, openFakeOrigin } from '../fake/origin.ts';
+import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
-import { type Server, startServers, takeSecondCore } from './servers.ts';
+import { measureBusy, measureOverload } from './pressure.ts';
+import { CORES_FOR_WORKERS, measureWorkers } from './scaling.ts';
+import { type Place, type Server, startServers, takeSecondCore } from './servers.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = 32;
@@ -131,16 +134,59 @@ function reportRatios(servers: readonly Server[], figures: Figures): Report {
   return report;
 }
 
+async function reportWorkers(place: Place): Promise<Report> {
+  const ratio = await measureWorkers(place);
+  if (ratio === undefined)
+    console.log(`null, workers2_vs_1: it takes ${CORES_FOR_WORKERS} cores for two workers and their clients`);
+  return { workers2_vs_1: ratio === undefined ? null : rounded(ratio) };
+}
+
+function reportHerd({ originFetches, followerP50Ms, followerP95Ms }: Awaited<ReturnType<typeof measureHerd>>): Report {
+  return {
+    herd_origin_fetches: originFetches,
+    herd_follower_p50_ms: rounded(followerP50Ms),
+    herd_follower_p95_ms: rounded(followerP95Ms),
+  };
+}
+
+async function reportPressure(servers: readonly Server[], origin: FakeOrigin): Promise<Report> {
+  const node = servers.find(({ name }) => name === 'nearcast');
+  if (node === undefined) return { overload_p99_ratio: null, busy_p99_ratio: null };
+  const busy = await measureBusy(node, origin);
+  const { capacityPerSecond, light, heavy, metricsMs } = await measureOverload(node);
+  console.log(
+    `Hits of 4 MB over new connections, of which one process takes ${Math.round(capacityPerSecond)} a second:`,
+  );
+  console.table({ '0.8 times as many': light, '4 times as many': heavy });
+  console.log(`Slowest /metrics under overload: ${Math.round(metricsMs)} ms.`);
+  console.log('Hits of 1 KB, alone and beside an encode on the same core and fills at full pace:');
+  console.table(busy);
+  return {
+    overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms),
+    overload_metrics_ms: Math.round(metricsMs),
+    overload_shed: heavy.shed,
+    overload_failed: heavy.failed,
+    busy_p99_ratio: rounded(busy.busyP99Ms / busy.idleP99Ms),
+  };
+}
+
 async function compare(secondsPerRun: number): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'nearcast-bench-'));
   const origin = await openFakeOrigin();
   for (const [path, body] of Object.entries(BODIES)) {
     origin.set(path, { body, headers: { 'cache-control': 'max-age=36000' }, etag: `"${body.length}"` });
   }
-  const servers = await startServers({ directory, originPort: origin.port, path: '/1k', bodies: BODIES });
+  const herd = await measureHerd();
+  const place = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
+  const servers = await startServers(place);
   let report: Report;
   try {
-    report = reportRatios(servers, await measure(servers, secondsPerRun));
+    report = {
+      ...reportRatios(servers, await measure(servers, secondsPerRun)),
+      ...(await reportWorkers(place)),
+      ...reportHerd(herd),
+      ...(await reportPressure(servers, origin)),
+    };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
     await origin.close();

@@ -20,7 +20,7 @@ const BUFFER = Buffer.allocUnsafe(512 * 1024);
 const HEAD_END = Buffer.from('\r\n\r\n');
 
 /** Length of an answer's head and body; undefined while the head is not whole. Throws for anything but 200 and 206. */
-function readHead(bytes: Buffer): { readonly headBytes: number; readonly bodyBytes: number } | undefined {
+export function readHead(bytes: Buffer): { readonly headBytes: number; readonly bodyBytes: number } | undefined {
   const end = bytes.indexOf(HEAD_END);
   if (end < 0) return undefined;
   const head = bytes.toString('latin1', 0, end);

@@ -71,9 +71,9 @@ async function isListening(port: number, path: string, isAlive: () => boolean): 
 
 type Running = { readonly pid: number; readonly isAlive: () => boolean; readonly stop: () => Promise<void> };
 
-/** Starts a server on the first core; its words go to standard error unless they are too many. */
-function run(command: readonly string[], stderr: 'inherit' | 'ignore'): Running {
-  const [file = '', ...args] = isThere(TASKSET) ? [TASKSET, '-c', '0', ...command] : command;
+/** Starts a server on the first core, or others; its words go to standard error unless they are too many. */
+function run(command: readonly string[], stderr: 'inherit' | 'ignore', cores = '0'): Running {
+  const [file = '', ...args] = isThere(TASKSET) ? [TASKSET, '-c', cores, ...command] : command;
   const child: ChildProcess = spawn(file, args, { stdio: ['ignore', 'ignore', stderr] });
   let isAlive = true;
   const ended = new Promise<void>((resolve) =>
@@ -163,10 +163,12 @@ type NodeSetup = {
   readonly ramBytes: number;
   readonly certificate?: Certificate | undefined;
   readonly workers?: number;
+  /** As taskset takes them; default the first. */
+  readonly cores?: string;
 };
 
 /** Starts this node as an operator would; rejects when its configuration is refused. */
-async function startNode(place: Place, setup: NodeSetup): Promise<readonly Server[]> {
+export async function startNode(place: Place, setup: NodeSetup): Promise<readonly Server[]> {
   const [port, metricsPort, tlsPort] = [await freePort(), await freePort(), await freePort()];
   const directory = join(place.directory, setup.name.replaceAll(' ', '-'));
   await mkdir(directory, { recursive: true });
@@ -191,7 +193,7 @@ async function startNode(place: Place, setup: NodeSetup): Promise<readonly Serve
   const file = join(directory, 'nearcast.yaml');
   // JSON is YAML.
   await writeFile(file, JSON.stringify(config));
-  const running = run([process.execPath, join(ROOT, 'run.mjs'), 'run', '--config', file], 'inherit');
+  const running = run([process.execPath, join(ROOT, 'run.mjs'), 'run', '--config', file], 'inherit', setup.cores);
   await isListening(port, place.path, running.isAlive);
   const server = { pid: running.pid, stop: running.stop, metricsPort, isTls: false };
   return [

@@ -130,6 +130,8 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     now,
     log: () => undefined,
     ...rest,
+    // The client's own work is on the same event loop.
+    limits: { overloadDelayMs: 0, ...rest.limits },
     origins: [{ name: 'main', url: origin.url, match: '/', ...originSetup }, ...moreOrigins],
     rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control', ...rules },
     onServed: (record) => {

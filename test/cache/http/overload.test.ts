@@ -46,7 +46,7 @@ describe('requests in flight', () => {
       expect([status, headers['retry-after'], headers['cache-control']]).toEqual([503, '1', 'no-store']);
       expect(firstByteMs).toBeLessThan(2000);
     }
-    expect(cache.stats().shed).toEqual({ connections: 0, requests: 20, address: 0, quota: 0 });
+    expect(cache.stats().shed).toEqual({ connections: 0, requests: 20, address: 0, overload: 0, quota: 0 });
     release();
     for (const { response } of await Promise.all(waiting)) {
       expect((await readResponse(response)).body.toString()).toBe('late');

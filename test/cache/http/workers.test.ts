@@ -58,9 +58,10 @@ test('two workers ask the origin once for what all their viewers want, small and
   expect(small.every(({ headers }) => Number(headers['age']) >= 50 && Number(headers['age']) < 60)).toBe(true);
   expect(new Set(small.map(({ headers }) => headers['via']))).toEqual(new Set(['1.1 edge-test']));
   expect(small.every(({ headers }) => headers['nearcast-tier'] === undefined)).toBe(true);
-  expect(
-    small.slice(8).every(({ headers }) => /^edge-test; hit; ttl=5\d\d$/.test(String(headers['cache-status']))),
-  ).toBe(true);
+  const others = small
+    .slice(8)
+    .filter(({ headers }) => !/^edge-test; hit; ttl=5\d\d$/.test(String(headers['cache-status'])));
+  expect(others.map(({ headers }) => headers['cache-status'])).toEqual([]);
   for (const got of await askAll('/large')) expect(got.body.equals(large)).toBe(true);
   const part = await askAll('/large', { range: `bytes=${MIB - 10}-${2 * MIB}` });
   for (const got of part) expect(got.body.equals(large.subarray(MIB - 10, 2 * MIB + 1))).toBe(true);
