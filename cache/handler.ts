@@ -6,10 +6,9 @@ import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { answerFilled, follow } from './follow.ts';
 import { Forwarder } from './forward.ts';
-import type { Hosts } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
 import type { FillHead, FillReader } from './reader.ts';
-import { Reception } from './reception.ts';
+import { Reception, type ReceptionParts } from './reception.ts';
 import { type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
 import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
@@ -17,24 +16,18 @@ import { type Sliced, slicedOf } from './sliced.ts';
 import { Slices } from './slices.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
-import type { Role } from './tier.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
 /** What the handler conducts. */
-export type HandlerParts = {
-  readonly options: CacheOptions;
-  readonly hosts: Hosts;
+export type HandlerParts = ReceptionParts & {
   readonly store: Store;
   readonly fills: Fills;
-  readonly counters: Counters;
-  readonly remoteHash: (request: ViewerRequest) => string;
   /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
   readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
-  readonly role: Role;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */

@@ -1,29 +1,37 @@
 // Where a request enters: refused when it is malformed, of an unknown host, without a right or one too many, handed to
 // who else answers it, or else placed.
 import { admit } from './access.ts';
-import type { Route } from './contract.ts';
+import type { CacheOptions, Route } from './contract.ts';
 import { answerPlainly } from './deliver.ts';
-import type { HandlerParts } from './handler.ts';
-import type { Host, Named, Place } from './hosts.ts';
+import type { Host, Hosts, Named, Place } from './hosts.ts';
 import { KnownPlaces } from './known.ts';
 import { isPurgeRequest } from './purge-request.ts';
 import { answerRoute, routeFor } from './routes.ts';
 import { targetOf } from './rules/key.ts';
 import { malformed, originForm } from './rules/request.ts';
+import type { Counters } from './stats.ts';
+import type { Role } from './tier.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
-type Parts = Pick<HandlerParts, 'options' | 'hosts' | 'counters' | 'remoteHash' | 'role'>;
+/** What requests are placed by. */
+export type ReceptionParts = {
+  readonly options: CacheOptions;
+  readonly hosts: Hosts;
+  readonly counters: Counters;
+  readonly remoteHash: (request: ViewerRequest) => string;
+  readonly role: Role;
+};
 
 /** Places the requests of one listener. */
 export class Reception {
-  readonly #parts: Parts;
-  readonly #counters: Parts['counters'];
+  readonly #parts: ReceptionParts;
+  readonly #counters: Counters;
   readonly #routes: readonly Route[];
   readonly #known = new KnownPlaces();
   readonly #tell: (denial: string) => string;
 
   /** `tell`: the Cache-Status of a request that was denied. */
-  constructor(parts: Parts, tell: (denial: string) => string) {
+  constructor(parts: ReceptionParts, tell: (denial: string) => string) {
     this.#parts = parts;
     this.#counters = parts.counters;
     this.#routes = parts.options.routes ?? [];
