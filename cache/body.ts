@@ -7,6 +7,11 @@ import type { Visit } from './visit.ts';
 
 /** A body at hand is given to the connection in pieces of this size, so that a viewer who leaves costs no more. */
 const PIECE_BYTES = 1024 * 1024;
+/**
+ * The same without TLS, where the connection takes no copy: the system goes on by itself for longer, which makes an answer
+ * of 4 MB 15 % cheaper (bench:http).
+ */
+const PLAIN_PIECE_BYTES = 4 * PIECE_BYTES;
 
 /** A body up to this leaves as text behind its head in one write, which costs less than two buffers. */
 const TEXT_BYTES = 8 * 1024;
@@ -19,7 +24,8 @@ function readError(error: unknown): CacheError {
 /** Writes a body that is at hand; a large one in pieces, as fast as the viewer takes them. */
 export function writeAll(visit: Visit, bytes: Buffer): void {
   const { response } = visit;
-  if (bytes.length <= PIECE_BYTES) {
+  const pieceBytes = 'encrypted' in visit.request.socket ? PIECE_BYTES : PLAIN_PIECE_BYTES;
+  if (bytes.length <= pieceBytes) {
     visit.bytes += bytes.length;
     if (bytes.length <= TEXT_BYTES) response.end(bytes.toString('latin1'), 'latin1');
     else response.end(bytes);
@@ -29,7 +35,7 @@ export function writeAll(visit: Visit, bytes: Buffer): void {
   const next = (): void => {
     while (offset < bytes.length) {
       if (visit.isGone) return;
-      const piece = bytes.subarray(offset, offset + PIECE_BYTES);
+      const piece = bytes.subarray(offset, offset + pieceBytes);
       offset += piece.length;
       visit.bytes += piece.length;
       if (offset === bytes.length) response.end(piece);

@@ -6,6 +6,8 @@ import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** How long a connection that was turned away stays for its answer to be read. */
 const LINGER_MS = 1_000;
+/** What pieceTimeoutMs is for. */
+const TIMED_BYTES = 1024 * 1024;
 const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
 
 /** A connection that was let in: its requests without an answer yet, and what its viewer has taken since when. */
@@ -16,6 +18,9 @@ type Connection = {
   takenBytes: number;
   sinceMs: number;
 };
+
+/** How many times the piece's time a viewer has for so much: of a write only its end is seen. */
+const pieces = (bytes: number): number => Math.max(1, bytes / TIMED_BYTES);
 
 /** Admits connections and requests within the limits, and turns away the rest. */
 export class Connections {
@@ -131,7 +136,8 @@ export class Connections {
       if (socket.writableLength === 0 || takenBytes !== connection.takenBytes) {
         connection.takenBytes = takenBytes;
         connection.sinceMs = nowMs;
-      } else if (nowMs - connection.sinceMs > this.#limits.pieceTimeoutMs) socket.destroy();
+      } else if (nowMs - connection.sinceMs > this.#limits.pieceTimeoutMs * pieces(socket.writableLength))
+        socket.destroy();
     }
   }
 }

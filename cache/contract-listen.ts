@@ -20,7 +20,7 @@ export type ListenLimits = {
   readonly requestTimeoutMs?: number;
   /** A connection on which nothing moves while an answer is written. */
   readonly stallTimeoutMs?: number;
-  /** The time that a viewer may take for one piece of a body, 1 MiB at most. */
+  /** The time that a viewer may take for each MiB of a body. */
   readonly pieceTimeoutMs?: number;
   /** A standing delay of the event loop above this turns newcomers away; 0: none does. */
   readonly overloadDelayMs?: number;

@@ -39,6 +39,7 @@ type Prepared = {
   readonly policy: Policy;
   readonly flat: readonly string[];
   readonly upstreamStatus: string;
+  readonly contentType: string | undefined;
   hit: HitFields | undefined;
 };
 
@@ -97,6 +98,7 @@ export class Delivery {
       hit: undefined,
       policy: policyOf(object, rules),
       flat: this.flat(object.headers, object.receivedAt),
+      contentType: fieldValue(object.headers, 'content-type'),
       upstreamStatus: fieldValue(object.headers, 'cache-status') ?? '',
     };
     this.#prepared.set(object.headers, prepared);
@@ -169,6 +171,7 @@ export class Delivery {
 
   /** The Range field, where it applies to a GET of this representation. */
   rangeOf(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): string | undefined {
+    if (visit.isPlain) return undefined;
     const { range } = visit.request.headers;
     if (range === undefined || head.status !== 200 || visit.isHead) return undefined;
     const isAllowed = allowsRange(requestField(visit.request, 'if-range'), head.headers, head.receivedAt);
@@ -177,6 +180,7 @@ export class Delivery {
 
   /** Whether the visit's own copy is this one. */
   isNotModified(visit: Visit, head: { status: number; headers: Fields; receivedAt: number }): boolean {
+    if (visit.isPlain) return false;
     const { headers } = visit.request;
     const ifNoneMatch = headers['if-none-match'];
     const ifModifiedSince = headers['if-modified-since'];
@@ -231,7 +235,8 @@ export class Delivery {
   stored(visit: Visit, object: StoredObject, how: StoredAnswer): void {
     const { reuse, facts, onLost } = how;
     const prepared = this.#prepare(object);
-    if (visit.kind === 'other') visit.kind = kindOf(visit.target.path, fieldValue(object.headers, 'content-type'));
+    const { contentType } = prepared;
+    if (visit.kind === 'other' && contentType !== undefined) visit.kind = kindOf(visit.target.path, contentType);
     if (how.read === undefined) this.#count(visit, object);
     const fields = this.#fieldsOf(object, prepared, reuse, facts);
     if (this.isNotModified(visit, object)) {

@@ -1,48 +1,40 @@
-// The conductor of one viewer's request: receive, route, key, find, freshness, then hit | stale | revalidate | miss | pass.
-import { admit } from './access.ts';
-import type { CacheOptions, Route } from './contract.ts';
-import { answerPlainly, Delivery, HIT, type StoredAnswer } from './deliver.ts';
+// The conductor of one viewer's request: receive, find, freshness, then hit | stale | revalidate | miss | pass.
+import type { CacheOptions } from './contract.ts';
+import { Delivery, HIT, type StoredAnswer } from './deliver.ts';
 import type { CacheError } from './errors.ts';
 import type { FillRequest } from './fill-head.ts';
 import type { Fills } from './fills.ts';
 import { answerFilled, follow } from './follow.ts';
 import { Forwarder } from './forward.ts';
-import type { Hosts, Named } from './hosts.ts';
 import { fieldsFor, passRest, type Sender } from './pass.ts';
-import { isPurgeRequest } from './purge-request.ts';
 import type { FillHead, FillReader } from './reader.ts';
-import { answerRoute, routeFor } from './routes.ts';
+import { Reception, type ReceptionParts } from './reception.ts';
 import { type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
-import { targetOf } from './rules/key.ts';
-import { malformed, originForm } from './rules/request.ts';
 import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
 import { type Sliced, slicedOf } from './sliced.ts';
 import { Slices } from './slices.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
-import type { Role } from './tier.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
 /** What the handler conducts. */
-export type HandlerParts = {
-  readonly options: CacheOptions;
-  readonly hosts: Hosts;
+export type HandlerParts = ReceptionParts & {
   readonly store: Store;
   readonly fills: Fills;
-  readonly counters: Counters;
-  readonly remoteHash: (request: ViewerRequest) => string;
   /** Marks the stored responses of a group as outdated, of those that the visit's origin gave. */
   readonly invalidateGroup: (group: string, visit: Visit) => void;
   /** Removes a path's stored responses of the visit's host and what is coming for them. */
   readonly invalidate: (visit: Visit, url: string) => void;
   readonly rules: () => FreshnessRules;
-  readonly role: Role;
 };
 
 /** How often a visit may start anew after its stored bytes turned out unreadable. */
 const MAX_RESTARTS = 2;
+
+const hasPrecondition = ({ headers }: ViewerRequest): boolean =>
+  headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined;
 
 /** Answers the requests of a cache's viewer listener. */
 export class Handler {
@@ -55,7 +47,7 @@ export class Handler {
   readonly #delivery: Delivery;
   readonly #forwarder: Forwarder;
   readonly #slices: Slices;
-  readonly #routes: readonly Route[];
+  readonly #reception: Reception;
 
   constructor(parts: HandlerParts) {
     const { options, store, fills, counters } = parts;
@@ -76,7 +68,8 @@ export class Handler {
       invalidateGroup: parts.invalidateGroup,
     });
     this.#slices = new Slices({ ...parts, delivery: this.#delivery, sender: this.#sender, now: options.now });
-    this.#routes = options.routes ?? [];
+    const tell = (denial: string): string => this.#delivery.status({ detail: denial }, '');
+    this.#reception = new Reception(parts, tell);
   }
 
   /** Answers one request; never throws. */
@@ -91,93 +84,28 @@ export class Handler {
   }
 
   #receive(request: ViewerRequest, response: ViewerResponse): void {
-    const { method = '', url = '', httpVersion, rawHeaders } = request;
-    const fault = malformed({ method, url, httpVersion, rawHeaders });
-    if (fault !== undefined) {
-      this.#refuseMalformed(response, fault);
-      return;
-    }
-    const { hosts, role } = this.#parts;
-    const named = hosts.hostOf(url, request.headers.host);
-    if (named === undefined) {
-      this.#counters.unknownHosts += 1;
-      answerPlainly(response, 421, 'This node does not answer for that name.');
-      return;
-    }
-    const asked = originForm(url);
-    const { purgeDesk } = named.host;
-    const isPurge = purgeDesk !== undefined && isPurgeRequest(request, asked);
-    // A worker passes purges on; it has judged its viewers, so that the primary need not.
-    if (isPurge && role !== 'worker') {
-      purgeDesk({ request, response }, { name: named.name, resource: asked });
-      return;
-    }
-    const isJudged = isPurge || role === 'primary';
-    const resource = isJudged ? asked : this.#admit(request, response, { named, resource: asked });
-    if (resource === undefined) return;
-    const target = targetOf(resource, named.host.ignored);
-    const route = this.#routes.length === 0 ? undefined : routeFor(this.#routes, target.path);
-    if (route !== undefined) {
-      const tools = { counters: this.#counters, log: this.#options.log, remoteHash: this.#parts.remoteHash };
-      void answerRoute(route, { request, response, url: resource }, tools);
-      return;
-    }
-    const seconds = role === 'primary' ? 0 : named.host.quota.enter();
-    if (seconds > 0) {
-      this.#counters.shed.quota += 1;
-      response.setHeader('retry-after', seconds);
-      answerPlainly(response, 429, 'Too many requests for this host.');
-      return;
-    }
-    const place = hosts.placeFor(named, target);
-    if (place === undefined) {
-      answerPlainly(response, 404, 'No origin serves this path.');
-      return;
-    }
+    const place = this.#reception.receive(request, response);
+    if (place === undefined) return;
     const visit = new Visit(request, response, place, this.#options.now());
-    this.#answer(visit, method);
+    this.#answer(visit);
     // A small hit has left by now; then nobody need wait for its end.
     if (response.writableFinished) this.#record(visit);
     else response.once('close', () => this.#record(visit));
   }
 
-  #answer(visit: Visit, method: string): void {
+  #answer(visit: Visit): void {
     const { request } = visit;
-    if (isLoop(requestField(request, 'cdn-loop'), this.#sender.name)) {
+    if (!visit.isPlain && isLoop(requestField(request, 'cdn-loop'), this.#sender.name)) {
       this.#delivery.refuse(visit, 508, 'This request has been here before.', { detail: 'loop' });
       return;
     }
-    if (method !== 'GET' && method !== 'HEAD') {
+    if (request.method !== 'GET' && !visit.isHead) {
       this.#forward(visit, 'method');
       return;
     }
-    const { headers } = request;
-    // A cache can't evaluate these for the origin (RFC 9111 section 4.3.2).
-    const hasPrecondition = headers['if-match'] !== undefined || headers['if-unmodified-since'] !== undefined;
-    if (hasPrecondition) this.#forward(visit, 'request');
+    // A cache can't evaluate preconditions for the origin (RFC 9111 section 4.3.2).
+    if (!visit.isPlain && hasPrecondition(request)) this.#forward(visit, 'request');
     else this.#lookUp(visit);
-  }
-
-  /** What is asked for, its token taken away; undefined when it was refused. This node's own routes need no token. */
-  #admit(
-    request: ViewerRequest,
-    response: ViewerResponse,
-    { named, resource }: { readonly named: Named; readonly resource: string },
-  ): string | undefined {
-    const { access } = named.host;
-    if (access === undefined || routeFor(this.#routes, resource.split('?', 1)[0] ?? '') !== undefined) return resource;
-    return admit({ request, response }, access(request, resource, named.name), (denial) => {
-      this.#counters.denied[denial] += 1;
-      return this.#delivery.status({ detail: denial }, '');
-    });
-  }
-
-  #refuseMalformed(response: ViewerResponse, fault: string): void {
-    this.#counters.malformed += 1;
-    response.shouldKeepAlive = false;
-    answerPlainly(response, 400, `The request has ${fault}.`);
-    // What follows on this connection can't be trusted to be a request.
-    response.socket?.destroySoon();
   }
 
   #record(visit: Visit): void {
@@ -352,7 +280,6 @@ export class Handler {
   #partHead(visit: Visit, head: Exclude<FillHead, { outcome: 'response' | 'confirmed' }>, facts: StatusFacts): void {
     if (head.outcome === 'slices') {
       const { object } = head.sliced;
-      visit.result = this.#delivery.resultOf(visit, object.headers);
       visit.result = this.#delivery.resultOf(visit, object.headers);
       const reuse = reuseOf(this.#delivery.policyOf(object), object, visit.demands, this.#options.now());
       this.#fromSlices(visit, head.sliced, { reuse, facts: { ...facts, fwdStatus: 206, stored: head.isStored } });

@@ -2,7 +2,7 @@
 // and under which key and at which origin it finds what it asks for.
 
 import { type Access, openAccess } from './access.ts';
-import type { CacheOptions, HostOptions, LookupName, OriginOptions, OriginStats } from './contract.ts';
+import type { CacheOptions, HostOptions, Kind, LookupName, OriginOptions, OriginStats } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Origin, OriginTools } from './exchange.ts';
 import { type OpenOrigin, openOrigin } from './origin.ts';
@@ -13,6 +13,7 @@ import { Quota } from './quota.ts';
 import { Resolver } from './resolver.ts';
 import { authorityOf, type HostTable, hostFor, hostName, hostTable, isHostName, isHostPattern } from './rules/host.ts';
 import { keyOf, originFor, type Target, targetOf } from './rules/key.ts';
+import { kindOf } from './rules/kind.ts';
 import { originForm } from './rules/request.ts';
 
 /** A host that answers. */
@@ -34,6 +35,8 @@ export type Place = {
   /** The name that was asked for; '' for a path alone. */
   readonly name: string;
   readonly target: Target;
+  /** By the path alone. */
+  readonly kind: Kind;
   readonly key: string;
   readonly origin: Origin;
 };
@@ -171,6 +174,11 @@ export class Hosts {
     }
   }
 
+  /** Another object after each replace(). */
+  get generation(): object {
+    return this.#state;
+  }
+
   /** The host for a request; undefined when none has that name. `authority`: of Host, or of :authority in HTTP/2. */
   hostOf(target: string, authority: string | undefined): Named | undefined {
     if (this.#state.only !== undefined) return this.#state.only;
@@ -191,7 +199,8 @@ export class Hosts {
   placeAt({ host, name }: Named, target: Target): Place | undefined {
     const origin = originFor(host.origins, target.path);
     if (origin === undefined) return undefined;
-    const place = { host, name, target, origin, key: keyOf(origin.name, target.resource) };
+    const key = keyOf(origin.name, target.resource);
+    const place = { host, name, target, kind: kindOf(target.path), origin, key };
     // Without a name there is nothing to forward: the origin sees its own. The primary needs it to find the host.
     if (name === '' || (!host.forwardsHost && this.#primary === undefined)) return place;
     const forwarding: Origin = {

@@ -28,6 +28,8 @@ function readBody(request: ViewerRequest, limit: number, signal: AbortSignal): P
     let size = 0;
     const declared = Number(request.headers['content-length'] ?? 0);
     if (declared > limit) return resolve(undefined);
+    // Without a body it has no events.
+    if (request.readableEnded) return resolve(Buffer.alloc(0));
     request.on('data', (chunk: Buffer) => {
       size += chunk.length;
       if (size > limit) resolve(undefined);

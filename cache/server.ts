@@ -180,6 +180,8 @@ function openPlain(
     {
       // The handler refuses a missing Host, so that it is counted.
       requireHostHeader: false,
+      // Requests without a body have ended when they come: no stream events for them.
+      optimizeEmptyRequests: true,
       maxHeaderSize: MAX_REQUEST_HEAD_BYTES,
       headersTimeout: how.headTimeoutMs,
       requestTimeout: Math.max(how.requestTimeoutMs, how.headTimeoutMs),

@@ -6,8 +6,7 @@ import { parseDirectives } from './rules/directives.ts';
 import { type Fields, fieldLines, fieldsOf } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
 import type { Target } from './rules/key.ts';
-import { kindOf } from './rules/kind.ts';
-import { isCmcdField } from './rules/request.ts';
+import { asksPlainly, isCmcdField } from './rules/request.ts';
 import type { Forward } from './rules/status.ts';
 import type { StoredObject } from './store/object.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
@@ -29,6 +28,8 @@ export class Visit {
   readonly key: string;
   readonly origin: Origin;
   readonly demands: Demands;
+  /** No condition, range, demand or CDN-Loop is among the fields. */
+  readonly isPlain: boolean;
   readonly at: number;
   kind: Kind;
   result: Result = 'error';
@@ -53,10 +54,16 @@ export class Visit {
     this.key = place.key;
     this.origin = place.origin;
     this.at = at;
-    this.kind = kindOf(place.target.path);
-    const { 'cache-control': control, pragma } = request.headers;
-    const isPlain = control === undefined && pragma === undefined;
-    this.demands = isPlain ? NO_DEMANDS : demandsOf(parseDirectives(control === undefined ? [] : [control]), pragma);
+    this.kind = place.kind;
+    // Node makes the object of fields only when it is asked for, which a plain hit need not.
+    this.isPlain = asksPlainly(request.rawHeaders);
+    this.demands = this.isPlain ? NO_DEMANDS : this.#demands();
+  }
+
+  #demands(): Demands {
+    const { 'cache-control': control, pragma } = this.request.headers;
+    if (control === undefined && pragma === undefined) return NO_DEMANDS;
+    return demandsOf(parseDirectives(control === undefined ? [] : [control]), pragma);
   }
 
   /** The request's fields as they came. */

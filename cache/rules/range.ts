@@ -16,6 +16,9 @@ const MAX_RANGES = 16;
 /** Bytes of a multipart body over those of the whole representation, at most. */
 const MAX_AMPLIFICATION = 1.1;
 
+/** The one range that nearly every viewer asks for. */
+const FROM_TO = /^bytes=(\d+)-(\d+)$/;
+
 /** One range-spec: bytes [first, last] of an object of unknown length; `suffix` counts from the end. */
 type RangeSpec = { readonly first: number; readonly last: number | undefined } | { readonly suffix: number };
 
@@ -30,6 +33,11 @@ function parseSpec(text: string): RangeSpec | undefined {
 
 /** The ranges of a Range field; undefined when it is to be ignored: other unit, malformed, or too many. */
 function parseRange(value: string): readonly RangeSpec[] | undefined {
+  const fromTo = FROM_TO.exec(value);
+  if (fromTo !== null) {
+    const [first, last] = [Number(fromTo[1]), Number(fromTo[2])];
+    return last < first ? undefined : [{ first, last }];
+  }
   const match = /^bytes\s*=(.*)$/i.exec(value.trim());
   if (match === null) return undefined;
   const texts = (match[1] ?? '').split(',').filter((text) => text.trim() !== '');
@@ -81,11 +89,14 @@ export function neededParts(value: string | undefined, lengthBytes: number): rea
 
 /** What to send of `lengthBytes`: one part lies within it and is not empty; several satisfiable ones mean the whole. */
 export function chooseRange(value: string | undefined, lengthBytes: number): RangeChoice {
-  const parts = partsOf(value, lengthBytes);
+  return choiceOf(partsOf(value, lengthBytes));
+}
+
+function choiceOf(parts: readonly Part[] | undefined): RangeChoice {
   if (parts === undefined) return WHOLE;
   const [part] = parts;
   if (part === undefined) return NONE;
-  return parts.length === 1 ? { choice: 'part', ...part } : WHOLE;
+  return parts.length === 1 ? { choice: 'part', start: part.start, end: part.end } : WHOLE;
 }
 
 /** A multipart/byteranges body (RFC 9110 section 14.6): each part's bytes follow its `head`, `tail` ends it all. */
@@ -132,8 +143,8 @@ export function chooseRanges(
   lengthBytes: number,
   frame: () => MultipartFrame,
 ): RangeChoice | Multipart {
-  const parts = partsOf(value, lengthBytes) ?? [];
-  if (parts.length < 2) return chooseRange(value, lengthBytes);
+  const parts = partsOf(value, lengthBytes);
+  if (parts === undefined || parts.length < 2) return choiceOf(parts);
   if (overlaps(parts)) return WHOLE;
   const multipart = frameParts(parts, lengthBytes, frame());
   return multipart.totalBytes <= lengthBytes * MAX_AMPLIFICATION ? multipart : WHOLE;

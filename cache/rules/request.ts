@@ -52,6 +52,46 @@ export function malformed(request: RawRequest): string | undefined {
   return DOT_SEGMENT.test(path) ? 'a dot segment' : undefined;
 }
 
+/** Fields that ask for more than the whole of what is stored, or ask the cache itself. */
+const ASKING: ReadonlySet<string> = new Set([
+  'cache-control',
+  'cdn-loop',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'pragma',
+  'range',
+]);
+const ASKING_LENGTHS: ReadonlySet<number> = new Set([...ASKING].map(({ length }) => length));
+
+/** Whether no field of a flat list is a condition, a range, a demand on caches or CDN-Loop. */
+export function asksPlainly(rawHeaders: readonly string[]): boolean {
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (ASKING_LENGTHS.has(name.length) && ASKING.has(name.toLowerCase())) return false;
+  }
+  return true;
+}
+
+/** Whether a flat list of fields has exactly this one Host and announces no body. */
+export function isJustFor(rawHeaders: readonly string[], host: string): boolean {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (name.length === 4) {
+      if (name.toLowerCase() !== 'host') continue;
+      if (rawHeaders[index + 1] !== host) return false;
+      hosts += 1;
+    } else if (name.length === 14 || name.length === 17) {
+      const lower = name.toLowerCase();
+      if (lower === 'content-length' || lower === 'transfer-encoding') return false;
+    }
+  }
+  return hosts === 1;
+}
+
 /** The origin form of a target: what follows the authority of an absolute one. */
 export function originForm(url: string): string {
   if (url.startsWith('/') || url === '*') return url;

@@ -29,6 +29,11 @@ export type Damage = {
   readonly bytes: number | undefined;
 };
 
+/** A view of a part; of the whole the body itself, which costs nothing. */
+function partOf(body: Buffer, { start, end }: ByteRange): Buffer {
+  return start === 0 && end === body.length ? body : body.subarray(start, end);
+}
+
 /** Reads bodies. Nothing here throws. */
 export class Bodies {
   readonly #parts: BodiesParts;
@@ -47,7 +52,7 @@ export class Bodies {
   /** A reader over [start, end) of an entry that stands for its object; the range is not empty. */
   read(entry: Entry, mount: Mount | undefined, range: ByteRange): BodyReader {
     const body = this.#parts.memory.get(entry) ?? entry.held;
-    if (body !== undefined) return { tier: 'memory', bytes: body.subarray(range.start, range.end) };
+    if (body !== undefined) return { tier: 'memory', bytes: partOf(body, range) };
     if (mount === undefined || entry.blocks === undefined) return failedReader(gone(entry.key));
     return entry.place === 'inline' ? this.#readInline(mount, entry, range) : this.#readFile(mount, entry, range);
   }
