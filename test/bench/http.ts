@@ -1,5 +1,6 @@
 // Cached hits per second of server CPU beside nginx, Varnish and bare node:http, in interleaved rounds, medians.
-// `npm run bench:http [-- SECONDS_PER_RUN]`; tables, then one JSON line. Servers on the first core, clients on the second.
+// `npm run bench:http [-- SECONDS_PER_RUN | pressure]`; tables, then one JSON line. Servers on the first core, clients on the
+// second. `pressure`: this node alone, under overload and beside background work.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
 import { measureBusy, measureOverload } from './pressure.ts';
 import { CORES_FOR_WORKERS, measureWorkers } from './scaling.ts';
-import { type Place, type Server, startServers, takeSecondCore } from './servers.ts';
+import { type Place, type Server, startOwn, startServers, takeSecondCore } from './servers.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = 32;
@@ -170,23 +171,26 @@ async function reportPressure(servers: readonly Server[], origin: FakeOrigin): P
   };
 }
 
-async function compare(secondsPerRun: number): Promise<void> {
+/** Without `secondsPerRun` no other server is measured. */
+async function compare(secondsPerRun?: number): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'nearcast-bench-'));
   const origin = await openFakeOrigin();
   for (const [path, body] of Object.entries(BODIES)) {
     origin.set(path, { body, headers: { 'cache-control': 'max-age=36000' }, etag: `"${body.length}"` });
   }
-  const herd = await measureHerd();
   const place = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
-  const servers = await startServers(place);
-  let report: Report;
+  let report: Report = {};
+  if (secondsPerRun !== undefined) report = reportHerd(await measureHerd());
+  const servers = await (secondsPerRun === undefined ? startOwn(place) : startServers(place));
   try {
-    report = {
-      ...reportRatios(servers, await measure(servers, secondsPerRun)),
-      ...(await reportWorkers(place)),
-      ...reportHerd(herd),
-      ...(await reportPressure(servers, origin)),
-    };
+    if (secondsPerRun !== undefined) {
+      report = {
+        ...reportRatios(servers, await measure(servers, secondsPerRun)),
+        ...(await reportWorkers(place)),
+        ...report,
+      };
+    }
+    report = { ...report, ...(await reportPressure(servers, origin)) };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
     await origin.close();
@@ -199,5 +203,5 @@ const [mode, port] = process.argv.slice(2);
 if (mode === 'bare') serveBare(Number(port));
 else {
   takeSecondCore();
-  await compare(Number(mode ?? 1) || 1);
+  await (mode === 'pressure' ? compare() : compare(Number(mode ?? 1) || 1));
 }
