@@ -4,6 +4,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import type { Log } from './contract.ts';
 import type { PurgeResult, PurgeSelector } from './contract-rights.ts';
 import { CacheError } from './errors.ts';
+import { Allowance } from './rules/allowance.ts';
 import { isGroupName, isTagName } from './rules/tags.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
@@ -73,19 +74,6 @@ function openTokens(tokens: readonly Uint8Array[]): (request: ViewerRequest) => 
   };
 }
 
-/** At most BURST at once and PER_SECOND on the mean. */
-function openRate(now: () => number): () => boolean {
-  let left = BURST;
-  let at = now();
-  return () => {
-    left = Math.min(BURST, left + (Math.max(0, now() - at) * PER_SECOND) / 1000);
-    at = now();
-    if (left < 1) return false;
-    left -= 1;
-    return true;
-  };
-}
-
 /** The JSON of a body; undefined when it is none, too large or too late. */
 async function readJson(request: ViewerRequest): Promise<unknown> {
   const chunks: Buffer[] = [];
@@ -93,7 +81,7 @@ async function readJson(request: ViewerRequest): Promise<unknown> {
   const timer = setTimeout(() => request.destroy(), BODY_MS);
   try {
     for await (const chunk of request) {
-      // Without setEncoding an ViewerRequest gives Buffers.
+      // Without setEncoding it gives Buffers.
       const bytes = chunk as Buffer;
       size += bytes.length;
       if (size > MAX_BODY_BYTES) return undefined;
@@ -148,7 +136,7 @@ async function selectorFor(
 /** Opens the purges of one host. Throws CACHE_OPTIONS_INVALID for tokens that are too short. */
 export function openPurgeDesk({ tokens, purge, now, log }: PurgeDeskOptions): PurgeDesk {
   const isAllowed = openTokens(tokens);
-  const mayRun = openRate(now);
+  const allowance = new Allowance({ burst: BURST, perSecond: PER_SECOND }, now());
 
   const reply = async (request: ViewerRequest, asked: Parameters<PurgeDesk>[1]): Promise<Reply> => {
     const selector = await selectorFor(request, asked);
@@ -167,7 +155,7 @@ export function openPurgeDesk({ tokens, purge, now, log }: PurgeDeskOptions): Pu
 
   return (exchange, asked) => {
     const { request } = exchange;
-    if (!isAllowed(request) || !mayRun()) {
+    if (!isAllowed(request) || !allowance.take(now())) {
       // The body is left unread, so nothing may follow on this connection.
       exchange.response.shouldKeepAlive = false;
       send(exchange, isAllowed(request) ? TOO_MANY : NO_TOKEN);

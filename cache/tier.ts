@@ -44,7 +44,7 @@ export function tierResult(status: string): Result {
 }
 
 /** What of a cache's options goes to its workers: plain data. Functions stay with the primary. */
-export type WorkerOptions = Pick<CacheOptions, 'nodeId'> &
+export type WorkerOptions = Pick<CacheOptions, 'nodeId' | 'queriesPerPath'> &
   WorkerReload & {
     readonly ramBytes: number;
     readonly routes: readonly {
@@ -99,10 +99,11 @@ export function ramShare(ramBytes: number, workers: number): number {
 
 /** The options of one of `count` workers. */
 export function workerOptions(options: CacheOptions, count: number): WorkerOptions {
-  const { nodeId, routes = [], store } = options;
+  const { nodeId, queriesPerPath, routes = [], store } = options;
   return {
     ...reloadFor(options, count),
     nodeId,
+    ...(queriesPerPath !== undefined && { queriesPerPath }),
     ramBytes: ramShare(store.ramBytes, count),
     routes: routes.map(({ prefix, methods, deadlineMs, maxBodyBytes }) => ({
       ...{ prefix, methods, deadlineMs, maxBodyBytes },

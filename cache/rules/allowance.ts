@@ -1,9 +1,10 @@
-// An allowance that is used up by events and grows back with time: so much at once, and so much per second on the mean.
+// An allowance that is used up by events and grows back with time: so much at once, and so much per second on the mean. For debts, which are
+// paid off later, there is bucket.ts.
 
 /** Units at once, and units that come back per second. */
 export type AllowanceSize = { readonly burst: number; readonly perSecond: number };
 
-/** One allowance; full at first. Times are milliseconds of a clock that never goes back. */
+/** One allowance; full at first. Times are milliseconds; a clock that goes back gives nothing. */
 export class Allowance {
   readonly #size: AllowanceSize;
   #left: number;
@@ -18,7 +19,7 @@ export class Allowance {
   /** Takes one; false when nothing is left. */
   take(nowMs: number): boolean {
     const { burst, perSecond } = this.#size;
-    this.#left = Math.min(burst, this.#left + ((nowMs - this.#atMs) / 1000) * perSecond);
+    this.#left = Math.min(burst, this.#left + (Math.max(0, nowMs - this.#atMs) / 1000) * perSecond);
     this.#atMs = nowMs;
     if (this.#left < 1) return false;
     this.#left -= 1;

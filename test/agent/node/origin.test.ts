@@ -145,7 +145,10 @@ test("with agent: off every path is the origin's, and operators still see the no
     expect((await plain.get('/off.m4s')).headers.get('cache-status')).toMatch(/; ?hit\b/);
     expect(sample(await plain.metrics(), 'nearcast_cache_requests_total{result="hit",kind="segment"}')).toBe(1);
     expect(await plain.ask('GET', '/status')).toMatchObject({ node: { id: 'edge-test' }, unready: null });
-    expect(await plain.ask('POST', '/purge', { url: '/off.m4s' })).toMatchObject({ isDone: true, progress: { objects: 1 } });
+    expect(await plain.ask('POST', '/purge', { url: '/off.m4s' })).toMatchObject({
+      isDone: true,
+      progress: { objects: 1 },
+    });
     await expect(plain.ask('DELETE', '/viewers/anybody')).rejects.toThrow(/agent: off/);
     expect((await fetch(`http://127.0.0.1:${plain.node.metricsPort}/readyz`)).status).toBe(200);
   } finally {

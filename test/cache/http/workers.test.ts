@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { open } from '../../../cache/cache.ts';
 import type { Route } from '../../../cache/contract.ts';
+import { signHmac } from '../../../cache/rules/access-hmac.ts';
 import { type Got, openNode, type TestNode } from './node.ts';
 
 const MIB = 1024 * 1024;
@@ -23,6 +24,12 @@ const routes: Route[] = [
     }),
   },
 ];
+const key = { id: 'k1', secret: Buffer.from('0123456789abcdef0123456789abcdef') };
+const purgeToken = 'a-token-of-that-host';
+const hosts = [
+  { names: ['*'] },
+  { names: ['signed.test'], signing: { scheme: 'hmac', keys: [key] }, purgeTokens: [Buffer.from(purgeToken)] },
+] as const;
 let node: TestNode;
 
 const pids = (): number[] => Object.values(cluster.workers ?? {}).flatMap((each) => each?.process.pid ?? []);
@@ -42,7 +49,7 @@ const texts = async (path: string) => (await askAll(path)).map(({ body }) => bod
 const eight = (text: string): string[] => new Array<string>(8).fill(text);
 
 beforeAll(async () => {
-  node = await openNode({ workers: 2, routes, titleOf: (path) => `title of ${path}` });
+  node = await openNode({ workers: 2, routes, hosts, titleOf: (path) => `title of ${path}` });
 });
 
 afterAll(async () => {
@@ -95,6 +102,28 @@ test('workers have nothing left of what was purged when the purge is answered', 
   set('newer');
   await node.cache.purge({ prefix: '/', soft: true });
   for (const path of ['/a/1', '/a/2', '/b']) expect(await texts(path)).toEqual(eight('newer'));
+});
+
+test('workers judge the tokens of a host, and pass on who may purge it', async () => {
+  const host = { host: 'signed.test' };
+  const target = `/film/1?token=${signHmac({ paths: ['/film/*'], expiresSeconds: Math.floor(Date.now() / 1000) + 60 }, key)}`;
+  const set = (body: string) => node.origin.set('/film/1', { body, headers: { ...FRESH, 'cache-tag': 'film' } });
+  const got = async () => (await askAll(target, host)).map(({ body }) => body.toString());
+  set('old');
+  expect((await askAll('/film/1', host)).map(({ status }) => status)).toEqual(new Array(8).fill(403));
+  expect(await got()).toEqual(eight('old'));
+  set('new');
+  const bearer = { ...host, authorization: `Bearer ${purgeToken}` };
+  expect((await node.get('/film/1', { ...host, authorization: 'Bearer another-token-of-none' }, 'PURGE')).status).toBe(
+    401,
+  );
+  expect(await got()).toEqual(eight('old'));
+  expect((await node.get('/film/1', bearer, 'PURGE')).status).toBe(200);
+  expect(await got()).toEqual(eight('new'));
+  set('newer');
+  const call = await node.get('/.nearcast/purge', bearer, 'POST', JSON.stringify({ tag: 'film' }));
+  expect(JSON.parse(call.body.toString())).toMatchObject({ isDone: true, objects: 1 });
+  expect(await got()).toEqual(eight('newer'));
 });
 
 test('workers lose what an unsafe method through one of them invalidates', async () => {
