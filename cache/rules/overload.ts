@@ -5,8 +5,9 @@
 const INTERVAL_MS = 100;
 /** And for so many looks: two long turns are a process that was not given a CPU. */
 const LOOKS = 5;
-/** Of the time that a queue has stood, the part that this process must have worked: see Look. */
+/** Of that time, the part that this process must have worked; with less it waits for others, and longer is looked at it. */
 const LEAST_BUSY = 0.5;
+const STARVED_INTERVAL_MS = 1_000;
 /**
  * The rate falls and grows as in SEDA's admission control (Welsh and Culler, "Adaptive Overload Control for Busy Internet
  * Servers", USITS 2003, section 3.2), here judged by the turns of the loop: to half at first, for what came in until then
@@ -72,8 +73,8 @@ function afterLate(load: Load, look: Look): Load {
   const first = load.first ?? look;
   const stoodMs = look.atMs - first.atMs;
   const looks = load.looks + 1;
-  const isStanding = stoodMs >= INTERVAL_MS && looks >= LOOKS;
-  if (!isStanding || look.busyMs - first.busyMs < stoodMs * LEAST_BUSY) return { ...load, first, looks };
+  const isBusy = look.busyMs - first.busyMs >= stoodMs * LEAST_BUSY;
+  if (looks < LOOKS || stoodMs < (isBusy ? INTERVAL_MS : STARVED_INTERVAL_MS)) return { ...load, first, looks };
   const enteredPerSecond = ((look.entered - first.entered) / stoodMs) * 1000;
   const perSecond = Math.max(LEAST_PER_SECOND, enteredPerSecond * FIRST_CUT);
   return { ...UNLOADED, isLate: true, perSecond, room: 0, atMs: look.atMs, refusedAtMs: look.atMs };

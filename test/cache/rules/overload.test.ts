@@ -24,6 +24,7 @@ test.each([
   ['late for a tenth of a second', times(6, 11), 1, true],
   ['late for a tenth of a second with half of the CPU', times(6, 11), 0.5, true],
   ['late for want of a CPU', times(50, 40), 0.4, false],
+  ['late for want of a CPU for a second', times(51, 40), 0.4, true],
   ['in time once in between', [...times(5, 40), 10, ...times(5, 40)], 1, false],
   ['in time again', [...times(6, 40), 1], 1, true],
   ['in time again for a second', [...times(6, 40), ...times(51, 1)], 1, false],
