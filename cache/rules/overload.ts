@@ -19,14 +19,15 @@ const GROWTH_PER_SECOND = 1.5;
 /** Without anybody turned away for so long, there is no limit any more. */
 const LIFTED_MS = 1_000;
 /** Newcomers per second who are let in whatever happens: the load may be of those who are inside. */
-const LEAST_PER_SECOND = 10;
-/** Who may come at once after a pause: as many as come in this time. */
+const LEAST_PER_SECOND = 50;
+/** Who may come at once after a pause: as many as come in this time, at least the connections of a browser. */
 const BURST_SECONDS = 0.02;
+const LEAST_BURST = 8;
 
 /**
  * A look at the loop: when, the CPU time of its thread so far and the part of it that each turn has taken since the look
- * before (all milliseconds), and the newcomers let in so far. CPU time, for waiting for a CPU that others have is not shortened by turning viewers away;
- * where they pile up meanwhile, turns grow.
+ * before (all milliseconds), and the newcomers let in so far. CPU time, for waiting for a CPU that others have is not
+ * shortened by turning viewers away; where they pile up meanwhile, turns grow.
  */
 export type Look = {
   readonly atMs: number;
@@ -64,7 +65,7 @@ export function afterLook(load: Load, look: Look, targetMs: number): Load {
   const factor = isLate ? (load.isLate ? 1 : CUT) : GROWTH_PER_SECOND ** seconds;
   const perSecond = Math.max(LEAST_PER_SECOND, load.perSecond * factor);
   const nowPerSecond = isLate ? LEAST_PER_SECOND : perSecond;
-  const room = Math.min(load.room + nowPerSecond * seconds, Math.max(1, nowPerSecond * BURST_SECONDS));
+  const room = Math.min(load.room + nowPerSecond * seconds, Math.max(LEAST_BURST, nowPerSecond * BURST_SECONDS));
   return { ...load, isLate, perSecond, room, atMs: look.atMs };
 }
 
