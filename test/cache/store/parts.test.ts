@@ -13,13 +13,27 @@ import { responseOf } from './support.ts';
 
 const head = (key: string) => ({ ...responseOf(key, 1), lengthBytes: 1, isInvalidated: false, ranges: [] });
 
+function flipped(bytes: Buffer, bit: number): Buffer {
+  const wrong = Buffer.from(bytes);
+  wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return wrong;
+}
+
 describe('checksums', () => {
   const owner = { id: 77, key: 'key', variant: '' };
   const block = Buffer.from('one block');
+  const large = Buffer.alloc(65_537, 'x');
 
-  test('are CRC-32 (check value of the catalogue) begun with the identity', () => {
+  test('are CRC-32 (check value of the catalogue) begun with the identity, up to 64 KiB', () => {
     expect(crc32('123456789')).toBe(0xcbf43926);
-    expect(blockChecksum(owner, 3, block)).toBe(crc32(Buffer.concat([Buffer.from('[77,"key","",3]'), block])));
+    const expected = (bytes: Buffer) => crc32(Buffer.concat([Buffer.from('[77,"key","",3]'), bytes]));
+    for (const bytes of [block, large.subarray(1)]) expect(blockChecksum(owner, 3, bytes)).toBe(expected(bytes));
+  });
+
+  test('are GMAC of what is larger, as by the openssl command', () => {
+    // KEY: "Nearcast  blocks"; NONCE: `openssl dgst -sha256` of [77,"key","",3], first 24 digits; both in hexadecimal.
+    // openssl mac -cipher AES-128-GCM -macopt hexkey:KEY -macopt hexiv:NONCE -in FILE GMAC: 3651D25F806C..., little endian.
+    expect(blockChecksum(owner, 3, large)).toBe(0x6c805fd25136);
   });
 
   test('differ when anything differs', () => {
@@ -32,6 +46,14 @@ describe('checksums', () => {
       blockChecksum({ ...owner, key: 'key","' }, 0, block),
       blockChecksum(owner, 0, block.subarray(1)),
       blockChecksum(owner, 0, Buffer.concat([block, Buffer.alloc(1)])),
+      blockChecksum(owner, 0, large),
+      blockChecksum(owner, 1, large),
+      blockChecksum({ ...owner, id: 78 }, 0, large),
+      blockChecksum({ ...owner, key: 'other' }, 0, large),
+      blockChecksum({ ...owner, variant: 'br' }, 0, large),
+      blockChecksum({ ...owner, key: 'key","' }, 0, large),
+      blockChecksum(owner, 0, Buffer.concat([large, Buffer.alloc(1)])),
+      blockChecksum(owner, 0, Buffer.concat([large, Buffer.alloc(15)])),
     ];
     expect(new Set(variations).size).toBe(variations.length);
   });
@@ -39,10 +61,14 @@ describe('checksums', () => {
   test('catch every single bit', () => {
     const right = blockChecksum(owner, 0, block);
     for (let bit = 0; bit < block.length * 8; bit += 1) {
-      const wrong = Buffer.from(block);
-      wrong[bit >> 3] = (wrong[bit >> 3] ?? 0) ^ (1 << (bit & 7));
-      expect(blockChecksum(owner, 0, wrong)).not.toBe(right);
+      expect(blockChecksum(owner, 0, flipped(block, bit))).not.toBe(right);
     }
+  });
+
+  test('catch any bit of a large block, at its ends and within', () => {
+    const right = blockChecksum(owner, 0, large);
+    const bit = fc.oneof(fc.constantFrom(0, large.length * 8 - 1), fc.nat(large.length * 8 - 1));
+    fc.assert(fc.property(bit, (at) => blockChecksum(owner, 0, flipped(large, at)) !== right));
   });
 
   test('of rows are the first half of SHA-256 over fields and blocks', () => {
@@ -52,9 +78,11 @@ describe('checksums', () => {
   });
 
   test('pack and unpack', () => {
-    const any = fc.array(fc.nat(2 ** 32 - 1));
+    const any = fc.array(fc.maxSafeNat().map((n) => n % 2 ** 48));
     fc.assert(fc.property(any, (blocks) => void expect(unpackBlocks(packBlocks(blocks))).toEqual(blocks)));
-    expect(unpackBlocks(Buffer.alloc(5))).toBeUndefined();
+    expect(unpackBlocks(Buffer.alloc(4))).toBeUndefined();
+    const one = Buffer.from('00010203040506', 'hex').subarray(1);
+    expect(unpackBlocks(one)).toEqual([0x060504030201]);
     expect([0, 1, 2 ** 20, 2 ** 20 + 1].map(blockCount)).toEqual([0, 1, 1, 2]);
   });
 });
