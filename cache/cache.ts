@@ -126,10 +126,14 @@ function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions
 }
 
 /** Opens the listener, with TLS where there is a certificate. */
-function openListener(options: CacheOptions, counters: Counters, handle: ServerOptions['handle']): Promise<Server> {
+function openListener(
+  options: CacheOptions,
+  counters: Counters,
+  how: Pick<ServerOptions, 'handle' | 'isShared'>,
+): Promise<Server> {
   const hasTls = [options, ...(options.hosts ?? [])].some(({ certificate }) => (certificate ?? null) !== null);
   return openServer({
-    ...{ handle, limits: withinDescriptors(options.limits ?? {}, options.log), log: options.log },
+    ...{ ...how, limits: withinDescriptors(options.limits ?? {}, options.log), log: options.log },
     onMalformed: () => {
       counters.malformed += 1;
     },
@@ -160,7 +164,10 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     },
   });
   // Before the store, since bad limits must not leave one open.
-  const server = await openListener(options, counters, (request, response) => handler.handle(request, response));
+  const server = await openListener(options, counters, {
+    handle: (request, response) => handler.handle(request, response),
+    isShared: primary !== undefined,
+  });
   const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
   const store = await openStore({ ...options.store, ramBytes, now, log, onEvict }).catch(async (error: unknown) => {

@@ -26,15 +26,15 @@ const pieces = (bytes: number): number => Math.max(1, bytes / TIMED_BYTES);
 export class Connections {
   readonly #onShed: (reason: ShedReason) => void;
   readonly #addresses;
-  readonly #isOverloaded: () => boolean;
+  readonly #letsIn: () => boolean;
   readonly #connections = new Map<Socket, Connection>();
   #limits: Required<ListenLimits>;
   #openRequests = 0;
   #lingering = 0;
 
-  /** `isOverloaded`: whoever comes now is turned away. Throws CACHE_OPTIONS_INVALID for limits that are none. */
-  constructor(limits: Required<ListenLimits>, onShed: (reason: ShedReason) => void, isOverloaded: () => boolean) {
-    this.#isOverloaded = isOverloaded;
+  /** `letsIn`: whether whoever comes now may. Throws CACHE_OPTIONS_INVALID for limits that are none. */
+  constructor(limits: Required<ListenLimits>, onShed: (reason: ShedReason) => void, letsIn: () => boolean) {
+    this.#letsIn = letsIn;
     this.#limits = limits;
     this.#onShed = onShed;
     this.#addresses = openConnectionLimit(limits);
@@ -57,7 +57,7 @@ export class Connections {
   /** Counts a connection that was accepted, or turns it away at once: with an answer where plain text can be read. */
   enter(socket: Socket, isPlain: boolean): boolean {
     const address = socket.remoteAddress ?? '';
-    const entrance = this.#isOverloaded() ? 'overload' : this.#addresses.enter(address);
+    const entrance = this.#letsIn() ? this.#addresses.enter(address) : 'overload';
     if (entrance !== 'admitted') {
       this.#onShed(entrance);
       if (isPlain && entrance !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);

@@ -22,7 +22,7 @@ export type ListenLimits = {
   readonly stallTimeoutMs?: number;
   /** The time that a viewer may take for each MiB of a body. */
   readonly pieceTimeoutMs?: number;
-  /** A standing delay of the event loop above this turns newcomers away; 0: none does. */
+  /** Turns of the event loop that take more CPU time than this for long turn newcomers away; 0: none do. */
   readonly overloadDelayMs?: number;
 };
 

@@ -27,7 +27,7 @@ export const DEFAULT_LIMITS: Required<ListenLimits> = {
   stallTimeoutMs: 60_000,
   pieceTimeoutMs: 300_000,
   // DAGOR's threshold for the mean waiting time of requests (Zhou et al., SoCC 2018, section 4.1).
-  overloadDelayMs: 20,
+  overloadDelayMs: 10,
 };
 
 type CountedLimits = Pick<Required<ListenLimits>, 'maxConnections' | 'addressLimit' | 'exemptPrefixes'>;

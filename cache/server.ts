@@ -1,11 +1,10 @@
 // The viewer listener: HTTP/1.1 on plain connections, HTTP/1.1 and HTTP/2 on TLS, within limits, and a drain.
 import { createServer } from 'node:http';
-import type { AddressInfo, Server as NetServer, Socket } from 'node:net';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { Connections } from './connections.ts';
 import type { Listen, ListenLimits, Log, MisuseReason, ShedReason } from './contract.ts';
-import { CacheError } from './errors.ts';
 import { openH2 } from './h2.ts';
 import {
   DEFAULT_LIMITS,
@@ -14,6 +13,7 @@ import {
   REQUESTS_PER_CONNECTION,
   STREAMS_PER_CONNECTION,
 } from './limit.ts';
+import { closed, listen } from './listener.ts';
 import { watchOverload } from './overload.ts';
 import type { Tls, TlsOptions } from './tls.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
@@ -25,6 +25,8 @@ const TIMEOUT_CHECK_MS = 2_000;
 export type ServerOptions = {
   readonly handle: (request: ViewerRequest, response: ViewerResponse) => void;
   readonly limits: ListenLimits;
+  /** Other processes accept from the same socket. */
+  readonly isShared: boolean;
   /** Hears of each request that did not parse. */
   readonly onMalformed: () => void;
   /** Hears of each viewer who was turned away. */
@@ -60,22 +62,9 @@ function answerUnparsed(error: NodeJS.ErrnoException, socket: Duplex, onMalforme
   socket.end(`HTTP/1.1 ${status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`, () => socket.destroy());
 }
 
-/** Binds an address. Rejects with CACHE_LISTEN_FAILED. */
-function bind(server: NetServer, where: Listen): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const fail = (error: NodeJS.ErrnoException) =>
-      reject(
-        new CacheError('CACHE_LISTEN_FAILED', `Cannot listen on ${where.host}:${where.port} (${error.code}).`, {
-          cause: error,
-        }),
-      );
-    server.once('error', fail);
-    server.listen(where.port, where.host, () => {
-      server.off('error', fail);
-      // A TCP server's address is an AddressInfo; only pipes have a string.
-      resolve((server.address() as AddressInfo).port);
-    });
-  });
+/** Out of descriptors: this accept failed, those that are open go on, and the next accept may work. */
+function logAccept(error: NodeJS.ErrnoException, log: Log): void {
+  log('warn', 'listen.accept-failed', { code: error.code });
 }
 
 /** Counts the connections to the TLS port, those that still shake hands among them. */
@@ -89,13 +78,6 @@ function openSockets(server: NetServer | undefined, connections: Connections): R
   return sockets;
 }
 
-/** Resolves when a server has closed with all its connections; at once when it never listened. */
-function closed(server: NetServer): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => resolve());
-  });
-}
-
 /**
  * Opens the listener of a cache; nothing is bound before listen(). Rejects with CACHE_OPTIONS_INVALID for limits that are
  * none, and with what opening the TLS side rejects with.
@@ -103,7 +85,7 @@ function closed(server: NetServer): Promise<void> {
 export async function openServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const overload = watchOverload(limits.overloadDelayMs);
-  const connections = new Connections(limits, options.onShed, overload.isShedding);
+  const connections = new Connections(limits, options.onShed, overload.letsIn);
   const checkMs = Math.min(TIMEOUT_CHECK_MS, limits.headTimeoutMs / 2, limits.pieceTimeoutMs / 2);
   let isDraining = false;
   let checks: NodeJS.Timeout | undefined;
@@ -130,11 +112,11 @@ export async function openServer(options: ServerOptions): Promise<Server> {
   });
   const secure = openSockets(tls?.server, connections);
   const servers: NetServer[] = tls === undefined ? [plain] : [plain, tls.server];
-  const watch = (server: NetServer): void => {
-    // Out of descriptors: this accept failed, those that are open go on, and the next accept may work.
-    server.on('error', (error: NodeJS.ErrnoException) =>
-      options.log('warn', 'listen.accept-failed', { code: error.code }),
-    );
+  const bind = async (server: NetServer, where: Listen): Promise<number> => {
+    const { port, others } = await listen(server, where, options.isShared);
+    servers.push(...others);
+    for (const each of [server, ...others]) each.on('error', (error) => logAccept(error, options.log));
+    return port;
   };
 
   return {
@@ -144,10 +126,8 @@ export async function openServer(options: ServerOptions): Promise<Server> {
         connections.cutSlowReaders();
         h2.check();
       }, checkMs);
-      watch(plain);
       if (tls === undefined || secureWhere === undefined) return { port };
       const securePort = await bind(tls.server, secureWhere);
-      watch(tls.server);
       return { port, securePort };
     },
     connections: () => connections.count,

@@ -1,5 +1,6 @@
 // Cached hits per second of server CPU beside nginx, Varnish and bare node:http, in interleaved rounds, medians.
-// `npm run bench:http [-- SECONDS_PER_RUN]`; tables, then one JSON line. Servers on the first core, clients on the second.
+// `npm run bench:http [-- SECONDS_PER_RUN | pressure]`; tables, then one JSON line. Servers on the first core, clients on the
+// second. `pressure`: this node alone, under overload and beside background work.
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
@@ -9,7 +10,7 @@ import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
 import { measureBusy, measureOverload } from './pressure.ts';
 import { CORES_FOR_WORKERS, measureWorkers } from './scaling.ts';
-import { type Place, type Server, startServers, takeSecondCore } from './servers.ts';
+import { type Place, type Server, startOwn, startServers, takeSecondCore } from './servers.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = 32;
@@ -159,34 +160,37 @@ async function reportPressure(servers: readonly Server[], origin: FakeOrigin): P
   );
   console.table({ '0.8 times as many': light, '4 times as many': heavy });
   console.log(`Slowest /metrics under overload: ${Math.round(metricsMs)} ms.`);
-  console.log('Hits of 1 KB, alone and beside an encode on the same core and fills at full pace:');
+  console.log('Hits of 1 KB, alone and beside an encode on the same core, fills at full pace, and both:');
   console.table(busy);
   return {
     overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms),
     overload_metrics_ms: Math.round(metricsMs),
     overload_shed: heavy.shed,
     overload_failed: heavy.failed,
-    busy_p99_ratio: rounded(busy.busyP99Ms / busy.idleP99Ms),
+    busy_p99_ratio: rounded(busy.both.hitP99Ms / busy.nothing.hitP99Ms),
   };
 }
 
-async function compare(secondsPerRun: number): Promise<void> {
+/** Without `secondsPerRun` no other server is measured. */
+async function compare(secondsPerRun?: number): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'nearcast-bench-'));
   const origin = await openFakeOrigin();
   for (const [path, body] of Object.entries(BODIES)) {
     origin.set(path, { body, headers: { 'cache-control': 'max-age=36000' }, etag: `"${body.length}"` });
   }
-  const herd = await measureHerd();
   const place = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
-  const servers = await startServers(place);
-  let report: Report;
+  let report: Report = {};
+  if (secondsPerRun !== undefined) report = reportHerd(await measureHerd());
+  const servers = await (secondsPerRun === undefined ? startOwn(place) : startServers(place));
   try {
-    report = {
-      ...reportRatios(servers, await measure(servers, secondsPerRun)),
-      ...(await reportWorkers(place)),
-      ...reportHerd(herd),
-      ...(await reportPressure(servers, origin)),
-    };
+    if (secondsPerRun !== undefined) {
+      report = {
+        ...reportRatios(servers, await measure(servers, secondsPerRun)),
+        ...(await reportWorkers(place)),
+        ...report,
+      };
+    }
+    report = { ...report, ...(await reportPressure(servers, origin)) };
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
     await origin.close();
@@ -199,5 +203,5 @@ const [mode, port] = process.argv.slice(2);
 if (mode === 'bare') serveBare(Number(port));
 else {
   takeSecondCore();
-  await compare(Number(mode ?? 1) || 1);
+  await (mode === 'pressure' ? compare() : compare(Number(mode ?? 1) || 1));
 }

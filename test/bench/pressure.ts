@@ -1,9 +1,10 @@
 // What viewers of stored objects notice of pressure: four times the viewers that one process can serve, and the node's own
 // background work beside them.
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import type { FakeOrigin } from '../fake/origin.ts';
 import { capacity, type OpenLoad, openLoad } from './overload.ts';
 import type { Server } from './servers.ts';
@@ -51,7 +52,8 @@ export async function measureOverload({ port, metricsPort = 0 }: Server): Promis
 }
 
 /** Hits of 1 KB at a rate that leaves most of a core idle. */
-const LIGHT = { perSecond: 300, forMs: 4_000, leadMs: 500 };
+const LIGHT = { perSecond: 300, forMs: 2_500, leadMs: 500 };
+const METER = fileURLToPath(new URL('./meter.ts', import.meta.url));
 const ROUNDS = 3;
 
 /** An encode of noise on the server's core, as the daemon starts one: with the lowest priority. */
@@ -75,27 +77,42 @@ async function fillOn(port: number, origin: FakeOrigin, isOver: () => boolean): 
   return count;
 }
 
-/** The p99 of hits, milliseconds, medians of interleaved rounds; and fills per second meanwhile. */
-export type Busy = { readonly idleP99Ms: number; readonly busyP99Ms: number; readonly fills: number };
+/** Hits measured by a process of its own, on this core. */
+async function meter(port: number): Promise<number> {
+  const { perSecond, forMs, leadMs } = LIGHT;
+  const args = [METER, port, '/1k', perSecond, forMs, leadMs].map(String);
+  const { stdout } = await promisify(execFile)(process.execPath, args);
+  const { hitP99Ms }: OpenLoad = JSON.parse(stdout);
+  return hitP99Ms;
+}
 
-/** Compares hits on an idle node with those beside an encode on its core and fills at full pace. */
+/** Beside what hits are measured. */
+const BESIDE = ['nothing', 'encode', 'fills', 'both'] as const;
+/** The p99 of hits, milliseconds, medians of interleaved rounds; and fills per second meanwhile. */
+export type Busy = Readonly<Record<(typeof BESIDE)[number], { readonly hitP99Ms: number; readonly fills: number }>>;
+
+/** Compares hits on an idle node with those beside an encode on its core, fills at full pace, and both. */
 export async function measureBusy({ port }: Server, origin: FakeOrigin): Promise<Busy> {
   const ffmpeg = join(ROOT, 'node_modules', '@ffmpeg-binary', 'linux-x64', 'ffmpeg');
-  const idle: number[] = [];
-  const busy: number[] = [];
-  let fills = 0;
-  await openLoad(port, '/1k', LIGHT);
-  for (let round = 0; round < ROUNDS; round += 1) {
-    idle.push((await openLoad(port, '/1k', LIGHT)).hitP99Ms);
-    const encode = startEncode(ffmpeg);
-    let isOver = false;
+  const one = async (beside: (typeof BESIDE)[number]) => {
+    const encode = beside === 'encode' || beside === 'both' ? startEncode(ffmpeg) : undefined;
+    let isOver = beside === 'nothing' || beside === 'encode';
     const filling = fillOn(port, origin, () => isOver);
-    busy.push((await openLoad(port, '/1k', LIGHT)).hitP99Ms);
+    const hitP99Ms = await meter(port);
     isOver = true;
-    fills += await filling;
-    encode.kill('SIGKILL');
+    encode?.kill('SIGKILL');
+    return { hitP99Ms, fills: Math.round((await filling) / (LIGHT.forMs / 1000)) };
+  };
+  await meter(port);
+  const runs: Busy[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    const [nothing, encode] = [await one('nothing'), await one('encode')];
+    runs.push({ nothing, encode, fills: await one('fills'), both: await one('both') });
   }
-  const median = (values: number[]): number =>
-    values.sort((one, other) => one - other)[values.length >> 1] ?? Number.NaN;
-  return { idleP99Ms: median(idle), busyP99Ms: median(busy), fills: fills / ((ROUNDS * LIGHT.forMs) / 1000) };
+  const median = (beside: (typeof BESIDE)[number]) => {
+    const sorted = runs.map((run) => run[beside]).sort((run, other) => run.hitP99Ms - other.hitP99Ms);
+    return sorted[sorted.length >> 1] ?? { hitP99Ms: Number.NaN, fills: 0 };
+  };
+  const [nothing, encode] = [median('nothing'), median('encode')];
+  return { nothing, encode, fills: median('fills'), both: median('both') };
 }

@@ -215,10 +215,14 @@ async function startBare(place: Place): Promise<Server> {
 const RAM_BYTES = 256 * 1024 * 1024;
 const DISK_RAM_BYTES = 4 * 1024 * 1024;
 
+/** Starts this node alone, with all in memory. */
+export const startOwn = (place: Place): Promise<readonly Server[]> =>
+  startNode(place, { name: 'nearcast', ramBytes: RAM_BYTES });
+
 /** Starts this node and those other caches that are installed: nginx's proxy_cache and Varnish. */
 export async function startCaches(place: Place): Promise<readonly Server[]> {
   await mkdir(place.directory, { recursive: true });
-  const servers = [...(await startNode(place, { name: 'nearcast', ramBytes: RAM_BYTES }))];
+  const servers = [...(await startOwn(place))];
   if (isThere(NGINX)) servers.push(...(await startNginx(place, undefined)).slice(0, 1));
   if (isThere(VARNISH)) servers.push(await startVarnish(place));
   return servers;

@@ -102,6 +102,21 @@ describe('connections', () => {
     expect((await node.get('/a')).status).toBe(200);
   });
 
+  test('of a process that falls behind: 503 at accept for those above its rate, the others are served', async () => {
+    // Every turn is late.
+    node = await openNode({ limits: { overloadDelayMs: 0.001 } });
+    node.origin.set('/a', { body: 'ok', headers: fresh });
+    const request = 'GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n';
+    const statuses = new Set<string>();
+    while (!statuses.has('503') || !statuses.has('200')) {
+      const answers = await Promise.all(Array.from({ length: 30 }, () => open(request).closed));
+      for (const answer of answers) statuses.add(answer.slice(9, 12));
+    }
+    expect([...statuses].sort()).toEqual(['200', '503']);
+    expect(node.cache.stats().shed).toMatchObject({ connections: 0, address: 0 });
+    expect(node.cache.stats().shed.overload).toBeGreaterThan(0);
+  });
+
   test('of one address above its limit: closed; other addresses and exempt ones are served', async () => {
     const limits = { addressLimit: 10, exemptPrefixes: ['127.0.0.3/32'] };
     node = await openNode({ limits });
@@ -141,7 +156,9 @@ describe('300 slow clients', () => {
     };
     const lanes = [lane(), lane(), lane(), lane()];
     const answers = await Promise.all(heads.map(({ closed }) => closed));
-    await until(() => node.served.filter(({ path }) => path === '/large').length === readers.length);
+    // On a busy machine a reader may be cut before his request has been read.
+    await until(() => cache.stats().openConnections <= lanes.length);
+    expect(node.served.filter(({ path }) => path === '/large').length).toBeGreaterThan(readers.length / 2);
     areCut = true;
     clearInterval(drip);
     const good = (await Promise.all(lanes)).flat();
