@@ -45,6 +45,7 @@ export type TestNode = {
 /** What a test may set. */
 export type NodeSetup = Partial<Omit<CacheOptions, 'origins' | 'rules' | 'store'>> & {
   readonly ramBytes?: number;
+  /** 0: memory alone. */
   readonly diskBytes?: number;
   readonly origin?: Partial<OriginOptions>;
   readonly moreOrigins?: readonly OriginOptions[];
@@ -125,7 +126,7 @@ export async function openNode(setup: NodeSetup = {}): Promise<TestNode> {
     ...rest
   } = setup;
   const cache = await open({
-    store: { ramBytes, dirs: [{ path, maxBytes: diskBytes }], required: true },
+    store: { ramBytes, dirs: diskBytes === 0 ? [] : [{ path, maxBytes: diskBytes }], required: true },
     nodeId: 'edge-test',
     now,
     log: () => undefined,

@@ -6,7 +6,7 @@ import { openNode, type TestNode } from './node.ts';
 
 let node: TestNode;
 beforeEach(async () => {
-  node = await openNode({ ignoredQuery: ['utm_source'], rules: { defaultTtlSeconds: 600 } });
+  node = await openNode({ diskBytes: 0, ignoredQuery: ['utm_source'], rules: { defaultTtlSeconds: 600 } });
 });
 afterEach(() => node.close());
 

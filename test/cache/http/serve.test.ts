@@ -38,6 +38,8 @@ describe('hit and miss', () => {
     const large = Buffer.alloc(5_000_001, 'nearcast large object ');
     origin.set('/large.mp4', { body: large, headers: fresh });
     expect((await get('/large.mp4')).body.equals(large)).toBe(true);
+    // The viewer has it all before the disk has.
+    await expect.poll(() => cache.has('/large.mp4')?.tier).toBe('disk');
     expect((await get('/large.mp4')).body.equals(large)).toBe(true);
     const part = await get('/large.mp4', { range: 'bytes=3000000-3999999' });
     expect([part.status, part.body.equals(large.subarray(3_000_000, 4_000_000))]).toEqual([206, true]);

@@ -79,7 +79,7 @@ test('two body files of one length, swapped', async () => {
 
 describe('the database', () => {
   test('truncated, overwritten, missing, its log torn: an empty or smaller store, never a wrong byte', async () => {
-    await sweepDatabase(directory.path, 5);
+    await sweepDatabase(directory.path, 3);
   }, 60_000);
 
   test('of another program: put aside, not read', async () => {
