@@ -178,7 +178,6 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     ...(await reloadable(config, options.env)),
     store: config.store,
     maxResidentBytes: config.store.maxResidentBytes,
-    queriesPerPath: config.cache.queriesPerPath,
     workers: config.listen.workers,
     nodeId: config.node.id,
     now,
@@ -233,8 +232,8 @@ async function reloadable(config: Config, env: NodeOptions['env']): Promise<Relo
   const hosts = await hostOptionsOf(config, env);
   const { maxConnections, maxRequests, addressLimit, exemptPrefixes } = listen;
   const limits = { maxConnections, maxRequests, addressLimit, exemptPrefixes };
-  const { ignoredQuery } = cache;
-  return { origins, hosts, rules: cache, ignoredQuery, limits, certificate: tls };
+  const { ignoredQuery, queriesPerPath } = cache;
+  return { origins, hosts, rules: cache, ignoredQuery, queriesPerPath, limits, certificate: tls };
 }
 
 /** Opens what stands behind "agent: on", its housekeeping and its nightly window. */

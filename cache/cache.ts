@@ -1,5 +1,4 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-import { randomBytes } from 'node:crypto';
 import { checkCertificates } from './certificates.ts';
 import type {
   Cache,
@@ -20,13 +19,12 @@ import { explain } from './explain.ts';
 import { type Fills, openFills } from './fills.ts';
 import { Handler, type HandlerParts } from './handler.ts';
 import { Hosts } from './hosts.ts';
+import { Judges } from './judges.ts';
 import { type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
-import { type Admission, createAdmission } from './rules/admission.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
-
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server, type ServerOptions } from './server.ts';
@@ -100,8 +98,6 @@ export { isHostPattern } from './rules/host.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
-/** A segment or playlist has a few queries at most: versions, languages. */
-const DEFAULT_QUERIES_PER_PATH = 16;
 /** What the store may take for its last sync after the drain. */
 const STORE_CLOSE_MS = 3_000;
 
@@ -119,11 +115,6 @@ type Parts = {
   readonly memory: MemoryWatch;
   readonly workers: Workers | undefined;
 };
-
-function admissionOf({ queriesPerPath = DEFAULT_QUERIES_PER_PATH }: CacheOptions): Admission | undefined {
-  const seed = randomBytes(4).readInt32LE();
-  return queriesPerPath === null ? undefined : createAdmission({ queriesPerPath, seed });
-}
 
 /** Opens the listener, with TLS where there is a certificate. */
 function openListener(
@@ -153,8 +144,8 @@ function openListener(
  */
 export async function open(options: CacheOptions, primary?: string): Promise<Cache> {
   const { now, log } = options;
-  let { rules } = options;
-  const currentRules = () => rules;
+  const judges = new Judges(options);
+  const currentRules = () => judges.rules;
   const counters = new Counters();
   const hosts = new Hosts(options, {
     ...{ now, log, random: Math.random, lookup: options.lookup, primary },
@@ -175,7 +166,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     throw error;
   });
   const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
-  const judged = { worth: options.worth, admission: admissionOf(options) };
+  const judged = { worth: options.worth, admission: () => judges.admission };
   const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
@@ -208,7 +199,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     },
     reload: async (next) => {
       await reload(parts, next);
-      rules = next.rules;
+      judges.use(next);
     },
     stats: () => statsOf(parts),
     close: async (drainMs) => {

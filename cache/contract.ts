@@ -219,7 +219,10 @@ export type ReadOptions = { readonly maxBytes: number; readonly signal: AbortSig
 export type ReadObject = { readonly bytes: Buffer; readonly contentType: string };
 
 /** What of the options may change while the cache is open. */
-export type Reloadable = Pick<CacheOptions, 'origins' | 'hosts' | 'ignoredQuery' | 'rules' | 'limits' | 'certificate'>;
+export type Reloadable = Pick<
+  CacheOptions,
+  'origins' | 'hosts' | 'ignoredQuery' | 'queriesPerPath' | 'rules' | 'limits' | 'certificate'
+>;
 
 /** Where a URL is looked for. */
 export type Placed = {

@@ -46,7 +46,7 @@ export type FillTools = {
   readonly counters: Counters;
   readonly worth: ((key: string) => number | undefined) | undefined;
   /** Decides on what nobody asked for before; undefined: everything is stored. */
-  readonly admission: Admission | undefined;
+  readonly admission: () => Admission | undefined;
   readonly now: () => number;
   readonly log: Log;
   /** Bytes in the windows of all fills. */
@@ -76,7 +76,8 @@ const VOUCHED = 0.5;
 
 /** Whether what a fetch brings is worth its place: fetched ahead, known, expected, or let in by admission. */
 export function isAdmitted({ key, purpose, revalidates }: FillRequest, tools: FillTools): boolean {
-  const { admission, counters, now, store, worth } = tools;
+  const { counters, now, store, worth } = tools;
+  const admission = tools.admission();
   if (admission === undefined || purpose !== 'viewer' || revalidates !== undefined) return true;
   if (store.find(key).length > 0 || (worth?.(key) ?? 0) >= VOUCHED || admission.admits(key, now())) return true;
   counters.notAdmitted += 1;

@@ -44,7 +44,7 @@ export function tierResult(status: string): Result {
 }
 
 /** What of a cache's options goes to its workers: plain data. Functions stay with the primary. */
-export type WorkerOptions = Pick<CacheOptions, 'nodeId' | 'queriesPerPath'> &
+export type WorkerOptions = Pick<CacheOptions, 'nodeId'> &
   WorkerReload & {
     readonly ramBytes: number;
     readonly routes: readonly {
@@ -87,9 +87,12 @@ function limitsShare(limits: ListenLimits, count: number): ListenLimits {
 
 /** What of new options one of `count` workers hears. */
 export function reloadFor(options: WorkerReload, count: number): WorkerReload {
-  const { origins, hosts = [], ignoredQuery = [], rules, limits = {}, certificate = null } = options;
+  const { origins, hosts = [], ignoredQuery = [], queriesPerPath, rules, limits = {}, certificate = null } = options;
   const shares = hosts.map((host) => hostShare(host, count));
-  return { origins, hosts: shares, ignoredQuery, rules, certificate, limits: limitsShare(limits, count) };
+  return {
+    ...{ origins, hosts: shares, ignoredQuery, rules, certificate, limits: limitsShare(limits, count) },
+    ...(queriesPerPath !== undefined && { queriesPerPath }),
+  };
 }
 
 /** Memory for bodies: all of it without workers, else an equal part for the primary and for each of them. */
@@ -99,11 +102,10 @@ export function ramShare(ramBytes: number, workers: number): number {
 
 /** The options of one of `count` workers. */
 export function workerOptions(options: CacheOptions, count: number): WorkerOptions {
-  const { nodeId, queriesPerPath, routes = [], store } = options;
+  const { nodeId, routes = [], store } = options;
   return {
     ...reloadFor(options, count),
     nodeId,
-    ...(queriesPerPath !== undefined && { queriesPerPath }),
     ramBytes: ramShare(store.ramBytes, count),
     routes: routes.map(({ prefix, methods, deadlineMs, maxBodyBytes }) => ({
       ...{ prefix, methods, deadlineMs, maxBodyBytes },

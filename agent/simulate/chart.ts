@@ -1,16 +1,11 @@
 // The table of a replay as a page of HTML with its charts inside: no script, nothing from the network. Pure.
+import type { Replayed } from './replay.ts';
 
-/** A line of the table. Ratios are 0 to 1. */
-export type ChartRow = {
-  readonly name: string;
-  readonly size: string;
-  readonly requestHitRatio: number;
-  readonly byteHitRatio: number;
-  readonly originBytes: number;
-  readonly prefetchedBytes: number;
-  readonly originP95: number;
-  readonly bins: Float64Array;
-};
+/** A line of the table. */
+export type ChartRow = { readonly name: string; readonly size: string } & Pick<
+  Replayed,
+  'requestHitRatio' | 'byteHitRatio' | 'originBytes' | 'prefetchedBytes' | 'originP95' | 'bins'
+>;
 
 /** The page's parts besides the rows: the text above them, and how numbers are written. */
 export type ChartText = {

@@ -21,10 +21,15 @@ function mostOf(perSecond: number): number {
   return Math.max(1, perSecond);
 }
 
-/** The bucket as it is now. */
-export function bucketAt({ tokens, at }: Bucket, perSecond: number, nowMs: number): Bucket {
+/** The bucket as it is now, with `most` tokens when it is full: one second's worth, or what is said. */
+export function bucketAt(
+  { tokens, at }: Bucket,
+  perSecond: number,
+  nowMs: number,
+  most: number = mostOf(perSecond),
+): Bucket {
   const grown = tokens + (perSecond * Math.max(0, nowMs - at)) / 1000;
-  return { tokens: Math.min(mostOf(perSecond), grown), at: nowMs };
+  return { tokens: Math.min(most, grown), at: nowMs };
 }
 
 /** Whole seconds until there are `least` tokens again, 1..60; 0 when they are there. */

@@ -52,3 +52,18 @@ test('what is fetched ahead, vouched for, or let be by the operator is stored at
   for (let n = 0; n < 30; n += 1) await node.get(`/seg-1?x=${n}`);
   expect(node.cache.stats().notAdmitted).toBe(0);
 });
+
+test('a reload changes the limit, and one that leaves it as it was forgets nothing', async () => {
+  const { get, cache, origin } = await setUp({ queriesPerPath: 0 });
+  const next = {
+    origins: [{ name: 'main', url: origin.url, match: '/' }],
+    rules: { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control' },
+  };
+  const status = async (path: string) => String((await get(path)).headers['cache-status']);
+  expect(await status('/seg-1?a')).toMatch(/not-admitted/);
+  await cache.reload({ ...next, queriesPerPath: 0 });
+  expect(await status('/seg-1?a')).toMatch(/stored/);
+  expect(await status('/seg-1?b')).toMatch(/not-admitted/);
+  await cache.reload({ ...next, queriesPerPath: null });
+  expect(await status('/seg-1?c')).toMatch(/stored/);
+});
