@@ -7,9 +7,10 @@ import { AUDIO_RATE, encodeAudio, writePoster } from './ffmpeg/fluent.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
-import { toPoints } from './plan/metric.ts';
-import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
+import { poolParts, type ScoredPart } from './plan/metric.ts';
+import { planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
+import type { Unit } from './plan/units.ts';
 import {
   checkPromises,
   checkTrack,
@@ -20,6 +21,7 @@ import {
   type UnnamedTitle,
   writeTrack,
 } from './publish.ts';
+import { type Candidate, candidatesOf, titlePlan } from './search.ts';
 import type { Trial } from './trial.ts';
 
 /** Every event without what all of them carry. */
@@ -34,13 +36,14 @@ export type Build = {
   readonly ffmpeg: Ffmpeg;
   readonly source: Source;
   readonly shots: readonly Shot[];
-  /** Every shot at every height and CRF. */
+  /** What was encoded of the shots, in order, and the trials of these units. */
+  readonly units: readonly Unit<Shot>[];
   readonly trials: readonly Trial[];
+  /** CPU seconds so far, by step. */
+  readonly cost: { readonly shots: number; readonly trials: number };
   readonly tell: Tell;
 };
 
-/** A trial with its quality in points, for planning. */
-type Candidate = PlannedTrial & { readonly trial: Trial };
 type Rendition = Title['renditions'][number];
 
 /** Progress at which the package begins, and at which it is written; then the check. */
@@ -71,15 +74,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
   const { num, den } = source.view.frameRate;
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
   const durationSeconds = (frames * den) / num;
-  const points = toPoints[ffmpeg.tool.metric];
-  const candidates = build.trials.map((trial): Candidate => {
-    const { shot, height, crf } = trial;
-    return { shot, height, crf, bits: trial.mediaBytes * 8, quality: points(trial.quality.mean), trial };
-  });
-  const { maxRungs, vmafCap, minimumStep, floorDrop } = job.ladder;
-  const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
-  const shotFrames = shots.map((shot) => shot.frames);
-  const { rungs, savings } = planTitle(candidates, shotFrames, { ...limits, durationSeconds });
+  const { rungs, savings } = planTitle(candidatesOf(build, build.trials), titlePlan(build));
   const audio = await writeAudio(build, folder, durationSeconds);
   const poster = await makePoster(build, folder);
   const renditions: Rendition[] = [];
@@ -103,7 +98,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
     images: { poster },
     savings,
-    cost: { cpuSeconds: ffmpeg.cpuSeconds() },
+    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
   return finishPackage(folder, unnamed);
@@ -116,16 +111,21 @@ async function writeRendition(
 ): Promise<Rendition> {
   const { view } = build.source;
   const parts = rung.trials.map(({ trial }) => ({ file: trial.file, shotOf: () => trial.shot }));
-  const frames = build.shots.reduce((sum, shot) => sum + shot.frames, 0);
-  const scored = rung.trials.map(({ trial }) => trial.quality.mean * (build.shots[trial.shot]?.frames ?? 0));
+  const pooled = poolParts(rung.trials.map((candidate) => scoredPart(build, candidate)));
   return {
     ...(await writeTrack(folder, id, parts)),
     width: widthAt(view, rung.height),
     height: rung.height,
     frameRate: view.frameRate.num / view.frameRate.den,
     videoRange: 'SDR',
-    qualityMean: scored.reduce((sum, score) => sum + score, 0) / frames,
+    qualityMean: pooled.mean,
+    qualityHarmonicMean: pooled.harmonicMean,
+    qualityP5: pooled.p5,
   };
+}
+
+function scoredPart({ units }: Build, { trial }: Candidate): ScoredPart {
+  return { scores: trial.quality.scores, frames: units[trial.unit]?.frames ?? 0 };
 }
 
 async function writeAudio(build: Build, folder: PackageFolder, seconds: number): Promise<Title['audio']> {
@@ -188,17 +188,18 @@ function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
 }
 
 function describeShot(
-  { source }: Build,
+  build: Build,
   rungs: readonly Rung<Candidate>[],
   { shot, at }: { readonly shot: Shot; readonly at: number },
 ): TitleShot {
-  const { num, den } = source.view.frameRate;
+  const { num, den } = build.source.view.frameRate;
   const durationSeconds = (shot.frames * den) / num;
-  const quality = rungs.flatMap((rung, index) => {
-    const trial = rung.trials[at]?.trial;
-    if (trial === undefined) return [];
-    const bitrateBps = (trial.mediaBytes * 8) / durationSeconds;
-    return [[`v${index + 1}`, { ...trial.quality, crf: trial.crf, bitrateBps }] as const];
+  const quality = rungs.map((rung, index) => {
+    const mine = rung.trials.filter(({ trial }) => trial.shot === at);
+    const bits = mine.reduce((sum, { trial }) => sum + trial.mediaBytes * 8, 0);
+    const crfs = mine.reduce((sum, { trial }) => sum + trial.crf * (build.units[trial.unit]?.frames ?? 0), 0);
+    const pooled = poolParts(mine.map((candidate) => scoredPart(build, candidate)));
+    return [`v${index + 1}`, { ...pooled, crf: crfs / shot.frames, bitrateBps: bits / durationSeconds }] as const;
   });
   return {
     startSeconds: (shot.start * den) / num,

@@ -44,16 +44,49 @@ export const jobSchema = z.object({
       floorDrop: z.number().min(0).max(30).default(4),
       /** Rungs closer than this in VMAF are one rung (one JND is about 6 points). */
       minimumStep: z.number().min(0).max(30).default(6),
+      /** Who watches, as far as it is known: rungs that these viewers would hardly use are not stored. */
+      audience: z
+        .object({
+          /** Throughput is log-normal: its median, and its deviation in natural logarithms. */
+          medianBps: positive.default(5_000_000),
+          spread: z.number().min(0).max(5).default(1),
+          /** Views over the life of the package. */
+          views: positive.default(1000),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  search: z
+    .object({
+      /**
+       * `predicted`: trials where a model of the title's units asks for them, few and on the rungs; `full`: every height
+       * at each of trials.crfs.
+       */
+      grid: z.enum(['predicted', 'full']).default('predicted'),
+      /** Preset that proposes; absent: `preset`, so that trials ship as they are. */
+      preset: z
+        .string()
+        .regex(/^[a-z]+$/)
+        .optional(),
+      /** Encodes of a unit before its rungs are decided. */
+      mostSeeds: z.number().int().min(1).max(8).default(3),
+      /** Encodes of a unit in all. */
+      mostTrials: z.number().int().min(1).max(40).default(9),
+      /** Passes over the rungs after that; each encodes what they still lack. */
+      rounds: z.number().int().min(1).max(4).default(2),
+      /** A trial at most this many CRF steps from the wanted one ships in its place. */
+      snap: z.number().min(0).max(4).default(1),
     })
     .prefault({}),
   trials: z
     .object({
+      /** CRFs of the full grid, on x264's scale. */
       crfs: z.array(z.number().min(0).max(51)).min(1).max(8).default([22, 28, 35]),
       /** libvmaf scores every n-th frame. */
       subsample: z.number().int().min(1).max(30).default(5),
     })
     .prefault({}),
-  /** x264 preset of trials and final encodes: chosen grid encodes ship as they are. */
+  /** x264 preset of what ships. */
   preset: z
     .string()
     .regex(/^[a-z]+$/)
@@ -107,8 +140,10 @@ const rendition = track.extend({
   height: z.number().int().positive(),
   frameRate: positive,
   videoRange: z.enum(['SDR', 'PQ', 'HLG']),
-  /** Mean over all frames of the title on the metric's scale. */
+  /** Over all scored frames of the title, on the metric's scale. */
   qualityMean: z.number(),
+  qualityHarmonicMean: z.number().optional(),
+  qualityP5: z.number().optional(),
 });
 /** One encoded video variant. */
 export type TitleRendition = z.output<typeof rendition>;
@@ -119,6 +154,7 @@ const quality = z.object({
   mean: z.number(),
   harmonicMean: z.number(),
   p5: z.number(),
+  /** Mean over the shot's frames: parts of a long shot have their own. */
   crf: z.number(),
   bitrateBps: positive,
 });
@@ -127,8 +163,14 @@ const shot = z.object({
   startSeconds: z.number().nonnegative(),
   durationSeconds: positive,
   frames: z.number().int().positive(),
-  /** All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence). */
-  features: z.object({ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio }),
+  /**
+   * All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence); and, since
+   * trials are predicted, motion of edges, noise and share of dark pixels.
+   */
+  features: z.object({
+    ...{ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio },
+    ...{ motion: ratio.optional(), noise: ratio.optional(), darkness: ratio.optional() },
+  }),
   /** By rendition id. */
   quality: z.record(z.string(), quality),
 });
@@ -170,7 +212,12 @@ export const titleSchema = z.object({
   images: z.object({ poster: z.string() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
-  cost: z.object({ cpuSeconds: z.number().nonnegative() }),
+  /** CPU seconds of ffmpeg: all, and of these finding shots and making trials. */
+  cost: z.object({
+    cpuSeconds: z.number().nonnegative(),
+    shots: z.number().nonnegative().optional(),
+    trials: z.number().nonnegative().optional(),
+  }),
 });
 /** A published title. */
 export type Title = z.output<typeof titleSchema>;
@@ -198,7 +245,9 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
   z.object({
     ...step,
     event: z.literal('trial'),
+    /** The shot, and the unit of encoding: a shot, or a part of a long one. */
     shot: count,
+    unit: count.optional(),
     height: count,
     crf: z.number(),
     bitrateBps: positive,

@@ -1,6 +1,6 @@
 // The conductor of one encode: probe, shots, trials, plan, package, check, publish. Everything that it decides is in
 // plan/, everything that it runs in ffmpeg/; running it again goes on where an earlier run ended.
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
@@ -12,9 +12,11 @@ import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
-import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
+import { COEFFICIENTS } from './plan/coefficients.ts';
+import { longestUnit, type Unit, unitsOf } from './plan/units.ts';
 import { point, readTitle } from './publish.ts';
-import { runShotTrials, type Trial, type TrialPlan } from './trial.ts';
+import { searchTitle } from './search.ts';
+import type { Trial } from './trial.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
 const SHARE = { shots: 0.05, trials: 0.87 } as const;
@@ -81,10 +83,12 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const trials = await runTrials(run, source, shots);
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, trials, tell });
+  const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
+  const shotsCpu = ffmpeg.cpuSeconds();
+  const trials = await runTrials(run, source, units);
+  const cost = { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu };
+  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, units, trials, cost, tell });
   await journal.add(jobKey, { hash });
-  await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
 }
 
@@ -100,8 +104,9 @@ function decodedAs(source: Source): Partial<Source['view']> {
   return view;
 }
 
+/** The programs, models and trained coefficients that decide a package. */
 function toolOf(tool: FfmpegTool): readonly string[] {
-  return [tool.version, tool.metric, VMAF_MODEL];
+  return [tool.version, tool.metric, VMAF_MODEL, keyOf(COEFFICIENTS)];
 }
 
 /** The package of an earlier run, pointed to anew; undefined when there is none or it is gone. */
@@ -133,50 +138,18 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
   return shots;
 }
 
-/** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
+/** The trials of the title's ladder, told as they come. */
 async function runTrials(
   { job, ffmpeg, journal, tell }: Run,
   source: Source,
-  shots: readonly Shot[],
+  units: readonly Unit<Shot>[],
 ): Promise<Trial[]> {
-  const { width, height } = source.view;
-  const heights = chooseHeights(height, job.ladder.heights);
-  const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
-  const costOf = (shot: Shot, lines: number): number =>
-    trialCost(shot.frames, lines * widthAt(source.view, lines), width * height);
-  const total = shots.reduce((sum, shot) => sum + heights.reduce((all, lines) => all + costOf(shot, lines), 0), 0);
-  let done = 0;
-  const onTrial = (trial: Trial): void => {
-    const shot = shots[trial.shot];
-    if (shot !== undefined) done += costOf(shot, trial.height) / crfs.length;
-    const bitrateBps =
-      (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
-    const { height: lines, crf, resumed } = trial;
-    const facts = { shot: trial.shot, height: lines, crf, bitrateBps, quality: trial.quality.mean, resumed };
-    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * (done / total));
+  const { num, den } = source.view.frameRate;
+  const onTrial = (trial: Trial, doneRatio: number): void => {
+    const bitrateBps = (trial.mediaBytes * 8 * num) / ((units[trial.unit]?.frames ?? 1) * den);
+    const { shot, unit, height, crf, resumed } = trial;
+    const facts = { shot, unit, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
+    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  const plan: TrialPlan = {
-    ...{ source, heights, crfs, ffmpeg, journal, onTrial },
-    ...{ preset: job.preset, subsample: job.trials.subsample, segmentSeconds: job.segmentSeconds },
-    folder: join(job.outDir, 'trials'),
-  };
-  await sweepTrials(job.outDir);
-  const queue = shots.map((shot, at) => ({ shot, at })).sort((a, b) => b.shot.frames - a.shot.frames);
-  const trials: Trial[] = [];
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      trials.push(...(await runShotTrials(plan, next.shot, next.at)));
-    }
-  };
-  await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
-  return trials.sort((a, b) => a.shot - b.shot);
-}
-
-/** Removes what a killed run left half done; finished trials stay. */
-async function sweepTrials(outDir: string): Promise<void> {
-  const folder = join(outDir, 'trials');
-  await mkdir(folder, { recursive: true });
-  for (const name of await readdir(folder)) {
-    if (/^(?:tmp|shot)-/.test(name)) await rm(join(folder, name), { force: true });
-  }
+  return searchTitle({ job, ffmpeg, journal, source, units, onTrial });
 }

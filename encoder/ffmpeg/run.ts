@@ -104,7 +104,9 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
       ),
     );
     await Promise.all(watched);
-    if (failures.length > 0) throw failures[0];
+    // Runs that were stopped because of a failure elsewhere may be heard of before it.
+    const isCause = (error: unknown): boolean => !(error instanceof EncoderError && error.code === 'ENCODER_STOPPED');
+    if (failures.length > 0) throw failures.find(isCause) ?? failures[0];
     return results;
   };
   return { tool, threads: options.threads, run, hold, all, options, spend, cpuSeconds: () => cpuSeconds };
