@@ -1,5 +1,4 @@
 // What every video encoder must offer to take part in trials: one shape over x264, x265, SVT-AV1 and hardware. Pure.
-import type { FrameRate } from '../parse.ts';
 
 /** Codecs that a job may ask for. */
 export type CodecName = 'h264' | 'hevc' | 'av1';
@@ -51,7 +50,6 @@ export type CodecTrial = {
   /** One of the encoder's preset names. */
   readonly preset: string;
   readonly picture: PictureFormat;
-  readonly frameRate: FrameRate;
   readonly threads: number;
 };
 
@@ -74,6 +72,8 @@ export type VideoCodec = {
    * segment. Where not, a rung takes one quality value for all of its shots.
    */
   readonly sharesInit: boolean;
+  /** Fewest lines and columns that it takes. */
+  readonly smallest: number;
   /** Options after `-map` and before the container's: encoder, rate, GOP (only forced keyframes), colour, sample entry. */
   readonly args: (trial: CodecTrial) => string[];
 };
