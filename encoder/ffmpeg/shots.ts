@@ -11,7 +11,7 @@ import {
   SMALL,
   shotFeatures,
 } from '../plan/features.ts';
-import { analyseArgs, extractArgs, type SourceView } from './args.ts';
+import { analyseArgs, extractArgs, type ShotCopies, type SourceView } from './args.ts';
 import type { Source } from './probe.ts';
 import type { Ffmpeg } from './run.ts';
 
@@ -149,11 +149,11 @@ function refuseBroken(source: Source, decoded: { readonly frames: number; readon
   }
 }
 
-/** Where an extracted shot goes. */
-export type ExtractTarget = { readonly cwd: string; readonly output: string };
+/** Where an extracted shot goes, once per light range. */
+export type ExtractTarget = { readonly cwd: string; readonly copies: ShotCopies };
 
 /**
- * Writes a shot as a lossless file. Seeks, and where that gives other frames than were analysed, decodes from the start.
+ * Writes a shot as lossless files. Seeks, and where that gives other frames than were analysed, decodes from the start.
  * Throws ENCODER_FRAMES_DIFFER when even that does.
  */
 export async function extractShot(ffmpeg: Ffmpeg, view: SourceView, shot: Shot & ExtractTarget): Promise<void> {
@@ -165,7 +165,7 @@ export async function extractShot(ffmpeg: Ffmpeg, view: SourceView, shot: Shot &
       at += 1;
     });
     await ffmpeg.run({
-      args: extractArgs(view, shot, { reach, output: shot.output }),
+      args: extractArgs(view, shot, { reach, copies: shot.copies }),
       cwd: shot.cwd,
       onStdout: frames.push,
       onStart: () => {
