@@ -7,11 +7,13 @@ import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
+import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
+import { chooseLadders } from './ladders.ts';
 import { COEFFICIENTS } from './plan/coefficients.ts';
 import { longestUnit, type Unit, unitsOf } from './plan/units.ts';
 import { point, readTitle } from './publish.ts';
@@ -83,11 +85,12 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
+  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source });
   const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
   const shotsCpu = ffmpeg.cpuSeconds();
-  const trials = await runTrials(run, source, units);
+  const trials = await runTrials(run, { source, kinds, units });
   const cost = { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu };
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, units, trials, cost, tell });
+  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, units, kinds, notes, trials, cost, tell });
   await journal.add(jobKey, { hash });
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
 }
@@ -121,7 +124,8 @@ async function findPackage({ job }: Run, hash: string | undefined): Promise<{ ha
 
 /** Shots from the journal, or found now. */
 async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promise<Shot[]> {
-  const key = keyOf('shots', source.sha256, decodedAs(source), ffmpeg.tool.version);
+  // The number goes up when shots are found otherwise.
+  const key = keyOf('shots', 2, source.sha256, decodedAs(source), ffmpeg.tool.version);
   const known = journal.find<Shot[]>(key);
   if (known !== undefined) return known;
   const { num, den } = source.view.frameRate;
@@ -138,18 +142,17 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
   return shots;
 }
 
-/** The trials of the title's ladder, told as they come. */
+/** The trials of the title's ladders, told as they come. */
 async function runTrials(
   { job, ffmpeg, journal, tell }: Run,
-  source: Source,
-  units: readonly Unit<Shot>[],
+  made: { readonly source: Source; readonly kinds: readonly LadderKind[]; readonly units: readonly Unit<Shot>[] },
 ): Promise<Trial[]> {
-  const { num, den } = source.view.frameRate;
+  const { num, den } = made.source.view.frameRate;
   const onTrial = (trial: Trial, doneRatio: number): void => {
-    const bitrateBps = (trial.mediaBytes * 8 * num) / ((units[trial.unit]?.frames ?? 1) * den);
-    const { shot, unit, height, crf, resumed } = trial;
-    const facts = { shot, unit, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
+    const bitrateBps = (trial.mediaBytes * 8 * num) / ((made.units[trial.unit]?.frames ?? 1) * den);
+    const { shot, unit, kind, height, crf, resumed } = trial;
+    const facts = { shot, unit, codec: kind.codec.name, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
     tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  return searchTitle({ job, ffmpeg, journal, source, units, onTrial });
+  return searchTitle({ job, ffmpeg, journal, ...made, onTrial });
 }

@@ -3,6 +3,7 @@
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncodeJob } from './contract.ts';
+import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
@@ -15,11 +16,11 @@ import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import type { Unit } from './plan/units.ts';
 import { runUnitTrials, type Trial, type TrialPlan } from './trial.ts';
 
-/** Curves that were trained on VMAF say less of another metric. */
-const TRUST = { vmaf: 1, other: 0.5 } as const;
-/** Step of CRFs that are asked for. */
+/** How far the curves are believed: they were trained on x264 and VMAF, and each step away says less. */
+const TRUST = { full: 1, otherCodec: 0.5, otherMetric: 0.4 } as const;
+/** Least step of CRFs that are asked for. */
 const CRF_STEP = 0.5;
-/** Seeds end where no rung's quality is more uncertain than this, in points. */
+/** Seeds end where no rung is more uncertain than this, in points. */
 const TOLERANCE = 1;
 
 /** What a search works on. */
@@ -28,78 +29,95 @@ export type Search = {
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly source: Source;
+  readonly kinds: readonly LadderKind[];
   readonly units: readonly Unit<Shot>[];
   /** Hears of every trial, and how much of the search is done. */
   readonly onTrial: (trial: Trial, doneRatio: number) => void;
 };
 
-/** A trial with its quality in points, for planning. */
+/** A trial with its quality in points and its CRF on x264's scale, for planning. */
 export type Candidate = Measured & { readonly trial: Trial };
 
-/** The plan of a title: what limits it, and what it is made of. */
-export function titlePlan({ job, ffmpeg, source, units }: Omit<Search, 'journal' | 'onTrial'>): TitlePlan {
-  const { num, den } = source.view.frameRate;
+/** The plan of one ladder of a title: what limits it, and what it is made of. */
+export function titlePlan(
+  { job, source, units }: Pick<Search, 'job' | 'source' | 'units'>,
+  { codec, metric }: LadderKind,
+): Omit<TitlePlan, 'durationSeconds'> {
   const { maxRungs, vmafCap, minimumStep, floorDrop, audience } = job.ladder;
   const { mostSeeds, mostTrials, snap } = job.search;
+  const trust = codec.encoder === 'libx264' ? TRUST.full : TRUST.otherCodec;
   const title: SearchTitle = {
     units,
     width: source.view.width,
     height: source.view.height,
     heights: chooseHeights(source.view.height, job.ladder.heights),
-    model: COEFFICIENTS,
     limits: { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop },
     search: {
-      ...{ mostSeeds, mostTrials, snap, tolerance: TOLERANCE, step: CRF_STEP },
-      trust: ffmpeg.tool.metric === 'vmaf' ? TRUST.vmaf : TRUST.other,
+      ...{ mostSeeds, mostTrials, snap, tolerance: TOLERANCE },
+      step: Math.max(CRF_STEP, codec.quality.step),
+      trust: metric === 'vmaf' ? trust : Math.min(trust, TRUST.otherMetric),
     },
+    model: COEFFICIENTS,
+    isUniform: !codec.sharesInit,
   };
-  const frames = units.reduce((sum, unit) => sum + unit.frames, 0);
-  return { title, durationSeconds: (frames * den) / num, audience };
+  return { title, audience };
 }
 
-/** Trials as the planner sees them. */
-export function candidatesOf({ job, ffmpeg }: Pick<Search, 'job' | 'ffmpeg'>, trials: readonly Trial[]): Candidate[] {
-  const points = toPoints[ffmpeg.tool.metric];
-  return trials.map((trial) => {
-    const { unit, height, crf, mediaBytes, quality, preset } = trial;
-    const ships = preset === job.preset;
-    return { unit, height, crf, bits: mediaBytes * 8, quality: points(quality.mean), ships, trial };
-  });
+/** The trials of one ladder as the planner sees them. */
+export function candidatesOf({ job }: Pick<Search, 'job'>, kind: LadderKind, trials: readonly Trial[]): Candidate[] {
+  const points = toPoints[kind.metric];
+  return trials
+    .filter((trial) => trial.kind.id === kind.id)
+    .map((trial) => {
+      const { unit, height, x264Crf, mediaBytes, quality, preset } = trial;
+      const ships = preset === job.preset;
+      return { unit, height, crf: x264Crf, bits: mediaBytes * 8, quality: points(quality.mean), ships, trial };
+    });
 }
 
-/** All trials that the title's rungs need, or the full grid where the job asks for it; in order of units. */
+/** A wish of one ladder. */
+type KindWish = Wish & { readonly kind: LadderKind };
+
+/** All trials that the title's rungs need, or the full grid where that is asked for; in order of units. */
 export async function searchTitle(search: Search): Promise<Trial[]> {
-  const { job, units } = search;
-  const { title } = titlePlan(search);
+  const { job, kinds } = search;
   await sweepTrials(job.outDir);
-  const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
-  const isFull = job.search.grid === 'full';
+  const isGrid = (kind: LadderKind): boolean => job.search.grid === 'full' || !kind.codec.sharesInit;
+  const searched = kinds.filter((kind) => !isGrid(kind));
+  const ask = (of: readonly LadderKind[], wishesOf: (kind: LadderKind) => readonly Wish[]): KindWish[] =>
+    of.flatMap((kind) => wishesOf(kind).map((wish) => ({ ...wish, kind })));
+  const proposing = job.search.preset ?? job.preset;
   const trials: Trial[] = [];
-  const expected = units.length * (isFull ? title.heights.length * crfs.length : job.search.mostSeeds + 3);
-  const run = async (wishes: readonly Wish[], preset: string): Promise<void> => {
+  const full = ask(kinds.filter(isGrid), (kind) => gridWishes(search, kind));
+  const expected = full.length + searched.length * search.units.length * (job.search.mostSeeds + 3);
+  const run = async (wishes: readonly KindWish[], preset: string): Promise<void> => {
     trials.push(...(await runWishes(search, { wishes, preset, before: trials.length, expected })));
   };
-  if (isFull) {
-    const grid = title.heights.flatMap((height) => crfs.map((crf) => ({ height, crf })));
-    await run(
-      units.flatMap((_, unit) => grid.map((place) => ({ unit, ...place }))),
-      job.preset,
-    );
-  } else {
-    await run(seedWishes(title), job.search.preset ?? job.preset);
-    // A final preset of its own takes one round more: the first shows what it does to the curves.
-    const rounds = job.search.rounds + ((job.search.preset ?? job.preset) === job.preset ? 0 : 1);
-    for (let round = 0; round < rounds; round++) {
-      const wishes = rungWishes(title, candidatesOf(search, trials));
-      if (wishes.length === 0) break;
-      await run(wishes, job.preset);
-    }
+  await run(full, job.preset);
+  await run(
+    ask(searched, (kind) => seedWishes(titlePlan(search, kind).title)),
+    proposing,
+  );
+  // A final preset of its own takes one round more: the first shows what it does to the curves.
+  const rounds = job.search.rounds + (proposing === job.preset ? 0 : 1);
+  for (let round = 0; round < rounds; round++) {
+    const wishes = ask(searched, (kind) => {
+      return rungWishes(titlePlan(search, kind).title, candidatesOf(search, kind, trials));
+    });
+    if (wishes.length === 0) break;
+    await run(wishes, job.preset);
   }
   return trials.sort((a, b) => a.unit - b.unit);
 }
 
+function gridWishes({ job, units, source }: Search, kind: LadderKind): Wish[] {
+  const heights = chooseHeights(source.view.height, job.ladder.heights);
+  const crfs = [...new Map(job.trials.crfs.map((crf) => [kind.codec.qualityAt(crf), crf])).values()];
+  return units.flatMap((_, unit) => heights.flatMap((height) => crfs.map((crf) => ({ unit, height, crf }))));
+}
+
 type Round = {
-  readonly wishes: readonly Wish[];
+  readonly wishes: readonly KindWish[];
   readonly preset: string;
   /** Trials of earlier rounds, and about how many there will be. */
   readonly before: number;
@@ -129,7 +147,7 @@ async function runWishes(search: Search, { wishes, preset, before, expected }: R
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       const { unit, at } = next;
-      const places = next.wishes.map(({ height, crf }) => ({ height, crf, preset }));
+      const places = next.wishes.map(({ kind, height, crf }) => ({ kind, height, x264Crf: crf, preset }));
       trials.push(...(await runUnitTrials({ plan, unit, at }, places)));
     }
   };

@@ -3,13 +3,16 @@
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from './errors.ts';
-import { type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
+import { type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
+import type { LadderKind } from './ffmpeg/codecs/choose.ts';
+import type { VideoRange } from './ffmpeg/codecs/codec.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import { measureQuality, type Quality, type QualityTarget } from './ffmpeg/quality.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import { extractShot, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf } from './journal.ts';
 import { parseFragmented } from './package/fmp4.ts';
+import { differingBoxes } from './package/init.ts';
 import { MOST_SAMPLING_ERROR, samplingError } from './plan/metric.ts';
 import { widthAt } from './plan/trials.ts';
 import type { Unit } from './plan/units.ts';
@@ -17,8 +20,13 @@ import type { Unit } from './plan/units.ts';
 /** What the journal keeps of a trial. */
 type TrialResult = { readonly bytes: number; readonly mediaBytes: number; readonly quality: Quality };
 
-/** How a unit is to be encoded. */
-export type TrialWish = { readonly height: number; readonly crf: number; readonly preset: string };
+/** How a unit is to be encoded; CRF and preset as x264 has them: each encoder takes its own that are like them. */
+export type TrialWish = {
+  readonly kind: LadderKind;
+  readonly height: number;
+  readonly x264Crf: number;
+  readonly preset: string;
+};
 
 /** One encoded and measured trial; `file` is a fragmented MP4 of one fragment. */
 export type Trial = TrialResult &
@@ -26,6 +34,8 @@ export type Trial = TrialResult &
     /** Index of the unit, and of the shot that it is part of. */
     readonly unit: number;
     readonly shot: number;
+    /** On the encoder's own scale. */
+    readonly crf: number;
     readonly file: string;
     /** Found in the journal. */
     readonly resumed: boolean;
@@ -51,43 +61,51 @@ type At = { readonly plan: TrialPlan; readonly at: number; readonly unit: Unit<S
  */
 export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
   const { plan, unit } = at;
-  const kept = await Promise.all(wishes.map((wish) => findTrial(at, wish)));
+  const distinct = [...new Map(wishes.map((wish) => [trialKey(at, wish), wish])).values()];
+  const kept = await Promise.all(distinct.map((wish) => findTrial(at, wish)));
   const found = kept.filter((trial) => trial !== undefined);
   for (const trial of found) plan.onTrial(trial);
-  const missing = wishes.filter((_, index) => kept[index] === undefined);
+  const missing = distinct.filter((_, index) => kept[index] === undefined);
   if (missing.length === 0) return found;
   await mkdir(plan.folder, { recursive: true });
-  const output = unitFile(at.at);
+  const ranges = new Set(missing.map(({ kind }) => kind.picture.videoRange));
+  const copies: ShotCopies = [...ranges].map((range) => ({ range, file: unitFile(at.at, range) }));
   try {
-    await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, output });
+    await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
     const groups = new Map<string, TrialWish[]>();
     for (const wish of missing) {
-      const key = `${wish.height} ${wish.preset}`;
+      const key = `${wish.kind.id} ${wish.height} ${wish.preset}`;
       groups.set(key, [...(groups.get(key) ?? []), wish]);
     }
     const runs = await plan.ffmpeg.all([...groups.values()].map((group) => runGroup(at, group)));
     return found.concat(runs.flat());
   } finally {
-    await rm(join(plan.folder, output), { force: true });
+    for (const { file } of copies) await rm(join(plan.folder, file), { force: true });
   }
 }
 
-function unitFile(at: number): string {
-  return `unit-${at}.nut`;
+function unitFile(at: number, range: VideoRange): string {
+  return `unit-${at}-${range}.nut`;
 }
 
-function trialGroup({ plan, at }: At, { height, preset }: TrialWish, outputs: TrialGroup['outputs']): TrialGroup {
+function trialGroup({ plan, at }: At, wish: TrialWish, outputs: TrialGroup['outputs']): TrialGroup {
   const { view } = plan.source;
+  const { kind, height, preset } = wish;
   return {
-    input: unitFile(at),
+    kind,
+    input: unitFile(at, kind.picture.videoRange),
     width: widthAt(view, height),
     height,
     frameRate: view.frameRate,
     keyframes: [],
-    preset,
+    preset: kind.codec.presetAt(preset),
     threads: plan.ffmpeg.threads,
     outputs,
   };
+}
+
+function ownCrf({ kind, x264Crf }: TrialWish): number {
+  return kind.codec.qualityAt(x264Crf);
 }
 
 /** Everything that determines a trial and its score, but not names, nor how many threads it took. */
@@ -95,8 +113,8 @@ function trialKey(at: At, wish: TrialWish): string {
   const { plan, unit } = at;
   const { tool } = plan.ffmpeg;
   const { path: _, ...view } = plan.source.view;
-  const args = trialArgs({ ...trialGroup(at, wish, [{ crf: wish.crf, file: '' }]), input: '', threads: 0 });
-  const measure = [tool.metric, VMAF_MODEL, plan.subsample, MOST_SAMPLING_ERROR];
+  const args = trialArgs({ ...trialGroup(at, wish, [{ crf: ownCrf(wish), file: '' }]), input: '', threads: 0 });
+  const measure = [wish.kind.metric, VMAF_MODEL, plan.subsample, MOST_SAMPLING_ERROR];
   return keyOf('trial', plan.source.sha256, view, unit.start, unit.frames, args, tool.version, measure);
 }
 
@@ -113,16 +131,16 @@ async function findTrial(at: At, wish: TrialWish): Promise<Trial | undefined> {
     () => undefined,
   );
   return size === result.bytes
-    ? { ...result, ...wish, unit: at.at, shot: at.unit.shot, file, resumed: true }
+    ? { ...result, ...wish, crf: ownCrf(wish), unit: at.at, shot: at.unit.shot, file, resumed: true }
     : undefined;
 }
 
-/** Encodes wishes of one height and preset in one run, then scores each in its own. */
+/** Encodes wishes of one kind, height and preset in one run, then scores each in its own. */
 async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
   const { plan, unit } = at;
   const [first] = wishes;
   if (first === undefined) return [];
-  const outputs = wishes.map((wish) => ({ ...wish, file: `tmp-${trialFile(at, wish)}` }));
+  const outputs = wishes.map((wish) => ({ ...wish, crf: ownCrf(wish), file: `tmp-${trialFile(at, wish)}` }));
   const encoded = await plan.ffmpeg.run({ args: trialArgs(trialGroup(at, first, outputs)), cwd: plan.folder });
   if (encoded.frames !== unit.frames) {
     throw new EncoderError(
@@ -130,19 +148,40 @@ async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> 
       `unit ${at.at} at ${first.height} lines has ${encoded.frames} frames instead of ${unit.frames}`,
     );
   }
+  if (first.kind.codec.sharesInit) await requireSharedInit(at, first, outputs);
   return plan.ffmpeg.all(outputs.map((output) => scoreTrial(at, output)));
 }
 
-async function scoreTrial(at: At, output: TrialWish & { readonly file: string }): Promise<Trial> {
+/** Units of one rung play from one init segment: an encoder that writes its quality into it cannot be used so. */
+async function requireSharedInit({ plan }: At, wish: TrialWish, outputs: TrialGroup['outputs']): Promise<void> {
+  const inits = await Promise.all(
+    outputs.map(async ({ file }) => parseFragmented(await readFile(join(plan.folder, file))).init),
+  );
+  const [first] = inits;
+  const differing = first === undefined ? [] : inits.flatMap((init) => differingBoxes(first, init));
+  if (differing.length === 0) return;
+  const { codec } = wish.kind;
+  throw new EncoderError(
+    'ENCODER_INIT_DIFFERS',
+    `${codec.encoder} writes another ${differing[0]} for each quality value at ${wish.height} lines: give one value ` +
+      `in trials.crfs and the grid 'full', or take ${codec.name} from codecs`,
+  );
+}
+
+async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; readonly file: string }): Promise<Trial> {
   const { plan, unit } = at;
   const { file: written, ...wish } = output;
+  const { kind } = wish;
+  const { view } = plan.source;
   const mediaBytes = await checkFragment(at, join(plan.folder, written));
   const quality = await scoreClosely(plan, {
     distorted: written,
-    reference: unitFile(at.at),
-    width: plan.source.view.width,
-    height: plan.source.view.height,
-    metric: plan.ffmpeg.tool.metric,
+    reference: unitFile(at.at, kind.picture.videoRange),
+    width: view.width,
+    height: view.height,
+    metric: kind.metric,
+    // What the reference holds: a source of ten bits is no less for an encode of eight.
+    bitDepth: kind.picture.videoRange === view.picture.videoRange ? view.picture.bitDepth : kind.picture.bitDepth,
     subsample: plan.subsample,
     threads: plan.ffmpeg.threads,
     log: `${written}.log`,
@@ -163,7 +202,7 @@ async function scoreTrial(at: At, output: TrialWish & { readonly file: string })
 async function scoreClosely({ ffmpeg, subsample }: TrialPlan, target: QualityTarget): Promise<Quality> {
   const quality = await measureQuality(ffmpeg, target);
   const error = samplingError(quality.scores, target.frames);
-  return subsample === 1 || ffmpeg.tool.metric !== 'vmaf' || error <= MOST_SAMPLING_ERROR
+  return subsample === 1 || target.metric !== 'vmaf' || error <= MOST_SAMPLING_ERROR
     ? quality
     : measureQuality(ffmpeg, { ...target, subsample: 1 });
 }

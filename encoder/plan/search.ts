@@ -24,6 +24,8 @@ export type SearchTitle = {
   readonly limits: LadderLimits & { readonly floorDrop: number };
   readonly search: SearchLimits;
   readonly model: Model;
+  /** Every unit of a rung has the same CRF: an encoder that writes it into the init segment. */
+  readonly isUniform: boolean;
 };
 
 /** How much is tried. */
@@ -96,7 +98,7 @@ export function predictPoints(title: SearchTitle, curves: readonly ShotCurves[],
 }
 
 /** The ladder that the curves predict, best first. */
-export function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): PlannedRung[] {
+function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): PlannedRung[] {
   const { limits } = title;
   const candidates = title.heights.flatMap((height) =>
     allocate(predictPoints(title, curves, height), limits.floorDrop).map((allocation) => ({ ...allocation, height })),

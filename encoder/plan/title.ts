@@ -29,12 +29,15 @@ export function planTitle<Trial extends Measured>(
   const measured = heights.flatMap((height) => {
     const own = units.map(({ frames }, unit) => ({
       frames,
-      points: shipping.filter((trial) => trial.height === height && trial.unit === unit),
+      points: shipping.filter((trial) => trial.height === height && trial.unit === unit).sort((a, b) => a.crf - b.crf),
     }));
     if (own.some(({ points }) => points.length === 0)) return [];
-    return allocate(own, limits.floorDrop).map((allocation) => ({ ...allocation, height }));
+    return (title.isUniform ? uniform(own) : allocate(own, limits.floorDrop)).map((allocation) => ({
+      ...allocation,
+      height,
+    }));
   });
-  const candidates = [...measured, ...madeRungs(title, trials)].map(
+  const candidates = [...measured, ...(title.isUniform ? [] : madeRungs(title, trials))].map(
     ({ points, ...rest }): Rung<Trial> => ({ ...rest, trials: points }),
   );
   const perSecond = <Point extends { bits: number; quality: number }>({ bits, quality }: Point) => ({

@@ -3,6 +3,8 @@
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TrialGroup, trialArgs } from '../../encoder/ffmpeg/args.ts';
+import { SDR_8 } from '../../encoder/ffmpeg/codecs/codec.ts';
+import { x264 } from '../../encoder/ffmpeg/codecs/h264.ts';
 import type { Source } from '../../encoder/ffmpeg/probe.ts';
 import type { Ffmpeg } from '../../encoder/ffmpeg/run.ts';
 import { extractShot, type Shot } from '../../encoder/ffmpeg/shots.ts';
@@ -80,7 +82,9 @@ export async function measureCells(bench: Bench, clip: Clip, wishes: readonly Wi
     if (here.length === 0) continue;
     const work = join(bench.folder, 'work');
     await mkdir(work, { recursive: true });
-    await extractShot(bench.ffmpeg, clip.source.view, { ...shot, cwd: work, output: 'shot.nut' });
+    await extractShot(bench.ffmpeg, clip.source.view, {
+      ...{ ...shot, cwd: work, copies: [{ range: 'SDR', file: 'shot.nut' }] },
+    });
     for (const wish of here) {
       const kept = await measureCell(bench, { clip, shot, work }, wish);
       await bench.journal.add(keyOfWish(bench, clip, wish), kept);
@@ -103,6 +107,7 @@ async function measureCell(
 ): Promise<Kept> {
   const { view } = at.clip.source;
   const group: TrialGroup = {
+    kind: { id: 'h264-SDR', codec: x264, picture: SDR_8, metric: 'vmaf' },
     ...{ input: 'shot.nut', width: widthAt(view, wish.height), height: wish.height, frameRate: view.frameRate },
     keyframes: [],
     ...{ preset: wish.preset, threads: ffmpeg.threads, outputs: [{ crf: wish.crf, file: 'cell.mp4' }] },

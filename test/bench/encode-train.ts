@@ -36,7 +36,15 @@ function planOf(model: Model, grid: GridFile): string {
   const heights = [...new Set(grid.cells.map((cell) => cell.height))].sort((a, b) => b - a);
   const limits = { maxRungs: 5, qualityCap: 95, minimumStep: 6, floorDrop: 4 };
   const title: SearchTitle = {
-    ...{ units: grid.shots, width: grid.view.width, height: grid.view.height, heights, limits, model },
+    ...{
+      units: grid.shots,
+      width: grid.view.width,
+      height: grid.view.height,
+      heights,
+      limits,
+      model,
+      isUniform: false,
+    },
     search: { mostSeeds: 3, mostTrials: 9, tolerance: 1, snap: 1, step: 0.5, trust: 1 },
   };
   const truth = truthOf(grid);
