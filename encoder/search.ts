@@ -102,9 +102,8 @@ export async function searchTitle(search: Search): Promise<Trial[]> {
   const rounds = job.search.rounds + (proposing === job.preset ? 0 : 1);
   for (let round = 0; round < rounds; round++) {
     const wishes = ask(searched, (kind) => {
-      return rungWishes(titlePlan(search, kind).title, candidatesOf(search, kind, trials));
+      return rungWishes(titlePlan(search, kind).title, candidatesOf(search, kind, trials), round > 0);
     });
-    if (wishes.length === 0) break;
     await run(wishes, job.preset);
   }
   return trials.sort((a, b) => a.unit - b.unit);

@@ -24,12 +24,12 @@ const MIDDLE_CRF = 28;
 const CRF_SCALE = 10;
 
 /**
- * The curves are quadratic in CRF and in the logarithm of the height, in the scales of `toScore` and log2 of bits per
+ * The curves are cubic in CRF and in the logarithm of the height, in the scales of `toScore` and log2 of bits per
  * pixel: there, measured curves are all but straight.
  */
 export function basisAt({ below, crf }: Place): number[] {
   const x = (crf - MIDDLE_CRF) / CRF_SCALE;
-  return [1, x, x * x, below, below * x, below * below];
+  return [1, x, x * x, below, below * x, below * below, x * x * x, below * x * x, below * below * x];
 }
 
 /** Points 0..100 as a logit, with room for the clipped ends. */

@@ -7,11 +7,16 @@ import type { Model } from './model.ts';
 import { widthAt } from './trials.ts';
 
 /** CRFs, on x264's scale, between which rungs are looked for: the curves were trained on 18 to 38. */
-const CRFS = { best: 14, worst: 44 } as const;
-/** Rungs are planned this much further apart than they must be, and the top one this much above what counts as the cap. */
+const CRFS = { best: 15, worst: 42 } as const;
+/** Rungs are planned to keep their promises with this much to spare, in points: what is measured may be a little off. */
 const SLACK = 0.5;
 /** Trials that ship in place of wanted ones may move their rung by this many points together. */
 const MOST_SHIFT = 0.4;
+
+/** Another height rivals a rung when it comes within so many points of it for at most so many times its bits. */
+const RIVAL = { points: 3, bits: 1.6 } as const;
+/** Twice the bits are worth about this many points in the middle of a ladder. */
+const POINTS_PER_OCTAVE = 12;
 
 /** What the planner needs to know of a title. */
 export type SearchTitle = {
@@ -101,7 +106,10 @@ export function predictPoints(title: SearchTitle, curves: readonly ShotCurves[],
 function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): PlannedRung[] {
   const { limits } = title;
   const candidates = title.heights.flatMap((height) =>
-    allocate(predictPoints(title, curves, height), limits.floorDrop).map((allocation) => ({ ...allocation, height })),
+    allocate(predictPoints(title, curves, height), limits.floorDrop - SLACK).map((allocation) => ({
+      ...allocation,
+      height,
+    })),
   );
   return chooseLadder(candidates, {
     ...limits,
@@ -111,22 +119,25 @@ function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): Plann
 }
 
 /**
- * The first encodes: at the places of the predicted rungs, those first that leave the rungs' qualities least uncertain,
- * and no more than the uncertainty asks. Every unit begins at the top rung, so that there is always one whole rung.
+ * The first encodes: at the places of the predicted rungs and of their nearest rivals at the other heights, those first
+ * that leave least doubt, and no more than the doubt asks. Every unit begins at the top rung, so that there is always
+ * one whole rung.
  */
 export function seedWishes(title: SearchTitle): Wish[] {
   const curves = curvesOf(title, []);
   const rungs = predictLadder(title, curves);
+  const rivals = rungs.flatMap((rung) => rivalsOf(title, curves, rung));
   return title.units.flatMap((_, unit) => {
-    const places = rungs.flatMap((rung) => rung.points.filter((point) => point.unit === unit));
+    const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points.filter((p) => p.unit === unit));
+    const [onRungs, places] = [mine(rungs), mine([...rungs, ...rivals])];
     const chosen: Wish[] = [];
     let known = curves[unit];
-    while (known !== undefined && chosen.length < Math.min(title.search.mostSeeds, places.length)) {
+    while (known !== undefined && chosen.length < title.search.mostSeeds) {
       const now: ShotCurves = known;
-      const after = (place: Wish): number => doubt(title, learnBlind(title, now, place), places);
       if (chosen.length > 0 && doubt(title, now, places) <= title.search.tolerance) break;
+      const after = (place: Wish): number => doubt(title, learnBlind(title, now, place), places);
       const left = places.filter((place) => !chosen.some((other) => isSame(place, other)));
-      const best = chosen.length === 0 ? left[0] : left.toSorted((a, b) => after(a) - after(b))[0];
+      const best = chosen.length === 0 ? onRungs[0] : left.toSorted((a, b) => after(a) - after(b))[0];
       if (best === undefined) break;
       chosen.push(best);
       known = learnBlind(title, now, best);
@@ -135,9 +146,26 @@ export function seedWishes(title: SearchTitle): Wish[] {
   });
 }
 
-/** The largest uncertainty at any of the places, in points. */
+/** The same quality as a rung at the other heights, where that might turn out cheaper after all. */
+function rivalsOf(title: SearchTitle, curves: readonly ShotCurves[], rung: PlannedRung): PlannedRung[] {
+  return title.heights.flatMap((height) => {
+    if (height === rung.height) return [];
+    const off = (one: { readonly quality: number }): number => Math.abs(one.quality - rung.quality);
+    const [nearestRival] = allocate(predictPoints(title, curves, height), title.limits.floorDrop)
+      .map((allocation) => ({ ...allocation, height }))
+      .sort((a, b) => off(a) - off(b));
+    const isRival = nearestRival !== undefined && off(nearestRival) < RIVAL.points;
+    return isRival && nearestRival.bits < rung.bits * RIVAL.bits ? [nearestRival] : [];
+  });
+}
+
+/** The largest uncertainty at any of the places, in points: of quality, and of bits in the points that they are worth. */
 function doubt(title: SearchTitle, curves: ShotCurves, places: readonly Wish[]): number {
-  return Math.max(...places.map((place) => forecast(curves, placeOf(title, place)).qualityError));
+  const errors = places.map((place) => {
+    const { qualityError, bitsError } = forecast(curves, placeOf(title, place));
+    return Math.hypot(qualityError, bitsError * POINTS_PER_OCTAVE);
+  });
+  return Math.max(...errors);
 }
 
 /** The curves after a trial with the predicted outcome: what is learnt of uncertainty does not depend on the outcome. */
@@ -148,15 +176,15 @@ function learnBlind(title: SearchTitle, curves: ShotCurves, wish: Wish): ShotCur
 
 /**
  * The encodes that the rungs still lack: units of a rung for which no trial that can ship is near the CRF that the curves
- * now ask for, and further ones where the near trials together would move the rung off its planned quality. With a final
- * preset of its own (no trial ships yet) only the top rung is asked for: the others are then planned from what the
- * preset turned out to do.
+ * now ask for, and further ones where the near trials together would move the rung off its planned quality. Before the
+ * last round every other rung: what these turn out to be may move those between them. With a final preset of its own (no
+ * trial ships yet) only the top rung, for then the others are planned from what the preset turned out to do.
  */
-export function rungWishes(title: SearchTitle, trials: readonly Measured[]): Wish[] {
+export function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
   const curves = curvesOf(title, trials);
   const rungs = predictLadder(title, curves);
   const shipping = trials.filter((trial) => trial.ships);
-  const asked = shipping.length === 0 ? rungs.slice(0, 1) : rungs;
+  const asked = shipping.length === 0 ? rungs.slice(0, 1) : rungs.filter((_, at) => isLast || at % 2 === 0);
   return withinBudget(
     title,
     trials,
@@ -180,14 +208,15 @@ function isSame(a: Wish, b: Wish): boolean {
   return a.unit === b.unit && a.height === b.height && a.crf === b.crf;
 }
 
-function lackOf({ units, search }: SearchTitle, rung: PlannedRung, shipping: readonly Measured[]): Wish[] {
+function lackOf(title: SearchTitle, rung: PlannedRung, shipping: readonly Measured[]): Wish[] {
+  const { units } = title;
   const frames = units.reduce((sum, unit) => sum + unit.frames, 0);
   const wishes: Wish[] = [];
   const near: { readonly wish: Wish; readonly shift: number }[] = [];
   for (const { unit, height, crf, quality } of rung.points) {
     const wish = { unit, height, crf };
-    const trial = nearest(shipping, wish);
-    if (trial === undefined || Math.abs(trial.crf - crf) > search.snap) wishes.push(wish);
+    const trial = standIn(title, rung, wish, shipping);
+    if (trial === undefined) wishes.push(wish);
     else near.push({ wish, shift: ((trial.quality - quality) * (units[unit]?.frames ?? 0)) / frames });
   }
   // Largest first, of the sign that they add up to, until what is left is small.
@@ -200,11 +229,17 @@ function lackOf({ units, search }: SearchTitle, rung: PlannedRung, shipping: rea
   }
 }
 
-/** The trial of a unit at a height whose CRF is nearest; undefined without any. */
-function nearest<Trial extends Measured>(trials: readonly Trial[], { unit, height, crf }: Wish): Trial | undefined {
-  return trials
-    .filter((trial) => trial.unit === unit && trial.height === height)
-    .toSorted((a, b) => Math.abs(a.crf - crf) - Math.abs(b.crf - crf))[0];
+/** The trial that can ship in a wish's place: the nearest one within snap that is not below the rung's floor. */
+function standIn<Trial extends Measured>(
+  { search, limits }: SearchTitle,
+  rung: PlannedRung,
+  { unit, height, crf }: Wish,
+  trials: readonly Trial[],
+): Trial | undefined {
+  const off = (trial: Trial): number => Math.abs(trial.crf - crf);
+  const near = trials.filter((trial) => trial.unit === unit && trial.height === height && off(trial) <= search.snap);
+  const above = near.filter((trial) => trial.quality >= rung.quality - limits.floorDrop || off(trial) === 0);
+  return above.toSorted((a, b) => off(a) - off(b))[0];
 }
 
 /**
@@ -213,11 +248,9 @@ function nearest<Trial extends Measured>(trials: readonly Trial[], { unit, heigh
  */
 export function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
   const shipping = trials.filter((trial) => trial.ships);
-  return predictLadder(title, curvesOf(title, trials)).flatMap(({ height, points: wanted }) => {
-    const points = wanted.flatMap((wish) => {
-      const trial = nearest(shipping, wish);
-      return trial === undefined || Math.abs(trial.crf - wish.crf) > title.search.snap ? [] : [trial];
-    });
+  return predictLadder(title, curvesOf(title, trials)).flatMap((rung) => {
+    const { height, points: wanted } = rung;
+    const points = wanted.flatMap((wish) => standIn(title, rung, wish, shipping) ?? []);
     const here = title.units.map((_, unit) => shipping.filter((t) => t.unit === unit && t.height === height));
     return points.length < wanted.length ? [] : [{ height, ...lift(title, points, here) }];
   });

@@ -1,16 +1,25 @@
 // The regression behind the planner's curves: a quadratic per unit of its measured grid, and ridge regression of these
 // over the units' features. Closed form, no chance in it.
-import { basisAt, type CurveFeatures, type Place, regressorsOf, toScore } from '../../encoder/plan/curves.ts';
+import {
+  basisAt,
+  type CurveFeatures,
+  type Place,
+  regressorsOf,
+  toPointsOf,
+  toScore,
+} from '../../encoder/plan/curves.ts';
 import { dot } from '../../encoder/plan/gaussian.ts';
 import type { Curve, Model } from '../../encoder/plan/model.ts';
 import { type GridFile, mean } from './encode-simulate.ts';
 
-/** Added to the diagonal of the normal equations: of the fit of one shot, and of the regression over shots. */
+/** Added to the diagonal of the normal equations: of the fit of one unit, and of the regression over units. */
 const FIT_RIDGE = 1e-3;
-const SHOT_RIDGE = 0.5;
-/** The covariance of few shots is an underestimate: widened by this, and never below this on its diagonal. */
-const WIDEN = 1.5;
-const LEAST_VARIANCE = 1e-3;
+const UNIT_RIDGE = 10;
+/**
+ * Least standard deviations of what the regression leaves open, per basis function: a handful of clips cannot say that
+ * a new title will not differ by this much.
+ */
+const LEAST_DEVIATION = [0.3, 0.15, 0.1, 0.3, 0.15, 0.2, 0.05, 0.08, 0.08];
 
 /** A measured unit. */
 export type Sample = {
@@ -92,31 +101,57 @@ export function trainModel(samples: readonly Sample[]): Model {
 }
 
 function train(samples: readonly Sample[], kind: Kind): Curve {
-  const fits = samples.map(({ points }) =>
-    ridge(
-      points.map(({ place }) => basisAt(place)),
-      points.map((point) => point[kind]),
-      FIT_RIDGE,
-    ),
-  );
-  const misses = samples.flatMap(({ points }, at) =>
-    points.map((point) => point[kind] - dot(fits[at] ?? [], basisAt(point.place))),
-  );
-  const width = fits[0]?.length ?? 0;
-  const rows = samples.map(({ features }) => regressorsOf(features));
-  const weights = Array.from({ length: width }, (_, k) =>
-    ridge(
-      rows,
-      fits.map((fit) => fit[k] ?? 0),
-      SHOT_RIDGE,
-    ),
-  );
-  const residuals = fits.map((fit, at) => fit.map((value, k) => value - dot(weights[k] ?? [], rows[at] ?? [])));
-  const covariance = Array.from({ length: width }, (_, i) =>
-    Array.from({ length: width }, (__, j) => {
-      const shared = mean(residuals.map((residual) => (residual[i] ?? 0) * (residual[j] ?? 0))) * WIDEN;
-      return i === j ? Math.max(shared, LEAST_VARIANCE) : shared * 0.9;
+  const fits = samples.map((sample) => fitOf(sample, kind));
+  const weights = regress(samples, fits);
+  // What is left open is judged on titles that the regression has not seen, where there are several.
+  const titles = [...new Set(samples.map((sample) => sample.title))];
+  const residuals = titles.flatMap((title) => {
+    const isHeld = (at: number): boolean => samples[at]?.title === title;
+    const taught = titles.length === 1 ? samples : samples.filter((_, at) => !isHeld(at));
+    const unseen = regress(taught, titles.length === 1 ? fits : fits.filter((_, at) => !isHeld(at)));
+    return samples.flatMap((sample, at) => {
+      if (!isHeld(at)) return [];
+      const row = regressorsOf(sample.features, rangesOf(taught));
+      return [(fits[at] ?? []).map((value, k) => value - dot(unseen[k] ?? [], row))];
+    });
+  });
+  const covariance = weights.map((_, i) =>
+    weights.map((__, j) => {
+      const shared = mean(residuals.map((residual) => (residual[i] ?? 0) * (residual[j] ?? 0)));
+      return i === j ? shared + (LEAST_DEVIATION[i] ?? 0) ** 2 : shared;
     }),
   );
+  const misses = samples.flatMap(({ points }, at) =>
+    points
+      .filter(({ score }) => toPointsOf(score) > 50)
+      .map((point) => point[kind] - dot(fits[at] ?? [], basisAt(point.place))),
+  );
   return { weights, covariance, misfit: Math.sqrt(mean(misses.map((miss) => miss * miss))) };
+}
+
+/** The unit's own curve through its grid. */
+function fitOf({ points }: Sample, kind: Kind): number[] {
+  const rows = points.map(({ place }) => basisAt(place));
+  // Places that no rung comes near count little.
+  const weights = points.map(({ score }) => (toPointsOf(score) < 50 ? 0.3 : 1));
+  return ridge(
+    rows.map((row, at) => row.map((value) => value * (weights[at] ?? 1))),
+    points.map((point, at) => point[kind] * (weights[at] ?? 1)),
+    FIT_RIDGE,
+  );
+}
+
+/** A row of weights per coefficient of the fits; regressors are centred, so that the ridge pulls towards the mean. */
+function regress(samples: readonly Sample[], fits: readonly (readonly number[])[]): number[][] {
+  const rows = samples.map(({ features }) => regressorsOf(features));
+  const means = (rows[0] ?? []).map((_, at) => (at === 0 ? 0 : mean(rows.map((row) => row[at] ?? 0))));
+  const centred = rows.map((row) => row.map((value, at) => value - (means[at] ?? 0)));
+  return (fits[0] ?? []).map((_, k) => {
+    const weights = ridge(
+      centred,
+      fits.map((fit) => fit[k] ?? 0),
+      UNIT_RIDGE,
+    );
+    return weights.map((weight, at) => (at === 0 ? weight - dot(weights.slice(1), means.slice(1)) : weight));
+  });
 }

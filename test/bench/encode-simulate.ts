@@ -62,7 +62,7 @@ export function playSearch(
   const trials: Measured[] = [];
   const counts: number[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials);
+    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials, round >= 2);
     counts.push(wishes.length);
     trials.push(...wishes.map((wish) => ({ ...wish, ...truth(wish), ships: true })));
   }

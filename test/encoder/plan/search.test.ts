@@ -64,7 +64,7 @@ const NONE: CurveFeatures = { spatial: 0.4, temporal: 0.1, motion: 0.1, noise: 0
 const play = (title: SearchTitle, units: Hidden, rounds: number): Measured[] => {
   const trials: Measured[] = [];
   for (let round = 0; round <= rounds; round++) {
-    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials);
+    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials, round > 1);
     trials.push(...wishes.map((wish) => ({ ...wish, ...encode(units)(wish), ships: true })));
   }
   return trials;
@@ -172,7 +172,7 @@ describe('search', () => {
     const title = titleOf(units);
     const trials: Measured[] = seedWishes(title).map((wish) => ({ ...wish, ...encode(units)(wish), ships: false }));
     const counts = [1, 2, 3].map(() => {
-      const wishes = rungWishes(title, trials);
+      const wishes = rungWishes(title, trials, true);
       trials.push(...wishes.map((wish) => ({ ...wish, ...encode(units, 0.4)(wish), ships: true })));
       return wishes.length;
     });
