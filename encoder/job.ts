@@ -119,7 +119,8 @@ async function findPackage({ job }: Run, hash: string | undefined): Promise<{ ha
 
 /** Shots from the journal, or found now. */
 async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promise<Shot[]> {
-  const key = keyOf('shots', source.sha256, decodedAs(source), ffmpeg.tool.version);
+  // The number goes up when shots are found otherwise.
+  const key = keyOf('shots', 2, source.sha256, decodedAs(source), ffmpeg.tool.version);
   const known = journal.find<Shot[]>(key);
   if (known !== undefined) return known;
   const { num, den } = source.view.frameRate;
