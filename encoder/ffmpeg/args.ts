@@ -20,6 +20,8 @@ export type SourceView = PictureView & {
   readonly videoIndex: number;
   /** The audio stream that is analysed with the picture. */
   readonly audioIndex: number | undefined;
+  /** What its first frame is late by, less than a frame: everything is moved by it, so that frames lie on the grid. */
+  readonly phaseSeconds: number;
   readonly maxPixels: number;
 };
 
@@ -37,8 +39,18 @@ export function guarded(path: string, maxPixels: number): string[] {
   ];
 }
 
-/** Decodes one frame, and prints the side data that only frames carry. */
-export function lightArgs(view: Pick<SourceView, 'path' | 'videoIndex' | 'maxPixels'>): string[] {
+/** A source, guarded, its frames on the grid; ends with -i and it. */
+export function opened({
+  path,
+  maxPixels,
+  phaseSeconds,
+}: Pick<SourceView, 'path' | 'maxPixels' | 'phaseSeconds'>): string[] {
+  const moved = Math.abs(phaseSeconds) < 1e-6 ? [] : ['-itsoffset', (-phaseSeconds).toFixed(6)];
+  return [...moved, ...guarded(path, maxPixels)];
+}
+
+/** Decodes one frame, and prints its time and the side data that only frames carry. */
+export function firstArgs(view: Pick<SourceView, 'path' | 'videoIndex' | 'maxPixels'>): string[] {
   return [
     ...[
       '-hide_banner',
@@ -77,7 +89,7 @@ export function analyseArgs(view: SourceView): string[] {
           'pipe:4',
         ];
   return [
-    ...guarded(view.path, view.maxPixels),
+    ...opened(view),
     ...['-map', `0:${view.videoIndex}`, '-vf', `${normalise(view)},${small}`, '-fps_mode', 'passthrough'],
     ...['-f', 'rawvideo', 'pipe:1', ...audio],
   ];
@@ -108,7 +120,7 @@ export function extractArgs(
     range === view.picture.videoRange ? view.picture : { bitDepth: 8 };
   return [
     ...seek,
-    ...guarded(view.path, view.maxPixels),
+    ...opened(view),
     ...['-filter_complex', [`[0:${view.videoIndex}]${split}`, ...full, `[half]${small}[small]`].join(';')],
     ...copies.flatMap(({ range, file }, at) => [
       ...['-map', `[full${at}]`, '-c:v', losslessCodec(depthOf(range)), ...frames, '-f', 'nut', file],
