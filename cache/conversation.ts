@@ -20,8 +20,8 @@ const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
 /** A response whose head is larger is refused. */
 const MAX_HEAD_BYTES = 32 * 1024;
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
-/** Interim responses that go on to viewers; others concern this hop alone. */
-const RELAYED: ReadonlySet<number> = new Set([102, 103]);
+/** Interim responses that concern this hop alone (RFC 9110 section 15.2); the others go on to viewers. */
+const OF_THIS_HOP: ReadonlySet<number> = new Set([100, 101]);
 
 /** Whether a request changes nothing (RFC 9110 section 9.2.1) and can be sent again as it is. */
 export function isRepeatable({ method, body }: OriginRequest): boolean {
@@ -328,7 +328,7 @@ export class Conversation implements Gated {
   }
 
   #onInterim(status: number, headers: Fields): void {
-    if (RELAYED.has(status)) this.#sink.onInterim?.({ status, headers: endToEnd(headers) });
+    if (!OF_THIS_HOP.has(status)) this.#sink.onInterim?.({ status, headers: endToEnd(headers) });
   }
 
   #onHead(status: number, headers: Fields): void {
