@@ -145,8 +145,11 @@ export type Log = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
+/** An address of a name. `ttlSeconds`: how long it counts; absent: not known. */
+export type NamedAddress = { readonly address: string; readonly family: 4 | 6; readonly ttlSeconds?: number };
+
 /** Gives every address of a name; rejects when there is none. */
-export type LookupName = (name: string) => Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]>;
+export type LookupName = (name: string) => Promise<readonly NamedAddress[]>;
 
 /** Everything open() needs. */
 export type CacheOptions = {
@@ -189,7 +192,7 @@ export type CacheOptions = {
   readonly onServed?: (record: ServedRecord) => void;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
-  /** How names of origins become addresses; absent: by the system's resolver. */
+  /** How names of origins become addresses; absent: by the hosts file, name servers and the system's resolver. */
   readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */
   readonly nodeId: string;

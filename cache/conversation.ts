@@ -93,12 +93,14 @@ export class Connections {
           ? { lookup: lookupOver(this.#resolver, (address) => used.add(address)) }
           : { socketPath: this.#socketPath },
     };
-    const { origin } = this.#url;
+    const { origin, hostname } = this.#url;
+    const open = (more: { readonly connections: number; readonly pipelining: number }): Pool =>
+      new Pool(origin, { ...shared, ...more }).on('connectionError', () => this.#resolver.doubt(hostname));
     return {
       used,
-      kept: new Pool(origin, { ...shared, connections, pipelining: 1 }),
+      kept: open({ connections, pipelining: 1 }),
       // Without pipelining undici keeps no connection alive: each request gets a new one.
-      fresh: new Pool(origin, { ...shared, connections: Math.max(1, connections >> 3), pipelining: 0 }),
+      fresh: open({ connections: Math.max(1, connections >> 3), pipelining: 0 }),
     };
   }
 
