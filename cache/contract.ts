@@ -163,7 +163,7 @@ export type CacheOptions = {
     /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
     readonly scrubDays?: number;
   };
-  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  /** Resident memory of all processes near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
   readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
