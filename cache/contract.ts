@@ -2,6 +2,7 @@
 import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
 import type { PinSelector, PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 import type { CacheStats } from './contract-stats.ts';
+import type { EvictionPlace } from './rules/eviction/s3fifo.ts';
 import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
 export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
@@ -270,6 +271,8 @@ export type ExplainedVariant = {
   readonly isInvalidated: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+  /** Where it waits to leave its disk; null: pinned, or in memory alone. Of an object in parts, its head's. */
+  readonly eviction: EvictionPlace | null;
   /** Response fields that decide, as they came. */
   readonly fields: Readonly<Record<string, string>>;
   readonly tags: readonly string[];
