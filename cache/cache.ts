@@ -199,11 +199,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
-    reload: async (next) => {
-      await reload(parts, next);
-      judges.use(next);
-      await workers?.reload(next);
-    },
+    reload: (next) => reload(parts, next, judges),
     stats: () => statsOf(parts),
     close: async (drainMs) => {
       memory.close();
@@ -216,7 +212,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
 }
 
 /** Uses other options from now on, all of them or, when one is refused, none. */
-async function reload({ options, server, hosts }: Parts, next: Reloadable): Promise<void> {
+async function reload(parts: Parts, next: Reloadable, judges: Judges): Promise<void> {
+  const { options, server, hosts, workers } = parts;
   const { now, log } = options;
   // What may be refused comes first, what may not last.
   const { certificates } = server.tls ?? {};
@@ -226,6 +223,8 @@ async function reload({ options, server, hosts }: Parts, next: Reloadable): Prom
   hosts.replace(next);
   useLimits();
   useCertificates?.();
+  judges.use(next);
+  await workers?.reload(next);
 }
 
 /** What an unsafe method invalidates, here and at workers, which are told without waiting. */
