@@ -1,7 +1,7 @@
 // Ranges of objects that change at the origin, and of origins that lie about them: cut, refused or passed, never mixed.
 import { describe, expect, test } from 'vitest';
 import { blocks, body, bytesOf, expectPart, fresh, large, MiB, other, part } from './blocks.ts';
-import { node, rangesOf, settled, setUp } from './one-node.ts';
+import { rangesOf, settled, setUp } from './one-node.ts';
 
 describe('an object that changes, and an origin that lies', () => {
   test('changed between two visits: the new version, nothing of the old one', async () => {
