@@ -2,6 +2,7 @@
 import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
 import type { PinSelector, PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 import type { CacheStats } from './contract-stats.ts';
+import type { EvictionPlace } from './rules/eviction/s3fifo.ts';
 import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
 export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
@@ -145,8 +146,11 @@ export type Log = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
+/** An address of a name. `ttlSeconds`: how long it counts; absent: not known. */
+export type NamedAddress = { readonly address: string; readonly family: 4 | 6; readonly ttlSeconds?: number };
+
 /** Gives every address of a name; rejects when there is none. */
-export type LookupName = (name: string) => Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]>;
+export type LookupName = (name: string) => Promise<readonly NamedAddress[]>;
 
 /** Everything open() needs. */
 export type CacheOptions = {
@@ -160,7 +164,7 @@ export type CacheOptions = {
     /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
     readonly scrubDays?: number;
   };
-  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  /** Resident memory of all processes near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
   readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
@@ -189,7 +193,7 @@ export type CacheOptions = {
   readonly onServed?: (record: ServedRecord) => void;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
-  /** How names of origins become addresses; absent: by the system's resolver. */
+  /** How names of origins become addresses; absent: by the hosts file, name servers and the system's resolver. */
   readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */
   readonly nodeId: string;
@@ -267,6 +271,8 @@ export type ExplainedVariant = {
   readonly isInvalidated: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+  /** Where it waits to leave its disk; null: pinned, or in memory alone. Of an object in parts, its head's. */
+  readonly eviction: EvictionPlace | null;
   /** Response fields that decide, as they came. */
   readonly fields: Readonly<Record<string, string>>;
   readonly tags: readonly string[];

@@ -238,6 +238,11 @@ describe('mistakes', () => {
       'version: 1\nstore: { dirs: [{ path: a/b }, { path: ./a//b/ }] }\n',
       [/^2:40 store\.dirs\[1\]\.path: the directory ".\/a\/\/b\/" is already listed/],
     ],
+    [
+      'less memory than its processes take',
+      'version: 1\nlisten: { workers: 4 }\nstore: { maxResidentBytes: 300MiB }\n',
+      ['3:28 store.maxResidentBytes: expected at least 5 times 64MiB: the primary and 4 workers share it'],
+    ],
     ['YAML that is none', 'version: 1\nnode: { id: a\nstate: {}\n', [/^\d+:\d+ : /]],
     ['a key twice', 'version: 1\nversion: 1\n', [/^2:1 : Map keys must be unique/]],
   ])('%s', (_name, text, expected) => {
