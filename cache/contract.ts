@@ -193,7 +193,7 @@ export type CacheOptions = {
   readonly onServed?: (record: ServedRecord) => void;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
-  /** How names of origins become addresses; absent: by the hosts file, name servers and the system's resolver. */
+  /** How names of origins become addresses; absent: by the system's resolver. */
   readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */
   readonly nodeId: string;

@@ -59,11 +59,25 @@ function ttlMsOf(answer: readonly Address[]): number {
 }
 
 /**
- * In which order a connection tries them: each in turn is the first of its family, so that servers share the load. IPv4
- * goes first, since name servers cannot tell whether this machine has IPv6 that works.
+ * The system's addresses with the time to live that name servers tell of the name. Where they tell of other addresses, as
+ * when the hosts file or a search list decides, or each answer names others, it counts only if it is short.
+ */
+export function withTtl(found: readonly Address[], told: readonly Address[]): readonly Address[] {
+  if (told.length === 0) return found;
+  const known = new Set(told.map(({ address }) => address));
+  const isSame = found.some(({ address }) => known.has(address));
+  const toldMs = ttlMsOf(told);
+  const ttlSeconds = (isSame ? toldMs : Math.min(toldMs, REFRESH_MS)) / 1000;
+  return found.map(({ address, family }) => ({ address, family, ttlSeconds }));
+}
+
+/**
+ * In which order a connection tries them: each in turn is the first of its family, so that servers share the load. The
+ * family that the system prefers stays first.
  */
 export function inTurn(answer: readonly Address[], turn: number): readonly Address[] {
-  return ([4, 6] as const).flatMap((wanted) => {
+  const families = [...new Set(answer.map(({ family }) => family))];
+  return families.flatMap((wanted) => {
     const alike = answer.filter(({ family }) => family === wanted);
     const first = alike.length === 0 ? 0 : turn % alike.length;
     return [...alike.slice(first), ...alike.slice(0, first)];

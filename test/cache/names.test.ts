@@ -1,81 +1,58 @@
-// Names asked for at a real name server over UDP: addresses with their time to live, and who is asked when it knows nothing.
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+// Names asked for at the system and at a real name server over UDP, which tells how long the system's answer counts.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LookupName } from '../../cache/contract.ts';
 import { lookupNames } from '../../cache/names.ts';
 import { type FakeDns, openFakeDns } from '../fake/dns.ts';
 
 let dns: FakeDns;
-let folder: string;
-let hostsFile: string;
-const system: LookupName = async (name) => {
-  if (name.startsWith('none')) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
-  return [{ address: '192.0.2.9', family: 4 }];
-};
-const bySystem = [{ address: '192.0.2.9', family: 4 }];
-
 beforeAll(async () => {
   dns = await openFakeDns();
-  folder = await mkdtemp(join(tmpdir(), 'nearcast-hosts-'));
-  hostsFile = join(folder, 'hosts');
-  await writeFile(
-    hostsFile,
-    '127.0.0.1 localhost\n192.0.2.7\tOrigin.Local  alias.local # other.local\n#192.0.2.8 off.local\n',
-  );
 });
-afterAll(async () => {
-  await dns.close();
-  await rm(folder, { recursive: true, force: true });
-});
+afterAll(() => dns.close());
 
-const ask = (name: string, file = hostsFile) => lookupNames({ servers: [dns.server], hostsFile: file, system })(name);
+const four = { address: '192.0.2.1', family: 4 } as const;
+const six = { address: '2001:db8::5', family: 6 } as const;
+const none: LookupName = async () => {
+  throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' });
+};
+const ask = (name: string, system: LookupName = async () => [six, four]) =>
+  lookupNames({ servers: [dns.server], system })(name);
+const within = (ttlSeconds: number) => [six, four].map((each) => ({ ...each, ttlSeconds }));
 
-test('both families with their time to live', async () => {
-  dns.set('two.test', { addresses: ['192.0.2.1', '192.0.2.2', '2001:db8::5'], ttlSeconds: 77 });
-  expect(await ask('two.test')).toEqual([
-    { address: '192.0.2.1', family: 4, ttlSeconds: 77 },
-    { address: '192.0.2.2', family: 4, ttlSeconds: 77 },
-    { address: '2001:db8::5', family: 6, ttlSeconds: 77 },
-  ]);
+test('the system says what, in its order, and name servers how long', async () => {
+  dns.set('two.test', { addresses: [four.address, six.address], ttlSeconds: 77 });
+  expect(await ask('two.test')).toEqual(within(77));
 });
 
-test('one family is enough', async () => {
-  dns.set('six.test', { addresses: ['2001:db8::6'], ttlSeconds: 5 });
-  expect(await ask('six.test')).toEqual([{ address: '2001:db8::6', family: 6, ttlSeconds: 5 }]);
+test.each([four.address, six.address])('one family is enough: %s', async (address) => {
+  dns.set('one.test', { addresses: [address], ttlSeconds: 5 });
+  expect(await ask('one.test')).toEqual(within(5));
 });
 
-test.each(['origin.local', 'ALIAS.local'])('%s is in the hosts file: no name server is asked', async (name) => {
-  dns.set(name.toLowerCase(), { addresses: ['192.0.2.66'], ttlSeconds: 5 });
-  expect(await ask(name)).toEqual(bySystem);
-  expect(dns.asked(name.toLowerCase())).toBe(0);
+test('what the hosts file says is not what name servers say: it counts half a minute', async () => {
+  dns.set('hosts.test', { addresses: ['192.0.2.66'], ttlSeconds: 250 });
+  expect(await ask('hosts.test')).toEqual(within(30));
 });
 
-test.each(['other.local', 'off.local'])('%s is only in a comment of it', async (name) => {
-  dns.set(name, { addresses: ['192.0.2.66'], ttlSeconds: 5 });
-  expect(await ask(name)).toEqual([{ address: '192.0.2.66', family: 4, ttlSeconds: 5 }]);
-});
-
-test('without a hosts file name servers are asked', async () => {
-  dns.set('origin.local', { addresses: ['192.0.2.66'], ttlSeconds: 5 });
-  expect(await ask('origin.local', join(folder, 'missing'))).toEqual([
-    { address: '192.0.2.66', family: 4, ttlSeconds: 5 },
-  ]);
-});
-
-test('what name servers do not know, or have no address for, the system is asked', async () => {
+test('what name servers do not know, or have no address for, has no time to live', async () => {
   dns.set('empty.test', { addresses: [], ttlSeconds: 5 });
-  expect([await ask('unknown.test'), await ask('empty.test')]).toEqual([bySystem, bySystem]);
+  for (const name of ['unknown.test', 'empty.test']) expect(await ask(name)).toEqual([six, four]);
   expect([dns.asked('unknown.test'), dns.asked('empty.test')]).toEqual([1, 1]);
 });
 
-test('name servers that fail: the system is asked', async () => {
-  dns.fail(true);
-  expect(await ask('two.test')).toEqual(bySystem);
-  dns.fail(false);
+test.each(['fail', 'stay silent'] as const)('name servers that %s hold nothing up', async (how) => {
+  dns.set('two.test', { addresses: [four.address], ttlSeconds: 77 });
+  dns.be(how);
+  expect(await ask('two.test')).toEqual([six, four]);
+  dns.be('right');
 });
 
-test('what nobody knows is rejected with the system’s code', async () => {
-  await expect(ask('none.test')).rejects.toMatchObject({ code: 'ENOTFOUND' });
+test('what the system does not know is rejected with its code, whoever else knows it', async () => {
+  dns.set('two.test', { addresses: [four.address], ttlSeconds: 77 });
+  await expect(ask('two.test', none)).rejects.toMatchObject({ code: 'ENOTFOUND' });
+});
+
+test('by itself it asks the system', async () => {
+  const found = await lookupNames({ servers: [dns.server] })('localhost');
+  expect(found.map(({ address }) => address)).toContain(found[0]?.family === 6 ? '::1' : '127.0.0.1');
 });

@@ -11,8 +11,8 @@ export type FakeDns = {
   readonly server: string;
   /** Sets what a name has from now on; undefined: it does not exist. */
   readonly set: (name: string, zone: Zone | undefined) => void;
-  /** From now on every question is answered with SERVFAIL, or not any more. */
-  readonly fail: (isFailing: boolean) => void;
+  /** From now on every question is answered rightly, with SERVFAIL, or not at all. */
+  readonly be: (how: 'right' | 'fail' | 'stay silent') => void;
   /** How often a name was asked for its IPv4 addresses. */
   readonly asked: (name: string) => number;
   readonly close: () => Promise<void>;
@@ -61,11 +61,13 @@ function record(address: string, type: number, ttlSeconds: number): Buffer {
 export async function openFakeDns(): Promise<FakeDns> {
   const zones = new Map<string, Zone>();
   const asked = new Map<string, number>();
-  let isFailing = false;
+  let how: Parameters<FakeDns['be']>[0] = 'right';
   const socket = createSocket('udp4');
   socket.on('message', (message, from) => {
     const { name, type, end } = questionOf(message);
     if (type === A) asked.set(name, (asked.get(name) ?? 0) + 1);
+    if (how === 'stay silent') return;
+    const isFailing = how === 'fail';
     const zone = zones.get(name);
     const wanted = isFailing ? [] : (zone?.addresses ?? []).filter((each) => isIPv6(each) === (type === AAAA));
     const code = isFailing ? SERVER_FAILURE : zone === undefined ? NAME_ERROR : NO_ERROR;
@@ -81,8 +83,8 @@ export async function openFakeDns(): Promise<FakeDns> {
   return {
     server: `127.0.0.1:${socket.address().port}`,
     set: (name, zone) => void (zone === undefined ? zones.delete(name) : zones.set(name, zone)),
-    fail: (isOn) => {
-      isFailing = isOn;
+    be: (next) => {
+      how = next;
     },
     asked: (name) => asked.get(name) ?? 0,
     close: () => new Promise((resolve) => socket.close(() => resolve())),

@@ -16,6 +16,7 @@ import {
   TTL_SECONDS,
   UNKNOWN,
   usable,
+  withTtl,
 } from '../../../cache/rules/addresses.ts';
 import { afterTaking, bucketAt, openBucket, waitSeconds } from '../../../cache/rules/bucket.ts';
 
@@ -52,16 +53,34 @@ describe('a name', () => {
     expect(afterNoConnection(short)).toBe(short);
   });
 
-  test('is connected to by each of its addresses in turn, IPv4 first, each once', () => {
+  test('is connected to by each of its addresses in turn, the preferred family first, each once', () => {
     const six = { address: '6', family: 6 } as const;
-    const answer = [six, ...at('1', '2', '3')];
-    const orders = [0, 1, 2, 3].map((turn) =>
-      inTurn(answer, turn)
-        .map(({ address }) => address)
-        .join(''),
-    );
-    expect(orders).toEqual(['1236', '2316', '3126', '1236']);
+    const order = (answer: readonly Address[]) =>
+      [0, 1, 2, 3].map((turn) =>
+        inTurn(answer, turn)
+          .map(({ address }) => address)
+          .join(''),
+      );
+    expect(order([...at('1', '2', '3'), six])).toEqual(['1236', '2316', '3126', '1236']);
+    expect(order([six, ...at('1', '2')])).toEqual(['612', '621', '612', '621']);
     expect([inTurn([six], 5), inTurn([], 1)]).toEqual([[six], []]);
+  });
+
+  test.each<[string, string[], string[], number, number | undefined]>([
+    ['the same addresses: theirs', ['1', '2'], ['2', '1'], 200, 200],
+    ['some of the same: theirs', ['1', '2'], ['2', '3'], 200, 200],
+    ['others: half a minute at most', ['1'], ['2'], 200, 30],
+    ['others: theirs when it is short', ['1'], ['2'], 5, 5],
+    ['nothing: not known', ['1'], [], 5, undefined],
+    ['nothing at once: the least', ['1'], ['1'], 0, 1],
+    ['days: the most', ['1'], ['1'], 1e6, 300],
+  ])('name servers tell %s', (_name, found, told, ttl, counts) => {
+    const answer = withTtl(
+      at(...found),
+      at(...told).map((each) => ({ ...each, ttlSeconds: ttl })),
+    );
+    expect(answer.map(({ address }) => address)).toEqual(found);
+    expect(new Set(answer.map(({ ttlSeconds }) => ttlSeconds))).toEqual(new Set([counts]));
   });
 
   test('keeps its last good answer for a bounded time', () => {
