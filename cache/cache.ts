@@ -20,7 +20,7 @@ import { type Fills, openFills } from './fills.ts';
 import { Handler, type HandlerParts } from './handler.ts';
 import { Hosts } from './hosts.ts';
 import { Judges } from './judges.ts';
-import { type MemoryWatch, watchMemory } from './pressure.ts';
+import { availableBytes, type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
 import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
@@ -32,7 +32,7 @@ import { slicedOf, storedBytes } from './sliced.ts';
 import { Counters, sumStats } from './stats.ts';
 import type { DiskShare, Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
-import { type Role, ramShare } from './tier.ts';
+import { memoryShare, type Role } from './tier.ts';
 import { openTls, TLS_SETTINGS } from './tls.ts';
 import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
 
@@ -159,14 +159,16 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     handle: (request, response) => handler.handle(request, response),
     isShared: primary !== undefined,
   });
-  const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
+  const residentBytes = options.maxResidentBytes ?? availableBytes();
+  const ramBytes = memoryShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
   const kept = { ...options.store, ramBytes, hostQuotas: diskSharesOf(options) };
   const store = await openStore({ ...kept, now, log, onEvict }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
-  const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
+  const limitBytes = memoryShare(residentBytes, options.workers ?? 1);
+  const memory = watchMemory({ limitBytes, log }, (share) => store.limitMemory(ramBytes * share));
   const judged = { worth: options.worth, admission: () => judges.admission };
   const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
   const hasher = openRemoteHasher(now);
@@ -182,7 +184,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     role,
   };
   const handler = new Handler(handlerParts);
-  const workers = openWorkers(options, handlerParts, hasher);
+  const workers = openWorkers({ ...options, maxResidentBytes: residentBytes }, handlerParts, hasher);
   const parts: Parts = { ...known, server, now, memory, workers };
   return {
     serve: (plain, secure) => (workers ?? server).listen(plain, secure),
@@ -198,10 +200,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
-    reload: async (next) => {
-      await reload(parts, next);
-      judges.use(next);
-    },
+    reload: (next) => reload(parts, next, judges),
     stats: () => statsOf(parts),
     close: async (drainMs) => {
       memory.close();
@@ -222,7 +221,8 @@ function diskSharesOf({ hosts = [] }: Pick<CacheOptions, 'hosts'>): readonly Dis
 }
 
 /** Uses other options from now on, all of them or, when one is refused, none. */
-async function reload({ options, server, hosts, store, workers }: Parts, next: Reloadable): Promise<void> {
+async function reload(parts: Parts, next: Reloadable, judges: Judges): Promise<void> {
+  const { options, server, hosts, store, workers } = parts;
   const { now, log } = options;
   // What may be refused comes first, what may not last.
   const { certificates } = server.tls ?? {};
@@ -233,7 +233,8 @@ async function reload({ options, server, hosts, store, workers }: Parts, next: R
   store.limitHosts(diskSharesOf(next));
   useLimits();
   useCertificates?.();
-  workers?.reload(next);
+  judges.use(next);
+  await workers?.reload(next);
 }
 
 /** What an unsafe method invalidates, here and at workers, which are told without waiting. */
