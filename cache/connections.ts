@@ -8,7 +8,9 @@ import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 const LINGER_MS = 1_000;
 /** What pieceTimeoutMs is for. */
 const TIMED_BYTES = 1024 * 1024;
-const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
+const TURNED_AWAY = Buffer.from(
+  `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+);
 
 /** A connection that was let in: its requests without an answer yet, and what its viewer has taken since when. */
 type Connection = {
@@ -91,6 +93,8 @@ export class Connections {
     });
     socket.once('error', () => socket.destroy());
     socket.end(TURNED_AWAY);
+    // Whatever he asks for is read and forgotten.
+    socket.resume();
   }
 
   /** Whether a request may go on; one that may not is answered here. */

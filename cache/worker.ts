@@ -3,6 +3,7 @@
 import { open } from './cache.ts';
 import type { Cache, ServedRecord } from './contract.ts';
 import { CacheError } from './errors.ts';
+import { tuneHeap } from './heap.ts';
 import { openPrimaryRoutes } from './primary.ts';
 import type { FromWorker, ToWorker } from './worker-messages.ts';
 
@@ -82,6 +83,7 @@ async function drain(worker: Worker | undefined, drainMs: number): Promise<void>
   tellStats(worker, () => process.exit(0));
 }
 
+tuneHeap();
 let worker: Worker | undefined;
 
 async function hear(message: ToWorker): Promise<void> {

@@ -3,8 +3,8 @@
 
 /** A queue that has stood for so long is no burst (CoDel's interval, RFC 8289 section 4.3). */
 const INTERVAL_MS = 100;
-/** And for so many looks: two long turns are a process that was not given a CPU. */
-const LOOKS = 5;
+/** And for so many looks: two long turns are a collection of the heap, or a process that was not given a CPU. */
+const LOOKS = 3;
 /** Of that time, the part that this process must have worked; with less it waits for others, and longer is looked at it. */
 const LEAST_BUSY = 0.5;
 const STARVED_INTERVAL_MS = 1_000;

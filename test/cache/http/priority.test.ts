@@ -10,7 +10,7 @@ const MiB = 1024 * 1024;
 const fresh = { 'cache-control': 'max-age=60' };
 /** What may still be on its way when a fetch is told to wait: socket buffers of both sides. */
 const IN_FLIGHT_BYTES = 8 * MiB;
-const large = Buffer.alloc(24 * MiB, 'night');
+const large = Buffer.alloc(14 * MiB, 'night');
 
 function prefetch(path: string, priority: Exclude<Priority, 'viewer'>): { bytes: () => number } {
   node.origin.set(path, { body: large, headers: fresh, etag: '"night"' });
