@@ -98,7 +98,7 @@ function admitBeforeHttp(plain: NetServer, connections: Connections): void {
 export async function openServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const overload = watchOverload(limits.overloadDelayMs);
-  const connections = new Connections(limits, options.onShed, overload.letsIn);
+  const connections = new Connections(limits, options.onShed, overload);
   const checkMs = Math.min(TIMEOUT_CHECK_MS, limits.headTimeoutMs / 2, limits.pieceTimeoutMs / 2);
   let isDraining = false;
   let checks: NodeJS.Timeout | undefined;
