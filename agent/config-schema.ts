@@ -74,6 +74,7 @@ const quota = z.strictObject({
   requestsPerSecond: positive.max(10_000_000).nullable().default(null).describe('above it 429 with Retry-After'),
   bytesPerSecond: size.nullable().default(null).describe('body bytes to viewers; above it 429 with Retry-After'),
   originRequests: z.int().min(1).max(65_536).nullable().default(null).describe('at once; above it stale or 503'),
+  diskBytes: size.nullable().default(null).describe('of all store.dirs; above it the host loses its own objects'),
 });
 
 const notYet = (what: string) => z.null(`${what} is not supported by this version; expected null`).default(null);

@@ -30,7 +30,7 @@ import { groupKey, tagKey } from './rules/tags.ts';
 import { openServer, type Server, type ServerOptions } from './server.ts';
 import { slicedOf, storedBytes } from './sliced.ts';
 import { Counters, sumStats } from './stats.ts';
-import type { Store, StoredObject } from './store/object.ts';
+import type { DiskShare, Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
 import { type Role, ramShare } from './tier.ts';
 import { openTls, TLS_SETTINGS } from './tls.ts';
@@ -162,7 +162,8 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   });
   const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
-  const store = await openStore({ ...options.store, ramBytes, now, log, onEvict }).catch(async (error: unknown) => {
+  const kept = { ...options.store, ramBytes, hostQuotas: diskSharesOf(options) };
+  const store = await openStore({ ...kept, now, log, onEvict }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
@@ -213,8 +214,16 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   };
 }
 
+/** The hosts that may take only so much of the disks. */
+function diskSharesOf({ hosts = [] }: Pick<CacheOptions, 'hosts'>): readonly DiskShare[] {
+  return hosts.flatMap(({ names, quota }) => {
+    const maxBytes = quota?.diskBytes ?? undefined;
+    return maxBytes === undefined ? [] : [{ names, maxBytes }];
+  });
+}
+
 /** Uses other options from now on, all of them or, when one is refused, none. */
-async function reload({ options, server, hosts, workers }: Parts, next: Reloadable): Promise<void> {
+async function reload({ options, server, hosts, store, workers }: Parts, next: Reloadable): Promise<void> {
   const { now, log } = options;
   // What may be refused comes first, what may not last.
   const { certificates } = server.tls ?? {};
@@ -222,6 +231,7 @@ async function reload({ options, server, hosts, workers }: Parts, next: Reloadab
   const useCertificates = await certificates?.prepare(next);
   const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
   hosts.replace(next);
+  store.limitHosts(diskSharesOf(next));
   useLimits();
   useCertificates?.();
   workers?.reload(next);
@@ -350,6 +360,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
       revalidates: object,
       prefersStale: true,
       isPinned: how.pin === true || object?.isPinned === true,
+      account: place.host.account,
     },
     how,
   );

@@ -115,6 +115,8 @@ export type HostQuota = {
   readonly bytesPerSecond?: number | null;
   /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
+  /** Of all store directories, for what was fetched for this host; above it its own objects are evicted. */
+  readonly diskBytes?: number | null;
 };
 
 /** Names that viewers ask under, and what is particular to them. */

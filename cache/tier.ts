@@ -71,6 +71,7 @@ function hostShare(host: HostOptions, count: number): HostOptions {
     requestsPerSecond: shareOf(requestsPerSecond, count),
     bytesPerSecond: shareOf(bytesPerSecond, count),
     originRequests: null,
+    diskBytes: null,
   };
   return { ...host, quota };
 }

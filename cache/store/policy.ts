@@ -21,6 +21,8 @@ export type DiskPolicy = {
   readonly leave: (slot: number) => void;
   /** Takes out who should leave next. -1: nobody may. */
   readonly evict: () => number;
+  /** The same among the objects of one lane (see Slots.setLane()). */
+  readonly evictOf: (lane: number) => number;
 };
 
 /**
@@ -46,5 +48,6 @@ export function openDiskPolicy(slots: Slots): DiskPolicy {
     touch: policy.touch,
     leave: policy.leave,
     evict: policy.evict,
+    evictOf: policy.evictOf,
   };
 }

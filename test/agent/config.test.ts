@@ -98,7 +98,7 @@ describe('a good configuration', () => {
         names: ['cdn.example.com', '*.example.net'],
         ...{ origins: ['main'], hostHeader: 'origin', ignoredQuery: null },
         ...{ certificate: null, signing: null, purgeTokens: [] },
-        quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null },
+        quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null, diskBytes: null },
       },
     ]);
     expect(valid(renderEffective(config))).toEqual(config);
@@ -222,6 +222,16 @@ describe('mistakes', () => {
       'a host name with a port',
       'version: 1\nhosts: [{ names: ["x:80"] }]\n',
       [/^2:19 hosts\[0\]\.names\[0\]: expected cdn/],
+    ],
+    [
+      'a quota of disk that is no size',
+      'version: 1\nhosts: [{ names: [x], quota: { diskBytes: 10GB } }]\n',
+      [/^2:43 hosts\[0\]\.quota\.diskBytes: expected a size like 256MiB/],
+    ],
+    [
+      'a quota of disk below nothing',
+      'version: 1\nhosts: [{ names: [x], quota: { diskBytes: -1 } }]\n',
+      [/^2:43 hosts\[0\]\.quota\.diskBytes: Too small/],
     ],
     [
       'a check without its path',

@@ -257,6 +257,31 @@ describe('quotas', () => {
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(30);
   });
 
+  test('bytes on disk: a host evicts its own objects, what was filled ahead first; a reload changes it', async () => {
+    const { get, cache, origin } = await setUp([{ ...a, quota: { diskBytes: 450_000 } }, b], { ramBytes: 0 });
+    const body = Buffer.alloc(99_000, 'x');
+    for (const each of [origin, other]) for (let n = 0; n < 6; n += 1) each.set(`/${n}`, { body, headers: fresh });
+    const stored = (host: string) =>
+      [0, 1, 2, 3, 4, 5].filter((n) => cache.has(`http://${host}.example/${n}`) !== undefined);
+    const all = async (host: string, count: number) => {
+      for (let n = 0; n < count; n += 1) await get(`/${n}`, { host: `${host}.example` });
+      await expect.poll(() => stored(host)).toHaveLength(count);
+    };
+    await all('b', 6);
+    await all('a', 4);
+    for (const n of [4, 5]) await cache.fill(`http://a.example/${n}`, { priority: 'off-peak', purpose: 'off-peak' });
+    expect([stored('a'), stored('b').length]).toEqual([[1, 2, 3, 5], 6]);
+    const charged = (limitBytes: number, objects: number) => [
+      { name: 'a.example', usedBytes: objects * 100_024, limitBytes },
+    ];
+    expect(cache.stats().store.hosts).toEqual(charged(450_000, 4));
+    const origins = [origin, other].map(({ url }, n) => ({ name: ['main', 'other'][n] ?? '', url, match: '/' }));
+    const rules = { defaultTtlSeconds: 0, graceSeconds: 0, target: 'X-Target' };
+    await cache.reload({ origins, rules, hosts: [{ ...a, quota: { diskBytes: 110_000 } }, b] });
+    await expect.poll(() => cache.stats().store.hosts).toEqual(charged(110_000, 1));
+    expect([stored('a').length, stored('b').length]).toEqual([1, 6]);
+  });
+
   test('requests to origins: above it 503 with Retry-After, or what is stale; hits are served; room comes back', async () => {
     const stale = { 'cache-control': 'max-age=10, stale-if-error=600' };
     const { get, start, passSeconds, cache, origin } = await setUp([{ ...a, quota: { originRequests: 2 } }, b]);
