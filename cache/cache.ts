@@ -79,6 +79,7 @@ export type {
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export type { PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
+export { tuneHeap } from './heap.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
 export { type CatGrant, signCat } from './rules/access-cat.ts';
@@ -205,7 +206,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     close: async (drainMs) => {
       memory.close();
       await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
-      fills.cancelAll();
+      fills.close();
       await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },

@@ -55,6 +55,8 @@ export type FillTools = {
   readonly windows: { bytes: number };
   /** Whether somebody more urgent than this priority is being filled. */
   readonly isOutranked: (priority: Priority) => boolean;
+  /** Hears of bytes that no viewer waits for; gives the time (performance.now) before which no more should come. */
+  readonly spare: (bytes: number) => number;
   /** How often objects have changed lately. */
   readonly changes: RecentKeys<number>;
   /** Hears of every head, with why it is not stored. */

@@ -71,6 +71,7 @@ export class Fill {
     this.priority = priority;
     this.pace = new Pace({
       isOutranked: () => tools.isOutranked(this.priority),
+      spare: tools.spare,
       onPause: () => this.#exchange?.pause(),
       onResume: () => {
         if (!this.#isFull) this.#exchange?.resume();

@@ -3,6 +3,7 @@
 import { open } from './cache.ts';
 import type { Cache, ServedRecord } from './contract.ts';
 import { CacheError } from './errors.ts';
+import { tuneHeap } from './heap.ts';
 import { openPrimaryRoutes } from './primary.ts';
 import type { FromWorker, ToWorker } from './worker-messages.ts';
 
@@ -80,6 +81,7 @@ async function drain(worker: Worker, drainMs: number): Promise<void> {
   tellStats(worker, () => process.exit(0));
 }
 
+tuneHeap();
 /** Set by the first message. What comes while it opens waits for it: it may serve, and store, before it has said so. */
 let opened: Promise<Worker> | undefined;
 /** Reloads run one after another. */
