@@ -26,7 +26,7 @@ export type SourceView = PictureView & {
 };
 
 /** Options that must stand before a file from outside: local file, known container, bounded picture; ends with -i and it. */
-export function guarded(path: string, maxPixels: number): string[] {
+function guarded(path: string, maxPixels: number): string[] {
   return [
     '-protocol_whitelist',
     'file',
