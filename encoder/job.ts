@@ -106,7 +106,7 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source });
+  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
   const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
   const shotsCpu = ffmpeg.cpuSeconds();
   const trials = await runTrials(run, { source, kinds, units });

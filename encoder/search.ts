@@ -58,7 +58,6 @@ export function titlePlan(
       trust: metric === 'vmaf' ? trust : Math.min(trust, TRUST.otherMetric),
     },
     model: COEFFICIENTS,
-    isUniform: !codec.sharesInit,
   };
   return { title, audience };
 }
@@ -82,13 +81,13 @@ type KindWish = Wish & { readonly kind: LadderKind };
 export async function searchTitle(search: Search): Promise<Trial[]> {
   const { job, kinds } = search;
   await sweepTrials(job.outDir);
-  const isGrid = (kind: LadderKind): boolean => job.search.grid === 'full' || !kind.codec.sharesInit;
-  const searched = kinds.filter((kind) => !isGrid(kind));
+  const isFull = job.search.grid === 'full';
+  const searched = isFull ? [] : kinds;
   const ask = (of: readonly LadderKind[], wishesOf: (kind: LadderKind) => readonly Wish[]): KindWish[] =>
     of.flatMap((kind) => wishesOf(kind).map((wish) => ({ ...wish, kind })));
   const proposing = job.search.preset ?? job.preset;
   const trials: Trial[] = [];
-  const full = ask(kinds.filter(isGrid), (kind) => gridWishes(search, kind));
+  const full = ask(isFull ? kinds : [], (kind) => gridWishes(search, kind));
   const expected = full.length + searched.length * search.units.length * (job.search.mostSeeds + 3);
   const run = async (wishes: readonly KindWish[], preset: string): Promise<void> => {
     trials.push(...(await runWishes(search, { wishes, preset, before: trials.length, expected })));

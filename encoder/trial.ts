@@ -148,7 +148,7 @@ async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> 
       `unit ${at.at} at ${first.height} lines has ${encoded.frames} frames instead of ${unit.frames}`,
     );
   }
-  if (first.kind.codec.sharesInit) await requireSharedInit(at, first, outputs);
+  await requireSharedInit(at, first, outputs);
   return plan.ffmpeg.all(outputs.map((output) => scoreTrial(at, output)));
 }
 

@@ -54,6 +54,8 @@ export type InputDescription = {
   readonly format: string;
   /** Undefined where the container does not know. */
   readonly durationSeconds: number | undefined;
+  /** Timestamp of its earliest stream; ffmpeg moves all of them so that this is 0. */
+  readonly startSeconds: number;
   readonly video: VideoStream | undefined;
   /** The stream that players would choose first. */
   readonly audio: readonly AudioStream[];
@@ -112,12 +114,14 @@ export function parseInput(stderr: string): InputDescription | undefined {
   if (start < 0) return undefined;
   const format = /^\s*Input #0, (.+), from '/.exec(lines[start] ?? '')?.[1] ?? 'unknown';
   const printed = /Duration: ([\d:.]+)/.exec(lines.slice(start).find((line) => line.includes('Duration:')) ?? '')?.[1];
+  const first = /Duration: [^,]+, start: (-?[\d.]+)/.exec(lines.slice(start).join('\n'))?.[1];
   const blocks = streamBlocks(lines.slice(start));
   const isDefault = (block: readonly string[]): boolean => (block[0] ?? '').includes('(default)');
   const heard = [...blocks].sort((a, b) => Number(isDefault(b)) - Number(isDefault(a)));
   return {
     format,
     durationSeconds: printed === undefined ? undefined : clock(printed),
+    startSeconds: Number(first ?? 0),
     video: blocks.map(parseVideo).find((stream) => stream !== undefined),
     audio: heard.map(parseAudio).filter((stream) => stream !== undefined),
     text: blocks.map(parseText).filter((stream) => stream !== undefined),
@@ -265,6 +269,17 @@ function parseText(block: readonly string[]): TextStream | undefined {
         ? 'captions'
         : 'subtitles',
   };
+}
+
+/**
+ * How far the first frame, at the time that showinfo printed, lies behind the grid's last tick: seconds, less than a frame.
+ * Where sound begins before the picture (the priming of AAC is enough), every frame lies off the grid by as much.
+ */
+export function parsePhase(stderr: string, { num, den }: FrameRate): number {
+  const seconds = Number(/ pts_time:\s*(-?[\d.]+)/.exec(stderr)?.[1] ?? 0);
+  const frames = (seconds * num) / den;
+  // Times are printed, and in Matroska stored, rounded: a frame a little early is on its tick.
+  return ((frames - Math.floor(frames + 0.05)) * den) / num;
 }
 
 /** What showinfo says of the first decoded frame: the display it was graded on and its light, where they are told. */

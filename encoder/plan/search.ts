@@ -29,8 +29,6 @@ export type SearchTitle = {
   readonly limits: LadderLimits & { readonly floorDrop: number };
   readonly search: SearchLimits;
   readonly model: Model;
-  /** Every unit of a rung has the same CRF: an encoder that writes it into the init segment. */
-  readonly isUniform: boolean;
 };
 
 /** How much is tried. */

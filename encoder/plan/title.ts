@@ -32,12 +32,12 @@ export function planTitle<Trial extends Measured>(
       points: shipping.filter((trial) => trial.height === height && trial.unit === unit).sort((a, b) => a.crf - b.crf),
     }));
     if (own.some(({ points }) => points.length === 0)) return [];
-    return (title.isUniform ? uniform(own) : allocate(own, limits.floorDrop)).map((allocation) => ({
+    return allocate(own, limits.floorDrop).map((allocation) => ({
       ...allocation,
       height,
     }));
   });
-  const candidates = [...measured, ...(title.isUniform ? [] : madeRungs(title, trials))].map(
+  const candidates = [...measured, ...madeRungs(title, trials)].map(
     ({ points, ...rest }): Rung<Trial> => ({ ...rest, trials: points }),
   );
   const perSecond = <Point extends { bits: number; quality: number }>({ bits, quality }: Point) => ({

@@ -42,7 +42,7 @@ type Hidden = readonly { frames: number; features: CurveFeatures; surprise: numb
 const titleOf = (units: Hidden): SearchTitle => ({
   units,
   ...{ width: 1280, height: 720, heights: [720, 480, 360] },
-  ...{ model: COEFFICIENTS, isUniform: false },
+  model: COEFFICIENTS,
   limits: { maxRungs: 5, qualityCap: 95, minimumStep: 6, floorDrop: 4 },
   search: { mostSeeds: 3, mostTrials: 9, tolerance: 1, snap: 1, step: 1, trust: 1 },
 });
