@@ -38,6 +38,8 @@ const PURE = [
   'agent/federate/privacy.ts',
   'agent/federate/accountant.ts',
   'agent/power/governor.ts',
+  'agent/power/reading.ts',
+  'agent/power/worth.ts',
 ] as const;
 
 /** What the agent may import of the other rooms: their front doors. */
