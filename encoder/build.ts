@@ -37,6 +37,10 @@ export type Build = {
   /** Every shot at every height and CRF. */
   readonly trials: readonly Trial[];
   readonly tell: Tell;
+  /** Shots that got one encode at each height, because of the job's deadline. */
+  readonly hastyShots?: number;
+  /** What the host says that the job took so far. */
+  readonly joules?: (() => number | undefined) | undefined;
 };
 
 /** A trial with its quality in points, for planning. */
@@ -89,6 +93,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const joules = build.joules?.();
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
     id: job.id,
@@ -103,7 +108,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
     images: { poster },
     savings,
-    cost: { cpuSeconds: ffmpeg.cpuSeconds() },
+    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
   return finishPackage(folder, unnamed);
@@ -173,7 +178,7 @@ function describeSource({ job, source }: Build): Title['source'] {
   };
 }
 
-function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
+function describeMetric({ job, ffmpeg, shots, hastyShots = 0 }: Build): Title['metric'] {
   const { metric } = ffmpeg.tool;
   const notes: string[] = [];
   if (metric !== 'vmaf') {
@@ -182,6 +187,11 @@ function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
   if (job.sourceClass === 'top-rung') {
     notes.push(
       'quality is measured against a lossy rung: it says how close to that rung a rendition is, not to the master',
+    );
+  }
+  if (hastyShots > 0) {
+    notes.push(
+      `the deadline left ${hastyShots} of ${shots.length} shots one encode at each height: savings are estimated roughly`,
     );
   }
   return { name: metric, model: metric === 'vmaf' ? VMAF_MODEL : metric, subsample: job.trials.subsample, notes };

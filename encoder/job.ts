@@ -5,13 +5,17 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
+import type { Control } from './control.ts';
+import { openHaste } from './deadline.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
+import { createPacer } from './ffmpeg/pacer.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
+import { tailCost } from './plan/deadline.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import { point, readTitle } from './publish.ts';
 import { runShotTrials, type Trial, type TrialPlan } from './trial.ts';
@@ -25,6 +29,8 @@ export type JobContext = {
   readonly emit: (event: EncodeEvent) => void;
   /** Ends the job with ENCODER_STOPPED. */
   readonly signal: AbortSignal;
+  /** Says how fast to go; absent: as fast as the job's budget allows. */
+  readonly control?: Pick<Control, 'drive' | 'joules'>;
 };
 
 type Run = {
@@ -32,6 +38,9 @@ type Run = {
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly tell: Tell;
+  readonly joules: (() => number | undefined) | undefined;
+  /** On the clock of performance.now(). */
+  readonly startedAt: number;
 };
 
 /** Encodes and publishes one title; the last event emitted is `done`. Throws EncoderError, and then nothing changed. */
@@ -39,13 +48,16 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
+  const startedAt = performance.now();
   const outDir = resolve(job.outDir);
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);
   try {
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
+    const pacer = createPacer(parallel);
     const ffmpeg = openFfmpeg(context.tool, {
+      pacer,
       parallel,
       threads,
       stallMs: job.budget.stallSeconds * 1000,
@@ -56,7 +68,18 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
       reached = Math.max(reached, Math.min(1, progressRatio));
       context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
     };
-    await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
+    context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
+    try {
+      const joules = context.control?.joules;
+      await encodeTitle({
+        job: { ...job, outDir },
+        ffmpeg,
+        journal: await openJournal(outDir),
+        ...{ tell, joules, startedAt },
+      });
+    } finally {
+      pacer.close();
+    }
   } finally {
     await release();
   }
@@ -81,8 +104,11 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const trials = await runTrials(run, source, shots);
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, trials, tell });
+  const { trials, hastyShots } = await runTrials(run, source, shots);
+  const { hash, dir } = await buildPackage({
+    ...{ job, ffmpeg, source, shots, trials, tell },
+    ...{ hastyShots, joules: run.joules },
+  });
   await journal.add(jobKey, { hash });
   await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
@@ -135,20 +161,31 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
 
 /** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
 async function runTrials(
-  { job, ffmpeg, journal, tell }: Run,
+  { job, ffmpeg, journal, tell, startedAt }: Run,
   source: Source,
   shots: readonly Shot[],
-): Promise<Trial[]> {
+): Promise<{ trials: Trial[]; hastyShots: number }> {
   const { width, height } = source.view;
   const heights = chooseHeights(height, job.ladder.heights);
   const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
+  const middle = crfs.slice((crfs.length - 1) >> 1, ((crfs.length - 1) >> 1) + 1);
   const costOf = (shot: Shot, lines: number): number =>
     trialCost(shot.frames, lines * widthAt(source.view, lines), width * height);
   const total = shots.reduce((sum, shot) => sum + heights.reduce((all, lines) => all + costOf(shot, lines), 0), 0);
+  const shotCost = (shot: Shot): number => heights.reduce((sum, lines) => sum + costOf(shot, lines), 0);
+  const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
+  const haste = openHaste({
+    endsAt: startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000,
+    processes: ffmpeg.options.parallel * ffmpeg.threads,
+    shots: shots.map((shot) => ({ full: shotCost(shot) * crfs.length, least: shotCost(shot) })),
+    tailCost: tailCost(frames, width * height),
+    now: () => performance.now(),
+  });
   let done = 0;
   const onTrial = (trial: Trial): void => {
     const shot = shots[trial.shot];
     if (shot !== undefined) done += costOf(shot, trial.height) / crfs.length;
+    if (shot !== undefined && !trial.resumed) haste.spent(costOf(shot, trial.height));
     const bitrateBps =
       (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
     const { height: lines, crf, resumed } = trial;
@@ -165,11 +202,12 @@ async function runTrials(
   const trials: Trial[] = [];
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      trials.push(...(await runShotTrials(plan, next.shot, next.at)));
+      const own = haste.gridOf(next.at) === 'full' ? plan : { ...plan, crfs: middle };
+      trials.push(...(await runShotTrials(own, next.shot, next.at)));
     }
   };
   await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
-  return trials.sort((a, b) => a.shot - b.shot);
+  return { trials: trials.sort((a, b) => a.shot - b.shot), hastyShots: haste.hastyShots() };
 }
 
 /** Removes what a killed run left half done; finished trials stay. */

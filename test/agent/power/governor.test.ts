@@ -75,8 +75,8 @@ function live(host: Host, limits: Limits, hours: number): Day {
   for (let step = 1; step <= steps; step += 1) {
     const viewers = 0.5 - 0.5 * Math.cos((2 * Math.PI * step) / steps);
     const watts = host.idleWatts + viewers * host.viewerWatts + state.pace * host.workWatts;
-    const settled = host.ambientCelsius + host.kelvinPerWatt * watts;
-    celsius = settled + (celsius - settled) * Math.exp(-STEP_SECONDS / host.seconds);
+    const target = host.ambientCelsius + host.kelvinPerWatt * watts;
+    celsius = target + (celsius - target) * Math.exp(-STEP_SECONDS / host.seconds);
     late.push(celsius);
     const seen = late.length > host.lateBy ? (late.shift() ?? celsius) : (late[0] ?? celsius);
     const shown = Math.round(seen / host.grainCelsius) * host.grainCelsius;
@@ -195,7 +195,7 @@ describe('a day', () => {
 });
 
 /** The state after so many steps of the same senses. */
-function after(steps: number, give: (at: number) => Senses, limits = NO_LIMITS, from: GovernorState = STARTED) {
+function settled(steps: number, give: (at: number) => Senses, limits = NO_LIMITS, from: GovernorState = STARTED) {
   let state = from;
   for (let step = 1; step <= steps; step += 1) state = govern(state, give(from.at + step * 2_000), limits);
   return state;
@@ -203,7 +203,7 @@ function after(steps: number, give: (at: number) => Senses, limits = NO_LIMITS, 
 
 describe('sensors', () => {
   test('that a host never had hold nothing back', () => {
-    expect(after(10, (at) => senses(at))).toMatchObject({ pace: 1, reason: 'none' });
+    expect(settled(10, (at) => senses(at))).toMatchObject({ pace: 1, reason: 'none' });
   });
 
   test('a ramp to 95 degrees pauses before the trip, and the pause ends with hysteresis', () => {
@@ -217,54 +217,54 @@ describe('sensors', () => {
     expect(pausedAt).toBeLessThan(90);
     expect(state).toMatchObject({ pace: 0, reason: 'heat' });
     // Cool again: nothing within the minute, then slowly.
-    const soon = after(20, (at) => senses(at, { zones: [zoneOf(88.5)] }), NO_LIMITS, state);
+    const soon = settled(20, (at) => senses(at, { zones: [zoneOf(88.5)] }), NO_LIMITS, state);
     expect(soon.pace).toBe(0);
-    const cool = after(20, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, soon);
+    const cool = settled(20, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, soon);
     expect(cool.pace).toBeGreaterThan(0);
     expect(cool.pace).toBeLessThan(1);
-    expect(after(100, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, cool)).toMatchObject({
+    expect(settled(100, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, cool)).toMatchObject({
       pace: 1,
       reason: 'none',
     });
   });
 
   test('one that is lost makes the node slow, not stop; back again, it is free again', () => {
-    const seen = after(5, (at) => senses(at, { zones: [zoneOf(60)] }));
-    const blind = after(1, (at) => senses(at, { zones: [zoneOf(undefined)] }), NO_LIMITS, seen);
+    const seen = settled(5, (at) => senses(at, { zones: [zoneOf(60)] }));
+    const blind = settled(1, (at) => senses(at, { zones: [zoneOf(undefined)] }), NO_LIMITS, seen);
     expect(blind).toMatchObject({ pace: 0.25, reason: 'blind' });
-    expect(after(80, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, blind).pace).toBe(1);
+    expect(settled(80, (at) => senses(at, { zones: [zoneOf(60)] }), NO_LIMITS, blind).pace).toBe(1);
   });
 
   test('one that stands still while work came and went is stuck, and counts as lost', () => {
-    const moving = after(4, (at) => senses(at, { zones: [zoneOf(50 + ((at / 2_000) % 2))] }, { isActive: false }));
-    const still = after(450, (at) => senses(at, { zones: [zoneOf(51.5)] }, { isActive: true }), NO_LIMITS, moving);
+    const moving = settled(4, (at) => senses(at, { zones: [zoneOf(50 + ((at / 2_000) % 2))] }, { isActive: false }));
+    const still = settled(450, (at) => senses(at, { zones: [zoneOf(51.5)] }, { isActive: true }), NO_LIMITS, moving);
     expect(still.pace).toBe(1);
-    const stuck = after(10, (at) => senses(at, { zones: [zoneOf(51.5)] }, { isActive: true }), NO_LIMITS, still);
+    const stuck = settled(10, (at) => senses(at, { zones: [zoneOf(51.5)] }, { isActive: true }), NO_LIMITS, still);
     expect(stuck).toMatchObject({ pace: 0.25, reason: 'blind' });
     expect(
-      after(1, (at) => senses(at, { zones: [zoneOf(52)] }), NO_LIMITS, stuck).zones.get('x86_pkg_temp')?.high,
+      settled(1, (at) => senses(at, { zones: [zoneOf(52)] }), NO_LIMITS, stuck).zones.get('x86_pkg_temp')?.high,
     ).toBeLessThan(1.01);
   });
 
   test('one that never moved since the start is a board without a sensor', () => {
     const swing = (at: number) => senses(at, { zones: [zoneOf(27.8)] }, { isActive: at % 400_000 < 200_000 });
-    expect(after(900, swing).pace).toBe(1);
+    expect(settled(900, swing).pace).toBe(1);
   });
 
   test.each([
     ['a counter that grew', { throttles: 8 }],
     ['a cooling device at work', { isThrottled: true }],
   ])('a processor that the kernel throttles pauses everything: %s', (_name, part) => {
-    const before = after(3, (at) => senses(at, { throttles: 7 }));
+    const before = settled(3, (at) => senses(at, { throttles: 7 }));
     expect(before.pace).toBe(1);
-    const state = after(1, (at) => senses(at, { throttles: 7, ...part }), NO_LIMITS, before);
+    const state = settled(1, (at) => senses(at, { throttles: 7, ...part }), NO_LIMITS, before);
     expect(state).toMatchObject({ pace: 0, reason: 'throttled' });
-    expect(after(20, (at) => senses(at, { throttles: 8 }), NO_LIMITS, state).pace).toBe(0);
-    expect(after(40, (at) => senses(at, { throttles: 8 }), NO_LIMITS, state).pace).toBeGreaterThan(0);
+    expect(settled(20, (at) => senses(at, { throttles: 8 }), NO_LIMITS, state).pace).toBe(0);
+    expect(settled(40, (at) => senses(at, { throttles: 8 }), NO_LIMITS, state).pace).toBeGreaterThan(0);
   });
 
   test('a budget of watts that no rail measures is kept by guess', () => {
-    expect(after(20, (at) => senses(at), { wattsBudget: 30, degreesBudget: null })).toMatchObject({
+    expect(settled(20, (at) => senses(at), { wattsBudget: 30, degreesBudget: null })).toMatchObject({
       pace: 0.25,
       reason: 'blind',
     });
@@ -272,33 +272,33 @@ describe('sensors', () => {
 });
 
 describe('viewers', () => {
-  const idle = after(40, (at) => senses(at, {}, { isActive: false, hitP99Seconds: 0.004 }));
+  const idle = settled(40, (at) => senses(at, {}, { isActive: false, hitP99Seconds: 0.004 }));
 
   test('whose hits get slow have the work slowed down, and it comes back when they are fast', () => {
-    const slow = after(10, (at) => senses(at, {}, { hitP99Seconds: 0.009 }), NO_LIMITS, idle);
+    const slow = settled(10, (at) => senses(at, {}, { hitP99Seconds: 0.009 }), NO_LIMITS, idle);
     expect(slow.reason).toBe('latency');
     expect(slow.pace).toBeLessThan(0.3);
-    expect(after(80, (at) => senses(at, {}, { hitP99Seconds: 0.004 }), NO_LIMITS, slow).pace).toBe(1);
+    expect(settled(80, (at) => senses(at, {}, { hitP99Seconds: 0.004 }), NO_LIMITS, slow).pace).toBe(1);
   });
 
   test('whose hits stay slow though nearly nothing runs do not hold it back for ever', () => {
-    const slow = after(400, (at) => senses(at, {}, { hitP99Seconds: 0.009 }), NO_LIMITS, idle);
+    const slow = settled(400, (at) => senses(at, {}, { hitP99Seconds: 0.009 }), NO_LIMITS, idle);
     expect(slow.pace).toBeGreaterThan(0.5);
   });
 
   test('too few to judge by change nothing', () => {
-    expect(after(40, (at) => senses(at), NO_LIMITS, idle).pace).toBe(1);
+    expect(settled(40, (at) => senses(at), NO_LIMITS, idle).pace).toBe(1);
   });
 
   test('who need the processor get it', () => {
-    const busy = after(10, (at) => senses(at, {}, { foregroundRatio: 1 }));
+    const busy = settled(10, (at) => senses(at, {}, { foregroundRatio: 1 }));
     expect(busy).toMatchObject({ pace: 0.25, reason: 'processor' });
   });
 });
 
 describe('time', () => {
   test.each([0, -86_400_000, 864_000_000])('that jumps by %d ms concludes nothing from the difference', (jump) => {
-    const before = after(30, (at) => senses(at, { zones: [zoneOf(70 + (at % 3))] }));
+    const before = settled(30, (at) => senses(at, { zones: [zoneOf(70 + (at % 3))] }));
     const state = govern(before, senses(before.at + jump, { zones: [zoneOf(71)] }), NO_LIMITS);
     expect(state.pace).toBe(1);
     expect([...state.zones.values()].every(({ slope }) => Number.isFinite(slope))).toBe(true);
