@@ -169,7 +169,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': [
     'run.mjs',
     'encoder/ffmpeg/',
-    'agent/encodes.ts',
+    'agent/encoder-process.ts',
     'agent/model/runtime.ts',
     'agent/commands/demo.ts',
   ],
