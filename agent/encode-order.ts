@@ -3,9 +3,7 @@ import type { Kept } from './encode-files.ts';
 import { byOrder, mayRun, type Worth } from './power/worth.ts';
 
 /** Why a job that could run does not; `turn`: another runs, or goes first. */
-export const WAIT_REASONS = ['operator', 'memory', 'power', 'worth', 'turn'] as const;
-/** One of them. */
-export type WaitReason = (typeof WAIT_REASONS)[number];
+export type WaitReason = 'operator' | 'memory' | 'power' | 'worth' | 'turn';
 
 /** A job of the plan, in the order in which jobs are to run; the running one has no reason. */
 export type PlannedJob = {
@@ -22,7 +20,7 @@ export type PlannedJob = {
 export type WorthOf = (id: string, sourceBytes: number) => Worth;
 
 /** When a job must be ready: its deadline counts from when it was submitted. */
-export function dueAt({ job, submittedAt }: Kept): number | undefined {
+function dueAt({ job, submittedAt }: Kept): number | undefined {
   return job.deadlineSeconds === undefined ? undefined : submittedAt + job.deadlineSeconds * 1000;
 }
 

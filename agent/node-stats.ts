@@ -1,6 +1,6 @@
 // Every figure of the node in one reading: what the rooms count, put together for /metrics, status and the page.
 import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
-import { type PlannedJob, WAIT_REASONS, type WaitReason } from './encode-order.ts';
+import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
 
@@ -138,7 +138,7 @@ export function readStats(
 }
 
 function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['encode']['waiting'] {
-  const waiting = Object.fromEntries(WAIT_REASONS.map((reason) => [reason, 0])) as Record<WaitReason, number>;
+  const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
   for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
   return waiting;
 }

@@ -22,9 +22,7 @@ export type Senses = {
 };
 
 /** Why the pace is not 1; `blind`: a sensor that was there is lost, or a budget of watts cannot be measured. */
-export const PACE_REASONS = ['none', 'heat', 'throttled', 'watts', 'blind', 'latency', 'processor'] as const;
-/** One of them. */
-export type PaceReason = (typeof PACE_REASONS)[number];
+export type PaceReason = 'none' | 'heat' | 'throttled' | 'watts' | 'blind' | 'latency' | 'processor';
 
 /** Of one zone, between calls. */
 type ZoneMemory = {

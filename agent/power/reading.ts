@@ -83,7 +83,7 @@ export function joulesBetween(
 const WHOLE = [/^psys$/, /^VDD_IN$/i, /^POM_5V_IN$/i, /^(total|input|system)[ _]power$/i] as const;
 
 /** The rails that together are the host: one for the whole where there is one, else packages with their memory. */
-export function hostRails<Named extends Pick<Rail, 'rail'>>(rails: readonly Named[]): readonly Named[] {
+function hostRails<Named extends Pick<Rail, 'rail'>>(rails: readonly Named[]): readonly Named[] {
   for (const pattern of WHOLE) {
     const whole = rails.filter(({ rail }) => pattern.test(rail));
     if (whole.length > 0) return whole;

@@ -326,6 +326,7 @@ export function openSensors({ root, now, deadlineMs = READ_MS }: SensorsOptions)
       const late = delay(deadlineMs, undefined, { signal: cancel.signal }).then(lost);
       const reading = await Promise.race([running, late]);
       cancel.abort();
+      // Cut short by the abort above: nobody waits for it any more.
       late.catch(() => undefined);
       return reading;
     },

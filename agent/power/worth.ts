@@ -32,6 +32,14 @@ export type Encoded = {
   readonly cpuSeconds: number;
 };
 
+/** What a package on disk may say: others wrote it, too. */
+const isSane = ({ deliveredBps, savedRatio, cpuSecondsPerSecond }: Experience): boolean =>
+  deliveredBps > 0 &&
+  deliveredBps < 1e10 &&
+  Number.isFinite(savedRatio) &&
+  cpuSecondsPerSecond >= 0 &&
+  cpuSecondsPerSecond < 1e6;
+
 /** The mean of what was seen, each title by its length but at most an hour, and FIRST as one title of ten minutes. */
 export function learn(encoded: readonly Encoded[]): Experience {
   const firstSeconds = 600;
@@ -41,11 +49,12 @@ export function learn(encoded: readonly Encoded[]): Experience {
   sum.cpu = FIRST.cpuSecondsPerSecond * firstSeconds;
   for (const { durationSeconds, referenceBps, savedRatio, cpuSeconds } of encoded) {
     const seconds = Math.min(3600, durationSeconds);
-    if (!(seconds > 0) || !(referenceBps > 0)) continue;
+    const cpuSecondsPerSecond = cpuSeconds / durationSeconds;
+    if (!isSane({ deliveredBps: referenceBps, savedRatio, cpuSecondsPerSecond }) || durationSeconds < 1) continue;
     sum.seconds += seconds;
     sum.delivered += referenceBps * seconds;
     sum.saved += Math.min(1, Math.max(0, savedRatio)) * referenceBps * seconds;
-    sum.cpu += (Math.max(0, cpuSeconds) / durationSeconds) * seconds;
+    sum.cpu += cpuSecondsPerSecond * seconds;
   }
   return {
     deliveredBps: sum.delivered / sum.seconds,

@@ -36,87 +36,102 @@ type Tracked = { readonly child: PacedProcess; isHeld: boolean };
 
 /** A pacer at full pace for at most `parallel` processes. */
 export function createPacer(parallel: number): Pacer {
-  const tracked = new Set<Tracked>();
-  const listeners = new Set<() => void>();
-  let pace = 1;
-  let timer: NodeJS.Timeout | undefined;
-  /** Of a pause: processes that run may end until then; milliseconds of performance.now(). */
-  let graceEndsAt = 0;
+  return new ProcessPacer(parallel);
+}
 
-  const slots = (): number => (pace === 0 ? 0 : Math.max(1, Math.ceil(parallel * pace - 1e-9)));
-  /** Part of each period in which the running processes may run. */
-  const duty = (): number => (pace === 0 ? 0 : Math.min(1, (parallel * pace) / Math.max(1, slots(), tracked.size)));
-  const isStill = (): boolean => pace === 0 && [...tracked].every(({ isHeld }) => isHeld);
-  const tell = (): void => {
-    for (const listener of listeners) listener();
-  };
-  const hold = (isHeld: boolean): void => {
-    for (const each of tracked) {
+class ProcessPacer implements Pacer {
+  readonly #parallel: number;
+  readonly #tracked = new Set<Tracked>();
+  readonly #listeners = new Set<() => void>();
+  #pace = 1;
+  #timer: NodeJS.Timeout | undefined;
+  /** Of a pause: processes that run may end until then; milliseconds of performance.now(). */
+  #graceEndsAt = 0;
+
+  constructor(parallel: number) {
+    this.#parallel = parallel;
+  }
+
+  slots(): number {
+    return this.#pace === 0 ? 0 : Math.max(1, Math.ceil(this.#parallel * this.#pace - 1e-9));
+  }
+
+  setPace(wanted: number, graceMs: number): void {
+    this.#pace = Math.min(1, Math.max(0, wanted));
+    this.#graceEndsAt = performance.now() + graceMs;
+    this.#beat();
+    if (this.#pace > 0) this.#tell();
+  }
+
+  onChange(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  track(child: PacedProcess): () => void {
+    const each: Tracked = { child, isHeld: false };
+    this.#tracked.add(each);
+    if (this.#timer === undefined) this.#beat();
+    return () => {
+      this.#tracked.delete(each);
+      if (this.isStill()) this.#tell();
+    };
+  }
+
+  isStill(): boolean {
+    return this.#pace === 0 && [...this.#tracked].every(({ isHeld }) => isHeld);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#hold(false);
+    this.#tracked.clear();
+    this.#listeners.clear();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  #hold(isHeld: boolean): void {
+    for (const each of this.#tracked) {
       if (each.isHeld === isHeld) continue;
       each.isHeld = isHeld;
       if (isHeld) each.child.onHeld(true);
       each.child.kill(isHeld ? 'SIGSTOP' : 'SIGCONT');
       if (!isHeld) each.child.onHeld(false);
     }
-  };
-  const pause = (): void => {
-    const leftMs = graceEndsAt - performance.now();
-    if (leftMs > 0 && tracked.size > 0) {
-      hold(false);
-      timer = setTimeout(pause, leftMs);
+  }
+
+  #pause(): void {
+    const leftMs = this.#graceEndsAt - performance.now();
+    if (leftMs > 0 && this.#tracked.size > 0) {
+      this.#hold(false);
+      this.#timer = setTimeout(() => this.#pause(), leftMs);
       return;
     }
-    hold(true);
-    tell();
-  };
-  /** One period: run for the duty, be held for the rest. */
-  const beat = (): void => {
-    clearTimeout(timer);
-    timer = undefined;
-    if (pace === 0) {
-      pause();
+    this.#hold(true);
+    this.#tell();
+  }
+
+  /** One period: run for the share that this many processes have of it, be held for the rest. */
+  #beat(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (this.#pace === 0) {
+      this.#pause();
       return;
     }
-    hold(false);
-    const runMs = duty() * PERIOD_MS;
-    if (tracked.size === 0 || PERIOD_MS - runMs < LEAST_MS) return;
-    timer = setTimeout(
-      () => {
-        hold(true);
-        timer = setTimeout(beat, PERIOD_MS - runMs);
-      },
-      Math.max(LEAST_MS, runMs),
-    );
-  };
-  return {
-    slots,
-    setPace: (wanted, graceMs) => {
-      pace = Math.min(1, Math.max(0, wanted));
-      graceEndsAt = performance.now() + graceMs;
-      beat();
-      if (pace > 0) tell();
-    },
-    onChange: (listener) => {
-      listeners.add(listener);
-      return () => listeners.delete(listener);
-    },
-    track: (child) => {
-      const each: Tracked = { child, isHeld: false };
-      tracked.add(each);
-      if (timer === undefined) beat();
-      return () => {
-        tracked.delete(each);
-        if (pace === 0 && isStill()) tell();
-      };
-    },
-    isStill,
-    close: () => {
-      clearTimeout(timer);
-      hold(false);
-      tracked.clear();
-      listeners.clear();
-    },
-  };
+    this.#hold(false);
+    const running = Math.max(1, this.slots(), this.#tracked.size);
+    const runMs = Math.min(1, (this.#parallel * this.#pace) / running) * PERIOD_MS;
+    if (this.#tracked.size === 0 || PERIOD_MS - runMs < LEAST_MS) return;
+    const rest = (): void => {
+      this.#hold(true);
+      this.#timer = setTimeout(() => this.#beat(), PERIOD_MS - runMs);
+    };
+    this.#timer = setTimeout(rest, Math.max(LEAST_MS, runMs));
+  }
 }
 
 /** A timer that counts only the time in which its process runs. */
