@@ -46,7 +46,7 @@ function processesOf({ cpuShare, reservedCores }: Config['encode'], cores: numbe
 /** Opens the queue and takes up the jobs of an earlier run; undefined when encoding is off. */
 export async function openEncoding(options: EncodingOptions): Promise<Encoding | undefined> {
   const { config, cache, catalogue, prediction, power, env, onEncode, now, log } = options;
-  const { enabled, ffmpegPath, codecs, vmafCap, reservedCores } = config.encode;
+  const { enabled, ffmpegPath, codecs, devices, hardware, vmafCap, reservedCores } = config.encode;
   if (!enabled) return undefined;
   const worth = openWorth({
     catalogue,
@@ -63,6 +63,8 @@ export async function openEncoding(options: EncodingOptions): Promise<Encoding |
     parallel: processesOf(config.encode, availableParallelism()),
     defaults: {
       codecs: [...codecs],
+      devices: [...devices],
+      hardware,
       ladder: { vmafCap },
       ...(ffmpegPath === null ? {} : { ffmpegPath }),
     },

@@ -201,7 +201,7 @@ describe('a host', () => {
     for (let tries = 0; tries < 1_000; tries += 1) {
       const reading = await sensors.read();
       if (reading.faults.get('x86_pkg_temp') !== 'no answer') continue;
-      expect(reading.zones.map(({ celsius }) => celsius)).toEqual([undefined, undefined, undefined]);
+      expect(reading.zones.map(({ celsius }) => celsius).filter((celsius) => celsius !== undefined)).toEqual([]);
       expect(reading.throttles).toBeUndefined();
       return;
     }
