@@ -3,9 +3,10 @@
 import type { Signing } from './contract-rights.ts';
 import { CacheError } from './errors.ts';
 import { type AccessRequest, DENIAL_TEXTS, type Denial } from './rules/access.ts';
-import { type CatAllowed, checkCat } from './rules/access-cat.ts';
+import { checkCat } from './rules/access-cat.ts';
 import { checkHmac } from './rules/access-hmac.ts';
 import { addressBytes } from './rules/address.ts';
+import { UsedOnce } from './rules/once.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** Header and cookie of Common Access Tokens, and the query parameter (CTA-5007). */
@@ -100,20 +101,6 @@ function takeFromFields(request: ViewerRequest, names: Names): string | undefine
   return token;
 }
 
-/** Tokens that may be used a single time, on this node. */
-class UsedOnce {
-  readonly #until = new Map<string, number>();
-
-  /** False when it was used before, or nobody could remember that it is now. */
-  use({ id, expiresMs }: NonNullable<CatAllowed['once']>, nowMs: number): boolean {
-    if (this.#until.size >= MAX_ONCE)
-      for (const [old, until] of this.#until) if (until < nowMs) this.#until.delete(old);
-    if (this.#until.has(id) || this.#until.size >= MAX_ONCE) return false;
-    this.#until.set(id, expiresMs);
-    return true;
-  }
-}
-
 function requestOf(request: ViewerRequest, host: string, resource: string): AccessRequest {
   const question = resource.indexOf('?');
   const { socket } = request;
@@ -156,14 +143,17 @@ export function openAccess(signing: Signing, now: () => number): Access {
   const names: Names = isCat
     ? { query: CAT_QUERY, header: CAT_FIELD, cookie: CAT_FIELD }
     : { query: new Set([name]), header: undefined, cookie: name };
-  const usedOnce = new UsedOnce();
+  const usedOnce = new UsedOnce(MAX_ONCE);
 
   const denialOf = (token: string, asked: AccessRequest): Denial | null => {
     const at = { nowMs: now(), skewMs };
     if (!isCat) return checkHmac(token, asked, keys, at);
     const allowed = checkCat(token, asked, keys, { issuer, audience, ...at });
     if (typeof allowed === 'string') return allowed;
-    return allowed.once === undefined || usedOnce.use(allowed.once, at.nowMs) ? null : 'TOKEN_REPLAYED';
+    if (allowed.once === undefined) return null;
+    // The token is good until its end by a clock that is late.
+    const { id, expiresMs } = allowed.once;
+    return usedOnce.use(id, expiresMs + skewMs, at.nowMs) ? null : 'TOKEN_REPLAYED';
   };
 
   return (request, target, host) => {

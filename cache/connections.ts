@@ -2,18 +2,23 @@
 import type { Socket } from 'node:net';
 import type { ListenLimits, ShedReason } from './contract.ts';
 import { openConnectionLimit, RETRY_AFTER_SECONDS } from './limit.ts';
+import type { OverloadWatch } from './overload.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** How long a connection that was turned away stays for its answer to be read. */
 const LINGER_MS = 1_000;
 /** What pieceTimeoutMs is for. */
 const TIMED_BYTES = 1024 * 1024;
-const TURNED_AWAY = `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`;
+const TURNED_AWAY = Buffer.from(
+  `HTTP/1.1 503 Service Unavailable\r\nretry-after: ${RETRY_AFTER_SECONDS}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`,
+);
 
 /** A connection that was let in: its requests without an answer yet, and what its viewer has taken since when. */
 type Connection = {
   readonly maxOpenRequests: number;
   openRequests: number;
+  /** Has had no answer yet. */
+  isNew: boolean;
   isLast: boolean;
   takenBytes: number;
   sinceMs: number;
@@ -26,15 +31,19 @@ const pieces = (bytes: number): number => Math.max(1, bytes / TIMED_BYTES);
 export class Connections {
   readonly #onShed: (reason: ShedReason) => void;
   readonly #addresses;
-  readonly #letsIn: () => boolean;
+  readonly #entrance: Pick<OverloadWatch, 'letsIn' | 'served'>;
   readonly #connections = new Map<Socket, Connection>();
   #limits: Required<ListenLimits>;
   #openRequests = 0;
   #lingering = 0;
 
-  /** `letsIn`: whether whoever comes now may. Throws CACHE_OPTIONS_INVALID for limits that are none. */
-  constructor(limits: Required<ListenLimits>, onShed: (reason: ShedReason) => void, letsIn: () => boolean) {
-    this.#letsIn = letsIn;
+  /** Throws CACHE_OPTIONS_INVALID for limits that are none. */
+  constructor(
+    limits: Required<ListenLimits>,
+    onShed: (reason: ShedReason) => void,
+    entrance: Pick<OverloadWatch, 'letsIn' | 'served'>,
+  ) {
+    this.#entrance = entrance;
     this.#limits = limits;
     this.#onShed = onShed;
     this.#addresses = openConnectionLimit(limits);
@@ -56,28 +65,33 @@ export class Connections {
 
   /** Counts a connection that was accepted, or turns it away at once: with an answer where plain text can be read. */
   enter(socket: Socket, isPlain: boolean): boolean {
+    if (!this.#entrance.letsIn()) return this.#shed(socket, isPlain, 'overload');
     const address = socket.remoteAddress ?? '';
-    const entrance = this.#letsIn() ? this.#addresses.enter(address) : 'overload';
-    if (entrance !== 'admitted') {
-      this.#onShed(entrance);
-      if (isPlain && entrance !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
-      else socket.destroy();
-      return false;
-    }
+    const entrance = this.#addresses.enter(address);
+    if (entrance !== 'admitted') return this.#shed(socket, isPlain, entrance);
     socket.setNoDelay(true);
     socket.once('close', () => this.#addresses.leave(address));
     return true;
   }
 
+  #shed(socket: Socket, isPlain: boolean, reason: ShedReason): false {
+    this.#onShed(reason);
+    if (isPlain && reason !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
+    else socket.destroy();
+    return false;
+  }
+
   /** Keeps account of the requests on a connection that was let in, at most so many without an answer. */
   track(socket: Socket, maxOpenRequests: number): void {
-    const connection = { maxOpenRequests, openRequests: 0, isLast: false, takenBytes: 0, sinceMs: performance.now() };
+    const sinceMs = performance.now();
+    const connection = { maxOpenRequests, openRequests: 0, isNew: true, isLast: false, takenBytes: 0, sinceMs };
     this.#connections.set(socket, connection);
     socket.once('close', () => {
       this.#connections.delete(socket);
       // Answers that waited behind others on this connection never close by themselves.
       this.#openRequests -= connection.openRequests;
       connection.openRequests = 0;
+      this.#serve(connection);
     });
   }
 
@@ -91,6 +105,8 @@ export class Connections {
     });
     socket.once('error', () => socket.destroy());
     socket.end(TURNED_AWAY);
+    // Whatever he asks for is read and forgotten.
+    socket.resume();
   }
 
   /** Whether a request may go on; one that may not is answered here. */
@@ -126,6 +142,12 @@ export class Connections {
     if (connection.openRequests === 0) return;
     connection.openRequests -= 1;
     this.#openRequests -= 1;
+    this.#serve(connection);
+  }
+
+  #serve(connection: Connection): void {
+    if (connection.isNew) this.#entrance.served();
+    connection.isNew = false;
   }
 
   /** Cuts the viewers who take too long for what has been handed to their connection. */

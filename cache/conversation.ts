@@ -20,8 +20,8 @@ const DEFAULT_MINIMUM_BYTES_PER_SECOND = 1024;
 /** A response whose head is larger is refused. */
 const MAX_HEAD_BYTES = 32 * 1024;
 const SAFE = new Set(['GET', 'HEAD', 'OPTIONS']);
-/** Interim responses that go on to viewers; others concern this hop alone. */
-const RELAYED: ReadonlySet<number> = new Set([102, 103]);
+/** Interim responses that concern this hop alone (RFC 9110 section 15.2); the others go on to viewers. */
+const OF_THIS_HOP: ReadonlySet<number> = new Set([100, 101]);
 
 /** Whether a request changes nothing (RFC 9110 section 9.2.1) and can be sent again as it is. */
 export function isRepeatable({ method, body }: OriginRequest): boolean {
@@ -93,12 +93,14 @@ export class Connections {
           ? { lookup: lookupOver(this.#resolver, (address) => used.add(address)) }
           : { socketPath: this.#socketPath },
     };
-    const { origin } = this.#url;
+    const { origin, hostname } = this.#url;
+    const open = (more: { readonly connections: number; readonly pipelining: number }): Pool =>
+      new Pool(origin, { ...shared, ...more }).on('connectionError', () => this.#resolver.doubt(hostname));
     return {
       used,
-      kept: new Pool(origin, { ...shared, connections, pipelining: 1 }),
+      kept: open({ connections, pipelining: 1 }),
       // Without pipelining undici keeps no connection alive: each request gets a new one.
-      fresh: new Pool(origin, { ...shared, connections: Math.max(1, connections >> 3), pipelining: 0 }),
+      fresh: open({ connections: Math.max(1, connections >> 3), pipelining: 0 }),
     };
   }
 
@@ -328,7 +330,7 @@ export class Conversation implements Gated {
   }
 
   #onInterim(status: number, headers: Fields): void {
-    if (RELAYED.has(status)) this.#sink.onInterim?.({ status, headers: endToEnd(headers) });
+    if (!OF_THIS_HOP.has(status)) this.#sink.onInterim?.({ status, headers: endToEnd(headers) });
   }
 
   #onHead(status: number, headers: Fields): void {

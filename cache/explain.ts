@@ -25,6 +25,7 @@ function variantOf(store: Store, stored: StoredObject, rules: FreshnessRules, no
     ...explainFreshness(object, rules, nowMs),
     sizeBytes: object.lengthBytes,
     storedBytes: storedBytes(store, stored),
+    eviction: store.placeOf(stored) ?? null,
     storedAt: object.receivedAt,
     fields: Object.fromEntries(fields),
     tags: namesOf('tag'),

@@ -16,7 +16,7 @@ import { namesOf } from './rules/tags.ts';
 import { variantOf, varyOn } from './rules/vary.ts';
 import { removeStored } from './sliced.ts';
 import { type Counters, isPrefetch } from './stats.ts';
-import type { Store, StoredObject, StoredResponse } from './store/object.ts';
+import type { Store, StoredObject, StoredResponse, WriteHint } from './store/object.ts';
 
 /** Variants of one key that are kept; one more replaces the oldest. */
 const MAX_VARIANTS = 32;
@@ -33,6 +33,8 @@ export type FillRequest = {
   /** A 5xx counts as a failure, because something stale may be served instead (RFC 5861 section 4). */
   readonly prefersStale: boolean;
   readonly isPinned: boolean;
+  /** Who is charged for its room on disk: Host.account. */
+  readonly account: string;
   /** Whole blocks that are asked for; absent: all of it. */
   readonly part?: Part;
   /** Asked on the way through an object whose head is out: only blocks of this version serve. */
@@ -53,6 +55,8 @@ export type FillTools = {
   readonly windows: { bytes: number };
   /** Whether somebody more urgent than this priority is being filled. */
   readonly isOutranked: (priority: Priority) => boolean;
+  /** Hears of bytes that no viewer waits for; gives the time (performance.now) before which no more should come. */
+  readonly spare: (bytes: number) => number;
   /** How often objects have changed lately. */
   readonly changes: RecentKeys<number>;
   /** Hears of every head, with why it is not stored. */
@@ -70,6 +74,11 @@ export type KeptHead = {
   /** May answer who asks after the head came. */
   readonly isFresh: boolean;
 };
+
+/** How the answer to a request is stored. */
+export function hintFor({ key, isPinned, account }: FillRequest, { worth }: Pick<FillTools, 'worth'>): WriteHint {
+  return { isPinned, worth: worth?.(key), host: account };
+}
 
 /** What the caller expects at least of a key that it vouches for. */
 const VOUCHED = 0.5;

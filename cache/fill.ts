@@ -4,7 +4,7 @@ import type { Priority } from './contract.ts';
 import { CacheError } from './errors.ts';
 import type { Exchange, OriginHead } from './exchange.ts';
 import type { FillRequest, FillTools, KeptHead } from './fill-head.ts';
-import { countPrefetch, isAdmitted, isForAll, keptHead, revalidated } from './fill-head.ts';
+import { countPrefetch, hintFor, isAdmitted, isForAll, keptHead, revalidated } from './fill-head.ts';
 import { Pace } from './pace.ts';
 import { type PartHead, partHead } from './part-head.ts';
 import { type FillHead, FillReader, type Listener } from './reader.ts';
@@ -71,6 +71,7 @@ export class Fill {
     this.priority = priority;
     this.pace = new Pace({
       isOutranked: () => tools.isOutranked(this.priority),
+      spare: tools.spare,
       onPause: () => this.#exchange?.pause(),
       onResume: () => {
         if (!this.#isFull) this.#exchange?.resume();
@@ -260,7 +261,7 @@ export class Fill {
   }
 
   #onSlices({ sliced, kept, end }: Extract<PartHead, { outcome: 'slices' }>, start: number): void {
-    const { store, worth } = this.#tools;
+    const { store } = this.#tools;
     this.part = { start, end };
     this.#room.restart(start);
     this.#kept = kept;
@@ -268,7 +269,7 @@ export class Fill {
     if (kept.isStored && !this.#isForgotten) {
       this.#writer = new SliceWriter({
         ...{ store, response: kept.response, version: sliced.version, start },
-        hint: { isPinned: this.request.isPinned, worth: worth?.(this.request.key) },
+        hint: hintFor(this.request, this.#tools),
         head: () => store.find(this.request.key).find(({ variant }) => variant === kept.response.variant),
       });
     }
@@ -280,8 +281,7 @@ export class Fill {
     const { request } = this;
     const kept = keptHead(received, request, this.#tools);
     if (kept.refusal === null && !this.#isForgotten && this.#admitted()) {
-      const hint = { isPinned: request.isPinned, worth: this.#tools.worth?.(request.key) };
-      this.#writer = this.#tools.store.write(kept.response, hint);
+      this.#writer = this.#tools.store.write(kept.response, hintFor(request, this.#tools));
     }
     this.#kept = kept;
     this.#end = kept.response.lengthBytes;

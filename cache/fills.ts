@@ -4,12 +4,13 @@ import { Fill } from './fill.ts';
 import type { FillRequest, FillTools } from './fill-head.ts';
 import type { FillReader, Listener } from './reader.ts';
 import { RecentKeys } from './recent.ts';
+import { watchSpare } from './spare.ts';
 
 /** How long requests for a key that gave an unsharable answer don't wait for each other. */
 const UNSHARED_MS = 10_000;
 
 /** What the fills of a cache need. */
-export type FillsOptions = Omit<FillTools, 'windows' | 'isOutranked' | 'changes' | 'onHead'>;
+export type FillsOptions = Omit<FillTools, 'windows' | 'isOutranked' | 'spare' | 'changes' | 'onHead'>;
 
 /** How a fill that nobody reads is run; see FillOptions. */
 export type KeepOptions = Pick<FillOptions, 'priority' | 'bytesPerSecond' | 'maxBytes'>;
@@ -27,7 +28,8 @@ export type Fills = {
   /** Whether a fetch of blocks of that key brings, or has in memory, the byte at an offset. */
   readonly brings: (key: string, offset: number) => boolean;
   readonly count: () => number;
-  readonly cancelAll: () => void;
+  /** Cancels all. */
+  readonly close: () => void;
 };
 
 /** The fetch that a request may join. */
@@ -58,11 +60,11 @@ export function openFills(options: FillsOptions): Fills {
   const running = new Map<string, Fill[]>();
   const unshared = new RecentKeys<true>();
   const all = new Set<Fill>();
+  const spare = watchSpare(() => options.counters.answered);
 
   const tools: FillTools = {
     ...options,
-    windows: { bytes: 0 },
-    changes: new RecentKeys(),
+    ...{ windows: { bytes: 0 }, changes: new RecentKeys(), spare: spare.took },
     isOutranked: (priority) => isOutranked(priority, all),
     onHead: (key, refusal) => {
       if (refusal === null) unshared.delete(key);
@@ -118,7 +120,8 @@ export function openFills(options: FillsOptions): Fills {
     forget: (matches) => forgetAll([...all].filter((fill) => matches(fill.request.key, fill.tags))),
     brings: (key, offset) => running.get(key)?.some((fill) => fill.brings(offset)) === true,
     count: () => all.size,
-    cancelAll: () => {
+    close: () => {
+      spare.close();
       for (const fill of [...all]) fill.cancel();
     },
   };

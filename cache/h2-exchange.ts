@@ -3,6 +3,7 @@ import type { OutgoingHttpHeaders } from 'node:http';
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
+import type { Fields } from './rules/fields.ts';
 import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** Fields of one HTTP/1.1 connection; an HTTP/2 message must not have them (RFC 9113 section 8.2.2). */
@@ -81,6 +82,9 @@ export function openRequest(
   });
 }
 
+/** The fields of an interim response; one with more is left out. */
+const MAX_INTERIM_BYTES = 8 * 1024;
+
 /** What a stream is answered. */
 export class H2Response implements ViewerResponse {
   readonly #stream: ServerHttp2Stream;
@@ -135,6 +139,19 @@ export class H2Response implements ViewerResponse {
     this.#early ??= new Map();
     this.#early.set(name.toLowerCase(), String(value));
     return this;
+  }
+
+  writeInterim(status: number, fields: Fields): void {
+    if (this.destroyed || this.headersSent) return;
+    const given: Record<string, string[]> = {};
+    let bytes = 0;
+    for (const [name, value] of fields) {
+      bytes += name.length + value.length;
+      if (CONNECTION_FIELDS.has(name)) continue;
+      given[name] = [...(given[name] ?? []), value];
+    }
+    // It waits in memory for a viewer who does not read.
+    if (bytes <= MAX_INTERIM_BYTES) this.#stream.additionalHeaders({ ...given, ':status': status });
   }
 
   writeHead(status: number, headers: OutgoingHttpHeaders | string[] = []): this {

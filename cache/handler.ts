@@ -240,6 +240,7 @@ export class Handler {
       ...this.#slices.ask(visit.key, object, visit.request.headers.range),
       prefersStale: purpose === 'revalidate' || visit.fallback !== undefined,
       isPinned: object?.isPinned ?? false,
+      account: visit.host.account,
     };
   }
 

@@ -19,6 +19,8 @@ import { originForm } from './rules/request.ts';
 /** A host that answers. */
 export type Host = {
   readonly names: readonly string[];
+  /** Its first name, under which the store counts what is fetched for it; '' when no hosts are told apart. */
+  readonly account: string;
   readonly ignored: ReadonlySet<string>;
   readonly origins: readonly Origin[];
   readonly forwardsHost: boolean;
@@ -128,6 +130,7 @@ export class Hosts {
       const names = host.origins ?? options.origins.map(({ name }) => name);
       return {
         names: host.names,
+        account: given.length === 0 ? '' : (host.names[0] ?? ''),
         ignored: new Set(host.ignoredQuery ?? ignoredQuery),
         origins: names.flatMap((name) => {
           const origin = origins.get(name)?.origin;

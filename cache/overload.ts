@@ -6,8 +6,10 @@ const TICK_MS = 10;
 
 /** A watch of the loop. */
 export type OverloadWatch = {
-  /** Whether one more newcomer is let in, who is counted. */
+  /** Whether one more newcomer is let in. */
   readonly letsIn: () => boolean;
+  /** To be called when one who was let in has had the first answer, or has left. */
+  readonly served: () => void;
   readonly close: () => void;
 };
 
@@ -18,16 +20,16 @@ function busyMs(): number {
 
 /** Starts to watch; turns longer than `targetMs` are late. 0: everybody is let in. */
 export function watchOverload(targetMs: number): OverloadWatch {
-  if (targetMs === 0) return { letsIn: () => true, close: () => undefined };
+  if (targetMs === 0) return { letsIn: () => true, served: () => undefined, close: () => undefined };
   let load = UNLOADED;
-  let entered = 0;
+  let served = 0;
   let workedMs = busyMs();
   let turns = performance.nodeTiming.uvMetricsInfo.loopCount;
   const timer = setInterval(() => {
     const nowWorkedMs = busyMs();
     const { loopCount } = performance.nodeTiming.uvMetricsInfo;
     const turnMs = (nowWorkedMs - workedMs) / Math.max(1, loopCount - turns);
-    load = afterLook(load, { atMs: performance.now(), busyMs: nowWorkedMs, turnMs, entered }, targetMs);
+    load = afterLook(load, { atMs: performance.now(), busyMs: nowWorkedMs, turnMs, served }, targetMs);
     workedMs = nowWorkedMs;
     turns = loopCount;
   }, TICK_MS);
@@ -36,8 +38,10 @@ export function watchOverload(targetMs: number): OverloadWatch {
     letsIn: () => {
       const after = afterNewcomer(load, performance.now());
       load = after.load;
-      if (after.isLetIn) entered += 1;
       return after.isLetIn;
+    },
+    served: () => {
+      served += 1;
     },
     close: () => clearInterval(timer),
   };

@@ -1,4 +1,4 @@
-// Slows a fetch that no viewer waits for: to its cap, and behind whoever is more urgent.
+// Slows a fetch that no viewer waits for: to its cap, behind whoever is more urgent, and to what answering viewers leaves over.
 
 /** How often a background fetch looks whether somebody more urgent is still being served. */
 const YIELD_MS = 100;
@@ -8,6 +8,8 @@ const YIELDING_BYTES_PER_SECOND = 32 * 1024;
 /** What a pace asks and tells. */
 export type PaceHooks = {
   readonly isOutranked: () => boolean;
+  /** Hears of bytes; gives the time (performance.now) before which no more should come. */
+  readonly spare: (bytes: number) => number;
   readonly onPause: () => void;
   readonly onResume: () => void;
 };
@@ -20,6 +22,7 @@ export class Pace {
   #timer: NodeJS.Timeout | undefined;
   #cappedUntil = 0;
   #yieldsUntil = 0;
+  #spareAt = 0;
 
   constructor(hooks: PaceHooks) {
     this.#hooks = hooks;
@@ -33,6 +36,7 @@ export class Pace {
   took(count: number): void {
     const now = performance.now();
     this.#cappedUntil = Math.max(this.#cappedUntil, now) + (count / this.bytesPerSecond) * 1000;
+    this.#spareAt = this.#hooks.spare(count);
     this.#yieldsUntil = now + (count / YIELDING_BYTES_PER_SECOND) * 1000;
     if (this.#timer === undefined && this.#waitMs() >= 1) {
       this.#hooks.onPause();
@@ -53,7 +57,8 @@ export class Pace {
   }
 
   #waitMs(): number {
-    const until = this.#hooks.isOutranked() ? Math.max(this.#cappedUntil, this.#yieldsUntil) : this.#cappedUntil;
+    const ownUntil = Math.max(this.#cappedUntil, this.#spareAt);
+    const until = this.#hooks.isOutranked() ? Math.max(ownUntil, this.#yieldsUntil) : ownUntil;
     return until - performance.now();
   }
 

@@ -1,7 +1,7 @@
 // What an origin's answer to a run of blocks means: blocks of one version, all of the object, or nothing to combine.
 import { randomBytes } from 'node:crypto';
 import type { OriginHead } from './exchange.ts';
-import { type FillRequest, type FillTools, type KeptHead, keptHead, renew } from './fill-head.ts';
+import { type FillRequest, type FillTools, hintFor, type KeptHead, keptHead, renew } from './fill-head.ts';
 import { strongTag } from './rules/conditional.ts';
 import type { Part } from './rules/range.ts';
 import { judgePartial, unsatisfiedTotal, type Verdict, type Version, versionOf, withVersion } from './rules/slices.ts';
@@ -127,8 +127,7 @@ function drawnHead(
     headers: withVersion(kept.response.headers, version),
     lengthBytes: 0,
   };
-  const hint = { isPinned: request.isPinned, worth: tools.worth?.(request.key) };
-  const writer = keeps ? tools.store.write(response, hint) : undefined;
+  const writer = keeps ? tools.store.write(response, hintFor(request, tools)) : undefined;
   writer?.finish().catch((error: unknown) => {
     tools.log('error', 'store.finish-failed', { error: String(error) });
   });

@@ -37,6 +37,7 @@ export function openPrimaryOrigin(options: OriginOptions, { socketPath, tools, r
       const conversation = new Conversation(
         request,
         {
+          onInterim: (interim) => sink.onInterim?.(interim),
           onHead: (head) => sink.onHead({ ...head, headers: fromPrimary(head.headers) }),
           onBytes: sink.onBytes,
           onEnd: sink.onEnd,

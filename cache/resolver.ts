@@ -1,13 +1,23 @@
-// Names of origins to addresses, by the system's resolver: one question per name at a time, few at once, the last good
+// Names of origins to addresses: one question per name at a time, few at once, the last good
 // answer kept while no new one comes.
-import { lookup } from 'node:dns';
 import type { LookupFunction } from 'node:net';
 import type { Log, LookupName } from './contract.ts';
-import { type Address, afterAddresses, afterNoAnswer, isDue, type Known, UNKNOWN, usable } from './rules/addresses.ts';
+import { lookupNames } from './names.ts';
+import {
+  type Address,
+  afterAddresses,
+  afterNoAnswer,
+  afterNoConnection,
+  inTurn,
+  isDue,
+  type Known,
+  UNKNOWN,
+  usable,
+} from './rules/addresses.ts';
 
 /**
- * Questions to the system at once: each takes one of the four threads that disk reads also need, for as long as the
- * name servers are silent.
+ * Names asked for at once: a question to the system takes one of the four threads that disk reads also need, for as long
+ * as the name servers are silent.
  */
 const MAX_ASKING = 2;
 /** How long a new connection waits for the first answer. */
@@ -15,22 +25,11 @@ const ANSWER_WITHIN_MS = 3_000;
 /** The same where there is an older answer: name servers that are silent must not slow every connection. */
 const NEWER_WITHIN_MS = 300;
 
-/** The system's resolver, with its hosts file and search list. */
-const systemLookup: LookupName = (name) =>
-  new Promise((resolve, reject) => {
-    lookup(name, { all: true, order: 'verbatim' }, (error, found) => {
-      if (error === null) {
-        // Node gives the family as a number; there are but these two.
-        resolve(found.map(({ address, family }) => ({ address, family: family === 6 ? 6 : 4 })));
-      } else reject(error);
-    });
-  });
-
 /** What a resolver needs. */
 export type ResolverTools = {
   readonly now: () => number;
   readonly log: Log;
-  /** Absent: the system's. */
+  /** Absent: that of names.ts. */
   readonly lookup?: LookupName | undefined;
 };
 
@@ -61,7 +60,7 @@ export class Resolver {
   constructor({ now, log, lookup: given }: ResolverTools) {
     this.#now = now;
     this.#log = log;
-    this.#lookup = given ?? systemLookup;
+    this.#lookup = given ?? lookupNames();
   }
 
   /** What is known of a name now; asks for it in the background when that is due. */
@@ -69,6 +68,12 @@ export class Resolver {
     const known = this.#known.get(name) ?? UNKNOWN;
     if (isDue(known, this.#now())) void this.#ask(name);
     return known;
+  }
+
+  /** A connection could not be made, perhaps since the name has moved. */
+  doubt(name: string): void {
+    const known = this.#known.get(name);
+    if (known !== undefined) this.#known.set(name, afterNoConnection(known));
   }
 
   /** Addresses for a new connection. Rejects with ENOTFOUND, or with ETIMEOUT after 3 s, when no answer is good enough. */
@@ -117,12 +122,15 @@ export class Resolver {
 
 /** A look-up for node:net over `resolver`; `onUsed` hears of every address that it gave out. */
 export function lookupOver(resolver: Resolver, onUsed: (address: string) => void): LookupFunction {
+  let turn = 0;
   return (name, options, callback) => {
     resolver.addresses(name).then(
-      (found) => {
+      (answer) => {
+        const found = inTurn(answer, turn).map(({ address, family }) => ({ address, family }));
+        turn += 1;
         for (const { address } of found) onUsed(address);
         const [first] = found;
-        if (options.all === true) callback(null, [...found]);
+        if (options.all === true) callback(null, found);
         else callback(null, first?.address ?? '', first?.family);
       },
       (error: NodeJS.ErrnoException) => callback(error, ''),

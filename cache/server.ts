@@ -78,6 +78,19 @@ function openSockets(server: NetServer | undefined, connections: Connections): R
   return sockets;
 }
 
+/** Who is turned away is not set up for HTTP, which would cost more than the answer. */
+function admitBeforeHttp(plain: NetServer, connections: Connections): void {
+  const [serve] = plain.listeners('connection');
+  plain.removeAllListeners('connection');
+  plain.on('connection', (socket: Socket) => {
+    // Of TLS: counted when it was accepted.
+    const isInside = socket instanceof TLSSocket || connections.enter(socket, true);
+    if (!isInside || serve === undefined) return;
+    Reflect.apply(serve, plain, [socket]);
+    connections.track(socket, REQUESTS_PER_CONNECTION);
+  });
+}
+
 /**
  * Opens the listener of a cache; nothing is bound before listen(). Rejects with CACHE_OPTIONS_INVALID for limits that are
  * none, and with what opening the TLS side rejects with.
@@ -85,7 +98,7 @@ function openSockets(server: NetServer | undefined, connections: Connections): R
 export async function openServer(options: ServerOptions): Promise<Server> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
   const overload = watchOverload(limits.overloadDelayMs);
-  const connections = new Connections(limits, options.onShed, overload.letsIn);
+  const connections = new Connections(limits, options.onShed, overload);
   const checkMs = Math.min(TIMEOUT_CHECK_MS, limits.headTimeoutMs / 2, limits.pieceTimeoutMs / 2);
   let isDraining = false;
   let checks: NodeJS.Timeout | undefined;
@@ -96,11 +109,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     connections.afterAnswer(request, response);
   };
   const plain = openPlain(options, { ...limits, checkMs, answer });
-  plain.on('connection', (socket: Socket) => {
-    // Of TLS: counted when it was accepted.
-    const isInside = socket instanceof TLSSocket || connections.enter(socket, true);
-    if (isInside) connections.track(socket, REQUESTS_PER_CONNECTION);
-  });
+  admitBeforeHttp(plain, connections);
   const h2 = openH2({ limits, answer, onMisuse: options.onMisuse });
   const tls = await options.openTls?.({
     handshakeTimeoutMs: limits.headTimeoutMs,

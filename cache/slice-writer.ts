@@ -1,6 +1,6 @@
 // Stores a run of an object as it comes, each block an object of its own.
 import { SLICE_BYTES, sliceAt, sliceKey, sliceLength, type Version } from './rules/slices.ts';
-import type { BodyWriter, Store, StoredObject, StoredResponse } from './store/object.ts';
+import type { BodyWriter, Store, StoredObject, StoredResponse, WriteHint } from './store/object.ts';
 
 /** What a run's blocks are stored under. */
 export type SliceOptions = {
@@ -10,7 +10,7 @@ export type SliceOptions = {
   readonly version: Version;
   /** Offset of the run's first byte: a block's. */
   readonly start: number;
-  readonly hint: { readonly isPinned: boolean; readonly worth: number | undefined };
+  readonly hint: WriteHint;
   /** What finish() gives: the head's own object. */
   readonly head: () => StoredObject | undefined;
 };

@@ -44,7 +44,7 @@ export function tierResult(status: string): Result {
 }
 
 /** What of a cache's options goes to its workers: plain data. Functions stay with the primary. */
-export type WorkerOptions = Pick<CacheOptions, 'nodeId'> &
+export type WorkerOptions = Pick<CacheOptions, 'nodeId' | 'maxResidentBytes'> &
   WorkerReload & {
     readonly ramBytes: number;
     readonly routes: readonly {
@@ -71,6 +71,7 @@ function hostShare(host: HostOptions, count: number): HostOptions {
     requestsPerSecond: shareOf(requestsPerSecond, count),
     bytesPerSecond: shareOf(bytesPerSecond, count),
     originRequests: null,
+    diskBytes: null,
   };
   return { ...host, quota };
 }
@@ -95,18 +96,19 @@ export function reloadFor(options: WorkerReload, count: number): WorkerReload {
   };
 }
 
-/** Memory for bodies: all of it without workers, else an equal part for the primary and for each of them. */
-export function ramShare(ramBytes: number, workers: number): number {
-  return workers < 2 ? ramBytes : Math.floor(ramBytes / (workers + 1));
+/** Memory, for bodies or resident: all of it without workers, else an equal part for the primary and for each of them. */
+export function memoryShare(bytes: number, workers: number): number {
+  return workers < 2 ? bytes : Math.floor(bytes / (workers + 1));
 }
 
 /** The options of one of `count` workers. */
 export function workerOptions(options: CacheOptions, count: number): WorkerOptions {
-  const { nodeId, routes = [], store } = options;
+  const { nodeId, routes = [], store, maxResidentBytes = null } = options;
   return {
     ...reloadFor(options, count),
     nodeId,
-    ramBytes: ramShare(store.ramBytes, count),
+    ramBytes: memoryShare(store.ramBytes, count),
+    ...(maxResidentBytes !== null && { maxResidentBytes: memoryShare(maxResidentBytes, count) }),
     routes: routes.map(({ prefix, methods, deadlineMs, maxBodyBytes }) => ({
       ...{ prefix, methods, deadlineMs, maxBodyBytes },
     })),

@@ -2,6 +2,7 @@
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
+import type { Fields } from './rules/fields.ts';
 
 /** What a viewer asks; its body is the stream itself. Node's IncomingMessage is one. */
 export type ViewerRequest = Readable & {
@@ -32,7 +33,9 @@ export type ViewerResponse = {
   shouldKeepAlive: boolean;
   /** HTTP/1.1: the connection while the answer is under way; with HTTP/2 an answer has no say over it. */
   readonly socket: Socket | null;
-  /** 102 and 103 before the head; absent where they are not sent. A Link that is none makes the second throw. */
+  /** HTTP/2: an interim response before the head, from 102 on. */
+  readonly writeInterim?: (status: number, fields: Fields) => unknown;
+  /** HTTP/1.1: Node writes no others. A Link that is none makes the second throw. */
   readonly writeProcessing?: () => unknown;
   readonly writeEarlyHints?: (hints: Record<string, string | string[]>) => unknown;
   /** A field for the head to come, unless that has it itself. */

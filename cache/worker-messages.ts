@@ -8,11 +8,11 @@ export type Where = { readonly plain: Listen; readonly secure: Listen | undefine
 /** The ports that they got. */
 export type Ports = { readonly port: number; readonly securePort?: number };
 
-/** What the primary tells a worker. A purge is answered by `done` with its id. */
+/** What the primary tells a worker. Purges and reloads are answered by `done` with their id. */
 export type ToWorker =
   | { readonly type: 'start'; readonly options: WorkerOptions; readonly where: Where; readonly socketPath: string }
   | { readonly type: 'purge'; readonly id: number; readonly selector: PurgeSelector }
-  | { readonly type: 'reload'; readonly next: WorkerReload }
+  | { readonly type: 'reload'; readonly id: number; readonly next: WorkerReload }
   | { readonly type: 'drain'; readonly drainMs: number };
 
 /** What a worker tells the primary. In `served`, remoteHash is the viewer's address, which the primary hashes. */

@@ -3,6 +3,7 @@
 import { open } from './cache.ts';
 import type { Cache, ServedRecord } from './contract.ts';
 import { CacheError } from './errors.ts';
+import { tuneHeap } from './heap.ts';
 import { openPrimaryRoutes } from './primary.ts';
 import type { FromWorker, ToWorker } from './worker-messages.ts';
 
@@ -51,9 +52,10 @@ class Records {
   }
 }
 
+type Start = Extract<ToWorker, { type: 'start' }>;
 type Worker = { readonly cache: Cache; readonly records: Records };
 
-async function start({ options, socketPath, where }: Extract<ToWorker, { type: 'start' }>): Promise<Worker> {
+async function openWorker({ options, socketPath }: Start): Promise<Worker> {
   const { ramBytes, routes, hasListener, ...rest } = options;
   const records = new Records(hasListener);
   const cache = await open(
@@ -67,36 +69,44 @@ async function start({ options, socketPath, where }: Extract<ToWorker, { type: '
     },
     socketPath,
   );
-  const ports = await cache.serve(where.plain, where.secure);
-  send({ type: 'listening', ports });
   return { cache, records };
 }
 
 const tellStats = ({ cache, records }: Worker, onSent?: () => void): void =>
   send({ type: 'stats', stats: cache.stats(), dropped: records.dropped }, onSent);
 
-async function drain(worker: Worker | undefined, drainMs: number): Promise<void> {
-  if (worker === undefined) process.exit(0);
+async function drain(worker: Worker, drainMs: number): Promise<void> {
   await worker.cache.close(drainMs);
   worker.records.flush(true);
   tellStats(worker, () => process.exit(0));
 }
 
-let worker: Worker | undefined;
+tuneHeap();
+/** Set by the first message. What comes while it opens waits for it: it may serve, and store, before it has said so. */
+let opened: Promise<Worker> | undefined;
+/** Reloads run one after another. */
+let reloaded: Promise<void> = Promise.resolve();
 
 async function hear(message: ToWorker): Promise<void> {
   if (message.type === 'start') {
-    worker = await start(message);
-    const { cache, records } = worker;
-    setInterval(() => tellStats({ cache, records }), STATS_MS).unref();
+    opened = openWorker(message);
+    const worker = await opened;
+    send({ type: 'listening', ports: await worker.cache.serve(message.where.plain, message.where.secure) });
+    setInterval(() => tellStats(worker), STATS_MS).unref();
     return;
   }
-  if (message.type === 'drain') return await drain(worker, message.drainMs);
-  // What is not open yet holds nothing.
-  if (message.type === 'purge') {
-    await worker?.cache.purge(message.selector);
-    send({ type: 'done', id: message.id });
-  } else await worker?.cache.reload(message.next);
+  const worker = await opened;
+  if (message.type === 'drain') {
+    if (worker === undefined) process.exit(0);
+    return await drain(worker, message.drainMs);
+  }
+  if (message.type === 'purge') await worker?.cache.purge(message.selector);
+  else {
+    const { next } = message;
+    reloaded = reloaded.then(() => worker?.cache.reload(next));
+    await reloaded;
+  }
+  send({ type: 'done', id: message.id });
 }
 
 process.on('message', (message: ToWorker) => {

@@ -21,6 +21,8 @@ import type { FromWorker, Ports, ToWorker, Where } from './worker-messages.ts';
 const START_MS = 20_000;
 /** A worker that has not answered a purge by then is killed, so that it cannot serve what was purged. */
 const PURGE_MS = 5_000;
+/** A reload waits so long for a worker. One that hangs is killed as silent; one that is slow uses it when it hears of it. */
+const RELOAD_MS = 5_000;
 /** A worker that has said nothing for so long is killed; it speaks every second. */
 const SILENT_MS = 10_000;
 const CHECK_MS = 2_000;
@@ -193,21 +195,39 @@ export class Workers {
 
   async #purgeAt(hand: Hand, selector: PurgeSelector): Promise<void> {
     const id = this.#nextId++;
-    const answered = new Promise<void>((resolve) => hand.waiting.set(id, resolve));
-    const late = setTimeout(() => {
+    await this.#ask(hand, { type: 'purge', id, selector }, PURGE_MS, () => {
       this.#log('warn', 'worker.purge-late', {});
+      // Its end answers.
       hand.worker.process.kill('SIGKILL');
-    }, PURGE_MS);
-    this.#tell(hand, { type: 'purge', id, selector });
-    await answered;
-    clearTimeout(late);
-    hand.waiting.delete(id);
+    });
   }
 
-  /** From now on workers use these. */
-  reload(next: WorkerReload): void {
+  /** Resolves when the worker has answered or ended, or `onLate` has answered for it. */
+  async #ask(
+    hand: Hand,
+    message: Extract<ToWorker, { type: 'purge' | 'reload' }>,
+    lateMs: number,
+    onLate: (answer: () => void) => void,
+  ): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    hand.waiting.set(message.id, resolve);
+    const late = setTimeout(() => onLate(resolve), lateMs);
+    this.#tell(hand, message);
+    await promise;
+    clearTimeout(late);
+    hand.waiting.delete(message.id);
+  }
+
+  /** From now on workers use these; resolves when they do, or are late. */
+  async reload(next: WorkerReload): Promise<void> {
     this.#options = { ...this.#options, ...next };
-    for (const hand of this.#hands) this.#tell(hand, { type: 'reload', next: reloadFor(next, this.#parts.count) });
+    const share = reloadFor(next, this.#parts.count);
+    const ask = (hand: Hand) =>
+      this.#ask(hand, { type: 'reload', id: this.#nextId++, next: share }, RELOAD_MS, (answer) => {
+        this.#log('warn', 'worker.reload-late', {});
+        answer();
+      });
+    await Promise.all([...this.#hands].map(ask));
   }
 
   stats(): WorkersStats {

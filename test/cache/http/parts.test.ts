@@ -89,6 +89,7 @@ test('histograms are cumulative and end with all observations; unused prefetches
       evictions: { memory: 0, disk: 0 },
       corruptBlocks: 0,
       scrub: { bytes: 0, damaged: 0, passes: 0 },
+      hosts: [],
       isDegraded: false,
       errors: [],
     },
