@@ -50,6 +50,8 @@ export type Build = {
   /** CPU seconds so far, by step. */
   readonly cost: { readonly shots: number; readonly trials: number };
   readonly tell: Tell;
+  /** What the host says that the job took so far. */
+  readonly joules?: (() => number | undefined) | undefined;
 };
 
 type Rendition = Title['renditions'][number];
@@ -92,6 +94,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const joules = build.joules?.();
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
     id: job.id,
@@ -107,7 +110,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     notes: [...build.notes, ...notes],
     images: { poster },
     savings,
-    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost },
+    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost, ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
   return finishPackage(folder, unnamed);

@@ -5,10 +5,12 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
+import type { Control } from './control.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
-import type { LadderKind } from './ffmpeg/codecs/choose.ts';
+import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
+import { createPacer } from './ffmpeg/pacer.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
@@ -29,6 +31,8 @@ export type JobContext = {
   readonly emit: (event: EncodeEvent) => void;
   /** Ends the job with ENCODER_STOPPED. */
   readonly signal: AbortSignal;
+  /** Says how fast to go; absent: as fast as the job's budget allows. */
+  readonly control?: Pick<Control, 'drive' | 'joules'>;
 };
 
 type Run = {
@@ -36,6 +40,9 @@ type Run = {
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly tell: Tell;
+  readonly joules: (() => number | undefined) | undefined;
+  /** On the clock of performance.now(). */
+  readonly startedAt: number;
 };
 
 /**
@@ -63,6 +70,7 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
+  const startedAt = performance.now();
   const outDir = resolve(job.outDir);
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);
@@ -70,7 +78,9 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
     await restoreFolder(join(outDir, 'package'));
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
+    const pacer = createPacer(parallel);
     const ffmpeg = openFfmpeg(context.tool, {
+      pacer,
       parallel,
       threads,
       stallMs: job.budget.stallSeconds * 1000,
@@ -81,7 +91,18 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
       reached = Math.max(reached, Math.min(1, progressRatio));
       context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
     };
-    await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
+    context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
+    try {
+      const joules = context.control?.joules;
+      await encodeTitle({
+        job: { ...job, outDir },
+        ffmpeg,
+        journal: await openJournal(outDir),
+        ...{ tell, joules, startedAt },
+      });
+    } finally {
+      pacer.close();
+    }
   } finally {
     await release();
   }
@@ -109,11 +130,20 @@ async function encodeTitle(run: Run): Promise<void> {
   const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
   const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
   const shotsCpu = ffmpeg.cpuSeconds();
-  const trials = await runTrials(run, { source, kinds, units });
-  const cost = { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu };
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, units, kinds, notes, trials, cost, tell });
+  const { trials, hastyUnits } = await runTrials(run, { source, kinds, units });
+  const { hash, dir } = await buildPackage({
+    ...{ job, ffmpeg, source, shots, units, kinds, trials, tell },
+    ...{ notes: [...notes, ...hasteNotes(hastyUnits, units.length)], joules: run.joules },
+    cost: { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu },
+  });
   await journal.add(jobKey, { hash });
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
+}
+
+function hasteNotes(hasty: number, units: number): Note[] {
+  if (hasty === 0) return [];
+  const message = `the deadline left ${hasty} of ${units} units fewer trials than they ask for; savings are a rough estimate`;
+  return [{ code: 'deadline', message }];
 }
 
 /** The part of a job that its package depends on. */
@@ -165,9 +195,9 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
 
 /** The trials of the title's ladders, told as they come. */
 async function runTrials(
-  { job, ffmpeg, journal, tell }: Run,
+  { job, ffmpeg, journal, tell, startedAt }: Run,
   made: { readonly source: Source; readonly kinds: readonly LadderKind[]; readonly units: readonly Unit<Shot>[] },
-): Promise<Trial[]> {
+): Promise<{ trials: Trial[]; hastyUnits: number }> {
   const { num, den } = made.source.view.frameRate;
   const onTrial = (trial: Trial, doneRatio: number): void => {
     const bitrateBps = (trial.mediaBytes * 8 * num) / ((made.units[trial.unit]?.frames ?? 1) * den);
@@ -175,5 +205,6 @@ async function runTrials(
     const facts = { shot, unit, codec: kind.codec.name, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
     tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  return searchTitle({ job, ffmpeg, journal, ...made, onTrial });
+  const endsAt = startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+  return searchTitle({ job, ffmpeg, journal, ...made, endsAt, onTrial });
 }

@@ -43,7 +43,6 @@ function planOf(model: Model, grid: GridFile): string {
       heights,
       limits,
       model,
-      isUniform: false,
     },
     search: { mostSeeds: 3, mostTrials: 12, tolerance: 1, snap: 1.5, step: 0.5, trust: 1 },
   };
