@@ -7,20 +7,14 @@ import { AUDIO_RATE, encodeAudio, writePoster } from './ffmpeg/fluent.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
+import { writeThumbnails } from './pictures.ts';
 import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
-import {
-  checkPromises,
-  checkTrack,
-  finishPackage,
-  openPackage,
-  type PackageFolder,
-  publish,
-  type UnnamedTitle,
-  writeTrack,
-} from './publish.ts';
+import { finishPackage, openPackage, type PackageFolder, publish, type UnnamedTitle } from './publish.ts';
+import { writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
+import { checkPromises, checkTrack } from './verify.ts';
 
 /** Every event without what all of them carry. */
 type Facts = EncodeEvent extends infer Event ? (Event extends EncodeEvent ? Omit<Event, Common> : never) : never;
@@ -89,6 +83,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const { thumbnails, outDir } = job;
+  const workDir = join(outDir, 'trials');
+  const trickplay = await writeThumbnails(folder, { ffmpeg, thumbnails, renditions, frames, workDir });
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
     id: job.id,
@@ -101,7 +98,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     audio,
     text: [],
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
-    images: { poster },
+    images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
     savings,
     cost: { cpuSeconds: ffmpeg.cpuSeconds() },
   };

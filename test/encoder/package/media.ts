@@ -54,7 +54,7 @@ function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'fil
   const parsed = shots.map(parseFragmented);
   const [first] = parsed;
   if (first === undefined) throw new Error('no shots');
-  const { init, timescale } = first;
+  const { init, timescale, isVideo } = first;
   built.files.set(`${id}/init.mp4`, init);
   const segments: Track['segments'] = [];
   let startTicks = 0;
@@ -64,7 +64,9 @@ function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'fil
       const bytes = rebaseFragment(fragment.bytes, { sequence: segments.length + 1, baseTicks: startTicks });
       built.files.set(url, bytes);
       built.facts.set(url, inspectSegment(init, bytes));
-      segments.push({ url, startTicks, ticks: fragment.ticks, bytes: bytes.length, shot });
+      const { ticks, keyframeBytes } = fragment;
+      const range = isVideo ? { keyframeBytes } : {};
+      segments.push({ url, startTicks, ticks, bytes: bytes.length, shot, ...range });
       startTicks += fragment.ticks;
     }
   }
