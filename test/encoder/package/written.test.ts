@@ -12,12 +12,9 @@ import type { Title } from '../../../encoder/contract.ts';
 import { checkDash } from '../../../encoder/package/check-dash.ts';
 import { checkHls } from '../../../encoder/package/check-hls.ts';
 import type { Written } from '../../../encoder/package/written.ts';
-import { writeThumbnails } from '../../../encoder/pictures.ts';
-import { finishPackage, openPackage, type PackageFolder } from '../../../encoder/publish.ts';
-import { writeText } from '../../../encoder/tracks.ts';
+import type { PackageFolder } from '../../../encoder/publish.ts';
 import { checkPromises, readWritten } from '../../../encoder/verify.ts';
-import { findTool, openOne } from '../clips.ts';
-import { buildTitle, FFMPEG, run } from './media.ts';
+import { buildRich, FFMPEG, run } from './media.ts';
 
 type Groups = Record<string, Record<string, object>>;
 type Parsed = {
@@ -29,56 +26,14 @@ type Parsed = {
 };
 type ParsedMpd = Pick<Parsed, 'playlists' | 'mediaGroups'> & { readonly duration: number };
 
-const VTT = [
-  'WEBVTT',
-  'STYLE\n::cue { color: lime }',
-  'NOTE a remark',
-  '1\n00:00.500 --> 00:01.500 line:80%\nHello & <b>welcome</b>',
-  '00:00:02.000 --> 00:00:45.000\nthe whole rest',
-  '00:50.000 --> 00:51.000\nafter the end',
-].join('\n\n');
-
 let dir: string;
 let folder: PackageFolder;
 let title: Title;
 let written: Written;
 
-/** The first audio track once more under another id. */
-async function copyAudio(from: Title['audio'][number], id: string, files: ReadonlyMap<string, Buffer>) {
-  const move = (url: string): string => url.replace(/^[^/]+/, id);
-  for (const [url, bytes] of files) if (url.startsWith(`${from.id}/`)) await folder.write(move(url), bytes);
-  const segments = from.segments.map((segment) => ({ ...segment, url: move(segment.url) }));
-  return { ...from, id, initUrl: move(from.initUrl), segments };
-}
-
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'written-'));
-  const built = await buildTitle(dir);
-  folder = await openPackage(join(dir, 'titles'), 'test');
-  for (const [url, bytes] of built.files) await folder.write(url, bytes);
-  await folder.write('poster.jpg', Buffer.from('not looked at'));
-  const { renditions, durationSeconds } = built.title;
-  const [audio] = built.title.audio;
-  if (audio === undefined) throw new Error('no audio');
-  const others = [
-    { ...(await copyAudio(audio, 'a2', built.files)), language: 'de' },
-    { ...(await copyAudio(audio, 'a3', built.files)), role: 'commentary' as const },
-    { ...(await copyAudio(audio, 'a4', built.files)), channels: 6 },
-  ];
-  const thumbnails = { seconds: 0.5, height: 36, columns: 2, rows: 2 };
-  const { ffmpeg } = openOne(await findTool());
-  const trickplay = await writeThumbnails(folder, { ffmpeg, thumbnails, renditions, frames: 105, workDir: dir });
-  if (trickplay === undefined) throw new Error('no thumbnails');
-  const { hash: _, ...unnamed } = built.title;
-  title = await finishPackage(folder, {
-    ...unnamed,
-    audio: [{ ...audio, role: 'main' }, ...others],
-    text: [
-      await writeText(folder, { id: 't1', language: 'en', vtt: VTT }, durationSeconds),
-      await writeText(folder, { id: 't2', language: 'en', role: 'captions', vtt: VTT }, durationSeconds),
-    ],
-    images: { poster: 'poster.jpg', trickplay },
-  });
+  ({ folder, title } = await buildRich(dir));
   written = await readWritten(folder, title);
 }, 60_000);
 afterAll(() => rm(dir, { recursive: true }));
