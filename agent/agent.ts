@@ -157,6 +157,8 @@ async function openEncoding(
     parallel: Math.max(1, Math.round(availableParallelism() * config.encode.cpuShare)),
     defaults: {
       codecs: [...config.encode.codecs],
+      devices: [...config.encode.devices],
+      hardware: config.encode.hardware,
       ladder: { vmafCap: config.encode.vmafCap },
       ...(ffmpegPath === null ? {} : { ffmpegPath }),
     },

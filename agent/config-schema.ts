@@ -1,6 +1,7 @@
 // The keys of nearcast.yaml with their types, defaults and bounds, as a zod schema; config.ts reads files with it.
 import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
+import { CODECS, DEVICES } from '../encoder/contract.ts';
 import { isTimeZone, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
 
 const count = z.number().int().nonnegative();
@@ -270,10 +271,9 @@ export const sections = {
   encode: z
     .strictObject({
       enabled: z.boolean().default(true),
-      codecs: z
-        .array(z.enum(['h264']))
-        .min(1)
-        .default(['h264']),
+      codecs: z.array(z.enum(CODECS)).min(1).default(['h264']).describe('most wanted first; each costs a ladder'),
+      devices: z.array(z.enum(DEVICES)).default([]).describe('codecs that these ask for are added to codecs'),
+      hardware: z.enum(['auto', 'off']).default('off').describe('auto: a hardware encoder that wins a test encode'),
       vmafCap: z.number().min(50).max(100).default(95),
       cpuShare: z.number().gt(0).max(1).default(0.5),
       ffmpegPath: z.string().min(1).nullable().default(null).describe('the variable FFMPEG_PATH goes before it'),

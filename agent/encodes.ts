@@ -46,7 +46,7 @@ export type EncodesOptions = {
   /** ffmpeg processes of one job; 0 means one per core. */
   readonly parallel: number;
   /** What every job takes where it says nothing else. */
-  readonly defaults: Pick<EncodeJobInput, 'codecs' | 'ladder' | 'ffmpegPath'>;
+  readonly defaults: Pick<EncodeJobInput, 'codecs' | 'devices' | 'hardware' | 'ladder' | 'ffmpegPath'>;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What the publisher says that a title's source is; a job may say it itself. */
   readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];

@@ -1,18 +1,23 @@
 // From trials to a finished package: rungs, audio, poster, title.json, the check, and the last rename.
+import assert from 'node:assert';
 import { readFile, rename, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type Title, type TitleShot } from './contract.ts';
+import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
-import { AUDIO_RATE, encodeAudio, writePoster } from './ffmpeg/fluent.ts';
+import { AUDIO_RATE, planAudio } from './ffmpeg/audio.ts';
+import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
+import { encodeAudio, extractText, writePoster } from './ffmpeg/fluent.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
+import { MOST_AUDIO, MOST_TEXT } from './ladders.ts';
 import { writeThumbnails } from './pictures.ts';
 import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
 import { finishPackage, openPackage, type PackageFolder, publish, type UnnamedTitle } from './publish.ts';
-import { writeTrack } from './tracks.ts';
+import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
 import { checkPromises, checkTrack } from './verify.ts';
 
@@ -28,7 +33,9 @@ export type Build = {
   readonly ffmpeg: Ffmpeg;
   readonly source: Source;
   readonly shots: readonly Shot[];
-  /** Every shot at every height and CRF. */
+  readonly kinds: readonly LadderKind[];
+  readonly notes: readonly Note[];
+  /** Every shot of every kind at every height and CRF. */
   readonly trials: readonly Trial[];
   readonly tell: Tell;
 };
@@ -65,16 +72,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
   const { num, den } = source.view.frameRate;
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
   const durationSeconds = (frames * den) / num;
-  const points = toPoints[ffmpeg.tool.metric];
-  const candidates = build.trials.map((trial): Candidate => {
-    const { shot, height, crf } = trial;
-    return { shot, height, crf, bits: trial.mediaBytes * 8, quality: points(trial.quality.mean), trial };
-  });
-  const { maxRungs, vmafCap, minimumStep, floorDrop } = job.ladder;
-  const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
-  const shotFrames = shots.map((shot) => shot.frames);
-  const { rungs, savings } = planTitle(candidates, shotFrames, { ...limits, durationSeconds });
+  const { rungs, savings } = planLadders(build, durationSeconds);
   const audio = await writeAudio(build, folder, durationSeconds);
+  const { text, notes } = await writeTexts(build, folder, durationSeconds);
   const poster = await makePoster(build, folder);
   const renditions: Rendition[] = [];
   for (const [index, rung] of rungs.entries()) {
@@ -96,8 +96,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     metric: describeMetric(build),
     renditions,
     audio,
-    text: [],
+    text,
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
+    notes: [...build.notes, ...notes],
     images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
     savings,
     cost: { cpuSeconds: ffmpeg.cpuSeconds() },
@@ -106,12 +107,37 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
   return finishPackage(folder, unnamed);
 }
 
+/** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */
+function planLadders(
+  { job, source, shots, kinds, trials }: Build,
+  durationSeconds: number,
+): { rungs: Rung<Candidate>[]; savings: Title['savings'] } {
+  const { maxRungs, vmafCap, minimumStep, floorDrop } = job.ladder;
+  const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
+  const shotFrames = shots.map((shot) => shot.frames);
+  const ladders = kinds.map((kind) => {
+    const points = toPoints[kind.metric];
+    const candidates = trials
+      .filter((trial) => trial.kind.id === kind.id)
+      .map((trial): Candidate => {
+        const { shot, height, crf } = trial;
+        return { shot, height, crf, bits: trial.mediaBytes * 8, quality: points(trial.quality.mean), trial };
+      });
+    return planTitle(candidates, shotFrames, { ...limits, durationSeconds });
+  });
+  const [first] = ladders;
+  assert(first !== undefined, 'a job has at least one kind of ladder');
+  return { rungs: ladders.flatMap(({ rungs }) => rungs), savings: first.savings };
+}
+
 async function writeRendition(
   build: Build,
   folder: PackageFolder,
   { rung, id }: { readonly rung: Rung<Candidate>; readonly id: string },
 ): Promise<Rendition> {
   const { view } = build.source;
+  const kind = rung.trials[0]?.trial.kind;
+  assert(kind !== undefined, 'a rung has a trial for each shot');
   const parts = rung.trials.map(({ trial }) => ({ file: trial.file, shotOf: () => trial.shot }));
   const frames = build.shots.reduce((sum, shot) => sum + shot.frames, 0);
   const scored = rung.trials.map(({ trial }) => trial.quality.mean * (build.shots[trial.shot]?.frames ?? 0));
@@ -120,25 +146,71 @@ async function writeRendition(
     width: widthAt(view, rung.height),
     height: rung.height,
     frameRate: view.frameRate.num / view.frameRate.den,
-    videoRange: 'SDR',
+    videoRange: kind.picture.videoRange,
+    bitDepth: kind.picture.bitDepth,
+    ...(kind.metric === build.ffmpeg.tool.metric ? {} : { metric: kind.metric }),
     qualityMean: scored.reduce((sum, score) => sum + score, 0) / frames,
   };
 }
 
 async function writeAudio(build: Build, folder: PackageFolder, seconds: number): Promise<Title['audio']> {
   const { ffmpeg, job, source, shots } = build;
-  if (source.audio === undefined) return [];
-  const output = join(job.outDir, 'trials', 'tmp-audio.mp4');
-  await encodeAudio(ffmpeg, source.view, { output, seconds, segmentSeconds: job.segmentSeconds });
+  const plans = planAudio(source.audio.slice(0, MOST_AUDIO), job.audio);
   const { num, den } = source.view.frameRate;
   const shotOf = (startTicks: number): number => {
     const frame = Math.floor((startTicks * num) / (AUDIO_RATE * den));
     const after = shots.findIndex((shot) => shot.start > frame);
     return (after < 0 ? shots.length : after) - 1;
   };
-  const track = await writeTrack(folder, 'a1', [{ file: output, shotOf }]);
-  await rm(output, { force: true });
-  return [{ ...track, language: source.audio.language, channels: source.view.audioChannels }];
+  const { segmentSeconds } = job;
+  const made = await ffmpeg.all(
+    plans.map(async (plan, at) => {
+      const output = join(job.outDir, 'trials', `tmp-audio-${at + 1}.mp4`);
+      return {
+        plan,
+        output,
+        loudness: await encodeAudio(ffmpeg, source.view, { plan, output, seconds, segmentSeconds }),
+      };
+    }),
+  );
+  const tracks: Title['audio'] = [];
+  for (const [at, { plan, output, loudness }] of made.entries()) {
+    const track = await writeTrack(folder, `a${at + 1}`, [{ file: output, shotOf }]);
+    await rm(output, { force: true });
+    const { language, name, role } = plan.stream;
+    const facts = { language, role, channels: plan.channels, ...(name === undefined ? {} : { name }) };
+    tracks.push({ ...track, ...facts, ...(loudness === undefined ? {} : { loudness }) });
+  }
+  return tracks;
+}
+
+/** Subtitles that are text, as WebVTT; what cannot be read is noted and left, since a picture without it still plays. */
+async function writeTexts(
+  build: Build,
+  folder: PackageFolder,
+  durationSeconds: number,
+): Promise<{ text: Title['text']; notes: Note[] }> {
+  const { ffmpeg, job, source } = build;
+  const streams = source.text.filter(({ isImage }) => !isImage).slice(0, MOST_TEXT);
+  const text: Title['text'] = [];
+  const notes: Note[] = [];
+  for (const stream of streams) {
+    const output = join(job.outDir, 'trials', 'tmp-text.vtt');
+    const failure = await extractText(ffmpeg, source.view, { stream, output }).catch((error: unknown) => error);
+    if (failure !== undefined && !(failure instanceof EncoderError && failure.code === 'ENCODER_FFMPEG_FAILED')) {
+      throw failure;
+    }
+    const vtt = failure === undefined ? await readFile(output, 'utf8') : '';
+    await rm(output, { force: true });
+    if (vtt.includes('-->')) {
+      const id = `t${text.length + 1}`;
+      text.push(await writeText(folder, { id, language: stream.language, vtt }, durationSeconds));
+    } else {
+      const message = `stream ${stream.index} (${stream.codec}) holds no subtitles that can be read`;
+      notes.push({ code: 'subtitles-left', message });
+    }
+  }
+  return { text, notes };
 }
 
 /** The middle of the shot that shows most: light, colourful, detailed, and long enough to be typical. */

@@ -16,6 +16,12 @@ const positive = z.number().positive();
  */
 export const SOURCE_CLASSES = ['mezzanine', 'top-rung', 'sealed'] as const;
 
+/** Video codecs that a job may ask for. */
+export const CODECS = ['h264', 'hevc', 'av1'] as const;
+
+/** Classes of devices that a job may name; which codecs each asks for is encoder/ffmpeg/codecs/choose.ts's to say. */
+export const DEVICES = ['any', 'tv', 'apple', 'browser', 'android', 'modern'] as const;
+
 /** Job JSON, on standard input or as a file. Paths absolute or relative to the working directory. */
 export const jobSchema = z.object({
   version: z.literal(CONTRACT_VERSION),
@@ -29,10 +35,25 @@ export const jobSchema = z.object({
   outDir: z.string().min(1),
   /** Publish folder, where the package is renamed to ID/HASH/; absent: it stays in outDir/package. */
   publishTo: z.string().min(1).optional(),
-  codecs: z
-    .array(z.enum(['h264']))
-    .min(1)
-    .default(['h264']),
+  /** Most wanted first; each gets a ladder of its own, over the same segment boundaries. */
+  codecs: z.array(z.enum(CODECS)).min(1).default(['h264']),
+  /** Whom the title is for: what these ask for beyond `codecs` is made too. */
+  devices: z.array(z.enum(DEVICES)).default([]),
+  /** HDR sources: keep PQ and HLG where a codec has ten bits, and make SDR renditions by tone mapping. */
+  hdr: z.object({ pass: z.boolean().default(true), toneMap: z.boolean().default(true) }).prefault({}),
+  /** Hardware encoders: `auto` takes one that wins a test encode of this title against software; `off` asks for none. */
+  hardware: z.enum(['auto', 'off']).default('off'),
+  audio: z
+    .object({
+      /** Each gives every track of the source once more. */
+      codecs: z
+        .array(z.enum(['aac', 'opus']))
+        .min(1)
+        .default(['aac']),
+      /** Sources of six channels and more: kept as 5.1, folded down to stereo, or both. */
+      surround: z.enum(['stereo', 'keep', 'both']).default('stereo'),
+    })
+    .prefault({}),
   ladder: z
     .object({
       /** Heights tried, at most three, none above the source; absent: chosen from the source. */
@@ -48,12 +69,13 @@ export const jobSchema = z.object({
     .prefault({}),
   trials: z
     .object({
+      /** On x264's scale; other encoders take the values of theirs that look alike. */
       crfs: z.array(z.number().min(0).max(51)).min(1).max(8).default([22, 28, 35]),
       /** libvmaf scores every n-th frame. */
       subsample: z.number().int().min(1).max(30).default(5),
     })
     .prefault({}),
-  /** x264 preset of trials and final encodes: chosen grid encodes ship as they are. */
+  /** Preset of trials and final encodes, named as x264's; other encoders take their own of like cost. */
   preset: z
     .string()
     .regex(/^[a-z]+$/)
@@ -115,11 +137,17 @@ const track = z.object({
   segments: z.array(segment).min(1),
 });
 
+const METRICS = ['vmaf', 'xpsnr', 'psnr', 'ssim', 'none'] as const;
+
 const rendition = track.extend({
   width: z.number().int().positive(),
   height: z.number().int().positive(),
   frameRate: positive,
   videoRange: z.enum(['SDR', 'PQ', 'HLG']),
+  /** Absent in packages of earlier encoders: 8. */
+  bitDepth: z.union([z.literal(8), z.literal(10)]).optional(),
+  /** What its quality is measured by, where that is not the title's metric. */
+  metric: z.enum(METRICS).optional(),
   /** Mean over all frames of the title on the metric's scale. */
   qualityMean: z.number(),
 });
@@ -127,11 +155,16 @@ const rendition = track.extend({
 export type TitleRendition = z.output<typeof rendition>;
 
 const audioTrack = track.extend({
+  /** BCP 47; `und` where the source does not say. */
   language: z.string(),
   channels: z.number().int().positive(),
-  /** For people; absent: the language's own name. */
-  name: z.string().max(100).optional(),
+  /** As the source calls it; absent: the language's own name. */
+  name: z.string().optional(),
   role: z.enum(['main', 'alternate', 'commentary', 'description']).optional(),
+  /** EBU R 128 over the whole track, before encoding: LUFS, LU, and dBTP unless the track is silent. */
+  loudness: z
+    .object({ integratedLufs: z.number(), rangeLu: z.number(), truePeakDbtp: z.number().optional() })
+    .optional(),
 });
 
 const textTrack = z.object({
@@ -139,7 +172,7 @@ const textTrack = z.object({
   language: z.string(),
   /** The whole WebVTT file. */
   url: z.string(),
-  name: z.string().max(100).optional(),
+  name: z.string().optional(),
   role: z.enum(['subtitles', 'captions', 'forced']).optional(),
   /** The same cues in WebVTT segments without gap, for HLS. */
   segments: z
@@ -206,7 +239,7 @@ export const titleSchema = z.object({
   /** Program -> version. */
   tools: z.record(z.string(), z.string()),
   metric: z.object({
-    name: z.enum(['vmaf', 'xpsnr', 'psnr', 'ssim', 'none']),
+    name: z.enum(METRICS),
     model: z.string(),
     subsample: z.number().int().positive(),
     /** What a reader must know: a fallback metric, a lossy reference. */
@@ -218,6 +251,8 @@ export const titleSchema = z.object({
   audio: z.array(audioTrack),
   text: z.array(textTrack),
   shots: z.array(shot).min(1),
+  /** What was done to the source or left out, by code (encoder/ffmpeg/codecs/choose.ts). */
+  notes: z.array(z.object({ code: z.string(), message: z.string() })).optional(),
   /** Poster, relative to the package folder, and pictures for the seek bar. */
   images: z.object({ poster: z.string(), trickplay: trickplay.optional() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
@@ -251,6 +286,8 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
     ...step,
     event: z.literal('trial'),
     shot: count,
+    /** Absent from earlier encoders: h264. */
+    codec: z.enum(CODECS).optional(),
     height: count,
     crf: z.number(),
     bitrateBps: positive,

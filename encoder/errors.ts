@@ -7,7 +7,7 @@ export const EXIT_OF = {
   ENCODER_JOB_INVALID: EXIT.usage,
   /** The input file is not there or cannot be read. */
   ENCODER_INPUT_MISSING: EXIT.badInput,
-  /** The input is of a kind that is never opened: a playlist, a remote address, too many pixels, HDR. */
+  /** The input is of a kind that is never opened: a playlist, a remote address, too many pixels, no codec for it. */
   ENCODER_INPUT_REFUSED: EXIT.badInput,
   /** The input is encrypted (DRM) or declared sealed. */
   ENCODER_INPUT_SEALED: EXIT.badInput,
@@ -23,6 +23,8 @@ export const EXIT_OF = {
   ENCODER_FFMPEG_STALLED: EXIT.tempFail,
   /** A step gave another number of frames, or other frames, than planned. */
   ENCODER_FRAMES_DIFFER: EXIT.failed,
+  /** An encoder writes another init segment for each quality value, so that shots cannot share a rendition. */
+  ENCODER_INIT_DIFFERS: EXIT.failed,
   /** The finished package failed its own check and was thrown away. */
   ENCODER_CHECK_FAILED: EXIT.failed,
   /** A folder of the job cannot be written. */

@@ -7,14 +7,16 @@ import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
+import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
+import { chooseLadders } from './ladders.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import { point, readTitle } from './publish.ts';
-import { runShotTrials, type Trial, type TrialPlan } from './trial.ts';
+import { ownCrfs, runShotTrials, type Trial, type TrialPlan } from './trial.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
 const SHARE = { shots: 0.05, trials: 0.87 } as const;
@@ -81,8 +83,9 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const trials = await runTrials(run, source, shots);
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, trials, tell });
+  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source });
+  const trials = await runTrials(run, { source, kinds, shots });
+  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, kinds, notes, trials, tell });
   await journal.add(jobKey, { hash });
   await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
@@ -124,7 +127,8 @@ async function findPackage({ job }: Run, hash: string | undefined): Promise<{ ha
 
 /** Shots from the journal, or found now. */
 async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promise<Shot[]> {
-  const key = keyOf('shots', source.sha256, decodedAs(source), ffmpeg.tool.version);
+  // The number goes up when shots are found otherwise.
+  const key = keyOf('shots', 2, source.sha256, decodedAs(source), ffmpeg.tool.version);
   const known = journal.find<Shot[]>(key);
   if (known !== undefined) return known;
   const { num, den } = source.view.frameRate;
@@ -144,8 +148,7 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
 /** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
 async function runTrials(
   { job, ffmpeg, journal, tell }: Run,
-  source: Source,
-  shots: readonly Shot[],
+  { source, kinds, shots }: { source: Source; kinds: readonly LadderKind[]; shots: readonly Shot[] },
 ): Promise<Trial[]> {
   const { width, height } = source.view;
   const heights = chooseHeights(height, job.ladder.heights);
@@ -156,15 +159,23 @@ async function runTrials(
   let done = 0;
   const onTrial = (trial: Trial): void => {
     const shot = shots[trial.shot];
-    if (shot !== undefined) done += costOf(shot, trial.height) / crfs.length;
+    if (shot !== undefined) done += costOf(shot, trial.height) / ownCrfs(trial.kind, crfs).length / kinds.length;
     const bitrateBps =
       (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
-    const { height: lines, crf, resumed } = trial;
-    const facts = { shot: trial.shot, height: lines, crf, bitrateBps, quality: trial.quality.mean, resumed };
+    const { height: lines, crf, resumed, kind } = trial;
+    const facts = {
+      shot: trial.shot,
+      codec: kind.codec.name,
+      height: lines,
+      crf,
+      bitrateBps,
+      quality: trial.quality.mean,
+      resumed,
+    };
     tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * (done / total));
   };
   const plan: TrialPlan = {
-    ...{ source, heights, crfs, ffmpeg, journal, onTrial },
+    ...{ source, kinds, heights, crfs, ffmpeg, journal, onTrial },
     ...{ preset: job.preset, subsample: job.trials.subsample, segmentSeconds: job.segmentSeconds },
     folder: join(job.outDir, 'trials'),
   };

@@ -3,6 +3,7 @@ import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncodeJob, Title, Trickplay } from './contract.ts';
 import { EncoderError } from './errors.ts';
+import { toneMapFilter } from './ffmpeg/picture.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import { pictureCount, trickplayFilter, writeTrickplay } from './package/trickplay.ts';
 import type { PackageFolder } from './publish.ts';
@@ -49,7 +50,9 @@ export async function writeThumbnails(folder: PackageFolder, job: ThumbnailJob):
   const width = Math.max(2, Math.round((source.width * height) / source.height / 2) * 2);
   const pictures = pictureCount(job.frames, source.frameRate, seconds);
   const names = [source.initUrl, ...source.segments.map(({ url }) => url)];
-  const filter = trickplayFilter({ seconds, width, height, columns, rows });
+  const plan = { seconds, width, height, columns, rows };
+  const isHdr = source.videoRange !== 'SDR' && job.ffmpeg.tool.canToneMap;
+  const filter = trickplayFilter(plan, isHdr ? toneMapFilter() : 'null');
   await job.ffmpeg.run({
     args: [
       ...['-threads', `${job.ffmpeg.threads}`, '-f', 'mp4', '-i', 'pipe:0', '-vf', filter, '-fps_mode', 'passthrough'],

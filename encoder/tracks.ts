@@ -20,7 +20,7 @@ export type BuiltTrack = Pick<
 
 /**
  * Writes a track's init segment and segments: the parts one after the other, fragments moved in time, nothing encoded
- * again. Throws ENCODER_CHECK_FAILED when the parts cannot share one init segment.
+ * again. Throws ENCODER_INIT_DIFFERS when the parts cannot share one init segment.
  */
 export async function writeTrack(folder: PackageFolder, id: string, parts: readonly TrackPart[]): Promise<BuiltTrack> {
   let init: Buffer | undefined;
@@ -98,7 +98,7 @@ function requireSameInit(id: string, init: Buffer, other: Buffer): void {
   const differing = differingBoxes(init, other);
   if (differing.length === 0) return;
   throw new EncoderError(
-    'ENCODER_CHECK_FAILED',
-    `shots of ${id} need different init segments: ${differing.join(', ')}`,
+    'ENCODER_INIT_DIFFERS',
+    `shots of ${id} need different init segments: ${differing.join(', ')}; take that codec or preset from the job`,
   );
 }

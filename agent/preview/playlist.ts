@@ -34,13 +34,17 @@ export type Timeline = { readonly segments: readonly TimelineSegment[] };
 /** Share of a measured line that a rendition's peak may take. */
 const USABLE_THROUGHPUT_RATIO = 0.8;
 
-/** The smallest rendition that fills the height within the line; the middle one when nothing is known. */
+/**
+ * The smallest rendition that fills the height within the line; the middle one when nothing is known. Of several codecs
+ * h264, and SDR rather than HDR: a preview does not know what its player decodes.
+ */
 export function chooseRendition(
   renditions: readonly TitleRendition[],
   hint: RenditionHint,
 ): TitleRendition | undefined {
   const { heightPixels, throughputBps } = hint;
-  const rising = renditions.toSorted((a, b) => a.peakBandwidthBps - b.peakBandwidthBps);
+  const plain = renditions.filter(({ codec, videoRange }) => codec.startsWith('avc') && videoRange === 'SDR');
+  const rising = (plain.length > 0 ? plain : renditions).toSorted((a, b) => a.peakBandwidthBps - b.peakBandwidthBps);
   if (heightPixels === undefined && throughputBps === undefined) return rising[Math.floor((rising.length - 1) / 2)];
   const usableBps = (throughputBps ?? Number.POSITIVE_INFINITY) * USABLE_THROUGHPUT_RATIO;
   const affordable = rising.filter((rendition) => rendition.peakBandwidthBps <= usableBps);

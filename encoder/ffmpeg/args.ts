@@ -3,7 +3,10 @@
 import type { FrameSpan } from '../plan/cuts.ts';
 import { SMALL } from '../plan/features.ts';
 import type { MetricName } from '../plan/metric.ts';
-import type { FrameRate } from './parse.ts';
+import type { LadderKind } from './codecs/choose.ts';
+import type { BitDepth, PictureFormat, VideoRange } from './codecs/codec.ts';
+import type { FrameRate } from './describe.ts';
+import { labelled, losslessCodec, normalise, type PictureView, pixelFormat, rangeFilter } from './picture.ts';
 
 /** Containers that are opened. Playlists, concat lists, image sequences and devices are none of them. */
 const FORMATS = [
@@ -12,15 +15,11 @@ const FORMATS = [
 ].join(',');
 
 /** The input as it is decoded everywhere: these frames, in this size, at this rate. */
-export type SourceView = {
+export type SourceView = PictureView & {
   readonly path: string;
   readonly videoIndex: number;
+  /** The audio stream that is analysed with the picture. */
   readonly audioIndex: number | undefined;
-  readonly audioChannels: number;
-  readonly width: number;
-  readonly height: number;
-  readonly frameRate: FrameRate;
-  readonly isInterlaced: boolean;
   readonly maxPixels: number;
 };
 
@@ -38,22 +37,25 @@ export function guarded(path: string, maxPixels: number): string[] {
   ];
 }
 
+/** Decodes one frame, and prints the side data that only frames carry. */
+export function lightArgs(view: Pick<SourceView, 'path' | 'videoIndex' | 'maxPixels'>): string[] {
+  return [
+    ...[
+      '-hide_banner',
+      '-nostdin',
+      '-threads',
+      '1',
+      ...guarded(view.path, view.maxPixels),
+      '-map',
+      `0:${view.videoIndex}`,
+    ],
+    ...['-vf', 'showinfo', '-frames:v', '1', '-f', 'null', '-'],
+  ];
+}
+
 /** Describes a file: ffmpeg prints its streams and ends with an error for want of an output. */
 export function probeArgs(path: string, maxPixels: number): string[] {
   return ['-hide_banner', '-nostdin', ...guarded(path, maxPixels)];
-}
-
-/** Frames on one grid, upright (ffmpeg turns them), progressive, square pixels, even sizes, 8-bit 4:2:0, TV range. */
-function normalise(view: SourceView): string {
-  const { num, den } = view.frameRate;
-  const chain = [
-    ...(view.isInterlaced ? ['yadif'] : []),
-    `fps=${num}/${den}:start_time=0`,
-    `scale=${view.width}:${view.height}:flags=bicubic+accurate_rnd:out_range=tv`,
-    'setsar=1',
-    'format=yuv420p',
-  ];
-  return chain.join(',');
 }
 
 const small = `scale=${SMALL.width}:${SMALL.height}:flags=area,format=yuv420p`;
@@ -84,19 +86,33 @@ export function analyseArgs(view: SourceView): string[] {
 /** How to reach a shot: by seeking, or by decoding from the first frame where seeking lands elsewhere. */
 export type Reach = 'seek' | 'decode';
 
-/** One shot as a lossless file, its small frames on `pipe:1` to prove that they are the frames that were analysed. */
-export function extractArgs(view: SourceView, shot: FrameSpan, options: { reach: Reach; output: string }): string[] {
+/** Lossless copies of one shot, one per light range. */
+export type ShotCopies = readonly { readonly range: VideoRange; readonly file: string }[];
+
+/** One shot as lossless files, its small frames on `pipe:1` to prove that they are the frames that were analysed. */
+export function extractArgs(
+  view: SourceView,
+  shot: FrameSpan,
+  options: { reach: Reach; copies: ShotCopies },
+): string[] {
   const { num, den } = view.frameRate;
   const seconds = ((shot.start - 0.25) * den) / num;
   const seek = options.reach === 'seek' && shot.start > 0 ? ['-ss', seconds.toFixed(6)] : [];
   const cut = `trim=start_frame=${shot.start}:end_frame=${shot.start + shot.frames},setpts=PTS-STARTPTS`;
   const chain = options.reach === 'seek' ? normalise(view) : `${normalise(view)},${cut}`;
   const frames = ['-frames:v', `${shot.frames}`, '-fps_mode', 'passthrough'];
+  const { copies } = options;
+  const full = copies.map(({ range }, at) => `[c${at}]${rangeFilter(view, range)}[full${at}]`);
+  const split = `${chain},split=${copies.length + 1}[half]${copies.map((_, at) => `[c${at}]`).join('')}`;
+  const depthOf = (range: VideoRange): Pick<PictureFormat, 'bitDepth'> =>
+    range === view.picture.videoRange ? view.picture : { bitDepth: 8 };
   return [
     ...seek,
     ...guarded(view.path, view.maxPixels),
-    ...['-filter_complex', `[0:${view.videoIndex}]${chain},split[full][half];[half]${small}[small]`],
-    ...['-map', '[full]', '-c:v', 'utvideo', ...frames, '-f', 'nut', options.output],
+    ...['-filter_complex', [`[0:${view.videoIndex}]${split}`, ...full, `[half]${small}[small]`].join(';')],
+    ...copies.flatMap(({ range, file }, at) => [
+      ...['-map', `[full${at}]`, '-c:v', losslessCodec(depthOf(range)), ...frames, '-f', 'nut', file],
+    ]),
     ...['-map', '[small]', ...frames, '-f', 'rawvideo', 'pipe:1'],
   ];
 }
@@ -109,8 +125,11 @@ export type TrialGroup = {
   readonly frameRate: FrameRate;
   /** First frames of all segments but the first. */
   readonly keyframes: readonly number[];
+  readonly kind: LadderKind;
+  /** One of the encoder's own. */
   readonly preset: string;
   readonly threads: number;
+  /** Quality values on the encoder's own scale. */
   readonly outputs: readonly { readonly crf: number; readonly file: string }[];
 };
 
@@ -120,28 +139,34 @@ export function videoTimescale(rate: FrameRate): { timescale: number; frameTicks
   return { timescale: rate.num * factor, frameTicks: rate.den * factor };
 }
 
-/** x264 settings under which any two encodes of one height share their init segment, and only our keyframes exist. */
-const X264 = 'stitchable=1:keyint=infinite:min-keyint=1:scenecut=0:open-gop=0';
-
 /** Trial encodes as CMAF, one fragment per segment. */
 export function trialArgs(group: TrialGroup): string[] {
-  const { num, den } = group.frameRate;
+  const { frameRate, preset, threads } = group;
+  const { codec, picture } = group.kind;
   // ffmpeg rounds a forced keyframe up to the next frame: half a frame early makes it the frame that is meant.
-  const times = group.keyframes.map((frame) => (((frame - 0.5) * den) / num).toFixed(6));
-  const forced = times.length === 0 ? [] : ['-force_key_frames', times.join(','), '-forced-idr', '1'];
-  const { timescale } = videoTimescale(group.frameRate);
+  const times = group.keyframes.map((frame) => (((frame - 0.5) * frameRate.den) / frameRate.num).toFixed(6));
+  const forced = times.length === 0 ? [] : ['-force_key_frames', times.join(',')];
+  const { timescale } = videoTimescale(frameRate);
   const labels = group.outputs.map((_, at) => `[o${at}]`);
   const scale = `scale=${group.width}:${group.height}:flags=bicubic+accurate_rnd,setsar=1`;
+  const samples = `format=${pixelFormat(picture)},${labelled(picture.colour)}`;
   return [
     ...['-threads', '1', '-i', group.input],
-    ...['-filter_complex', `[0:v]${scale},split=${labels.length}${labels.join('')}`],
+    ...['-filter_complex', `[0:v]${scale},${samples},split=${labels.length}${labels.join('')}`],
     ...group.outputs.flatMap(({ crf, file }, at) => [
-      ...['-map', labels[at] ?? '', '-fps_mode', 'passthrough', '-c:v', 'libx264', '-preset', group.preset],
-      ...['-crf', `${crf}`, '-profile:v', 'high', '-pix_fmt', 'yuv420p', '-threads', `${group.threads}`],
-      ...['-x264-params', X264, ...forced, '-video_track_timescale', `${timescale}`],
+      ...['-map', labels[at] ?? '', '-fps_mode', 'passthrough'],
+      ...codec.args({ quality: crf, preset, picture, threads }),
+      ...[...forced, ...colourArgs(picture), '-video_track_timescale', `${timescale}`],
       ...['-movflags', '+cmaf+frag_keyframe', '-fflags', '+bitexact', '-map_metadata', '-1', '-f', 'mp4', file],
     ]),
   ];
+}
+
+/** Older builds take colour from options and not from frames. */
+function colourArgs({ colour }: PictureFormat): string[] {
+  const { primaries, transfer, matrix } = colour;
+  const names = ['-color_primaries', primaries, '-color_trc', transfer, '-colorspace', matrix];
+  return [...names, '-color_range', 'tv'];
 }
 
 /** What to measure against what. File names must need no escaping: they stand inside a filter graph. */
@@ -151,6 +176,8 @@ export type QualityRun = {
   readonly width: number;
   readonly height: number;
   readonly metric: MetricName;
+  /** Of the reference, in which both are compared; 8 when absent. */
+  readonly bitDepth?: BitDepth;
   readonly subsample: number;
   readonly threads: number;
   readonly log: string;
@@ -188,12 +215,13 @@ export function comparedFrames(frames: number, run: Pick<QualityRun, 'metric' | 
 export function qualityArgs(run: QualityRun): string[] {
   const { keep, period, kept } = thinningOf(run.metric, run.subsample);
   const align = `${keep}settb=1/1000,setpts=N`;
-  const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=yuv420p`;
+  const samples = pixelFormat({ bitDepth: run.bitDepth ?? 8 });
+  const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=${samples}`;
   const every = period === 1 ? run.subsample : kept.length;
   const model = `model=version=${VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
   const filter =
     run.metric === 'vmaf' ? `libvmaf=log_fmt=json:log_path=${run.log}:${model}` : `${run.metric}=stats_file=${run.log}`;
-  const graph = `[0:v]${align},${scale}[d];[1:v]${align},format=yuv420p[r];[d][r]${filter}`;
+  const graph = `[0:v]${align},${scale}[d];[1:v]${align},format=${samples}[r];[d][r]${filter}`;
   return [
     ...['-threads', '1', '-i', run.distorted, '-threads', '1', '-i', run.reference],
     ...['-filter_complex', graph, '-fps_mode', 'passthrough', '-f', 'null', '-'],

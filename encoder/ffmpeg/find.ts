@@ -7,7 +7,7 @@ import { delimiter, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { EncoderError } from '../errors.ts';
 import type { MetricName } from '../plan/metric.ts';
-import { parseVersion } from './parse.ts';
+import { parseEncoders, parseVersion } from './parse.ts';
 
 /** A candidate that does not answer within this is no ffmpeg. */
 const ANSWER_MS = 15_000;
@@ -20,6 +20,10 @@ export type FfmpegTool = {
   readonly hasVmaf: boolean;
   /** The best quality metric that this build has. */
   readonly metric: MetricName;
+  /** Every video and audio encoder that is built in, by ffmpeg's name of it. */
+  readonly encoders: readonly string[];
+  /** zscale and tonemap are there: HDR can become SDR. */
+  readonly canToneMap: boolean;
   /** Why this one, for people. */
   readonly why: string;
   /** What to start it with, so that it dies with its parent; empty where setpriv is missing. */
@@ -69,14 +73,16 @@ async function inspect(path: string, why: string, launcher: readonly string[]): 
   try {
     const version = parseVersion(await ask(path, ['-version']));
     if (version === undefined) return 'it is no ffmpeg';
-    const encoders = await ask(path, ['-hide_banner', '-encoders']);
-    if (!/\blibx264\b/.test(encoders)) return 'it lacks the libx264 encoder';
-    if (!/\butvideo\b/.test(encoders)) return 'it lacks the utvideo encoder';
+    const encoders = parseEncoders(await ask(path, ['-hide_banner', '-encoders']));
+    const lacking = ['libx264', 'utvideo'].find((name) => !encoders.includes(name));
+    if (lacking !== undefined) return `it lacks the ${lacking} encoder`;
     const filters = await ask(path, ['-hide_banner', '-filters']);
     const hasVmaf = /\blibvmaf\b/.test(filters) && (await canScore(path));
     const fallback = (['xpsnr', 'ssim', 'psnr'] as const).find((name) => new RegExp(`\\b${name}\\b`).test(filters));
     if (!hasVmaf && fallback === undefined) return 'it has no quality metric';
-    return { path, version, hasVmaf, metric: hasVmaf ? 'vmaf' : (fallback ?? 'psnr'), why, launcher };
+    const canToneMap = ['zscale', 'tonemap'].every((name) => new RegExp(`\\b${name}\\b`).test(filters));
+    const metric = hasVmaf ? 'vmaf' : (fallback ?? 'psnr');
+    return { path, version, hasVmaf, metric, encoders, canToneMap, why, launcher };
   } catch (error) {
     return `it does not run (${error instanceof Error ? error.message.split('\n')[0] : 'unknown error'})`;
   }

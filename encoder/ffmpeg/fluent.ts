@@ -1,50 +1,70 @@
-// Audio and poster through fluent-ffmpeg, the one file that knows it. It brings no watchdog and no bound of its own, so
+// Audio, subtitles and poster through fluent-ffmpeg, the one file that knows it. It brings no watchdog and no bound of its own, so
 // both come from the set of processes that it runs in.
 import Fluent from 'fluent-ffmpeg';
 import { EncoderError } from '../errors.ts';
 import { guarded, type SourceView } from './args.ts';
-import { parseCpuSeconds } from './parse.ts';
+import { AUDIO_CODECS, type AudioPlan, audioFilters, fragmentMicroseconds } from './audio.ts';
+import type { TextStream } from './describe.ts';
+import { type Loudness, parseCpuSeconds, parseLoudness } from './parse.ts';
 import { type Ffmpeg, KILL_AFTER_MS, stopped } from './run.ts';
 
-/** Bits a second of AAC per channel. */
-const AUDIO_BPS_PER_CHANNEL = 64_000;
-/** Samples a second of the AAC track, which is also its timescale. */
-export const AUDIO_RATE = 48_000;
-/** Samples in an AAC frame. */
-const AAC_FRAME = 1024;
-/** Samples that ffmpeg's AAC encoder puts before the first; CMAF has no edit list to hide them, so as many are cut. */
-const PRIMING = 1024;
 /** A poster is at most this high. */
 const POSTER_HEIGHT = 720;
 
+/** An audio track to make, and where it goes. */
+export type AudioTarget = {
+  readonly plan: AudioPlan;
+  readonly output: string;
+  /** As long as the picture. */
+  readonly seconds: number;
+  readonly segmentSeconds: number;
+};
+
 /**
- * Encodes the first audio track as AAC-LC, mono or stereo, into fragmented MP4 exactly as long as the video, with
- * fragments of at most `segmentSeconds`.
+ * Encodes one audio track into fragmented MP4 exactly as long as the video, with fragments of at most `segmentSeconds`.
+ * Gives its loudness; undefined when this ffmpeg did not say.
  */
 export async function encodeAudio(
   ffmpeg: Ffmpeg,
   view: SourceView,
-  target: { readonly output: string; readonly seconds: number; readonly segmentSeconds: number },
+  { plan, output, seconds, segmentSeconds }: AudioTarget,
+): Promise<Loudness | undefined> {
+  const { encoder, bitsPerChannel } = AUDIO_CODECS[plan.codec];
+  const command = open(ffmpeg, guarded(view.path, view.maxPixels))
+    .noVideo()
+    .audioCodec(encoder)
+    .audioBitrate((bitsPerChannel * plan.channels) / 1000)
+    .audioFilters(audioFilters(plan))
+    .outputOptions(['-map', `0:${plan.stream.index}`, '-map_metadata', '-1', '-fflags', '+bitexact'])
+    .outputOptions(['-movflags', '+cmaf', '-frag_duration', `${fragmentMicroseconds(plan.codec, segmentSeconds)}`])
+    .outputOptions(['-t', seconds.toFixed(6)])
+    .format('mp4')
+    .output(output);
+  return parseLoudness(await finish(ffmpeg, command));
+}
+
+/** Gives a text stream as WebVTT. */
+export async function extractText(
+  ffmpeg: Ffmpeg,
+  view: SourceView,
+  target: { readonly stream: TextStream; readonly output: string },
 ): Promise<void> {
   const command = open(ffmpeg, guarded(view.path, view.maxPixels))
     .noVideo()
-    .audioCodec('aac')
-    .audioChannels(view.audioChannels)
-    .audioBitrate((AUDIO_BPS_PER_CHANNEL * view.audioChannels) / 1000)
-    .audioFilters([`aresample=${AUDIO_RATE}:async=1:first_pts=0`, `atrim=start_sample=${PRIMING}`])
-    .audioFilters(['asetpts=PTS-STARTPTS', 'apad'])
-    .outputOptions(['-map', `0:${view.audioIndex ?? 'a'}`, '-map_metadata', '-1', '-fflags', '+bitexact'])
-    .outputOptions(['-movflags', '+cmaf', '-frag_duration', `${fragmentMicroseconds(target.segmentSeconds)}`])
-    .outputOptions(['-t', target.seconds.toFixed(6)])
-    .format('mp4')
+    .noAudio()
+    .outputOptions([
+      '-map',
+      `0:${target.stream.index}`,
+      '-c:s',
+      'webvtt',
+      '-map_metadata',
+      '-1',
+      '-fflags',
+      '+bitexact',
+    ])
+    .format('webvtt')
     .output(target.output);
   await finish(ffmpeg, command);
-}
-
-/** Just below the most whole AAC frames that fit: ffmpeg ends a fragment with the frame that reaches this. */
-function fragmentMicroseconds(seconds: number): number {
-  const frames = Math.max(1, Math.floor((seconds * AUDIO_RATE) / AAC_FRAME));
-  return Math.floor(((frames - 0.5) * AAC_FRAME * 1e6) / AUDIO_RATE);
 }
 
 /** Writes one frame at `seconds` as JPEG. */
@@ -80,8 +100,11 @@ function open(ffmpeg: Ffmpeg, before: readonly string[]): Fluent.FfmpegCommand {
   });
 }
 
-/** Runs to its end in a slot of the set, watched for progress. Rejects as Ffmpeg.run does. */
-function finish(ffmpeg: Ffmpeg, command: Fluent.FfmpegCommand): Promise<void> {
+/** Lines of standard error kept of a run. */
+const TAIL_LINES = 40;
+
+/** Runs to its end in a slot of the set, watched for progress; gives its last lines. Rejects as Ffmpeg.run does. */
+function finish(ffmpeg: Ffmpeg, command: Fluent.FfmpegCommand): Promise<string> {
   const { stallMs, signal } = ffmpeg.options;
   return ffmpeg.hold(
     () =>
@@ -103,15 +126,18 @@ function finish(ffmpeg: Ffmpeg, command: Fluent.FfmpegCommand): Promise<void> {
           if (signal.aborted) reject(stopped());
           else if (isStalled)
             reject(new EncoderError('ENCODER_FFMPEG_STALLED', 'ffmpeg made no progress on the audio'));
-          else if (error === undefined) resolve();
+          else if (error === undefined) resolve(tail.join('\n'));
           else reject(new EncoderError('ENCODER_FFMPEG_FAILED', error.message.slice(0, 600), { cause: error }));
         };
         let place = '';
+        const tail: string[] = [];
         command
           .on('stderr', (line: string) => {
             const now = /time=\S+/.exec(line)?.[0] ?? line;
             if (now !== place) timer.refresh();
             place = now;
+            tail.push(line);
+            tail.splice(0, tail.length - TAIL_LINES);
             ffmpeg.spend(parseCpuSeconds(line));
           })
           .on('end', () => settle(undefined))

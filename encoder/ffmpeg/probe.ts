@@ -5,9 +5,18 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { asEncoderError, EncoderError } from '../errors.ts';
-import { probeArgs, type SourceView } from './args.ts';
+import { lightArgs, probeArgs, type SourceView } from './args.ts';
+import { SDR_8 } from './codecs/codec.ts';
+import {
+  type AudioStream,
+  frameRateOf,
+  type InputDescription,
+  parseInput,
+  parseLight,
+  type TextStream,
+  type VideoStream,
+} from './describe.ts';
 import type { FfmpegTool } from './find.ts';
-import { type AudioStream, frameRateOf, type InputDescription, parseInput, type VideoStream } from './parse.ts';
 import { isSealed } from './sealed.ts';
 
 const PROBE_MS = 30_000;
@@ -25,7 +34,11 @@ export type Source = {
   readonly codec: string;
   /** As the container claims; undefined where it does not. */
   readonly durationSeconds: number | undefined;
-  readonly audio: AudioStream | undefined;
+  /** The one that players choose first, first. */
+  readonly audio: readonly AudioStream[];
+  readonly text: readonly TextStream[];
+  /** Its frames came at changing distances, and were brought onto a grid. */
+  readonly isVariable: boolean;
 };
 
 /** Which file, how large a picture may be, and what ends the wait. */
@@ -48,12 +61,9 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
   const stderr = await describe(tool, path, options);
   const description = parseInput(stderr);
   if (description === undefined) throw refusalOf(stderr);
-  const { video, audio } = description;
+  const { video, audio, text } = description;
   if (video === undefined) {
     throw new EncoderError('ENCODER_NO_VIDEO', `the input (${description.format}) has no video that can be decoded`);
-  }
-  if (video.isHdr) {
-    throw new EncoderError('ENCODER_INPUT_REFUSED', 'the input is HDR (PQ or HLG): give an SDR master');
   }
   if (video.width * video.height > options.maxPixels) {
     throw new EncoderError(
@@ -62,8 +72,16 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
     );
   }
   const { format, durationSeconds } = description;
-  const view = viewOf(path, { video, audio, maxPixels: options.maxPixels });
-  return { view, sizeBytes, format, codec: video.codec, durationSeconds, audio, sha256: await hashFile(path, options) };
+  const flat = viewOf(path, { video, audio: audio[0], maxPixels: options.maxPixels });
+  const view = video.videoRange === 'PQ' ? await withLight(tool, flat, options) : flat;
+  const told = { sizeBytes, format, durationSeconds, audio, text, codec: video.codec, isVariable: video.isVariable };
+  return { ...told, view, sha256: await hashFile(path, options) };
+}
+
+/** The view of a PQ source with what its first frame says of the display that it was graded on. */
+async function withLight(tool: FfmpegTool, view: SourceView, options: ProbeOptions): Promise<SourceView> {
+  const told = parseLight(await ask(tool, lightArgs(view), options));
+  return { ...view, picture: { ...view.picture, ...told } };
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -95,10 +113,15 @@ async function refusePlaylist(path: string): Promise<void> {
 
 /** ffmpeg's standard error; it always ends with an error, since it is given no output. */
 function describe(tool: FfmpegTool, path: string, options: ProbeOptions): Promise<string> {
+  return ask(tool, probeArgs(path, options.maxPixels), options);
+}
+
+/** Standard error of a short run, however it ends. */
+function ask(tool: FfmpegTool, args: readonly string[], options: ProbeOptions): Promise<string> {
   const [command = tool.path, ...prefix] = [...tool.launcher, tool.path];
   const limits = { timeout: PROBE_MS, killSignal: 'SIGKILL', maxBuffer: 4 << 20, signal: options.signal } as const;
   return new Promise((settle, reject) => {
-    execFile(command, [...prefix, ...probeArgs(path, options.maxPixels)], limits, (error, _stdout, stderr) => {
+    execFile(command, [...prefix, ...args], limits, (error, _stdout, stderr) => {
       if (options.signal.aborted) reject(new EncoderError('ENCODER_STOPPED', 'stopped before the input was known'));
       else if (error?.killed === true) {
         reject(new EncoderError('ENCODER_FFMPEG_STALLED', `ffmpeg did not describe the input in ${PROBE_MS / 1000} s`));
@@ -115,7 +138,11 @@ function refusalOf(stderr: string): EncoderError {
   return new EncoderError('ENCODER_INPUT_CORRUPT', `the input is no readable video: ${last}`);
 }
 
-type Streams = Required<Pick<InputDescription, 'audio'>> & { readonly video: VideoStream; readonly maxPixels: number };
+type Streams = {
+  readonly video: VideoStream;
+  readonly audio: InputDescription['audio'][number] | undefined;
+  readonly maxPixels: number;
+};
 
 function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView {
   const shown = { width: video.width * video.pixelAspect, height: video.height };
@@ -123,15 +150,19 @@ function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView 
   const even = (pixels: number): number => Math.max(2, Math.floor(pixels / 2 + 0.01) * 2);
   const rate = video.frameRate;
   const isFast = rate.num / rate.den > FASTEST;
+  const { bitDepth, videoRange, colour } = video;
   return {
     path,
     videoIndex: video.index,
     audioIndex: audio?.index,
-    audioChannels: Math.min(2, audio?.channels ?? 2),
     width: even(isTurned ? shown.height : shown.width),
     height: even(isTurned ? shown.width : shown.height),
     frameRate: isFast ? (frameRateOf(FASTEST) ?? rate) : rate,
     isInterlaced: video.isInterlaced,
+    hasAlpha: video.hasAlpha,
+    isRgb: video.isRgb,
+    // HDR needs ten bits whatever the source was stored in.
+    picture: { ...SDR_8, videoRange, colour, bitDepth: videoRange === 'SDR' ? bitDepth : 10 },
     maxPixels,
   };
 }

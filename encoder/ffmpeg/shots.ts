@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib';
 import { EncoderError } from '../errors.ts';
 import { type FrameSpan, planShots } from '../plan/cuts.ts';
+import { type FrameEvidence, openEvidence } from '../plan/evidence.ts';
 import {
   audioEnergy,
   type FrameMeasure,
@@ -10,13 +11,13 @@ import {
   SMALL,
   shotFeatures,
 } from '../plan/features.ts';
-import { analyseArgs, extractArgs, type SourceView } from './args.ts';
+import { analyseArgs, extractArgs, type ShotCopies, type SourceView } from './args.ts';
 import type { Source } from './probe.ts';
 import type { Ffmpeg } from './run.ts';
 
-/** A shorter shot joins a neighbour; a longer one is split. */
+/** A shorter shot joins a neighbour; a longer one is split, so that its lossless copy stays within a few gigabytes. */
 const SHORTEST_SECONDS = 0.5;
-const LONGEST_SECONDS = 12;
+const LONGEST_SECONDS = 60;
 /** Samples a second of the audio that loudness is measured on. */
 const SAMPLE_RATE = 8000;
 /** Container durations are loose; a source that ends earlier than this is truncated. */
@@ -52,57 +53,73 @@ function frameReader(onFrame: (frame: Buffer) => void): { push: (chunk: Buffer) 
   return { push, reset };
 }
 
-/** Loudness per hundredth of a second: sums of squares. */
-type Energy = number[];
+/** What one decode of the source found out. */
+type Analysis = {
+  readonly measures: FrameMeasure[];
+  readonly evidence: FrameEvidence[];
+  readonly checksums: number[];
+  /** Loudness per hundredth of a second: sums of squares. */
+  readonly energy: number[];
+  readonly onFrame: (frame: Buffer) => void;
+  readonly onSound: (chunk: Buffer) => void;
+};
+
+function openAnalysis(onFrames: (count: number) => void): Analysis {
+  const measures: FrameMeasure[] = [];
+  const evidence: FrameEvidence[] = [];
+  const checksums: number[] = [];
+  const energy: number[] = [];
+  const bucketBytes = (SAMPLE_RATE / 100) * 2;
+  const compare = openEvidence();
+  let before: Buffer | undefined;
+  let audioRest: Buffer = Buffer.alloc(0);
+  const onFrame = (frame: Buffer): void => {
+    measures.push(measureFrame(frame, before));
+    evidence.push(compare(frame));
+    checksums.push(crc32(frame));
+    before = frame;
+    onFrames(measures.length);
+  };
+  const onSound = (chunk: Buffer): void => {
+    const bytes = Buffer.concat([audioRest, chunk]);
+    const whole = bytes.length - (bytes.length % bucketBytes);
+    for (let at = 0; at < whole; at += bucketBytes) energy.push(audioEnergy(bytes.subarray(at, at + bucketBytes)));
+    audioRest = bytes.subarray(whole);
+  };
+  return { measures, evidence, checksums, energy, onFrame, onSound };
+}
 
 /**
  * All shots in order, covering every frame. `onFrames` hears how many frames are done. Throws ENCODER_INPUT_CORRUPT
  * for a source that does not decode cleanly to its end, ENCODER_NO_VIDEO for one without frames.
  */
 export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count: number) => void): Promise<Shot[]> {
-  let measures: FrameMeasure[] = [];
-  let checksums: number[] = [];
-  let energy: Energy = [];
-  let before: Buffer | undefined;
-  let audioRest: Buffer = Buffer.alloc(0);
-  const frames = frameReader((frame) => {
-    measures.push(measureFrame(frame, before));
-    checksums.push(crc32(frame));
-    before = frame;
-    onFrames(measures.length);
-  });
-  const bucketBytes = (SAMPLE_RATE / 100) * 2;
+  let analysis = openAnalysis(onFrames);
+  const frames = frameReader((frame) => analysis.onFrame(frame));
   const result = await ffmpeg
     .run({
       args: analyseArgs(source.view),
       cwd: '/',
       onStart: () => {
         frames.reset();
-        [measures, checksums, energy, before, audioRest] = [[], [], [], undefined, Buffer.alloc(0)];
+        analysis = openAnalysis(onFrames);
       },
       onStdout: frames.push,
-      onSecond: (chunk) => {
-        const bytes = Buffer.concat([audioRest, chunk]);
-        const whole = bytes.length - (bytes.length % bucketBytes);
-        for (let at = 0; at < whole; at += bucketBytes) energy.push(audioEnergy(bytes.subarray(at, at + bucketBytes)));
-        audioRest = bytes.subarray(whole);
-      },
+      onSecond: (chunk) => analysis.onSound(chunk),
     })
     .catch((error: unknown) => {
       if (!(error instanceof EncoderError) || error.code !== 'ENCODER_FFMPEG_FAILED' || error.retryable) throw error;
       throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input does not decode: ${error.message}`, { cause: error });
     });
+  const { measures, evidence, checksums, energy } = analysis;
   refuseBroken(source, { frames: measures.length, errors: result.errors });
   const { num, den } = source.view.frameRate;
   const limits = {
+    framesPerSecond: num / den,
     shortest: Math.ceil((SHORTEST_SECONDS * num) / den),
     longest: Math.floor((LONGEST_SECONDS * num) / den),
   };
-  const spans = planShots(
-    measures.map((measure) => measure.change),
-    limits,
-  );
-  return spans.map((span) => {
+  return planShots(evidence, limits).map((span) => {
     const [from, to] = [span.start, span.start + span.frames];
     const bucket = (frame: number): number => Math.round((frame * den * 100) / num);
     const heard = energy.slice(bucket(from), bucket(to));
@@ -132,11 +149,11 @@ function refuseBroken(source: Source, decoded: { readonly frames: number; readon
   }
 }
 
-/** Where an extracted shot goes. */
-export type ExtractTarget = { readonly cwd: string; readonly output: string };
+/** Where an extracted shot goes, once per light range. */
+export type ExtractTarget = { readonly cwd: string; readonly copies: ShotCopies };
 
 /**
- * Writes a shot as a lossless file. Seeks, and where that gives other frames than were analysed, decodes from the start.
+ * Writes a shot as lossless files. Seeks, and where that gives other frames than were analysed, decodes from the start.
  * Throws ENCODER_FRAMES_DIFFER when even that does.
  */
 export async function extractShot(ffmpeg: Ffmpeg, view: SourceView, shot: Shot & ExtractTarget): Promise<void> {
@@ -148,7 +165,7 @@ export async function extractShot(ffmpeg: Ffmpeg, view: SourceView, shot: Shot &
       at += 1;
     });
     await ffmpeg.run({
-      args: extractArgs(view, shot, { reach, output: shot.output }),
+      args: extractArgs(view, shot, { reach, copies: shot.copies }),
       cwd: shot.cwd,
       onStdout: frames.push,
       onStart: () => {

@@ -20,6 +20,8 @@ export function checkHls(written: Written): readonly Problem[] {
   try {
     const media = readMedia(playlist);
     checkGroups(media, report);
+    for (const { id } of [...written.title.audio, ...written.title.text])
+      if (!media.some(({ url }) => url === `${id}/playlist.m3u8`)) report(`${id} is in no group`);
     checkVariants(written, playlist, media, report);
     checkIframeStreams(written, playlist, report);
   } catch (error) {

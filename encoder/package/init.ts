@@ -4,10 +4,12 @@ import { type Box, BoxError, boxReader, onlyBox, readBoxes } from './boxes.ts';
 const CONTAINERS: ReadonlySet<string> = new Set(['moov', 'trak', 'mdia', 'minf', 'stbl', 'mvex', 'edts', 'dinf']);
 /** Bytes of a sample entry before its child boxes, ISO/IEC 14496-12 sections 12.1.3 and 12.2.3 (QuickTime version 0). */
 const ENTRY_BYTES = { visual: 78, audio: 28 } as const;
+const AUDIO_ENTRIES: ReadonlySet<string> = new Set(['mp4a', 'Opus']);
 
 /**
  * The RFC 6381 codecs string of the one track in an init segment (ftyp and moov): `avc1.PPCCLL` from avcC,
- * `mp4a.40.N` from esds. Throws BoxError for any other sample entry, encrypted ones included.
+ * `hvc1.P.C.TL.F` from hvcC (ISO/IEC 14496-15 annex E.3), `av01.P.LLT.DD` from av1C (AV1 in ISOBMFF section 5),
+ * `mp4a.40.N` from esds, `opus`. Throws BoxError for any other sample entry, encrypted ones included.
  */
 export function codecString(init: Buffer): string {
   const { entry, children } = sampleEntry(init);
@@ -22,7 +24,17 @@ export function codecString(init: Buffer): string {
     const hex = [avcC.u8(), avcC.u8(), avcC.u8()].map((byte) => byte.toString(16).padStart(2, '0'));
     return `${entry.type}.${hex.join('').toUpperCase()}`;
   }
+  if (entry.type === 'hvc1' || entry.type === 'hev1') return `${entry.type}.${hevcCodec(init, need('hvcC'))}`;
+  if (entry.type === 'av01') {
+    const colr = children.find((child) => child.type === 'colr');
+    return `av01.${av1Codec(init, need('av1C'), colr)}`;
+  }
   if (entry.type === 'mp4a') return audioCodec(init, need('esds'));
+  if (entry.type === 'Opus') {
+    need('dOps');
+    // The entry is called Opus, and browsers' media sources call it opus.
+    return 'opus';
+  }
   throw new BoxError(`no codecs string is known for sample entry ${JSON.stringify(entry.type)}`);
 }
 
@@ -47,9 +59,54 @@ function sampleEntry(init: Buffer): { readonly entry: Box; readonly children: re
   const entries = readBoxes(init, { bodyStart: stsd.bodyStart + 8, end: stsd.end });
   const [entry] = entries;
   if (entry === undefined || entries.length > 1) throw new BoxError(`${entries.length} sample entries, one is needed`);
-  const bodyStart = entry.bodyStart + (entry.type === 'mp4a' ? ENTRY_BYTES.audio : ENTRY_BYTES.visual);
+  const bodyStart = entry.bodyStart + (AUDIO_ENTRIES.has(entry.type) ? ENTRY_BYTES.audio : ENTRY_BYTES.visual);
   if (bodyStart > entry.end) throw new BoxError(`sample entry ${JSON.stringify(entry.type)} is cut short`);
   return { entry, children: readBoxes(init, { bodyStart, end: entry.end }) };
+}
+
+/** HEVCDecoderConfigurationRecord, ISO/IEC 14496-15 section 8.3.3.1. */
+function hevcCodec(init: Buffer, hvcC: Box): string {
+  const reader = boxReader(init, hvcC);
+  reader.skip(1);
+  const first = reader.u8();
+  const space = ['', 'A', 'B', 'C'][first >> 6] ?? '';
+  const tier = first & 0x20 ? 'H' : 'L';
+  // Flag 0 is the highest bit of the field and the lowest of the number in the string.
+  const stored = reader.u32();
+  let compatibility = 0;
+  for (let bit = 0; bit < 32; bit += 1) compatibility += ((stored >>> bit) & 1) * 2 ** (31 - bit);
+  const constraints = Array.from({ length: 6 }, () => reader.u8());
+  const kept = constraints.slice(0, constraints.findLastIndex((byte) => byte !== 0) + 1);
+  const level = reader.u8();
+  const hex = (value: number): string => value.toString(16).toUpperCase();
+  return [`${space}${first & 0x1f}`, hex(compatibility), `${tier}${level}`, ...kept.map(hex)].join('.');
+}
+
+/** Colour that the short form of AV1's string means: BT.709, limited range. */
+const PLAIN_COLOUR = '.01.01.01.0';
+
+/** AV1CodecConfigurationRecord; the long form, with the colour of the colr box, where it is not BT.709. */
+function av1Codec(init: Buffer, av1C: Box, colr: Box | undefined): string {
+  const reader = boxReader(init, av1C);
+  reader.skip(1);
+  const [profileAndLevel, flags] = [reader.u8(), reader.u8()];
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const isDeep = (flags & 0x40) !== 0;
+  const depth = isDeep ? (flags & 0x20 ? 12 : 10) : 8;
+  const level = `${two(profileAndLevel & 0x1f)}${flags & 0x80 ? 'H' : 'M'}`;
+  const short = [profileAndLevel >> 5, level, two(depth)].join('.');
+  const colour = colr === undefined ? PLAIN_COLOUR : nclx(init, colr);
+  if (colour === PLAIN_COLOUR) return short;
+  const subsampling = [(flags >> 3) & 1, (flags >> 2) & 1, flags & 3].join('');
+  return `${short}.${(flags >> 4) & 1}.${subsampling}${colour}`;
+}
+
+/** Primaries, transfer, matrix and range of a colr box of type nclx, as AV1's string has them. */
+function nclx(init: Buffer, colr: Box): string {
+  const reader = boxReader(init, colr);
+  if (reader.u32() !== 0x6e636c78) return PLAIN_COLOUR;
+  const codes = [reader.u16(), reader.u16(), reader.u16()].map((code) => String(code).padStart(2, '0'));
+  return `.${codes.join('.')}.${reader.u8() >> 7}`;
 }
 
 /** Tags of the descriptors in esds, ISO/IEC 14496-1 section 7.2.2.1. */

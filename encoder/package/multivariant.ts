@@ -20,10 +20,17 @@ function attributes(values: Values): string {
     .join(',');
 }
 
-/** What makes a track of an audio group the counterpart of one in another group: RFC 8216 section 4.3.4.1.1. */
-function sameChoice(a: Audio, b: Audio): boolean {
-  return a.language === b.language && (a.role ?? 'main') === (b.role ?? 'main') && a.name === b.name;
+/**
+ * What makes a track of an audio group the counterpart of one in another group (RFC 8216 section 4.3.4.1.1): what it is,
+ * and that it is the first, second ... of these with its codec and channels.
+ */
+function choiceOf(audio: Audio, all: readonly Audio[]): string {
+  const whatOf = ({ language, role = 'main', name = '' }: Audio): string => `${language} ${role} ${name}`;
+  const twins = all.filter((other) => kindOf(other) === kindOf(audio) && whatOf(other) === whatOf(audio));
+  return `${whatOf(audio)} ${twins.indexOf(audio)}`;
 }
+
+const kindOf = ({ codec, channels }: Audio): string => `${codec} ${channels}`;
 
 /** Audio tracks that a variant can be played with, all that its CODECS must name. */
 type AudioGroup = { readonly id: string; readonly codecs: readonly string[]; readonly tracks: readonly Audio[] };
@@ -33,12 +40,13 @@ type AudioGroup = { readonly id: string; readonly codecs: readonly string[]; rea
  * in some language, it borrows another group's, and names that codec too.
  */
 function audioGroups(title: Pick<Title, 'audio'>): readonly AudioGroup[] {
-  const kindOf = ({ codec, channels }: Audio): string => `${codec} ${channels}`;
   const kinds = [...new Set(title.audio.map(kindOf))];
-  const choices = title.audio.filter((one, at) => title.audio.findIndex((other) => sameChoice(one, other)) === at);
+  const all = title.audio.map((audio) => ({ audio, choice: choiceOf(audio, title.audio) }));
+  const choices = all.filter(({ choice }, at) => all.findIndex((other) => other.choice === choice) === at);
   return kinds.map((kind, index) => {
-    const own = title.audio.filter((audio) => kindOf(audio) === kind);
-    const tracks = choices.map((choice) => own.find((audio) => sameChoice(audio, choice)) ?? choice);
+    const tracks = choices.map(({ audio, choice }) => {
+      return all.find((other) => kindOf(other.audio) === kind && other.choice === choice)?.audio ?? audio;
+    });
     const id = kinds.length === 1 ? 'audio' : `audio${index + 1}`;
     return { id, codecs: [...new Set(tracks.map(({ codec }) => codec))], tracks };
   });
@@ -138,6 +146,7 @@ function picture(rendition: TitleRendition): Values {
 }
 
 function variantLines(title: Title, prefix: string, group: AudioGroup | undefined): string[] {
+  const isComparable = title.metric.name === 'vmaf' && title.renditions.every(({ metric }) => metric === undefined);
   return title.renditions.flatMap((rendition) => {
     const rates = variantRates(title, rendition, group);
     const values = {
@@ -148,7 +157,7 @@ function variantLines(title: Title, prefix: string, group: AudioGroup | undefine
       'FRAME-RATE': rendition.frameRate.toFixed(3),
       'VIDEO-RANGE': rendition.videoRange,
       // Measured quality orders variants across codecs better than bits do (RFC 8216bis); all of them have it, or none.
-      SCORE: title.metric.name === 'vmaf' ? rendition.qualityMean.toFixed(1) : undefined,
+      SCORE: isComparable ? rendition.qualityMean.toFixed(1) : undefined,
       AUDIO: group?.id,
       SUBTITLES: title.text.length > 0 ? 'text' : undefined,
     };

@@ -19,10 +19,10 @@ export function pictureCount(frames: number, frameRate: number, seconds: number)
   return Math.floor(((frames - 1) / frameRate + SLACK) / seconds) + 1;
 }
 
-/** ffmpeg's filter that picks these frames, scales them, and lays them out on sheets. */
-export function trickplayFilter({ seconds, width, height, columns, rows }: TrickplayPlan): string {
+/** ffmpeg's filter that picks these frames, brings them to SDR by `toSdr`, scales them, and lays them out on sheets. */
+export function trickplayFilter({ seconds, width, height, columns, rows }: TrickplayPlan, toSdr: string): string {
   const pick = `setpts=PTS-STARTPTS,select='gte(t+${SLACK}\\,selected_n*${seconds})'`;
-  return `${pick},scale=${width}:${height}:flags=area:out_range=pc,format=yuvj420p,tile=${columns}x${rows}`;
+  return `${pick},${toSdr},scale=${width}:${height}:flags=area:out_range=pc,format=yuvj420p,tile=${columns}x${rows}`;
 }
 
 /** WebVTT with a cue per picture; URLs relative to the folder of the sheets, where it lies (media fragments, W3C). */

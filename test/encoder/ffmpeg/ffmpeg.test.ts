@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { comparedFrames, qualityArgs } from '../../../encoder/ffmpeg/args.ts';
+import { frameRateOf, parseInput } from '../../../encoder/ffmpeg/describe.ts';
 import type { FfmpegTool } from '../../../encoder/ffmpeg/find.ts';
 import { findFfmpeg } from '../../../encoder/ffmpeg/find.ts';
-import { frameRateOf, parseInput, parseStats, parseVmafLog } from '../../../encoder/ffmpeg/parse.ts';
+import { parseStats, parseVmafLog } from '../../../encoder/ffmpeg/parse.ts';
 import { probe, type Source } from '../../../encoder/ffmpeg/probe.ts';
 import { measureQuality } from '../../../encoder/ffmpeg/quality.ts';
 import { extractShot, findShots } from '../../../encoder/ffmpeg/shots.ts';
@@ -51,7 +52,11 @@ describe('parsing', () => {
     expect(rest).toEqual({
       format: 'mov,mp4,m4a,3gp,3g2,mj2',
       durationSeconds: 3723.5,
-      audio: { index: 2, channels: 2, language: 'ger' },
+      audio: [
+        { index: 2, channels: 6, language: 'de', name: undefined, role: 'main' },
+        { index: 3, channels: 1, language: 'en', name: undefined, role: 'main' },
+      ],
+      text: [],
     });
     expect(video).toMatchObject({
       index: 1,
@@ -59,7 +64,9 @@ describe('parsing', () => {
       height: 576,
       quarterTurns: 1,
       isInterlaced: true,
-      isHdr: false,
+      videoRange: 'SDR',
+      hasAlpha: false,
+      colour: { primaries: 'bt709', transfer: 'bt709', matrix: 'bt709' },
     });
     expect(video?.pixelAspect).toBeCloseTo(16 / 15);
     expect(video?.frameRate).toEqual({ num: 30000, den: 1001 });
@@ -68,7 +75,7 @@ describe('parsing', () => {
   test('HDR transfers are seen', () => {
     const line =
       "Input #0, m, from 'x':\n  Stream #0:0: Video: hevc, yuv420p10le(tv, bt2020nc/bt2020/smpte2084), 64x64, 25 fps";
-    expect(parseInput(line)?.video?.isHdr).toBe(true);
+    expect(parseInput(line)?.video).toMatchObject({ videoRange: 'PQ', bitDepth: 10 });
   });
 
   test('quality logs', () => {
@@ -159,7 +166,8 @@ describe('running', () => {
 describe('probing', () => {
   test('a clip is described without ffprobe', async () => {
     const source = await probeFile(at('clip.mp4'));
-    expect(source.view).toMatchObject({ width: 320, height: 180, frameRate: { num: 25, den: 1 }, audioChannels: 1 });
+    expect(source.view).toMatchObject({ width: 320, height: 180, frameRate: { num: 25, den: 1 } });
+    expect(source.audio).toMatchObject([{ channels: 1 }]);
     expect(source.sha256).toMatch(/^[0-9a-f]{64}$/);
     expect(source.durationSeconds).toBeCloseTo(2.4, 1);
   });
@@ -243,7 +251,11 @@ describe('shots', () => {
     expect(shots[2]?.features.loudness).toBe(0);
     expect(shots[2]?.features.saturation).toBeGreaterThan(shots[1]?.features.saturation ?? 1);
     for (const [index, shot] of shots.entries()) {
-      await extractShot(ffmpeg, source.view, { ...shot, cwd: folder, output: `shot-${index}.nut` });
+      await extractShot(ffmpeg, source.view, {
+        ...shot,
+        cwd: folder,
+        copies: [{ range: 'SDR', file: `shot-${index}.nut` }],
+      });
     }
   });
 
@@ -252,7 +264,8 @@ describe('shots', () => {
     const source = await probeFile(at('clip.mp4'));
     const [shot] = await findShots(ffmpeg, source, () => undefined);
     if (shot === undefined) throw new Error('the clip has shots');
-    const forged = { ...shot, start: shot.start + 1, cwd: folder, output: 'forged.nut' };
+    const copies = [{ range: 'SDR', file: 'forged.nut' }] as const;
+    const forged = { ...shot, start: shot.start + 1, cwd: folder, copies };
     await expect(extractShot(ffmpeg, source.view, forged)).rejects.toMatchObject({ code: 'ENCODER_FRAMES_DIFFER' });
   });
 
@@ -267,7 +280,11 @@ describe('shots', () => {
     const { num, den } = source.view.frameRate;
     expect((frames * den) / num).toBeCloseTo(2.4, 0);
     for (const [index, shot] of shots.entries()) {
-      await extractShot(ffmpeg, source.view, { ...shot, cwd: folder, output: `vfr-${index}.nut` });
+      await extractShot(ffmpeg, source.view, {
+        ...shot,
+        cwd: folder,
+        copies: [{ range: 'SDR', file: `vfr-${index}.nut` }],
+      });
     }
   });
 

@@ -175,6 +175,7 @@ export async function buildRich(dir: string, lengths: readonly [number, number] 
     { ...(await copy('a2')), language: 'de' },
     { ...(await copy('a3')), role: 'commentary' as const },
     { ...(await copy('a4')), channels: 6 },
+    { ...(await copy('a5')), language: 'de' },
   ];
   const { ffmpeg } = openOne(await findTool());
   const trickplay = await writeThumbnails(folder, {

@@ -72,11 +72,13 @@ describe('others read the same', () => {
       'English',
       'Deutsch',
       'English (commentary)',
+      'Deutsch 2',
     ]);
     expect(Object.keys(manifest.mediaGroups.AUDIO['audio2'] ?? {})).toEqual([
       'English',
       'Deutsch',
       'English (commentary)',
+      'Deutsch 2',
     ]);
     expect(Object.keys(manifest.mediaGroups.SUBTITLES['text'] ?? {})).toEqual(['English', 'English (captions)']);
     expect(manifest.iFramePlaylists.map(({ uri }) => uri)).toEqual([...['v180/iframes.m3u8', 'v90/iframes.m3u8']]);
@@ -149,6 +151,7 @@ describe('the check of what was written finds', () => {
       ['master.m3u8', 'DEFAULT=NO,AUTOSELECT=NO', 'DEFAULT=NO,AUTOSELECT=YES'],
       'tell two',
     ],
+    ['a track in no group', ['master.m3u8', /#EXT-X-MEDIA[^\n]*a5\/[^\n]*\n/g, ''], 'a5 is in no group'],
     ['no channels', ['master.m3u8', 'CHANNELS="2"', 'CHANNELS="x"'], 'CHANNELS'],
     ['a group that is not there', ['master.m3u8', 'SUBTITLES="text"', 'SUBTITLES="none"'], 'no group none'],
     ['a variant twice', ['master.m3u8', 'v90/playlist.m3u8', 'v180/playlist.m3u8'], 'not one variant'],

@@ -1,41 +1,115 @@
 // Shots and segments cover every frame once, and keep to their limits.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { cutScores, findCuts, planShots, splitEvenly } from '../../../encoder/plan/cuts.ts';
+import { findBoundaries, planShots, splitEvenly } from '../../../encoder/plan/cuts.ts';
+import { type FrameEvidence, openEvidence } from '../../../encoder/plan/evidence.ts';
 import { loudnessOf, measureFrame, SMALL, shotFeatures } from '../../../encoder/plan/features.ts';
+import { seeded } from '../../bench/splices.ts';
 
-const quiet = (length: number): number[] => Array.from({ length }, () => 0.4);
-const withCuts = (length: number, cuts: readonly number[], strength = 30): number[] =>
-  quiet(length).map((value, at) => (cuts.includes(at) ? strength : value));
-
-describe('cuts', () => {
-  test('a lone jump is one', () => expect(findCuts(withCuts(100, [40]))).toEqual([40]));
-  test('still pictures have none', () => expect(findCuts(quiet(100))).toEqual([]));
-  test('steady motion has none', () => expect(findCuts(Array.from({ length: 100 }, () => 12))).toEqual([]));
-  test('a slow fade has none', () => expect(findCuts(Array.from({ length: 100 }, (_, at) => at / 20))).toEqual([]));
-  test('the first frame is none, whatever it changes', () => expect(findCuts([90, ...quiet(30)])).toEqual([]));
-  test('a jump that the restless picture around it hides is none', () => {
-    const restless = Array.from({ length: 60 }, (_, at) => (at % 2 === 0 ? 10 : 16));
-    expect(findCuts(restless)).toEqual([]);
+const noise = seeded(3);
+/** A picture of blurred blotches, another one for every seed. */
+const picture = (seed: number, light = 1): Uint8Array => {
+  const chance = seeded(seed);
+  const blotches = Array.from({ length: 24 * 14 }, () => 30 + chance() * 180);
+  const frame = new Uint8Array(SMALL.bytes).fill(128);
+  for (let y = 0; y < SMALL.height; y++) {
+    for (let x = 0; x < SMALL.width; x++) {
+      const value = blotches[Math.floor(y / 6.5) * 24 + Math.floor(x / 6.7)] ?? 0;
+      frame[y * SMALL.width + x] = 16 + (value - 16) * light + noise() * 3;
+    }
+  }
+  return frame;
+};
+const still = (seed: number, frames: number): Uint8Array[] => Array.from({ length: frames }, () => picture(seed));
+const mixed = (one: number, other: number, frames: number): Uint8Array[] => {
+  const [a, b] = [picture(one), picture(other)];
+  const share = (at: number): number => (at + 1) / (frames + 1);
+  return Array.from({ length: frames }, (_, at) => a.map((value, i) => value + ((b[i] ?? 0) - value) * share(at)));
+};
+const faded = (seed: number, frames: number): Uint8Array[] =>
+  Array.from({ length: frames }, (_, at) => picture(seed, 1 - (at + 1) / frames));
+/** The picture moves to the right, a few pixels a frame, and returns where it came from. */
+const moved = (seed: number, frames: number): Uint8Array[] => {
+  const frame = picture(seed);
+  return Array.from({ length: frames }, (_, at) => {
+    const shift = 3 * Math.abs(Math.round(frames / 2) - at);
+    return frame.map((value, i) => {
+      const x = i % SMALL.width;
+      return i < SMALL.width * SMALL.height ? (frame[i - x + ((x + shift) % SMALL.width)] ?? 0) : value;
+    });
   });
-  test('scores never exceed the change', () => {
-    fc.assert(
-      fc.property(fc.array(fc.double({ min: 0, max: 100, noNaN: true })), (changes) => {
-        expect(cutScores(changes).every((score, at) => score <= (changes[at] ?? 0))).toBe(true);
-      }),
-    );
+};
+const evidenceOf = (frames: readonly Uint8Array[]): FrameEvidence[] => {
+  const compare = openEvidence();
+  return frames.map((frame) => compare(frame));
+};
+const found = (...parts: Uint8Array[][]): string[] =>
+  findBoundaries(evidenceOf(parts.flat()), 24).map(({ kind, at }) => `${kind} ${at}`);
+
+describe('boundaries', () => {
+  test('one picture after another is a cut', () => expect(found(still(1, 30), still(2, 30))).toEqual(['cut 30']));
+  test('a still picture has none, and neither its first frame', () => expect(found(still(1, 40))).toEqual([]));
+  test('steady motion has none', () => expect(found(moved(1, 60))).toEqual([]));
+  test('dark beside dark is a cut', () => {
+    const dark = (seed: number): Uint8Array[] => Array.from({ length: 24 }, () => picture(seed, 0.15));
+    expect(found(dark(1), dark(2))).toEqual(['cut 24']);
+  });
+  test('cuts five frames apart are all found', () => {
+    expect(found(still(1, 20), still(2, 5), still(3, 5), still(4, 20))).toEqual(['cut 20', 'cut 25', 'cut 30']);
+  });
+  test.each([1, 2, 3])('a flash of %d frames in one shot is none', (frames) => {
+    const white = Array.from({ length: frames }, () => picture(1).map((value) => 0.2 * value + 0.8 * 235));
+    expect(found(still(1, 24), white, still(1, 24))).toEqual([]);
+  });
+  test('a flash between two shots is one', () => {
+    const white = [picture(1).map((value) => 0.2 * value + 0.8 * 235)];
+    expect(found(still(1, 24), white, still(2, 24))).toHaveLength(2);
+  });
+  test('a dissolve is one, in its middle', () => {
+    expect(found(still(1, 30), mixed(1, 2, 16), still(2, 30))).toEqual([expect.stringMatching(/^dissolve 3[5-9]$/)]);
+  });
+  test('a fade to black and out of it is one, in the black', () => {
+    const parts = [still(1, 24), faded(1, 12), faded(2, 12).toReversed(), still(2, 24)];
+    expect(found(...parts)).toEqual([expect.stringMatching(/^fade 3[4-7]$/)]);
+  });
+  test('a long black has one at each end', () => {
+    const black = Array.from({ length: 40 }, () => picture(1, 0));
+    const parts = [still(1, 24), faded(1, 12), black, faded(2, 12).toReversed(), still(2, 24)];
+    expect(found(...parts).map((boundary) => boundary.slice(0, 4))).toEqual(['fade', 'fade']);
+  });
+  test('a picture that only grows lighter has none', () => {
+    const lighter = Array.from({ length: 40 }, (_, at) => picture(1, 0.4 + at / 80));
+    expect(
+      found(
+        still(1, 10).map(() => picture(1, 0.4)),
+        lighter,
+      ),
+    ).toEqual([]);
   });
 });
 
 describe('shots', () => {
+  const blank = evidenceOf([new Uint8Array(SMALL.bytes)])[0];
+  /** Evidence of quiet frames but for the jumps, each of that strength. */
+  const withCuts = (length: number, cuts: ReadonlyMap<number, number>): FrameEvidence[] => {
+    if (blank === undefined) throw new Error('there is evidence of one frame');
+    let thumb = blank.thumb;
+    return Array.from({ length }, (_, at) => {
+      const residual = cuts.get(at);
+      if (residual === undefined) return { ...blank, thumb };
+      thumb = Uint8Array.from({ length: 144 }, () => noise() * 255);
+      return { ...blank, residual, novelty: 1, contrast: 40, thumb };
+    });
+  };
+
   test('cover every frame once, within the limits where the title allows', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 600 }),
-        fc.array(fc.integer({ min: 1, max: 599 }), { maxLength: 20 }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 599 }), fc.integer({ min: 20, max: 90 })), { maxLength: 20 }),
         (length, cuts) => {
-          const limits = { shortest: 12, longest: 120 };
-          const shots = planShots(withCuts(length, cuts), limits);
+          const limits = { framesPerSecond: 24, shortest: 12, longest: 120 };
+          const shots = planShots(withCuts(length, new Map(cuts)), limits);
           expect(shots[0]?.start).toBe(0);
           for (const [at, shot] of shots.entries()) {
             expect(shot.start + shot.frames).toBe(shots[at + 1]?.start ?? length);
@@ -48,8 +122,11 @@ describe('shots', () => {
   });
 
   test('a short one joins over the weaker cut', () => {
-    const changes = withCuts(100, [40]).map((value, at) => (at === 45 ? 10 : value));
-    expect(planShots(changes, { shortest: 12, longest: 200 })).toEqual([
+    const cuts = new Map([
+      [40, 60],
+      [45, 25],
+    ]);
+    expect(planShots(withCuts(100, cuts), { framesPerSecond: 24, shortest: 12, longest: 200 })).toEqual([
       { start: 0, frames: 40 },
       { start: 40, frames: 60 },
     ]);
