@@ -44,6 +44,22 @@ function exitCodeOf(end: RunEnd, io: Io): number {
   return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
 }
 
+const OPTIONS = {
+  id: { type: 'string' },
+  name: { type: 'string' },
+  'source-class': { type: 'string' },
+  work: { type: 'string' },
+  'vmaf-cap': { type: 'string' },
+  heights: { type: 'string' },
+  codecs: { type: 'string' },
+  devices: { type: 'string' },
+  hardware: { type: 'string' },
+  audio: { type: 'string' },
+  surround: { type: 'string' },
+  preset: { type: 'string' },
+  parallel: { type: 'string' },
+} as const;
+
 /** Encodes one file; run it again with the same arguments to resume or to pay nothing. */
 export const encodeCommand: Command = {
   name: 'encode',
@@ -71,21 +87,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
   run: async (args, io) => {
     const { values, positionals } = parseArgs({
       args: [...args],
-      options: {
-        id: { type: 'string' },
-        name: { type: 'string' },
-        'source-class': { type: 'string' },
-        work: { type: 'string' },
-        'vmaf-cap': { type: 'string' },
-        heights: { type: 'string' },
-        codecs: { type: 'string' },
-        devices: { type: 'string' },
-        hardware: { type: 'string' },
-        audio: { type: 'string' },
-        surround: { type: 'string' },
-        preset: { type: 'string' },
-        parallel: { type: 'string' },
-      },
+      options: OPTIONS,
       allowPositionals: true,
     });
     const [input, out] = positionals;
