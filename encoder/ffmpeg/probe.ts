@@ -72,9 +72,10 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
       `the picture is ${video.width}x${video.height}, above budget.maxPixels ${options.maxPixels}`,
     );
   }
-  const { format, durationSeconds, startSeconds } = description;
+  const { format, durationSeconds } = description;
   const flat = viewOf(path, { video, audio: audio[0], maxPixels: options.maxPixels });
-  const isPlain = video.videoRange !== 'PQ' && startSeconds === 0;
+  // Alone in its file, a picture begins at 0.
+  const isPlain = video.videoRange !== 'PQ' && audio.length === 0;
   const view = isPlain ? flat : await lookAtFirst(tool, flat, options);
   const told = { sizeBytes, format, durationSeconds, audio, text, codec: video.codec, isVariable: video.isVariable };
   return { ...told, view, sha256: await hashFile(path, options) };
