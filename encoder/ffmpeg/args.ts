@@ -25,6 +25,9 @@ export type SourceView = PictureView & {
   readonly maxPixels: number;
 };
 
+/** A film has a picture, a few dozen sounds and texts, and fonts; each costs a demuxer's buffers. */
+const MOST_STREAMS = 256;
+
 /** Options that must stand before a file from outside: local file, known container, bounded picture; ends with -i and it. */
 function guarded(path: string, maxPixels: number): string[] {
   return [
@@ -32,6 +35,8 @@ function guarded(path: string, maxPixels: number): string[] {
     'file',
     '-format_whitelist',
     FORMATS,
+    '-max_streams',
+    `${MOST_STREAMS}`,
     '-max_pixels',
     `${maxPixels}`,
     '-i',
@@ -72,26 +77,23 @@ export function probeArgs(path: string, maxPixels: number): string[] {
 
 const small = `scale=${SMALL.width}:${SMALL.height}:flags=area,format=yuv420p`;
 
+/** Bounds of a decode that nobody has tried before. */
+export type DecodeBounds = {
+  /** Each thread of a decoder holds frames. */
+  readonly threads: number;
+  /** Output ends here: a gap in the timestamps must not be filled without end. */
+  readonly seconds: number;
+};
+
 /** One decode of everything: small frames on `pipe:1`, mono 8 kHz samples on `pipe:4`. */
-export function analyseArgs(view: SourceView): string[] {
-  const audio =
-    view.audioIndex === undefined
-      ? []
-      : [
-          '-map',
-          `0:${view.audioIndex}`,
-          '-af',
-          'aresample=8000:async=1:first_pts=0',
-          '-ac',
-          '1',
-          '-f',
-          's16le',
-          'pipe:4',
-        ];
+export function analyseArgs(view: SourceView, { threads, seconds }: DecodeBounds): string[] {
+  const end = ['-t', `${seconds}`];
+  const sound = ['-af', 'aresample=8000:async=1:first_pts=0', '-ac', '1', ...end, '-f', 's16le', 'pipe:4'];
   return [
-    ...opened(view),
+    ...['-threads', `${threads}`, ...opened(view)],
     ...['-map', `0:${view.videoIndex}`, '-vf', `${normalise(view)},${small}`, '-fps_mode', 'passthrough'],
-    ...['-f', 'rawvideo', 'pipe:1', ...audio],
+    ...[...end, '-f', 'rawvideo', 'pipe:1'],
+    ...(view.audioIndex === undefined ? [] : ['-map', `0:${view.audioIndex}`, ...sound]),
   ];
 }
 

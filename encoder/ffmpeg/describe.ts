@@ -272,7 +272,7 @@ function parseText(block: readonly string[]): TextStream | undefined {
  * Where sound begins before the picture (the priming of AAC is enough), every frame lies off the grid by as much.
  */
 export function parsePhase(stderr: string, { num, den }: FrameRate): number {
-  const seconds = Number(/ pts_time:\s*(-?[\d.]+)/.exec(stderr)?.[1] ?? 0);
+  const seconds = Number(/\[Parsed_showinfo[^\n]* pts_time:\s*(-?\d+(?:\.\d+)?)/.exec(stderr)?.[1] ?? 0);
   const frames = (seconds * num) / den;
   // Times are printed, and in Matroska stored, rounded: a frame a little early is on its tick.
   return ((frames - Math.floor(frames + 0.05)) * den) / num;
