@@ -31,6 +31,8 @@ export type PowerOptions = {
   readonly directory: string;
   readonly cuts: number;
   readonly seed: number;
+  /** Hears of every cut that is over, with the sums until then. */
+  readonly onCut?: (done: number, total: PowerReport) => void;
 };
 
 /** Within this what was stored must have become durable, in milliseconds (row 3 of the fault matrix). */
@@ -46,7 +48,8 @@ const PACE = { store: { pauseMs: 25 }, naive: {} } as const;
 const KEPT_CUTS = 2;
 
 /** Cuts the power again and again at random moments. */
-export async function cutPower({ discipline, directory, cuts, seed }: PowerOptions): Promise<PowerReport> {
+export async function cutPower(options: PowerOptions): Promise<PowerReport> {
+  const { discipline, directory, cuts, seed } = options;
   const disk = openLoopDisk(directory, IMAGE_MIB);
   const store = join(disk.path, 'store');
   mkdirSync(store);
@@ -79,6 +82,7 @@ export async function cutPower({ discipline, directory, cuts, seed }: PowerOptio
       const found = discipline === 'naive' ? lookNaively(store, paths, retire) : await look(store, paths, retire);
       judge(total, { said, cutMs, kept, found });
       kept = new Set([...found.right].filter((path) => path.startsWith('/object/') && !path.startsWith(retire)));
+      options.onCut?.(cut + 1, { ...total });
     }
   } finally {
     disk.remove();

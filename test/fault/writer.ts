@@ -2,6 +2,7 @@
 // waits for a line `go PATH...` (paths to remove on the way) and then prints a line per event; `stop` ends it in order.
 import { mkdir, open as openFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { flushCompileCache } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -103,6 +104,7 @@ const begun = new Promise<string[]>((resolve) => {
 });
 // The pool's thread is there from now on, for whoever wants to trace it.
 await mkdir(plan.directory, { recursive: true });
+flushCompileCache(); // Whoever is killed can't do so at its end.
 say('waiting');
 const victims = await begun;
 // A naive store does not survive the loss of its disk; whoever took it away kills it anyhow.
