@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { temporary } from '../cache/store/support.ts';
 import { sweepDatabase } from '../cache/store/sweep.ts';
-import { sweepBoundaries } from './boundaries.ts';
+import { type SweepReport, sweepBoundaries } from './boundaries.ts';
 import { type CrashReport, crash } from './crash.ts';
 import { loopMissing } from './loop.ts';
 import { cutPower, type PowerReport } from './power.ts';
@@ -60,7 +60,9 @@ test(
   async (context) => {
     const missing = straceMissing();
     if (missing !== undefined) return context.skip(missing);
-    const found = await sweepBoundaries({ directory: directory.path, seed, most: BOUNDARIES });
+    const onBoundary = (done: number, total: SweepReport) =>
+      done % 25 === 0 && report('boundaries so far', { done, ...total });
+    const found = await sweepBoundaries({ directory: directory.path, seed, most: BOUNDARIES, onBoundary });
     report('boundaries', found);
     expect(found).toMatchObject({ wrong: 0, caught: 0, lost: 0, returned: 0 });
     expect(found.boundaries).toBeGreaterThan(50);

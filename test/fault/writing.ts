@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
+/** Between two lines `tick`, at least: what a writer's own time is told by, which passes slowly on a busy machine. */
+export const TICK_MS = 100;
+
 /** What one writing process does. */
 export type WriterPlan = {
   readonly discipline: 'store' | 'naive';
