@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
 import { CODECS, DEVICES } from '../encoder/contract.ts';
-import { isTimeZone, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
+import { isTimeZone, PROCESS_BYTES, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
 
 const count = z.number().int().nonnegative();
 const positive = z.number().positive();
@@ -189,10 +189,10 @@ export const sections = {
     .strictObject({
       ramBytes: size.prefault('256MiB'),
       maxResidentBytes: size
-        .refine((bytes) => bytes >= 64 * 1024 * 1024, 'expected at least 64MiB: the process alone takes that')
+        .refine((bytes) => bytes >= PROCESS_BYTES, 'expected at least 64MiB: the process alone takes that')
         .nullable()
         .default(null)
-        .describe('memory of the process near which RAM shrinks; null: what the cgroup or the host has'),
+        .describe('memory of all processes near which RAM shrinks; null: what the cgroup or the host has'),
       dirs: z
         .array(z.strictObject({ path: z.string().min(1), maxBytes: size.prefault('20GiB') }))
         .max(64)

@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 import { type Backlog, BodyFile } from './body-file.ts';
 import { keyHash } from './checksum.ts';
 import { isDamaged, lockDirectory, notDatabase, setAside } from './database.ts';
@@ -287,6 +288,11 @@ export class Mount {
     if (entry.slot < 0) return;
     this.#policy.touch(entry.slot);
     this.#table.markUsed(entry.slot);
+  }
+
+  /** Where it waits to leave; undefined: it may not, or is not counted yet. */
+  placeOf(entry: Entry): EvictionPlace | undefined {
+    return entry.slot < 0 ? undefined : this.#policy.placeOf(entry.slot);
   }
 
   pin(entry: Entry): void {

@@ -1,5 +1,6 @@
 // What the store keeps of a response, and what it gives back: types between the store and the rest of the cache.
 import type { Log, Purpose, StoreDirectory, StoreStats } from '../contract.ts';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 
 /** End-to-end header fields in the order received, names in lower case. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
@@ -90,6 +91,8 @@ export type Store = {
   readonly find: (key: string) => readonly StoredObject[];
   /** Counts a hit; true when it is the first since the fill, so that a prefetch can be called useful. */
   readonly touch: (object: StoredObject) => { readonly isFirst: boolean };
+  /** Where its disk's policy has it wait to leave; undefined: pinned, in memory alone, or not counted yet. */
+  readonly placeOf: (object: StoredObject) => EvictionPlace | undefined;
   readonly read: (object: StoredObject, range: ByteRange) => BodyReader;
   /** Undefined: refused (too large, no room that may be evicted, store degraded and object beyond RAM). */
   readonly write: (response: StoredResponse, hint: WriteHint) => BodyWriter | undefined;

@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStats } from '../contract.ts';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 import { Bodies } from './bodies.ts';
 import type { BodyFile } from './body-file.ts';
 import { type Entry, type Head, INLINE_BYTES, purposeOf, Snapshot } from './entry.ts';
@@ -151,6 +152,11 @@ class TieredStore implements Store {
     entry.lastUsedAt = this.#options.now();
     this.#mountOf(entry)?.touch(entry);
     return entry.hits === 1 ? FIRST : AGAIN;
+  };
+
+  readonly placeOf = (object: StoredObject): EvictionPlace | undefined => {
+    const entry = this.#entryOf(object);
+    return entry === undefined ? undefined : this.#mountOf(entry)?.placeOf(entry);
   };
 
   readonly read = (object: StoredObject, range: ByteRange): BodyReader => {

@@ -63,6 +63,21 @@ export class Slots {
   }
 }
 
+/** Who stands before a slot in its queue, of its own lane: their bytes, or, `isMore`, those of the nearest `steps`. */
+export function bytesBefore(
+  slots: Slots,
+  slot: number,
+  steps: number,
+): { readonly bytes: number; readonly isMore: boolean } {
+  let bytes = 0;
+  let older = slots.previous[slot] ?? NONE;
+  for (let step = 0; step < steps && older !== NONE; step += 1) {
+    bytes += slots.bytes[older] ?? 0;
+    older = slots.previous[older] ?? NONE;
+  }
+  return { bytes, isMore: older !== NONE };
+}
+
 /** A queue over shared slots: the oldest at its head. */
 export class Queue {
   readonly #slots: Slots;

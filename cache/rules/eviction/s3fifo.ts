@@ -3,7 +3,7 @@
 import { Ghost } from './ghost.ts';
 import { LaneQueue } from './lanes.ts';
 import type { EvictionPolicy } from './policy.ts';
-import { Slots } from './queue.ts';
+import { bytesBefore, Slots } from './queue.ts';
 
 const SMALL = 1;
 const MAIN = 2;
@@ -40,8 +40,23 @@ type Earlier = {
   readonly isRecent?: boolean;
 };
 
+/** Where an object waits to leave. `small`: on trial; `main`: it was used again; `foretold`: for its first viewer. */
+export type EvictionPlace = {
+  readonly queue: 'small' | 'main' | 'foretold';
+  /** Uses that count for it, 0..3: in the main queue each gives it another round. */
+  readonly uses: number;
+  /** Bytes of those before it in that queue; `isMore`: at least, for only the nearest were looked at. */
+  readonly beforeBytes: number;
+  readonly isMore: boolean;
+};
+
+/** Those before an object that are looked at: about a millisecond. */
+const MAX_LOOKED_AT = 16_384;
+
 /** S3-FIFO, how an object comes in that was used before, and one that is expected to be used. */
 export type S3Fifo = EvictionPolicy & {
+  /** Undefined: it is out. */
+  readonly placeOf: (slot: number) => EvictionPlace | undefined;
   /** Enters the main queue when its uses have earned that, else the small one, where they count. */
   readonly restore: (slot: number, object: Earlier) => void;
   /** An object came that nobody has asked for yet, but somebody is expected to. */
@@ -162,6 +177,12 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING, slots: Slots = new 
     foretell: (slot, bytes, key) => {
       take(slot, bytes, key);
       foretold.push(slot);
+    },
+    placeOf: (slot) => {
+      if (!slots.isIn(slot)) return undefined;
+      const { bytes: beforeBytes, isMore } = bytesBefore(slots, slot, MAX_LOOKED_AT);
+      const queue = slots.place[slot] === FORETOLD ? 'foretold' : slots.place[slot] === MAIN ? 'main' : 'small';
+      return { queue, uses: slots.uses[slot] ?? 0, beforeBytes, isMore };
     },
     restore: (slot, object) => {
       take(slot, object.bytes, object.key);

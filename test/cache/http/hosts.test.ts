@@ -1,36 +1,11 @@
 // Hosts: which one a name means, what each has for itself and what they share, and quotas.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { HostOptions } from '../../../cache/contract.ts';
-import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
-import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
+import { readResponse } from './node.ts';
+import { a, b, bodyOf, fresh, node, other, setBoth, setUp } from './two-origins.ts';
 
-const fresh = { 'cache-control': 'max-age=600' };
-let node: TestNode;
-let other: FakeOrigin;
-beforeEach(async () => {
-  other = await openFakeOrigin();
-});
-afterEach(async () => {
-  await node.close();
-  await other.close();
-});
-
-/** A node with the origins `main` and `other`. */
-async function setUp(hosts: readonly HostOptions[], setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({ ...setup, hosts, moreOrigins: [{ name: 'other', url: other.url, match: '/' }] });
-  return node;
-}
-const a: HostOptions = { names: ['a.example', '*.a.example'], origins: ['main'] };
-const b: HostOptions = { names: ['b.example'], origins: ['other'] };
 const forwarding: HostOptions = { names: ['*.tenant.example'], origins: ['main'], hostHeader: 'forward' };
 const every: HostOptions = { names: ['*'] };
-
-function setBoth(path: string): void {
-  node.origin.set(path, { body: `main ${path}`, headers: fresh });
-  other.set(path, { body: `other ${path}`, headers: fresh });
-}
-const bodyOf = async (path: string, host: string, headers = {}) =>
-  (await node.get(path, { ...headers, host })).body.toString();
 
 describe('which host answers', () => {
   test('each name its own: origins and stored objects never mix', async () => {
@@ -91,11 +66,7 @@ describe('which host answers', () => {
   });
 
   test('a path that no origin of its host serves is 404 though another host has it', async () => {
-    node = await openNode({
-      origin: { match: '/vod/' },
-      moreOrigins: [{ name: 'other', url: other.url, match: '/' }],
-      hosts: [a, b],
-    });
+    await setUp([a, b], { origin: { match: '/vod/' } });
     setBoth('/x');
     expect((await node.get('/x', { host: 'a.example' })).status).toBe(404);
     expect(await bodyOf('/x', 'b.example')).toBe('other /x');
