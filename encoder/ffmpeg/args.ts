@@ -157,8 +157,9 @@ export function videoTimescale(rate: FrameRate): { timescale: number; frameTicks
 export function trialArgs(group: TrialGroup): string[] {
   const { frameRate, preset, threads } = group;
   const { codec, picture } = group.kind;
-  // ffmpeg rounds a forced keyframe up to the next frame: half a frame early makes it the frame that is meant.
-  const times = group.keyframes.map((frame) => (((frame - 0.5) * frameRate.den) / frameRate.num).toFixed(6));
+  // ffmpeg takes the first frame that is not before the time, which some builds round to whole frames first: a quarter of
+  // a frame early it is the frame that is meant in either.
+  const times = group.keyframes.map((frame) => (((frame - 0.25) * frameRate.den) / frameRate.num).toFixed(6));
   const forced = times.length === 0 ? [] : ['-force_key_frames', times.join(',')];
   const { timescale } = videoTimescale(frameRate);
   const labels = group.outputs.map((_, at) => `[o${at}]`);

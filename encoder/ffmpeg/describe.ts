@@ -54,8 +54,6 @@ export type InputDescription = {
   readonly format: string;
   /** Undefined where the container does not know. */
   readonly durationSeconds: number | undefined;
-  /** Timestamp of its earliest stream; ffmpeg moves all of them so that this is 0. */
-  readonly startSeconds: number;
   readonly video: VideoStream | undefined;
   /** The stream that players would choose first. */
   readonly audio: readonly AudioStream[];
@@ -114,14 +112,12 @@ export function parseInput(stderr: string): InputDescription | undefined {
   if (start < 0) return undefined;
   const format = /^\s*Input #0, (.+), from '/.exec(lines[start] ?? '')?.[1] ?? 'unknown';
   const printed = /Duration: ([\d:.]+)/.exec(lines.slice(start).find((line) => line.includes('Duration:')) ?? '')?.[1];
-  const first = /Duration: [^,]+, start: (-?[\d.]+)/.exec(lines.slice(start).join('\n'))?.[1];
   const blocks = streamBlocks(lines.slice(start));
   const isDefault = (block: readonly string[]): boolean => (block[0] ?? '').includes('(default)');
   const heard = [...blocks].sort((a, b) => Number(isDefault(b)) - Number(isDefault(a)));
   return {
     format,
     durationSeconds: printed === undefined ? undefined : clock(printed),
-    startSeconds: Number(first ?? 0),
     video: blocks.map(parseVideo).find((stream) => stream !== undefined),
     audio: heard.map(parseAudio).filter((stream) => stream !== undefined),
     text: blocks.map(parseText).filter((stream) => stream !== undefined),
@@ -276,7 +272,7 @@ function parseText(block: readonly string[]): TextStream | undefined {
  * Where sound begins before the picture (the priming of AAC is enough), every frame lies off the grid by as much.
  */
 export function parsePhase(stderr: string, { num, den }: FrameRate): number {
-  const seconds = Number(/ pts_time:\s*(-?[\d.]+)/.exec(stderr)?.[1] ?? 0);
+  const seconds = Number(/\[Parsed_showinfo[^\n]* pts_time:\s*(-?\d+(?:\.\d+)?)/.exec(stderr)?.[1] ?? 0);
   const frames = (seconds * num) / den;
   // Times are printed, and in Matroska stored, rounded: a frame a little early is on its tick.
   return ((frames - Math.floor(frames + 0.05)) * den) / num;
@@ -291,7 +287,7 @@ export function parseLight(stderr: string): {
   const display = new RegExp(
     `has_primaries:1 has_luminance:1 r${at} g${at} b${at} wp${at} min_luminance=([\\d.]+), max_luminance=([\\d.]+)`,
   ).exec(stderr);
-  const light = /Content light level metadata: MaxCLL=(\d+), MaxFALL=(\d+)/.exec(stderr);
+  const light = /Content light level \w+: MaxCLL=(\d+), MaxFALL=(\d+)/i.exec(stderr);
   const [rx = 0, ry = 0, gx = 0, gy = 0, bx = 0, by = 0, wx = 0, wy = 0, minLuminance = 0, maxLuminance = 0] =
     display?.slice(1).map(Number) ?? [];
   return {

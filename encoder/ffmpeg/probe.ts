@@ -80,7 +80,7 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
   if (video === undefined) {
     throw new EncoderError('ENCODER_NO_VIDEO', `the input (${description.format}) has no video that can be decoded`);
   }
-  const { format, durationSeconds, startSeconds } = description;
+  const { format, durationSeconds } = description;
   const flat = viewOf(path, { video, audio: audio[0], maxPixels: options.maxPixels });
   refuseSize(options, video);
   refuseSize(options, flat);
@@ -89,7 +89,8 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
     const seconds = durationSeconds.toFixed(0);
     throw new EncoderError('ENCODER_INPUT_REFUSED', `it lasts ${seconds} s, above budget.maxSeconds ${maxSeconds}`);
   }
-  const isPlain = video.videoRange !== 'PQ' && startSeconds === 0;
+  // Alone in its file, a picture begins at 0.
+  const isPlain = video.videoRange !== 'PQ' && audio.length === 0;
   const view = isPlain ? flat : await lookAtFirst(tool, flat, options);
   const told = { sizeBytes, format, durationSeconds, audio, text, codec: video.codec, isVariable: video.isVariable };
   return { ...told, view, limits: { maxSeconds, memoryMegabytes }, sha256: await hashFile(path, options) };

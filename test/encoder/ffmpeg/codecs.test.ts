@@ -127,6 +127,32 @@ describe.each([
   });
 });
 
+test.each([
+  [24000, 1001],
+  [25, 1],
+  [30000, 1001],
+  [50, 1],
+  [60000, 1001],
+  [12, 1],
+])('planned keyframes are kept at %d/%d frames a second', async (num, den) => {
+  const keyframes = [1, 7, 13, 14];
+  const outputs = [{ crf: 30, file: 'rate.mp4' }];
+  make(tool, [
+    '-i',
+    join(folder, 'b.nut'),
+    '-vf',
+    `setpts=N*${den}/${num}/TB`,
+    '-r',
+    `${num}/${den}`,
+    '-c:v',
+    'utvideo',
+    join(folder, 'rate.nut'),
+  ]);
+  const group = { ...groupOf('h264', SDR_8, 'rate.nut', []), frameRate: { num, den }, keyframes, outputs };
+  await ffmpeg.run({ args: trialArgs(group), cwd: folder });
+  expect(parse('rate.mp4').fragments.map(({ samples }) => samples)).toEqual([1, 6, 6, 1, 10]);
+});
+
 test('a quality beyond the range of an encoder is its last', () => {
   for (const codec of Object.values(SOFTWARE)) {
     const values = Array.from({ length: 52 }, (_, crf) => codec.qualityAt(crf));

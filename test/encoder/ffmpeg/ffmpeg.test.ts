@@ -52,7 +52,6 @@ describe('parsing', () => {
     expect(rest).toEqual({
       format: 'mov,mp4,m4a,3gp,3g2,mj2',
       durationSeconds: 3723.5,
-      startSeconds: 0,
       audio: [
         { index: 2, channels: 6, language: 'de', name: undefined, role: 'main' },
         { index: 3, channels: 1, language: 'en', name: undefined, role: 'main' },

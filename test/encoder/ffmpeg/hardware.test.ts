@@ -48,7 +48,7 @@ describe('a contest', () => {
   const withChip = (chip: Chip) => {
     const chips = `exec ${process.execPath} ${fake} ${chip} ${tool.path} "$@"`;
     const path = makeScript(join(folder, chip), [`case "$*" in *_nvenc*) ${chips};; *) exec ${tool.path} "$@";; esac`]);
-    return openOne({ ...tool, path }).ffmpeg;
+    return openOne({ ...tool, path, encoders: [...tool.encoders, 'h264_nvenc'] }).ffmpeg;
   };
   beforeAll(async () => {
     tool = await findTool();
