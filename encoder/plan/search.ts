@@ -24,6 +24,8 @@ const SLACK = 0.5;
 /** Trials that ship in place of wanted ones may move their rung by this many points together. */
 const MOST_SHIFT = 0.4;
 
+/** How many units go ahead: a share of them, but no fewer and no more than this. */
+const PILOTS = { share: 0.25, least: 2, most: 12 } as const;
 /** Another height rivals a rung when it comes within so many points of it for at most so many times its bits. */
 const RIVAL = { points: 3, bits: 1.6 } as const;
 /** Twice the bits are worth about this many points in the middle of a ladder. */
@@ -139,17 +141,36 @@ function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): Plann
   });
 }
 
+/** A round of a search: `seeds` and `pilots` of a few units, then `most` and `all` of every unit, as often as is asked. */
+export const ROUNDS = ['seeds', 'pilots', 'most', 'all'] as const;
+/** One of them. */
+export type Round = (typeof ROUNDS)[number];
+
+/**
+ * The encodes of a round. A few pilot units, spread over the title, first learn what its units have in common, where most
+ * predictions that turn out wrong are paid for; with that known, the others need little beyond their rungs.
+ */
+export function wishesOf(title: SearchTitle, trials: readonly Measured[], round: Round): Wish[] {
+  const count = title.units.length;
+  const pilotCount = Math.min(count, Math.max(PILOTS.least, Math.min(PILOTS.most, Math.ceil(count * PILOTS.share))));
+  const pilots = new Set(Array.from({ length: pilotCount }, (_, at) => Math.floor(((at + 0.5) * count) / pilotCount)));
+  if (round === 'seeds') return seedWishes(title, pilots);
+  const wishes = rungWishes(title, trials, round === 'all');
+  return round === 'pilots' ? wishes.filter((wish) => pilots.has(wish.unit)) : wishes;
+}
+
 /**
  * The first encodes: at the places of the predicted rungs and of their nearest rivals at the other heights, those first
  * that leave least doubt, and no more than the doubt asks. Every unit begins at the top rung, so that there is always
  * one whole rung. What a unit's trials say of the whole title counts for the units after it.
  */
-export function seedWishes(title: SearchTitle): Wish[] {
+function seedWishes(title: SearchTitle, pilots: ReadonlySet<number>): Wish[] {
   const curves = curvesOf(title, []);
   const rungs = predictLadder(title, curves);
   const rivals = rungs.flatMap((rung) => rivalsOf(title, curves, rung));
   let shift = titleShift(title.model, title.search.trust);
   return title.units.flatMap(({ features }, unit) => {
+    if (!pilots.has(unit)) return [];
     const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points.filter((p) => p.unit === unit));
     const [onRungs, places] = [mine(rungs), mine([...rungs, ...rivals])];
     const prior = priorCurves(features, title.model, title.search.trust);
@@ -204,7 +225,7 @@ function learnBlind(title: SearchTitle, curves: ShotCurves, wish: Wish): ShotCur
  * last round every other rung: what these turn out to be may move those between them. With a final preset of its own (no
  * trial ships yet) only the top rung, for then the others are planned from what the preset turned out to do.
  */
-export function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
+function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
   const curves = curvesOf(title, trials);
   const rungs = predictLadder(title, curves);
   const shipping = trials.filter((trial) => trial.ships);
