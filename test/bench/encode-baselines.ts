@@ -19,7 +19,7 @@ const FIXED = [
   { kbps: 365, height: 360 },
 ] as const;
 /** Qualities that the searches aim at: a rung each. */
-export const TARGETS = [95, 89, 83, 77, 71] as const;
+const TARGETS = [95, 89, 83, 77, 71] as const;
 /** CRFs that the searches may use, how near they must come, and how often they may try: Av1an's and ab-av1's defaults. */
 const SEARCH = { best: 14, worst: 44, near: 0.5, probes: 4, titleProbes: 6 } as const;
 
@@ -144,7 +144,7 @@ async function searchCrf(target: number, probes: number, probe: Probe): Promise<
     if (Math.abs(score - target) <= SEARCH.near) return crf;
     const better = known.filter((one) => one.score >= target).sort((a, b) => b.crf - a.crf)[0];
     const worse = known.filter((one) => one.score < target).sort((a, b) => a.crf - b.crf)[0];
-    let next = SEARCH.best as number;
+    let next: number = SEARCH.best;
     if (worse === undefined) next = SEARCH.worst;
     else if (better !== undefined) {
       const share = (better.score - target) / (better.score - worse.score);

@@ -15,22 +15,15 @@ export type Measured = {
   readonly perTitleTarget: readonly TitlePoint[];
 };
 
+/** In the order in which they are shown. */
+export const FIGURE_NAMES = [
+  ...(['bd_vs_ladder_mean', 'bd_vs_ladder_neg', 'bd_vs_ladder_psnr', 'bd_vs_hull_mean', 'bd_vs_hull_p5'] as const),
+  ...(['bd_vs_target_mean', 'delivered_saving', 'cap_saving', 'pruning_saving', 'allocation_saving'] as const),
+  ...(['cost_vs_ladder', 'cost_vs_search', 'loss_vs_grid'] as const),
+] as const;
+
 /** Percent, negative for fewer bits; ratios for costs. */
-export type Figures = {
-  readonly bd_vs_ladder_mean: number;
-  readonly bd_vs_ladder_neg: number;
-  readonly bd_vs_ladder_psnr: number;
-  readonly bd_vs_hull_mean: number;
-  readonly bd_vs_hull_p5: number;
-  readonly bd_vs_target_mean: number;
-  readonly delivered_saving: number;
-  readonly cap_saving: number;
-  readonly pruning_saving: number;
-  readonly allocation_saving: number;
-  readonly cost_vs_ladder: number;
-  readonly cost_vs_search: number;
-  readonly loss_vs_grid: number;
-};
+export type Figures = Readonly<Record<(typeof FIGURE_NAMES)[number], number>>;
 
 /** Cap and step of a job's defaults. */
 const CAP = 95;

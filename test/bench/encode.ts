@@ -10,7 +10,15 @@ import { keyOf, openJournal } from '../../encoder/journal.ts';
 import { fixedLadder, perShotTarget, perTitleTarget, secondsOf, titleHull } from './encode-baselines.ts';
 import { type Bench, type Cell, type Clip, measureCells } from './encode-cells.ts';
 import { CLIPS, clipsFolder, gridOf, openClip } from './encode-clips.ts';
-import { coverageOf, type Figures, figuresOf, GOALS, type Measured, meanFigures } from './encode-figures.ts';
+import {
+  coverageOf,
+  FIGURE_NAMES,
+  type Figures,
+  figuresOf,
+  GOALS,
+  type Measured,
+  meanFigures,
+} from './encode-figures.ts';
 import { samplesOf, trainModel } from './encode-model.ts';
 import { gridCurve, ours } from './encode-ours.ts';
 import { plotPage } from './encode-plot.ts';
@@ -37,7 +45,7 @@ const SHARES = { grid: 0.5, search: 0.2, rungs: 0.05, fixed: 0.1, targets: 0.15 
 const startedAt = performance.now();
 const wanted = values.clips?.split(',');
 const chosen = CLIPS.filter(({ name }) => wanted === undefined || wanted.includes(name));
-const stand = { clip: 0, step: STEPS[0] as (typeof STEPS)[number], doneBefore: 0, told: 0 };
+const stand: { clip: number; step: (typeof STEPS)[number]; told: number } = { clip: 0, step: 'grid', told: 0 };
 
 function tell(clip: string, text: string, doneRatio: number): void {
   const steps = STEPS.slice(0, STEPS.indexOf(stand.step)).reduce((sum, step) => sum + SHARES[step], 0);
@@ -95,7 +103,7 @@ const round = (value: number): number => Math.round(value * 100) / 100;
 const perClip = measured.map((clip) => ({ clip, figures: figuresOf(clip) }));
 const multi = perClip.filter(({ clip }) => !clip.isSingle).map(({ figures }) => figures);
 const mean = multi.length === 0 ? undefined : meanFigures(multi);
-const names = perClip[0] === undefined ? [] : (Object.keys(perClip[0].figures) as (keyof Figures)[]);
+const names = FIGURE_NAMES;
 
 for (const { clip } of perClip) {
   const line = (name: string, points: Measured['fixed'], cpu: number): void => {
