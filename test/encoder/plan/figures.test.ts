@@ -46,6 +46,6 @@ describe('figures', () => {
     expect(cap).toBeGreaterThan(0.3);
     expect(allocation).toBeGreaterThan(0);
     const none = deliveredOf({ fixed: fixed.slice(2), ours: { rungs: fixed.slice(2), cpu: 1, trials: 1 } });
-    expect(none).toMatchObject({ all: 0, cap: 0, pruning: 0, allocation: 0 });
+    for (const part of Object.values(none)) expect(part).toBeCloseTo(0, 10);
   });
 });
