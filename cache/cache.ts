@@ -1,5 +1,5 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-import { checkCertificates } from './certificates.ts';
+
 import type {
   Cache,
   CacheOptions,
@@ -14,27 +14,28 @@ import type {
   Reloadable,
 } from './contract.ts';
 import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
-import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
-import { type Fills, openFills } from './fills.ts';
+import { type Fills, openFills } from './fill/fills.ts';
 import { Handler, type HandlerParts } from './handler.ts';
-import { Hosts } from './hosts.ts';
+import { Hosts } from './hosts/hosts.ts';
 import { Judges } from './judges.ts';
+import { checkCertificates } from './listen/certificates.ts';
+import { withinDescriptors } from './listen/descriptors.ts';
+import { openServer, type Server, type ServerOptions } from './listen/server.ts';
+import { openTls, TLS_SETTINGS } from './listen/tls.ts';
 import { availableBytes, type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
-import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
-import { openServer, type Server, type ServerOptions } from './server.ts';
-import { slicedOf, storedBytes } from './sliced.ts';
+import { slicedOf, storedBytes } from './slices/sliced.ts';
 import { Counters, sumStats } from './stats.ts';
 import type { DiskShare, Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
-import { memoryShare, type Role } from './tier.ts';
-import { openTls, TLS_SETTINGS } from './tls.ts';
-import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
+import { addressOf, openRemoteHasher } from './workers/remote.ts';
+import { memoryShare, type Role } from './workers/tier.ts';
+import { openWorkers, type Workers, type WorkersStats } from './workers/workers.ts';
 
 export type {
   Cache,

@@ -1,7 +1,8 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
-import type { Interim, Origin } from './exchange.ts';
-import type { Host, Place } from './hosts.ts';
+import type { Host, Place } from './hosts/hosts.ts';
+import type { ViewerRequest, ViewerResponse } from './listen/viewer.ts';
+import type { Interim, Origin } from './origin/exchange.ts';
 import { parseDirectives } from './rules/directives.ts';
 import { type Fields, fieldLines, fieldsOf, splitLinks } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
@@ -9,7 +10,6 @@ import type { Target } from './rules/key.ts';
 import { asksPlainly, isCmcdField } from './rules/request.ts';
 import type { Forward } from './rules/status.ts';
 import type { StoredObject } from './store/object.ts';
-import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** A single-valued request field; Node joins or drops repeated ones. */
 export function requestField(request: ViewerRequest, name: string): string | undefined {

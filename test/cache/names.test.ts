@@ -1,7 +1,7 @@
 // Names asked for at the system and at a real name server over UDP, which tells how long the system's answer counts.
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { LookupName } from '../../cache/contract.ts';
-import { lookupNames } from '../../cache/names.ts';
+import { lookupNames } from '../../cache/origin/names.ts';
 import { type FakeDns, openFakeDns } from '../fake/dns.ts';
 
 let dns: FakeDns;

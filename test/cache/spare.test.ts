@@ -1,6 +1,6 @@
 // Until when bytes in the background wait: not at all without viewers, as their rate says beside them.
 import { afterEach, expect, test } from 'vitest';
-import { type SpareWatch, watchSpare } from '../../cache/spare.ts';
+import { type SpareWatch, watchSpare } from '../../cache/fill/spare.ts';
 
 const MIB = 1024 * 1024;
 let watch: SpareWatch;

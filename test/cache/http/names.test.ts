@@ -2,7 +2,7 @@
 import { createServer } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { LookupName } from '../../../cache/contract.ts';
-import { lookupNames } from '../../../cache/names.ts';
+import { lookupNames } from '../../../cache/origin/names.ts';
 import { openFakeDns } from '../../fake/dns.ts';
 import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
 import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
