@@ -61,6 +61,7 @@ export const encodeCommand: Command = {
   --heights A,B,C      at most three heights to try
   --preset NAME        x264 preset (default veryfast)
   --parallel N         ffmpeg processes at a time (default one per core)
+  --deadline SECONDS   after these the best ladder so far ships (default: no haste)
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
   run: async (args, io) => {
@@ -75,6 +76,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         heights: { type: 'string' },
         preset: { type: 'string' },
         parallel: { type: 'string' },
+        deadline: { type: 'string' },
       },
       allowPositionals: true,
     });
@@ -99,6 +101,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
       },
       budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+      ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
     });
     if (!parsed.success) {
       for (const issue of parsed.error.issues)
