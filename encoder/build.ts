@@ -1,6 +1,6 @@
 // From trials to a finished package: rungs, audio, poster, title.json, the check, and the last rename.
 import assert from 'node:assert';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type Title, type TitleShot } from './contract.ts';
 import { EncoderError } from './errors.ts';
@@ -22,6 +22,7 @@ import {
   openPackage,
   type PackageFolder,
   publish,
+  replaceFolder,
   type UnnamedTitle,
   writeTrack,
 } from './publish.ts';
@@ -66,8 +67,7 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
     await checkPackage(build, folder, title);
     if (job.publishTo !== undefined) return { hash: title.hash, dir: await publish(folder, parent, title) };
     const dir = join(parent, 'package');
-    await rm(dir, { recursive: true, force: true });
-    await rename(folder.path, dir);
+    await replaceFolder(folder.path, dir);
     return { hash: title.hash, dir };
   } catch (error) {
     await rm(folder.path, { recursive: true, force: true });
@@ -249,7 +249,9 @@ function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
   const { metric } = ffmpeg.tool;
   const notes: string[] = [];
   if (metric !== 'vmaf') {
-    notes.push(`this ffmpeg has no libvmaf: quality is ${metric}, and ladder limits are mapped to it roughly`);
+    notes.push(
+      `this ffmpeg has no libvmaf that works: quality is ${metric}, and ladder limits are mapped to it roughly`,
+    );
   }
   if (job.sourceClass === 'top-rung') {
     notes.push(
