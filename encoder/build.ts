@@ -45,6 +45,8 @@ export type Build = {
   /** Every shot of every kind at every height and CRF. */
   readonly trials: readonly Trial[];
   readonly tell: Tell;
+  /** What the host says that the job took so far. */
+  readonly joules?: (() => number | undefined) | undefined;
 };
 
 /** A trial with its quality in points, for planning. */
@@ -89,6 +91,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const joules = build.joules?.();
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
     id: job.id,
@@ -104,7 +107,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     notes: [...build.notes, ...notes],
     images: { poster },
     savings,
-    cost: { cpuSeconds: ffmpeg.cpuSeconds() },
+    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
   return finishPackage(folder, unnamed);

@@ -97,11 +97,30 @@ export const jobSchema = z.object({
     .prefault({}),
   /** The ffmpeg to use before any search; the environment's FFMPEG_PATH goes before it. */
   ffmpegPath: z.string().optional(),
+  /**
+   * Wall-clock seconds from the start of the program after which the best ladder so far ships: shots that are not done by
+   * then get one encode at each height. Absent: no haste. The package is late only as far as that takes.
+   */
+  deadlineSeconds: positive.max(365 * 86_400).optional(),
 });
 /** A job with its defaults filled in. */
 export type EncodeJob = z.output<typeof jobSchema>;
 /** A job as its writer may leave it. */
 export type EncodeJobInput = z.input<typeof jobSchema>;
+
+/**
+ * One line of standard input after the job, with `--control`. `pace`: the share of budget.parallel that may run, 0..1,
+ * in whole processes and parts of each second; at 0 nothing is started, what runs may end within graceSeconds (the
+ * boundary of a shot, mostly) and is then stopped where it is. `joules`: what the job took so far, as its host measures it.
+ */
+export const controlSchema = z.object({
+  version: z.literal(CONTRACT_VERSION),
+  pace: ratio.optional(),
+  graceSeconds: z.number().min(0).max(3600).default(0),
+  joules: z.number().nonnegative().optional(),
+});
+/** A line of control as its writer may leave it. */
+export type EncodeControl = z.input<typeof controlSchema>;
 
 const segment = z.object({
   /** Relative to the package folder. */
@@ -215,7 +234,8 @@ export const titleSchema = z.object({
   images: z.object({ poster: z.string() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
-  cost: z.object({ cpuSeconds: z.number().nonnegative() }),
+  /** `joules`: of the host while it encoded, where that was measured. */
+  cost: z.object({ cpuSeconds: z.number().nonnegative(), joules: z.number().nonnegative().optional() }),
 });
 /** A published title. */
 export type Title = z.output<typeof titleSchema>;
@@ -261,6 +281,8 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
     averageBandwidthBps: positive,
     qualityMean: z.number(),
   }),
+  /** A line of control has taken effect; 0: nothing runs any more. */
+  z.object({ ...step, event: z.literal('pace'), pace: ratio }),
   z.object({ ...step, event: z.literal('check'), renditions: count, segments: count, frames: count }),
   z.object({
     ...step,

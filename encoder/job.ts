@@ -5,15 +5,19 @@ import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
+import type { Control } from './control.ts';
+import { openHaste } from './deadline.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
-import type { LadderKind } from './ffmpeg/codecs/choose.ts';
+import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
+import { createPacer } from './ffmpeg/pacer.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
 import { chooseLadders } from './ladders.ts';
+import { tailCost } from './plan/deadline.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import { point, readTitle, restoreFolder } from './publish.ts';
 import { ownCrfs, runShotTrials, type Trial, type TrialPlan } from './trial.ts';
@@ -27,6 +31,8 @@ export type JobContext = {
   readonly emit: (event: EncodeEvent) => void;
   /** Ends the job with ENCODER_STOPPED. */
   readonly signal: AbortSignal;
+  /** Says how fast to go; absent: as fast as the job's budget allows. */
+  readonly control?: Pick<Control, 'drive' | 'joules'>;
 };
 
 type Run = {
@@ -34,6 +40,9 @@ type Run = {
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly tell: Tell;
+  readonly joules: (() => number | undefined) | undefined;
+  /** On the clock of performance.now(). */
+  readonly startedAt: number;
 };
 
 /**
@@ -41,23 +50,24 @@ type Run = {
  * metric that fails on the way is replaced by the next best of the same ffmpeg: scores of two never meet in one title.
  */
 export async function runJob(job: EncodeJob, context: JobContext): Promise<void> {
+  const startedAt = performance.now();
   let reached = 0;
   const emit = (event: EncodeEvent): void => {
     reached = Math.max(reached, event.progressRatio);
     context.emit({ ...event, progressRatio: reached });
   };
   try {
-    await runWith(job, { ...context, emit });
+    await runWith(job, { ...context, emit }, startedAt);
   } catch (error) {
     const { tool } = context;
     const isMetric = error instanceof EncoderError && error.code === 'ENCODER_METRIC_FAILED';
     if (!isMetric || tool.fallback === undefined) throw error;
     const next = { ...tool, hasVmaf: false, metric: tool.fallback, fallback: undefined };
-    await runWith(job, { ...context, emit, tool: next });
+    await runWith(job, { ...context, emit, tool: next }, startedAt);
   }
 }
 
-async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
+async function runWith(job: EncodeJob, context: JobContext, startedAt: number): Promise<void> {
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
@@ -68,7 +78,9 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
     await restoreFolder(join(outDir, 'package'));
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
+    const pacer = createPacer(parallel);
     const ffmpeg = openFfmpeg(context.tool, {
+      pacer,
       parallel,
       threads,
       stallMs: job.budget.stallSeconds * 1000,
@@ -79,7 +91,18 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
       reached = Math.max(reached, Math.min(1, progressRatio));
       context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
     };
-    await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
+    context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
+    try {
+      const joules = context.control?.joules;
+      await encodeTitle({
+        job: { ...job, outDir },
+        ffmpeg,
+        journal: await openJournal(outDir),
+        ...{ tell, joules, startedAt },
+      });
+    } finally {
+      pacer.close();
+    }
   } finally {
     await release();
   }
@@ -105,11 +128,20 @@ async function encodeTitle(run: Run): Promise<void> {
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
   const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
-  const trials = await runTrials(run, { source, kinds, shots });
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, kinds, notes, trials, tell });
+  const { trials, hastyShots } = await runTrials(run, { source, kinds, shots });
+  const { hash, dir } = await buildPackage({
+    ...{ job, ffmpeg, source, shots, kinds, trials, tell },
+    ...{ notes: [...notes, ...hasteNotes(hastyShots, shots.length)], joules: run.joules },
+  });
   await journal.add(jobKey, { hash });
   await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
+}
+
+function hasteNotes(hasty: number, shots: number): Note[] {
+  if (hasty === 0) return [];
+  const message = `the deadline left ${hasty} of ${shots} shots one encode at each height; savings are a rough estimate`;
+  return [{ code: 'deadline', message }];
 }
 
 /** The part of a job that its package depends on. */
@@ -160,19 +192,30 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
 
 /** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
 async function runTrials(
-  { job, ffmpeg, journal, tell }: Run,
+  { job, ffmpeg, journal, tell, startedAt }: Run,
   { source, kinds, shots }: { source: Source; kinds: readonly LadderKind[]; shots: readonly Shot[] },
-): Promise<Trial[]> {
+): Promise<{ trials: Trial[]; hastyShots: number }> {
   const { width, height } = source.view;
   const heights = chooseHeights(height, job.ladder.heights);
   const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
+  const middle = crfs.slice((crfs.length - 1) >> 1, ((crfs.length - 1) >> 1) + 1);
   const costOf = (shot: Shot, lines: number): number =>
     trialCost(shot.frames, lines * widthAt(source.view, lines), width * height);
   const total = shots.reduce((sum, shot) => sum + heights.reduce((all, lines) => all + costOf(shot, lines), 0), 0);
+  const shotCost = (shot: Shot): number => kinds.length * heights.reduce((sum, lines) => sum + costOf(shot, lines), 0);
+  const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
+  const haste = openHaste({
+    endsAt: startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000,
+    processes: ffmpeg.options.parallel * ffmpeg.threads,
+    shots: shots.map((shot) => ({ full: shotCost(shot) * crfs.length, least: shotCost(shot) })),
+    tailCost: tailCost(frames, width * height),
+    now: () => performance.now(),
+  });
   let done = 0;
   const onTrial = (trial: Trial): void => {
     const shot = shots[trial.shot];
     if (shot !== undefined) done += costOf(shot, trial.height) / ownCrfs(trial.kind, crfs).length / kinds.length;
+    if (shot !== undefined && !trial.resumed) haste.spent(costOf(shot, trial.height));
     const bitrateBps =
       (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
     const { height: lines, crf, resumed, kind } = trial;
@@ -197,11 +240,12 @@ async function runTrials(
   const trials: Trial[] = [];
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      trials.push(...(await runShotTrials(plan, next.shot, next.at)));
+      const own = haste.gridOf(next.at) === 'full' ? plan : { ...plan, crfs: middle };
+      trials.push(...(await runShotTrials(own, next.shot, next.at)));
     }
   };
   await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
-  return trials.sort((a, b) => a.shot - b.shot);
+  return { trials: trials.sort((a, b) => a.shot - b.shot), hastyShots: haste.hastyShots() };
 }
 
 /** Removes what a killed run left half done; finished trials stay. */

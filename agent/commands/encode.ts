@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CODECS, DEVICES, type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
-import { type RunEnd, runEncoder } from '../encodes.ts';
+import { type RunEnd, runEncoder } from '../encoder-process.ts';
 import { AgentError } from '../errors.ts';
 import { type Command, EXIT_FAILED, EXIT_USAGE, type Io } from './command.ts';
 import { openProgress } from './progress.ts';
@@ -44,6 +44,24 @@ function exitCodeOf(end: RunEnd, io: Io): number {
   return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
 }
 
+/** All take a value. */
+const OPTIONS = {
+  id: { type: 'string' },
+  name: { type: 'string' },
+  'source-class': { type: 'string' },
+  work: { type: 'string' },
+  'vmaf-cap': { type: 'string' },
+  heights: { type: 'string' },
+  codecs: { type: 'string' },
+  devices: { type: 'string' },
+  hardware: { type: 'string' },
+  audio: { type: 'string' },
+  surround: { type: 'string' },
+  preset: { type: 'string' },
+  parallel: { type: 'string' },
+  deadline: { type: 'string' },
+} as const;
+
 /** Encodes one file; run it again with the same arguments to resume or to pay nothing. */
 export const encodeCommand: Command = {
   name: 'encode',
@@ -66,26 +84,13 @@ export const encodeCommand: Command = {
   --surround WHAT      sources of six channels and more: stereo | keep | both (default stereo)
   --preset NAME        x264's name of it; other encoders take one of like cost (default veryfast)
   --parallel N         ffmpeg processes at a time (default one per core)
+  --deadline SECONDS   after these the best ladder so far ships (default: no haste)
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
   run: async (args, io) => {
     const { values, positionals } = parseArgs({
       args: [...args],
-      options: {
-        id: { type: 'string' },
-        name: { type: 'string' },
-        'source-class': { type: 'string' },
-        work: { type: 'string' },
-        'vmaf-cap': { type: 'string' },
-        heights: { type: 'string' },
-        codecs: { type: 'string' },
-        devices: { type: 'string' },
-        hardware: { type: 'string' },
-        audio: { type: 'string' },
-        surround: { type: 'string' },
-        preset: { type: 'string' },
-        parallel: { type: 'string' },
-      },
+      options: OPTIONS,
       allowPositionals: true,
     });
     const [input, out] = positionals;
@@ -113,6 +118,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
       },
       budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+      ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
     });
     if (!parsed.success) {
       for (const issue of parsed.error.issues)
@@ -127,7 +133,11 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
     const shown = show(io, parsed.data.name ?? id);
     const log = (level: string, event: string, fields?: object) =>
       level === 'debug' ? undefined : io.stderr.write(`${JSON.stringify({ level, event, ...fields })}\n`);
-    const { child, ended } = runEncoder(parsed.data, { env: io.env, niceness: 0, log }, shown.onEvent);
+    const { child, ended } = runEncoder(
+      parsed.data,
+      { env: io.env, niceness: 0, reservedCores: 0, log },
+      shown.onEvent,
+    );
     const stop = () => {
       child.kill('SIGTERM');
       setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS).unref();
