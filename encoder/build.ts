@@ -17,6 +17,8 @@ import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
 import { finishPackage, openPackage, type PackageFolder, publish, type UnnamedTitle } from './publish.ts';
+import type { ReportFacts } from './report/facts.ts';
+import { reportFacts, writeReport } from './reporting.ts';
 import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
 import { checkPromises, checkTrack } from './verify.ts';
@@ -54,9 +56,14 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   const folder = await openPackage(parent, job.id);
   try {
     tell({ event: 'progress', step: 'package' }, AT.start);
-    const title = await writePackage(build, folder);
+    const { title, facts } = await writePackage(build, folder);
     await checkPackage(build, folder, title);
-    if (job.publishTo !== undefined) return { hash: title.hash, dir: await publish(folder, parent, title) };
+    await writeReport(facts, [resolve(job.outDir)]);
+    if (job.publishTo !== undefined) {
+      const dir = await publish(folder, parent, title);
+      if (job.report === 'published') await writeReport(facts, [join(parent, title.id)]);
+      return { hash: title.hash, dir };
+    }
     const dir = join(parent, 'package');
     await rm(dir, { recursive: true, force: true });
     await rename(folder.path, dir);
@@ -67,7 +74,7 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   }
 }
 
-async function writePackage(build: Build, folder: PackageFolder): Promise<Title> {
+async function writePackage(build: Build, folder: PackageFolder): Promise<{ title: Title; facts: ReportFacts }> {
   const { job, ffmpeg, source, shots, tell } = build;
   const { num, den } = source.view.frameRate;
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
@@ -104,7 +111,12 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     cost: { cpuSeconds: ffmpeg.cpuSeconds() },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
-  return finishPackage(folder, unnamed);
+  const title = await finishPackage(folder, unnamed);
+  const ladder = new Map(
+    renditions.map(({ id }, at) => [id, new Set(rungs[at]?.trials.map(({ trial }) => trial))] as const),
+  );
+  const { trials } = build;
+  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, shots, trials, ladder }) };
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */
