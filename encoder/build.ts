@@ -1,6 +1,6 @@
 // From trials to a finished package: rungs, audio, poster, title.json, the check, and the last rename.
 import assert from 'node:assert';
-import { readFile, rename, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type Title, type TitleShot } from './contract.ts';
 import { EncoderError } from './errors.ts';
@@ -16,7 +16,14 @@ import { writeThumbnails } from './pictures.ts';
 import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
-import { finishPackage, openPackage, type PackageFolder, publish, type UnnamedTitle } from './publish.ts';
+import {
+  finishPackage,
+  openPackage,
+  type PackageFolder,
+  publish,
+  replaceFolder,
+  type UnnamedTitle,
+} from './publish.ts';
 import type { ReportFacts } from './report/facts.ts';
 import { reportFacts, writeReport } from './reporting.ts';
 import { writeText, writeTrack } from './tracks.ts';
@@ -58,15 +65,15 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
     tell({ event: 'progress', step: 'package' }, AT.start);
     const { title, facts } = await writePackage(build, folder);
     await checkPackage(build, folder, title);
-    await writeReport(facts, [resolve(job.outDir)]);
+    await writeReport(facts, resolve(job.outDir));
     if (job.publishTo !== undefined) {
       const dir = await publish(folder, parent, title);
-      if (job.report === 'published') await writeReport(facts, [join(parent, title.id)]);
+      // A title that is published stays so: it is worth more than a report that the disk refuses.
+      if (job.report === 'published') await writeReport(facts, join(parent, title.id)).catch(() => undefined);
       return { hash: title.hash, dir };
     }
     const dir = join(parent, 'package');
-    await rm(dir, { recursive: true, force: true });
-    await rename(folder.path, dir);
+    await replaceFolder(folder.path, dir);
     return { hash: title.hash, dir };
   } catch (error) {
     await rm(folder.path, { recursive: true, force: true });
@@ -258,7 +265,9 @@ function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
   const { metric } = ffmpeg.tool;
   const notes: string[] = [];
   if (metric !== 'vmaf') {
-    notes.push(`this ffmpeg has no libvmaf: quality is ${metric}, and ladder limits are mapped to it roughly`);
+    notes.push(
+      `this ffmpeg has no libvmaf that works: quality is ${metric}, and ladder limits are mapped to it roughly`,
+    );
   }
   if (job.sourceClass === 'top-rung') {
     notes.push(

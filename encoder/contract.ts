@@ -100,6 +100,10 @@ export const jobSchema = z.object({
       /** Each ffmpeg run is killed when it makes no progress for this long. */
       stallSeconds: positive.default(60),
       maxPixels: count.default(16_000_000),
+      /** Longer inputs are refused. */
+      maxSeconds: positive.max(172_800).default(21_600),
+      /** An input whose decoding makes ffmpeg allocate more is refused. */
+      memoryMegabytes: z.number().int().min(64).max(65_536).default(512),
     })
     .prefault({}),
   /** The ffmpeg to use before any search; the environment's FFMPEG_PATH goes before it. */

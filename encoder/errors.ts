@@ -25,6 +25,8 @@ export const EXIT_OF = {
   ENCODER_FRAMES_DIFFER: EXIT.failed,
   /** An encoder writes another init segment for each quality value, so that shots cannot share a rendition. */
   ENCODER_INIT_DIFFERS: EXIT.failed,
+  /** The quality metric does not run or gives no numbers, and so does the one after it. */
+  ENCODER_METRIC_FAILED: EXIT.failed,
   /** The finished package failed its own check and was thrown away. */
   ENCODER_CHECK_FAILED: EXIT.failed,
   /** A folder of the job cannot be written. */

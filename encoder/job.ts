@@ -15,7 +15,7 @@ import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
 import { chooseLadders } from './ladders.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
-import { point, readTitle } from './publish.ts';
+import { point, readTitle, restoreFolder } from './publish.ts';
 import { ownCrfs, runShotTrials, type Trial, type TrialPlan } from './trial.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
@@ -36,8 +36,28 @@ type Run = {
   readonly tell: Tell;
 };
 
-/** Encodes and publishes one title; the last event emitted is `done`. Throws EncoderError, and then nothing changed. */
+/**
+ * Encodes and publishes one title; the last event emitted is `done`. Throws EncoderError, and then nothing changed. A
+ * metric that fails on the way is replaced by the next best of the same ffmpeg: scores of two never meet in one title.
+ */
 export async function runJob(job: EncodeJob, context: JobContext): Promise<void> {
+  let reached = 0;
+  const emit = (event: EncodeEvent): void => {
+    reached = Math.max(reached, event.progressRatio);
+    context.emit({ ...event, progressRatio: reached });
+  };
+  try {
+    await runWith(job, { ...context, emit });
+  } catch (error) {
+    const { tool } = context;
+    const isMetric = error instanceof EncoderError && error.code === 'ENCODER_METRIC_FAILED';
+    if (!isMetric || tool.fallback === undefined) throw error;
+    const next = { ...tool, hasVmaf: false, metric: tool.fallback, fallback: undefined };
+    await runWith(job, { ...context, emit, tool: next });
+  }
+}
+
+async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
@@ -45,6 +65,7 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);
   try {
+    await restoreFolder(join(outDir, 'package'));
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
     const ffmpeg = openFfmpeg(context.tool, {
@@ -67,7 +88,7 @@ export async function runJob(job: EncodeJob, context: JobContext): Promise<void>
 async function encodeTitle(run: Run): Promise<void> {
   const { job, ffmpeg, journal, tell } = run;
   const { signal } = ffmpeg.options;
-  const source = await probe(ffmpeg.tool, { input: job.input, maxPixels: job.budget.maxPixels, signal });
+  const source = await probe(ffmpeg.tool, { input: job.input, ...job.budget, signal });
   const { view } = source;
   const frameRate = view.frameRate.num / view.frameRate.den;
   const claimed = source.durationSeconds === undefined ? {} : { durationSeconds: source.durationSeconds };
@@ -83,7 +104,7 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source });
+  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
   const trials = await runTrials(run, { source, kinds, shots });
   const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, kinds, notes, trials, tell });
   await journal.add(jobKey, { hash });

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { CONTRACT_VERSION, type Title, titleSchema } from './contract.ts';
+import { isErrno } from './errors.ts';
 import { writeMpd } from './package/dash.ts';
 import { type HashedFile, packageHash } from './package/hash.ts';
 import {
@@ -131,6 +132,40 @@ export async function publish(folder: PackageFolder, publishTo: string, title: T
   }
   await point(publishTo, title);
   return target;
+}
+
+const asideOf = (path: string): string => `${path}.replaced`;
+
+/**
+ * Renames `from` to `path`, whatever is there. The old folder goes aside first and comes back when that fails; a kill
+ * between the two renames leaves it aside, for restoreFolder.
+ */
+export async function replaceFolder(from: string, path: string): Promise<void> {
+  await rm(asideOf(path), { recursive: true, force: true });
+  await ignoreMissing(rename(path, asideOf(path)));
+  try {
+    await rename(from, path);
+  } catch (error) {
+    await ignoreMissing(rename(asideOf(path), path));
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  await rm(asideOf(path), { recursive: true, force: true });
+}
+
+/** Puts a folder back that a killed replaceFolder left aside. */
+export async function restoreFolder(path: string): Promise<void> {
+  const isThere = await readdir(path).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) await ignoreMissing(rename(asideOf(path), path));
+}
+
+async function ignoreMissing(work: Promise<void>): Promise<void> {
+  await work.catch((error: unknown) => {
+    if (!isErrno(error, 'ENOENT')) throw error;
+  });
 }
 
 /** title.json of a finished package; undefined where there is none that can be read. */

@@ -32,18 +32,16 @@ export function reportFacts(title: Title, { frameRate, shots, trials, ladder }: 
   return { title, parts, trials: told };
 }
 
-/** Writes report.html and report.json into these folders, each in one rename. */
-export async function writeReport(facts: ReportFacts, folders: readonly string[]): Promise<void> {
+/** Writes report.html and report.json into a folder, each in one rename. Rejects when the disk does. */
+export async function writeReport(facts: ReportFacts, folder: string): Promise<void> {
   const report = summarise(facts);
   const files = [
     ['report.json', `${JSON.stringify(report)}\n`],
     ['report.html', writePage(report)],
   ] as const;
-  for (const folder of folders) {
-    for (const [name, text] of files) {
-      const temporary = join(folder, `.${name}-${process.pid}`);
-      await writeFile(temporary, text);
-      await rename(temporary, join(folder, name));
-    }
+  for (const [name, text] of files) {
+    const temporary = join(folder, `.${name}-${process.pid}`);
+    await writeFile(temporary, text);
+    await rename(temporary, join(folder, name));
   }
 }

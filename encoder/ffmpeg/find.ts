@@ -20,14 +20,18 @@ export type FfmpegTool = {
   readonly hasVmaf: boolean;
   /** The best quality metric that this build has. */
   readonly metric: MetricName;
+  /** What to measure with when that one fails on the way. */
+  readonly fallback: MetricName | undefined;
   /** Every video and audio encoder that is built in, by ffmpeg's name of it. */
   readonly encoders: readonly string[];
   /** zscale and tonemap are there: HDR can become SDR. */
   readonly canToneMap: boolean;
   /** Why this one, for people. */
   readonly why: string;
-  /** What to start it with, so that it dies with its parent; empty where setpriv is missing. */
+  /** What to start it with, so that it dies with its parent; empty where setpriv is missing or cannot do that. */
   readonly launcher: readonly string[];
+  /** util-linux' prlimit, which bounds what it allocates; undefined where it is missing. */
+  readonly limiter: string | undefined;
 };
 
 /** Where to look: the environment is passed in, since no module reads it by itself. */
@@ -40,22 +44,22 @@ const execute = promisify(execFile);
 
 /** Finds ffmpeg. Throws ENCODER_FFMPEG_MISSING with one line that names FFMPEG_PATH. */
 export async function findFfmpeg(options: FindOptions): Promise<FfmpegTool> {
-  const launcher = await findLauncher(options.env);
+  const starters = await findStarters(options.env);
   const told = [
     { path: options.env['FFMPEG_PATH'], why: 'FFMPEG_PATH' },
     { path: options.ffmpegPath, why: 'ffmpegPath of the job' },
   ].find(({ path }) => path !== undefined && path !== '');
   if (told?.path !== undefined) {
-    const found = await inspect(told.path, `named by ${told.why}`, launcher);
+    const found = await inspect(told.path, `named by ${told.why}`, starters);
     if (typeof found !== 'string') return found;
     throw missing(`${told.why} is ${told.path}, but ${found}`);
   }
   const system = await onPath('ffmpeg', options.env);
-  const installed = system === undefined ? 'none' : await inspect(system, 'the system ffmpeg', launcher);
+  const installed = system === undefined ? 'none' : await inspect(system, 'the system ffmpeg', starters);
   if (typeof installed !== 'string' && installed.hasVmaf)
     return { ...installed, why: 'the system ffmpeg, with libvmaf' };
   const bundled = bundledPath();
-  const packaged = bundled === undefined ? 'none' : await inspect(bundled, 'bundled with the package', launcher);
+  const packaged = bundled === undefined ? 'none' : await inspect(bundled, 'bundled with the package', starters);
   if (typeof packaged !== 'string') return packaged;
   if (typeof installed !== 'string') return { ...installed, why: 'the system ffmpeg, without libvmaf' };
   throw missing(`no usable ffmpeg (system: ${installed}; bundled: ${packaged})`);
@@ -69,7 +73,7 @@ function missing(reason: string): EncoderError {
 }
 
 /** What this binary can do, or in words why it cannot be used. */
-async function inspect(path: string, why: string, launcher: readonly string[]): Promise<FfmpegTool | string> {
+async function inspect(path: string, why: string, starters: Starters): Promise<FfmpegTool | string> {
   try {
     const version = parseVersion(await ask(path, ['-version']));
     if (version === undefined) return 'it is no ffmpeg';
@@ -82,7 +86,17 @@ async function inspect(path: string, why: string, launcher: readonly string[]): 
     if (!hasVmaf && fallback === undefined) return 'it has no quality metric';
     const canToneMap = ['zscale', 'tonemap'].every((name) => new RegExp(`\\b${name}\\b`).test(filters));
     const metric = hasVmaf ? 'vmaf' : (fallback ?? 'psnr');
-    return { path, version, hasVmaf, metric, encoders, canToneMap, why, launcher };
+    return {
+      path,
+      version,
+      hasVmaf,
+      metric,
+      fallback: hasVmaf ? fallback : undefined,
+      encoders,
+      canToneMap,
+      why,
+      ...starters,
+    };
   } catch (error) {
     return `it does not run (${error instanceof Error ? error.message.split('\n')[0] : 'unknown error'})`;
   }
@@ -124,8 +138,32 @@ async function onPath(program: string, env: FindOptions['env']): Promise<string 
   return undefined;
 }
 
-/** util-linux' setpriv asks the kernel to kill the child when this process dies, even by SIGKILL. */
-async function findLauncher(env: FindOptions['env']): Promise<readonly string[]> {
+type Starters = Pick<FfmpegTool, 'launcher' | 'limiter'>;
+
+/**
+ * util-linux' setpriv asks the kernel to kill the child when this process dies, even by SIGKILL; its prlimit bounds what
+ * the child allocates. Other programs of these names lack the options, so both are tried.
+ */
+async function findStarters(env: FindOptions['env']): Promise<Starters> {
   const setpriv = await onPath('setpriv', env);
-  return setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const launcher = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const prlimit = await onPath('prlimit', env);
+  const works = (command: readonly string[]): Promise<boolean> =>
+    ask(command[0] ?? '', [...command.slice(1), 'true']).then(
+      () => true,
+      () => false,
+    );
+  return {
+    launcher: launcher.length > 0 && (await works(launcher)) ? launcher : [],
+    limiter: prlimit !== undefined && (await works([prlimit, '--data=4294967296'])) ? prlimit : undefined,
+  };
+}
+
+/** The program to start and what stands before ffmpeg's own arguments. `memoryMegabytes` bounds what it allocates. */
+export function commandOf(tool: FfmpegTool, memoryMegabytes?: number): { command: string; prefix: readonly string[] } {
+  const { launcher, limiter, path } = tool;
+  const bound =
+    limiter === undefined || memoryMegabytes === undefined ? [] : [limiter, `--data=${memoryMegabytes * 2 ** 20}`];
+  const [command = path, ...prefix] = [...launcher, ...bound, path];
+  return { command, prefix };
 }

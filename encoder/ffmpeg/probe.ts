@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { asEncoderError, EncoderError } from '../errors.ts';
-import { lightArgs, probeArgs, type SourceView } from './args.ts';
+import { firstArgs, probeArgs, type SourceView } from './args.ts';
 import { SDR_8 } from './codecs/codec.ts';
 import {
   type AudioStream,
@@ -13,13 +13,17 @@ import {
   type InputDescription,
   parseInput,
   parseLight,
+  parsePhase,
   type TextStream,
   type VideoStream,
 } from './describe.ts';
-import type { FfmpegTool } from './find.ts';
+import { commandOf, type FfmpegTool } from './find.ts';
 import { isSealed } from './sealed.ts';
 
 const PROBE_MS = 30_000;
+/** Defaults of ProbeOptions. */
+const MAX_SECONDS = 21_600;
+const MEMORY_MEGABYTES = 512;
 /** Faster inputs are brought down to it. */
 const FASTEST = 60;
 /** First bytes of texts that make players fetch other files. */
@@ -39,10 +43,21 @@ export type Source = {
   readonly text: readonly TextStream[];
   /** Its frames came at changing distances, and were brought onto a grid. */
   readonly isVariable: boolean;
+  /** What decoding it in whole is held to. */
+  readonly limits: { readonly maxSeconds: number; readonly memoryMegabytes: number };
 };
 
-/** Which file, how large a picture may be, and what ends the wait. */
-export type ProbeOptions = { readonly input: string; readonly maxPixels: number; readonly signal: AbortSignal };
+/** Which file, how much of everything it may ask for, and what ends the wait. */
+export type ProbeOptions = {
+  readonly input: string;
+  /** Of a picture, as it is stored and as it is shown. */
+  readonly maxPixels: number;
+  /** Of the title; default 6 hours. */
+  readonly maxSeconds?: number;
+  /** What ffmpeg may allocate to describe or decode it; default 512. */
+  readonly memoryMegabytes?: number;
+  readonly signal: AbortSignal;
+};
 
 /**
  * Describes an input. Throws ENCODER_INPUT_MISSING, _REFUSED, _SEALED, _CORRUPT or ENCODER_NO_VIDEO; the file is hashed
@@ -65,23 +80,38 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
   if (video === undefined) {
     throw new EncoderError('ENCODER_NO_VIDEO', `the input (${description.format}) has no video that can be decoded`);
   }
-  if (video.width * video.height > options.maxPixels) {
-    throw new EncoderError(
-      'ENCODER_INPUT_REFUSED',
-      `the picture is ${video.width}x${video.height}, above budget.maxPixels ${options.maxPixels}`,
-    );
-  }
   const { format, durationSeconds } = description;
   const flat = viewOf(path, { video, audio: audio[0], maxPixels: options.maxPixels });
-  const view = video.videoRange === 'PQ' ? await withLight(tool, flat, options) : flat;
+  refuseSize(options, video);
+  refuseSize(options, flat);
+  const { maxSeconds = MAX_SECONDS, memoryMegabytes = MEMORY_MEGABYTES } = options;
+  if (durationSeconds !== undefined && durationSeconds > maxSeconds) {
+    const seconds = durationSeconds.toFixed(0);
+    throw new EncoderError('ENCODER_INPUT_REFUSED', `it lasts ${seconds} s, above budget.maxSeconds ${maxSeconds}`);
+  }
+  // Alone in its file, a picture begins at 0.
+  const isPlain = video.videoRange !== 'PQ' && audio.length === 0;
+  const view = isPlain ? flat : await lookAtFirst(tool, flat, options);
   const told = { sizeBytes, format, durationSeconds, audio, text, codec: video.codec, isVariable: video.isVariable };
-  return { ...told, view, sha256: await hashFile(path, options) };
+  return { ...told, view, limits: { maxSeconds, memoryMegabytes }, sha256: await hashFile(path, options) };
 }
 
-/** The view of a PQ source with what its first frame says of the display that it was graded on. */
-async function withLight(tool: FfmpegTool, view: SourceView, options: ProbeOptions): Promise<SourceView> {
-  const told = parseLight(await ask(tool, lightArgs(view), options));
-  return { ...view, picture: { ...view.picture, ...told } };
+/** Pixels that are not square make a picture larger than it is stored. */
+function refuseSize(
+  { maxPixels }: ProbeOptions,
+  { width, height }: { readonly width: number; readonly height: number },
+) {
+  if (width * height <= maxPixels) return;
+  throw new EncoderError(
+    'ENCODER_INPUT_REFUSED',
+    `the picture is ${width}x${height}, above budget.maxPixels ${maxPixels}`,
+  );
+}
+
+/** The view with what only the first frame says: the display that a PQ source was graded on, and where the grid lies. */
+async function lookAtFirst(tool: FfmpegTool, view: SourceView, options: ProbeOptions): Promise<SourceView> {
+  const told = await ask(tool, firstArgs(view), options);
+  return { ...view, phaseSeconds: parsePhase(told, view.frameRate), picture: { ...view.picture, ...parseLight(told) } };
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -118,7 +148,7 @@ function describe(tool: FfmpegTool, path: string, options: ProbeOptions): Promis
 
 /** Standard error of a short run, however it ends. */
 function ask(tool: FfmpegTool, args: readonly string[], options: ProbeOptions): Promise<string> {
-  const [command = tool.path, ...prefix] = [...tool.launcher, tool.path];
+  const { command, prefix } = commandOf(tool, options.memoryMegabytes ?? MEMORY_MEGABYTES);
   const limits = { timeout: PROBE_MS, killSignal: 'SIGKILL', maxBuffer: 4 << 20, signal: options.signal } as const;
   return new Promise((settle, reject) => {
     execFile(command, [...prefix, ...args], limits, (error, _stdout, stderr) => {
@@ -134,6 +164,9 @@ function refusalOf(stderr: string): EncoderError {
   const last = stderr.trim().split('\n').slice(-2).join(' | ').slice(0, 400);
   if (/whitelist/i.test(stderr)) {
     return new EncoderError('ENCODER_INPUT_REFUSED', `the input is of a kind that is never opened: ${last}`);
+  }
+  if (/cannot allocate memory|exceeds max_streams/i.test(stderr)) {
+    return new EncoderError('ENCODER_INPUT_REFUSED', `the input asks for too much memory or too many streams: ${last}`);
   }
   return new EncoderError('ENCODER_INPUT_CORRUPT', `the input is no readable video: ${last}`);
 }
@@ -155,6 +188,7 @@ function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView 
     path,
     videoIndex: video.index,
     audioIndex: audio?.index,
+    phaseSeconds: 0,
     width: even(isTurned ? shown.height : shown.width),
     height: even(isTurned ? shown.width : shown.height),
     frameRate: isFast ? (frameRateOf(FASTEST) ?? rate) : rate,

@@ -12,7 +12,8 @@ export type Quality = ReturnType<typeof poolScores>;
 
 /**
  * Measures; `frames` is what the shot has, and both the comparison and the scores must cover exactly those. Throws
- * ENCODER_FRAMES_DIFFER when they do not or when a score is no number.
+ * ENCODER_FRAMES_DIFFER when the comparison does not, ENCODER_METRIC_FAILED when scores are missing or no numbers, or when
+ * the metric does not run at all.
  */
 export async function measureQuality(
   ffmpeg: Ffmpeg,
@@ -20,18 +21,36 @@ export async function measureQuality(
 ): Promise<Quality> {
   const log = join(run.cwd, run.log);
   try {
-    const { frames } = await ffmpeg.run({ args: qualityArgs(run), cwd: run.cwd });
-    const text = await readFile(log, 'utf8');
-    const scores = run.metric === 'vmaf' ? parseVmafLog(text) : parseStats(text, run.metric);
+    const { frames } = await ffmpeg.run({ args: qualityArgs(run), cwd: run.cwd }).catch((cause: unknown) => {
+      if (!(cause instanceof EncoderError) || cause.code !== 'ENCODER_FFMPEG_FAILED' || cause.retryable) throw cause;
+      throw new EncoderError('ENCODER_METRIC_FAILED', `${run.metric} does not run: ${cause.message}`, { cause });
+    });
+    const text = await readFile(log, 'utf8').catch(() => '');
+    const scores = readScores(run.metric, text);
     const { compared, scored } = comparedFrames(run.frames, run);
-    if (frames !== compared || scores.length !== scored || scores.some((score) => !Number.isFinite(score))) {
+    if (frames !== compared) {
+      const message = `${run.metric} compared ${frames} of ${compared} frames`;
+      throw new EncoderError('ENCODER_FRAMES_DIFFER', message);
+    }
+    const missing = scored - scores.filter((score) => Number.isFinite(score)).length;
+    if (missing !== 0) {
       throw new EncoderError(
-        'ENCODER_FRAMES_DIFFER',
-        `${run.metric} compared ${frames} of ${compared} frames and scored ${scores.length} of ${scored}`,
+        'ENCODER_METRIC_FAILED',
+        `${run.metric} gave no number for ${missing} of ${scored} frames`,
       );
     }
     return poolScores(scores);
   } finally {
     await rm(log, { force: true });
+  }
+}
+
+/** Scores per frame; none where the log is not what the metric writes. */
+function readScores(metric: QualityRun['metric'], text: string): number[] {
+  try {
+    return metric === 'vmaf' ? parseVmafLog(text) : parseStats(text, metric);
+  } catch {
+    // A log that was cut or is empty has no scores, which the caller reports.
+    return [];
   }
 }

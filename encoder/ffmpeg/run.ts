@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EncoderError } from '../errors.ts';
-import type { FfmpegTool } from './find.ts';
+import { commandOf, type FfmpegTool } from './find.ts';
 import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
 
 /** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
@@ -25,6 +25,8 @@ export type FfmpegRun = {
   readonly onStdout?: (chunk: Buffer) => void;
   /** Bytes of `pipe:4`. */
   readonly onSecond?: (chunk: Buffer) => void;
+  /** Most that it may allocate, for runs that decode what came from outside; absent: unbounded. */
+  readonly memoryMegabytes?: number;
   /** Before each attempt: forget what an earlier one delivered. */
   readonly onStart?: () => void;
 };
@@ -137,7 +139,7 @@ type Watch = { stderr: string[]; progress: string; isStalled: boolean };
 
 async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits): Promise<FfmpegResult> {
   wanted.onStart?.();
-  const [command = tool.path, ...prefix] = [...tool.launcher, tool.path];
+  const { command, prefix } = commandOf(tool, wanted.memoryMegabytes);
   const common = ['-hide_banner', '-y', '-v', 'repeat+level+info', '-nostats', '-benchmark'];
   if (wanted.input === undefined) common.push('-nostdin');
   const child = spawn(command, [...prefix, ...common, '-progress', `pipe:${PROGRESS_FD}`, ...wanted.args], {
@@ -229,7 +231,10 @@ function judge(
 ): FfmpegResult {
   if (limits.signal.aborted) throw stopped();
   const errors = watch.stderr.filter((line) => /\[(?:error|fatal|panic)\]/.test(line));
-  const tail = (errors.length > 0 ? errors : watch.stderr).slice(-3).join(' | ').slice(0, 600);
+  // Why memory ran out is said first, and last only what failed for want of it.
+  const starved = errors.filter((line) => /cannot allocate memory|resource temporarily unavailable/i.test(line));
+  const said = [...starved.slice(0, 1), ...(errors.length > 0 ? errors : watch.stderr).slice(-3)];
+  const tail = said.join(' | ').slice(0, 600);
   if (watch.isStalled) {
     const seconds = limits.stallMs / 1000;
     throw new EncoderError('ENCODER_FFMPEG_STALLED', `ffmpeg made no progress for ${seconds} s: ${tail}`);

@@ -18,12 +18,17 @@ import type { Ffmpeg } from './run.ts';
 /** A shorter shot joins a neighbour; a longer one is split, so that its lossless copy stays within a few gigabytes. */
 const SHORTEST_SECONDS = 0.5;
 const LONGEST_SECONDS = 60;
+/** Decoders of the analysis: two, since a 16-megapixel picture in each of four takes more than half a gigabyte. */
+const DECODE_THREADS = 2;
 /** Samples a second of the audio that loudness is measured on. */
 const SAMPLE_RATE = 8000;
 /** Container durations are loose; a source that ends earlier than this is truncated. */
 const TRUNCATED = { seconds: 2, ratio: 0.05 } as const;
+/** Signals of a program that went wrong by itself. */
+const CRASHED = /killed by SIG(?:SEGV|ABRT|BUS|ILL|FPE)/;
 /** Lines by which a decoder says that pictures are broken. */
-const BROKEN = /error while decoding|invalid data|corrupt|concealing|no frame!|missing picture|partial file|truncat/i;
+const BROKEN =
+  /error while decoding|decoding error|error submitting packet|invalid data|corrupt|concealing|no frame!|missing picture|partial file|truncat/i;
 
 /** A shot: its frames, what they show, and their fingerprints. */
 export type Shot = FrameSpan & {
@@ -94,11 +99,13 @@ function openAnalysis(onFrames: (count: number) => void): Analysis {
  * for a source that does not decode cleanly to its end, ENCODER_NO_VIDEO for one without frames.
  */
 export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count: number) => void): Promise<Shot[]> {
+  const { maxSeconds, memoryMegabytes } = source.limits;
   let analysis = openAnalysis(onFrames);
   const frames = frameReader((frame) => analysis.onFrame(frame));
   const result = await ffmpeg
     .run({
-      args: analyseArgs(source.view),
+      args: analyseArgs(source.view, { threads: DECODE_THREADS, seconds: maxSeconds + 1 }),
+      memoryMegabytes,
       cwd: '/',
       onStart: () => {
         frames.reset();
@@ -108,7 +115,10 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
       onSecond: (chunk) => analysis.onSound(chunk),
     })
     .catch((error: unknown) => {
-      if (!(error instanceof EncoderError) || error.code !== 'ENCODER_FFMPEG_FAILED' || error.retryable) throw error;
+      if (!(error instanceof EncoderError) || error.code !== 'ENCODER_FFMPEG_FAILED') throw error;
+      refuseGreedy(source, [error.message]);
+      // A decoder that crashes twice does so for what it is fed; one that was killed may try again.
+      if (error.retryable && !CRASHED.test(error.message)) throw error;
       throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input does not decode: ${error.message}`, { cause: error });
     });
   const { measures, evidence, checksums, energy } = analysis;
@@ -132,11 +142,24 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
   });
 }
 
+function refuseGreedy({ limits }: Source, errors: readonly string[]): void {
+  if (!errors.some((line) => /cannot allocate memory|resource temporarily unavailable/i.test(line))) return;
+  throw new EncoderError(
+    'ENCODER_INPUT_REFUSED',
+    `decoding the input takes more than budget.memoryMegabytes ${limits.memoryMegabytes}`,
+  );
+}
+
 function refuseBroken(source: Source, decoded: { readonly frames: number; readonly errors: readonly string[] }): void {
   if (decoded.frames === 0) throw new EncoderError('ENCODER_NO_VIDEO', 'the input has a video track without frames');
   const { num, den } = source.view.frameRate;
   const seconds = (decoded.frames * den) / num;
   const claimed = source.durationSeconds;
+  refuseGreedy(source, decoded.errors);
+  if (seconds > source.limits.maxSeconds) {
+    const most = source.limits.maxSeconds;
+    throw new EncoderError('ENCODER_INPUT_REFUSED', `the input goes on beyond budget.maxSeconds ${most}`);
+  }
   const broken = decoded.errors.find((line) => BROKEN.test(line));
   if (broken !== undefined) {
     throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input has broken pictures: ${broken.slice(0, 300)}`);

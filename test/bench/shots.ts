@@ -110,7 +110,7 @@ async function openClip(ffmpeg: Ffmpeg, folder: string, truth: (typeof CLIPS)[nu
   const source = await probe(ffmpeg.tool, { input: join(folder, `${truth.name}.mp4`), maxPixels: 16e6, signal });
   const chunks: Buffer[] = [];
   const { view } = source;
-  const args = analyseArgs({ ...view, audioIndex: undefined });
+  const args = analyseArgs({ ...view, audioIndex: undefined }, { threads: 1, seconds: 3600 });
   const { cpuSeconds } = await ffmpeg.run({ args, cwd: '/', onStdout: (chunk) => chunks.push(chunk) });
   const bytes = Buffer.concat(chunks);
   const frames = Array.from({ length: Math.floor(bytes.length / SMALL.bytes) }, (_, at) =>

@@ -1,15 +1,12 @@
 // The whole program on short clips: what it publishes, what it says, and how it goes on after being killed.
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import {
   type EncodeEvent,
   type EncodeJobInput,
   EXIT,
-  encodeEventSchema,
   latestSchema,
   type Title,
   titleSchema,
@@ -18,8 +15,8 @@ import {
 import type { FfmpegTool } from '../../../encoder/ffmpeg/find.ts';
 import { lockFolder, openJournal } from '../../../encoder/journal.ts';
 import { CLIP_SHOTS, findTool, make, makeClip, makeFolder, makeScript } from '../clips.ts';
+import { ENCODER, type Ended, ffmpegsOf, start } from '../program.ts';
 
-const main = fileURLToPath(new URL('../../../encoder/main.ts', import.meta.url));
 const { folder, remove } = makeFolder();
 const at = (name: string): string => join(folder, name);
 let tool: FfmpegTool;
@@ -44,31 +41,6 @@ const jobOf = (name: string, more: Partial<EncodeJobInput> = {}): EncodeJobInput
   ...more,
 });
 
-type Ended = { code: number | null; events: EncodeEvent[]; stderr: string };
-
-/** Starts the program; `onEvent` hears each line as it comes. */
-function start(
-  job: unknown,
-  options: { env?: Record<string, string>; onEvent?: (event: EncodeEvent, child: ChildProcess) => void } = {},
-): Promise<Ended> {
-  const child = spawn(process.execPath, [main], { env: { ...process.env, ...options.env } });
-  child.stdin.end(typeof job === 'string' ? job : JSON.stringify(job));
-  const events: EncodeEvent[] = [];
-  let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => {
-    stderr += chunk;
-  });
-  const lines = createInterface({ input: child.stdout });
-  const read = new Promise<void>((resolve) => lines.once('close', resolve));
-  lines.on('line', (line) => {
-    const event = encodeEventSchema.parse(JSON.parse(line));
-    events.push(event);
-    options.onEvent?.(event, child);
-  });
-  const closed = new Promise<number | null>((resolve) => child.once('close', resolve));
-  return Promise.all([closed, read]).then(([code]) => ({ code, events, stderr }));
-}
-
 const readTitle = (event: EncodeEvent | undefined): Title => {
   if (event?.event !== 'done') throw new Error(`not done: ${JSON.stringify(event)}`);
   return titleSchema.parse(JSON.parse(readFileSync(join(event.dir, 'title.json'), 'utf8')));
@@ -76,22 +48,6 @@ const readTitle = (event: EncodeEvent | undefined): Title => {
 const trialsOf = (events: readonly EncodeEvent[]) => events.filter((event) => event.event === 'trial');
 const leftOvers = (): string[] =>
   existsSync(at('titles')) ? readdirSync(at('titles')).filter((name) => name.startsWith('.')) : [];
-
-/** Processes, but zombies, whose command line names our folder. */
-function ffmpegsOf(path: string): string[] {
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
-    .flatMap((pid) => {
-      try {
-        const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-        const cwd = execFileSync('readlink', [`/proc/${pid}/cwd`], { encoding: 'utf8' }).trim();
-        return command.includes('ffmpeg') && (command.includes(path) || cwd.startsWith(path)) ? [command] : [];
-      } catch {
-        // Gone between listing and reading.
-        return [];
-      }
-    });
-}
 
 describe('a title', () => {
   let first: Ended;
@@ -208,15 +164,20 @@ describe('a title', () => {
 
   test('of a lossy source says so, and stays in outDir when there is nowhere to publish', async () => {
     const { publishTo: _, ...job } = jobOf('kept', {
-      input: at('silent.mp4'),
-      sourceClass: 'top-rung',
-      report: 'private',
-      thumbnails: { seconds: 0 },
+      ...{
+        input: at('silent.mp4'),
+        sourceClass: 'top-rung',
+        codecs: ['hevc'],
+        report: 'private',
+        thumbnails: { seconds: 0 },
+      },
     });
     const ended = await start(job);
     expect(ended.events.at(-1)).toMatchObject({ event: 'done', dir: at('kept.out/package'), published: false });
-    expect(readTitle(ended.events.at(-1)).metric.notes.join()).toContain('lossy rung');
-    expect(readTitle(ended.events.at(-1)).images).toEqual({ poster: 'poster.jpg' });
+    const kept = readTitle(ended.events.at(-1));
+    expect(kept.metric.notes.join()).toContain('lossy rung');
+    for (const { codec } of kept.renditions) expect(codec).toMatch(/^hvc1\.1\./);
+    expect(kept.images).toEqual({ poster: 'poster.jpg' });
     expect(existsSync(at('kept.out/report.html'))).toBe(true);
   });
 });
@@ -337,10 +298,10 @@ describe('journal', () => {
 });
 
 test('tools names the ffmpeg that would be used', () => {
-  const line = execFileSync(process.execPath, [main, 'tools'], { encoding: 'utf8' });
+  const line = execFileSync(process.execPath, [ENCODER, 'tools'], { encoding: 'utf8' });
   expect(toolsSchema.parse(JSON.parse(line)).ffmpeg).toMatchObject({ path: tool.path, hasVmaf: tool.hasVmaf });
 });
 
 test('--help says how to call it', () => {
-  expect(execFileSync(process.execPath, [main, '--help'], { encoding: 'utf8' })).toContain('Usage: nearcast encode');
+  expect(execFileSync(process.execPath, [ENCODER, '--help'], { encoding: 'utf8' })).toContain('Usage: nearcast encode');
 });
