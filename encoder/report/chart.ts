@@ -24,13 +24,15 @@ export function linearScale({ low, high, from, to }: Span, count: number): Scale
   return { of: (value) => from + ((value - low) / width) * (to - from), ticks: roundTicks(low, low + width, count) };
 }
 
-/** A logarithmic scale for positive values; ticks at 1, 2 and 5 times the powers of ten, few enough to be read. */
+/** A logarithmic scale for positive values; ticks at round multiples of the powers of ten, few enough to be read. */
 export function logScale({ low, high, from, to }: Span, most: number): Scale {
   const [a, b] = [Math.log10(low), Math.log10(high)];
   const powers = Array.from({ length: Math.floor(b) - Math.floor(a) + 1 }, (_, at) => 10 ** (Math.floor(a) + at));
   const within = (factors: readonly number[]): number[] =>
     powers.flatMap((power) => factors.map((factor) => factor * power)).filter((tick) => tick >= low && tick <= high);
-  const ticks = [[1, 2, 5], [1, 3], [1]].map(within).find((some) => some.length <= most) ?? [];
+  const ticks =
+    [[1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8], [1, 2, 5], [1, 3], [1]].map(within).find((some) => some.length <= most) ??
+    [];
   return { of: (value) => from + ((Math.log10(value) - a) / (b - a || 1)) * (to - from), ticks };
 }
 

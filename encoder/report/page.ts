@@ -73,7 +73,7 @@ function tiles({ renditions, savings: saved, cost: paid, durationSeconds, trials
   const all = saved.cap + saved.pruning + saved.allocation;
   const kinds = new Set(renditions.map(({ kind }) => kind)).size;
   return `<dl class="tiles">
-${tile('Delivered bits saved', saved.referenceBps > 0 ? percent(all) : 'not known', 'against the fixed ladder, same quality')}
+${saved.referenceBps > 0 ? tile('Delivered bits saved', percent(all), 'against the fixed ladder, same quality') : tile('Delivered bits saved', '–', 'not known: no rung to compare with')}
 ${tile('Ladder', `${renditions.length}`, `renditions${kinds > 1 ? ` of ${kinds} kinds` : ''}, ${bits(total)}bit/s in all`)}
 ${tile('Best mean quality', best.toFixed(1), 'over all frames')}
 ${tile('Trial encodes', `${trials.length}`, 'each one measured')}

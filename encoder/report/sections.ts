@@ -89,7 +89,10 @@ function timeChart(report: TitleReport, renditions: readonly ReportRendition[], 
     }),
   );
   const values = lines.flat().map((step) => step.value);
-  const x = linearScale({ low: 0, high: durationSeconds, from: FRAME.left, to: FRAME.width - FRAME.right }, 8);
+  const x = linearScale(
+    { low: 0, high: durationSeconds, from: FRAME.left, to: FRAME.width - FRAME.right },
+    Math.max(1, Math.min(8, durationSeconds)),
+  );
   const y = value === 'mean' ? qualityScale(values) : rateScale(values);
   const starts = parts.flatMap(({ shot, startSeconds }, at) =>
     at > 0 && parts[at - 1]?.shot !== shot ? [startSeconds] : [],
