@@ -185,7 +185,8 @@ describe.each(['manifest.mpd', 'master.m3u8'])('Shaka Player with %s', (manifest
     );
     expect(thumbnail).toMatchObject({ positionX: 72, positionY: 36, width: 72, height: 36 });
     await playsToTheEnd();
-    expect(asked('a2/')).toBe(true);
+    // Both are German.
+    expect(asked('a2/') || asked('a5/')).toBe(true);
     expect(await cuesLoaded()).toContain('the whole rest');
     expect(asked(manifest === 'manifest.mpd' ? 't1/all.vtt' : 't1/00001.vtt')).toBe(true);
   });
