@@ -12,21 +12,23 @@ import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
 import { MOST_AUDIO, MOST_TEXT } from './ladders.ts';
+import { writeThumbnails } from './pictures.ts';
 import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
 import {
-  checkPromises,
-  checkTrack,
   finishPackage,
   openPackage,
   type PackageFolder,
   publish,
   replaceFolder,
   type UnnamedTitle,
-  writeTrack,
 } from './publish.ts';
+import type { ReportFacts } from './report/facts.ts';
+import { reportFacts, writeReport } from './reporting.ts';
+import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
+import { checkPromises, checkTrack } from './verify.ts';
 
 /** Every event without what all of them carry. */
 type Facts = EncodeEvent extends infer Event ? (Event extends EncodeEvent ? Omit<Event, Common> : never) : never;
@@ -63,9 +65,15 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   const folder = await openPackage(parent, job.id);
   try {
     tell({ event: 'progress', step: 'package' }, AT.start);
-    const title = await writePackage(build, folder);
+    const { title, facts } = await writePackage(build, folder);
     await checkPackage(build, folder, title);
-    if (job.publishTo !== undefined) return { hash: title.hash, dir: await publish(folder, parent, title) };
+    await writeReport(facts, resolve(job.outDir));
+    if (job.publishTo !== undefined) {
+      const dir = await publish(folder, parent, title);
+      // A title that is published stays so: it is worth more than a report that the disk refuses.
+      if (job.report === 'published') await writeReport(facts, join(parent, title.id)).catch(() => undefined);
+      return { hash: title.hash, dir };
+    }
     const dir = join(parent, 'package');
     await replaceFolder(folder.path, dir);
     return { hash: title.hash, dir };
@@ -75,14 +83,14 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   }
 }
 
-async function writePackage(build: Build, folder: PackageFolder): Promise<Title> {
+async function writePackage(build: Build, folder: PackageFolder): Promise<{ title: Title; facts: ReportFacts }> {
   const { job, ffmpeg, source, shots, tell } = build;
   const { num, den } = source.view.frameRate;
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
   const durationSeconds = (frames * den) / num;
   const { rungs, savings } = planLadders(build, durationSeconds);
   const audio = await writeAudio(build, folder, durationSeconds);
-  const { text, notes } = await writeTexts(build, folder);
+  const { text, notes } = await writeTexts(build, folder, durationSeconds);
   const poster = await makePoster(build, folder);
   const renditions: Rendition[] = [];
   for (const [index, rung] of rungs.entries()) {
@@ -91,6 +99,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const { thumbnails, outDir } = job;
+  const workDir = join(outDir, 'trials');
+  const trickplay = await writeThumbnails(folder, { ffmpeg, thumbnails, renditions, frames, workDir });
   const joules = build.joules?.();
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
@@ -105,12 +116,17 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     text,
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
     notes: [...build.notes, ...notes],
-    images: { poster },
+    images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
     savings,
     cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
-  return finishPackage(folder, unnamed);
+  const title = await finishPackage(folder, unnamed);
+  const ladder = new Map(
+    renditions.map(({ id }, at) => [id, new Set(rungs[at]?.trials.map(({ trial }) => trial))] as const),
+  );
+  const { trials } = build;
+  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, shots, trials, ladder }) };
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */
@@ -191,7 +207,11 @@ async function writeAudio(build: Build, folder: PackageFolder, seconds: number):
 }
 
 /** Subtitles that are text, as WebVTT; what cannot be read is noted and left, since a picture without it still plays. */
-async function writeTexts(build: Build, folder: PackageFolder): Promise<{ text: Title['text']; notes: Note[] }> {
+async function writeTexts(
+  build: Build,
+  folder: PackageFolder,
+  durationSeconds: number,
+): Promise<{ text: Title['text']; notes: Note[] }> {
   const { ffmpeg, job, source } = build;
   const streams = source.text.filter(({ isImage }) => !isImage).slice(0, MOST_TEXT);
   const text: Title['text'] = [];
@@ -206,8 +226,7 @@ async function writeTexts(build: Build, folder: PackageFolder): Promise<{ text: 
     await rm(output, { force: true });
     if (vtt.includes('-->')) {
       const id = `t${text.length + 1}`;
-      await folder.write(`${id}/text.vtt`, vtt);
-      text.push({ id, language: stream.language, url: `${id}/text.vtt` });
+      text.push(await writeText(folder, { id, language: stream.language, vtt }, durationSeconds));
     } else {
       const message = `stream ${stream.index} (${stream.codec}) holds no subtitles that can be read`;
       notes.push({ code: 'subtitles-left', message });

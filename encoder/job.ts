@@ -146,7 +146,15 @@ function hasteNotes(hasty: number, shots: number): Note[] {
 
 /** The part of a job that its package depends on. */
 function resultOf(job: EncodeJob): Partial<EncodeJob> {
-  const { outDir: _outDir, publishTo: _publishTo, input: _input, ffmpegPath: _path, budget: _budget, ...result } = job;
+  const {
+    outDir: _outDir,
+    publishTo: _publishTo,
+    input: _input,
+    ffmpegPath: _path,
+    budget: _budget,
+    report: _report,
+    ...result
+  } = job;
   return result;
 }
 

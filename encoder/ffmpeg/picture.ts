@@ -50,7 +50,7 @@ const NOMINAL_PEAK = 100;
  * From HDR (PQ or HLG, labelled as such) to 8-bit BT.709: to linear light, into the smaller gamut, highlights rolled off
  * with the Hable curve, and back to gamma. Needs zscale and tonemap.
  */
-function toneMapFilter(): string {
+export function toneMapFilter(): string {
   return [
     `zscale=transfer=linear:npl=${NOMINAL_PEAK}`,
     'format=gbrpf32le',
