@@ -80,6 +80,10 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
       context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
     };
     await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
+  } catch (error) {
+    // Finished trials stay; what is half done is only in the way, on a full disk most of all.
+    await sweepTrials(outDir).catch(() => undefined);
+    throw error;
   } finally {
     await release();
   }

@@ -92,7 +92,7 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
     cpuSeconds += seconds;
   };
   const all = async <Result>(works: readonly Promise<Result>[]): Promise<Result[]> => {
-    const failures: unknown[] = [];
+    let hasFailed = false;
     const results: Result[] = [];
     const watched = works.map((work, at) =>
       work.then(
@@ -100,13 +100,14 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
           results[at] = result;
         },
         (error: unknown) => {
-          failures.push(error);
-          failed.abort();
+          hasFailed = true;
+          // Only the first, of all that nest, says why: the rest were stopped for its sake.
+          if (!failed.signal.aborted) failed.abort(error);
         },
       ),
     );
     await Promise.all(watched);
-    if (failures.length > 0) throw failures[0];
+    if (hasFailed) throw failed.signal.reason;
     return results;
   };
   return { tool, threads: options.threads, run, hold, all, options, spend, cpuSeconds: () => cpuSeconds };
