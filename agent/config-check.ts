@@ -129,9 +129,12 @@ export function shortestGapMinutes(minutesOfDay: readonly number[]): number {
 
 type Address = { readonly host: string; readonly port: number };
 
+/** What a process takes without any object. */
+export const PROCESS_BYTES = 64 * 2 ** 20;
+
 /** What the clashes are looked for in; undefined or empty where a section is wrong in itself. */
 export type CheckedSections = {
-  readonly listen: { readonly http: Address; readonly https: Address | null } | undefined;
+  readonly listen: { readonly http: Address; readonly https: Address | null; readonly workers: number } | undefined;
   /** Null: none; undefined: wrong in itself. */
   readonly tls: object | null | undefined;
   readonly admin: { readonly metrics: Address } | undefined;
@@ -148,7 +151,9 @@ export type CheckedSections = {
     readonly certificate: object | null;
   }[];
   readonly window: { readonly cron: string; readonly minutes: number } | undefined;
-  readonly storeDirs: readonly { readonly path: string }[];
+  readonly store:
+    | { readonly dirs: readonly { readonly path: string }[]; readonly maxResidentBytes: number | null }
+    | undefined;
 };
 
 /** Problems that forbid a start, and warnings that do not. */
@@ -156,7 +161,7 @@ export type Clashes = { readonly problems: readonly Finding[]; readonly warnings
 
 /** Everything that is right by itself and wrong together. */
 export function findClashes(checked: CheckedSections): Clashes {
-  const { listen, admin, origins, hosts, window, storeDirs } = checked;
+  const { listen, admin, origins, hosts, window } = checked;
   const byHost = findHostClashes(hosts, origins);
   const problems = [...findTakenNames(origins), ...byHost.problems];
   if (hosts.length === 0) problems.push(...findShadowedOrigins(origins, (i) => ['origins', i, 'match']));
@@ -175,11 +180,7 @@ export function findClashes(checked: CheckedSections): Clashes {
     const message = `${window.minutes} minutes do not fit between two starts of "${window.cron}"`;
     problems.push({ path: ['prefetch', 'window', 'minutes'], message });
   }
-  for (const [i, { path }] of storeDirs.entries()) {
-    if (storeDirs.slice(0, i).some((other) => plainPath(other.path) === plainPath(path))) {
-      problems.push({ path: ['store', 'dirs', i, 'path'], message: `the directory "${path}" is already listed` });
-    }
-  }
+  problems.push(...findStoreClashes(checked));
   for (const [i, { match }] of origins.entries()) {
     if (match.startsWith('/.nearcast')) {
       const message = '/.nearcast belongs to the agent while it is on';
@@ -187,6 +188,22 @@ export function findClashes(checked: CheckedSections): Clashes {
     }
   }
   return { problems, warnings };
+}
+
+/** What is wrong between directories, and between memory and the processes that share it. */
+function findStoreClashes({ store, listen }: CheckedSections): readonly Finding[] {
+  const dirs = store?.dirs ?? [];
+  const found = dirs.flatMap<Finding>(({ path }, i) =>
+    dirs.slice(0, i).some((other) => plainPath(other.path) === plainPath(path))
+      ? [{ path: ['store', 'dirs', i, 'path'], message: `the directory "${path}" is already listed` }]
+      : [],
+  );
+  const workers = listen?.workers ?? 1;
+  const processes = workers < 2 ? 1 : workers + 1;
+  const maxResidentBytes = store?.maxResidentBytes ?? Number.POSITIVE_INFINITY;
+  if (maxResidentBytes >= processes * PROCESS_BYTES) return found;
+  const message = `expected at least ${processes} times 64MiB: the primary and ${workers} workers share it`;
+  return [...found, { path: ['store', 'maxResidentBytes'], message }];
 }
 
 /** What is wrong between the address for TLS, the certificates and the other addresses. */

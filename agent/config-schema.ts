@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
 import { CODECS, DEVICES } from '../encoder/contract.ts';
-import { isTimeZone, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
+import { isTimeZone, PROCESS_BYTES, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
 
 const count = z.number().int().nonnegative();
 const positive = z.number().positive();
@@ -74,6 +74,7 @@ const quota = z.strictObject({
   requestsPerSecond: positive.max(10_000_000).nullable().default(null).describe('above it 429 with Retry-After'),
   bytesPerSecond: size.nullable().default(null).describe('body bytes to viewers; above it 429 with Retry-After'),
   originRequests: z.int().min(1).max(65_536).nullable().default(null).describe('at once; above it stale or 503'),
+  diskBytes: size.nullable().default(null).describe('of all store.dirs; above it the host loses its own objects'),
 });
 
 const notYet = (what: string) => z.null(`${what} is not supported by this version; expected null`).default(null);
@@ -188,10 +189,10 @@ export const sections = {
     .strictObject({
       ramBytes: size.prefault('256MiB'),
       maxResidentBytes: size
-        .refine((bytes) => bytes >= 64 * 1024 * 1024, 'expected at least 64MiB: the process alone takes that')
+        .refine((bytes) => bytes >= PROCESS_BYTES, 'expected at least 64MiB: the process alone takes that')
         .nullable()
         .default(null)
-        .describe('memory of the process near which RAM shrinks; null: what the cgroup or the host has'),
+        .describe('memory of all processes near which RAM shrinks; null: what the cgroup or the host has'),
       dirs: z
         .array(z.strictObject({ path: z.string().min(1), maxBytes: size.prefault('20GiB') }))
         .max(64)

@@ -188,7 +188,7 @@ function parsedSections(content: unknown): CheckedSections {
     tls: sections.tls.safeParse(member(content, 'tls')).data,
     hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
     window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
-    storeDirs: sections.store.safeParse(member(content, 'store')).data?.dirs ?? [],
+    store: sections.store.safeParse(member(content, 'store')).data,
   };
 }
 

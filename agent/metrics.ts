@@ -5,6 +5,7 @@ import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
 import { LISTENER } from './metrics-listener.ts';
 import { ORIGINS } from './metrics-origin.ts';
+import { STORE } from './metrics-store.ts';
 import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
 
@@ -95,69 +96,6 @@ const CACHE: readonly Entry[] = [
     labels: [],
     help: 'Memory is short: background work waits and the RAM tier shrinks (nearcast_store_limit_bytes). Lower store.ramBytes.',
     read: ({ cache }) => one(cache.isTight ? 1 : 0),
-  },
-  {
-    name: 'nearcast_store_objects',
-    type: 'gauge',
-    labels: [],
-    help: 'Objects stored.',
-    read: ({ cache }) => one(cache.store.objects),
-  },
-  {
-    name: 'nearcast_store_used_bytes',
-    type: 'gauge',
-    labels: ['tier'],
-    help: 'Bytes stored, by tier.',
-    read: ({ cache }) => by('tier', cache.store.usedBytes),
-  },
-  {
-    name: 'nearcast_store_limit_bytes',
-    type: 'gauge',
-    labels: ['tier'],
-    help: 'Bytes allowed, by tier. Below the configured figure: a disk filled up or was taken out.',
-    read: ({ cache }) => by('tier', cache.store.limitBytes),
-  },
-  {
-    name: 'nearcast_store_evictions_total',
-    type: 'counter',
-    labels: ['tier'],
-    help: 'Objects evicted for room.',
-    read: ({ cache }) => by('tier', cache.store.evictions),
-  },
-  {
-    name: 'nearcast_store_corrupt_blocks_total',
-    type: 'counter',
-    labels: [],
-    help: 'Blocks whose checksum failed on read; none was served. Any: suspect that disk.',
-    read: ({ cache }) => one(cache.store.corruptBlocks),
-  },
-  {
-    name: 'nearcast_store_scrubbed_bytes_total',
-    type: 'counter',
-    labels: [],
-    help: 'Bytes of stored bodies that the scrub has read and verified. Standing still: no disk is usable.',
-    read: ({ cache }) => one(cache.store.scrub.bytes),
-  },
-  {
-    name: 'nearcast_store_scrub_damaged_total',
-    type: 'counter',
-    labels: [],
-    help: 'Objects that the scrub found damaged and took out; each is among the corrupt blocks, too. Any: suspect that disk.',
-    read: ({ cache }) => one(cache.store.scrub.damaged),
-  },
-  {
-    name: 'nearcast_store_degraded',
-    type: 'gauge',
-    labels: [],
-    help: '1 while a disk is out of use and memory serves alone. Look at nearcast_store_errors_total.',
-    read: ({ cache }) => one(cache.store.isDegraded ? 1 : 0),
-  },
-  {
-    name: 'nearcast_store_errors_total',
-    type: 'counter',
-    labels: ['disk', 'op'],
-    help: 'Failed disk operations. Rising: the disk is full, read-only or dying.',
-    read: ({ cache }) => cache.store.errors.map(({ disk, op, count }) => ({ labels: { disk, op }, value: count })),
   },
 ];
 
@@ -387,7 +325,7 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  for (const entry of [...CACHE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
+  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

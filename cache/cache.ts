@@ -1,5 +1,5 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-import { checkCertificates } from './certificates.ts';
+
 import type {
   Cache,
   CacheOptions,
@@ -14,27 +14,28 @@ import type {
   Reloadable,
 } from './contract.ts';
 import type { PinSelector, PurgeResult, PurgeSelector } from './contract-rights.ts';
-import { withinDescriptors } from './descriptors.ts';
 import { explain } from './explain.ts';
-import { type Fills, openFills } from './fills.ts';
+import { type Fills, openFills } from './fill/fills.ts';
 import { Handler, type HandlerParts } from './handler.ts';
-import { Hosts } from './hosts.ts';
+import { Hosts } from './hosts/hosts.ts';
 import { Judges } from './judges.ts';
-import { type MemoryWatch, watchMemory } from './pressure.ts';
+import { checkCertificates } from './listen/certificates.ts';
+import { withinDescriptors } from './listen/descriptors.ts';
+import { openServer, type Server, type ServerOptions } from './listen/server.ts';
+import { openTls, TLS_SETTINGS } from './listen/tls.ts';
+import { availableBytes, type MemoryWatch, watchMemory } from './pressure.ts';
 import { openInvalidation, type PurgeTarget, pin, purge, purgeNow } from './purge.ts';
-import { addressOf, openRemoteHasher } from './remote.ts';
 import { type FreshnessRules, NO_DEMANDS, policyOf, reuseOf } from './rules/freshness.ts';
 import { resourceOf, targetOf } from './rules/key.ts';
 import { pseudonym } from './rules/status.ts';
 import { groupKey, tagKey } from './rules/tags.ts';
-import { openServer, type Server, type ServerOptions } from './server.ts';
-import { slicedOf, storedBytes } from './sliced.ts';
+import { slicedOf, storedBytes } from './slices/sliced.ts';
 import { Counters, sumStats } from './stats.ts';
-import type { Store, StoredObject } from './store/object.ts';
+import type { DiskShare, Store, StoredObject } from './store/object.ts';
 import { openStore } from './store/store.ts';
-import { type Role, ramShare } from './tier.ts';
-import { openTls, TLS_SETTINGS } from './tls.ts';
-import { openWorkers, type Workers, type WorkersStats } from './workers.ts';
+import { addressOf, openRemoteHasher } from './workers/remote.ts';
+import { memoryShare, type Role } from './workers/tier.ts';
+import { openWorkers, type Workers, type WorkersStats } from './workers/workers.ts';
 
 export type {
   Cache,
@@ -79,6 +80,7 @@ export type {
 export { HISTOGRAM_SECONDS, KINDS, PRIORITIES, PURPOSES, RESULTS } from './contract.ts';
 export type { PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 export { CACHE_CODES, type CacheCode, CacheError } from './errors.ts';
+export { tuneHeap } from './heap.ts';
 export type { Manifest, Segment } from './manifest/manifest.ts';
 export { parseManifest } from './manifest/timeline.ts';
 export { type CatGrant, signCat } from './rules/access-cat.ts';
@@ -159,13 +161,16 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     handle: (request, response) => handler.handle(request, response),
     isShared: primary !== undefined,
   });
-  const ramBytes = ramShare(options.store.ramBytes, options.workers ?? 1);
+  const residentBytes = options.maxResidentBytes ?? availableBytes();
+  const ramBytes = memoryShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
-  const store = await openStore({ ...options.store, ramBytes, now, log, onEvict }).catch(async (error: unknown) => {
+  const kept = { ...options.store, ramBytes, hostQuotas: diskSharesOf(options) };
+  const store = await openStore({ ...kept, now, log, onEvict }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
-  const memory = watchMemory(options, (share) => store.limitMemory(ramBytes * share));
+  const limitBytes = memoryShare(residentBytes, options.workers ?? 1);
+  const memory = watchMemory({ limitBytes, log }, (share) => store.limitMemory(ramBytes * share));
   const judged = { worth: options.worth, admission: () => judges.admission };
   const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
   const hasher = openRemoteHasher(now);
@@ -181,7 +186,7 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
     role,
   };
   const handler = new Handler(handlerParts);
-  const workers = openWorkers(options, handlerParts, hasher);
+  const workers = openWorkers({ ...options, maxResidentBytes: residentBytes }, handlerParts, hasher);
   const parts: Parts = { ...known, server, now, memory, workers };
   return {
     serve: (plain, secure) => (workers ?? server).listen(plain, secure),
@@ -197,23 +202,29 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
       const place = hosts.placeOf(url);
       return place === undefined ? undefined : { names: place.host.names, origin: place.origin.name, key: place.key };
     },
-    reload: async (next) => {
-      await reload(parts, next);
-      judges.use(next);
-    },
+    reload: (next) => reload(parts, next, judges),
     stats: () => statsOf(parts),
     close: async (drainMs) => {
       memory.close();
       await Promise.all([server.close(drainMs), workers?.close(drainMs)]);
-      fills.cancelAll();
+      fills.close();
       await hosts.close();
       await store.close(STORE_CLOSE_MS);
     },
   };
 }
 
+/** The hosts that may take only so much of the disks. */
+function diskSharesOf({ hosts = [] }: Pick<CacheOptions, 'hosts'>): readonly DiskShare[] {
+  return hosts.flatMap(({ names, quota }) => {
+    const maxBytes = quota?.diskBytes ?? undefined;
+    return maxBytes === undefined ? [] : [{ names, maxBytes }];
+  });
+}
+
 /** Uses other options from now on, all of them or, when one is refused, none. */
-async function reload({ options, server, hosts, workers }: Parts, next: Reloadable): Promise<void> {
+async function reload(parts: Parts, next: Reloadable, judges: Judges): Promise<void> {
+  const { options, server, hosts, store, workers } = parts;
   const { now, log } = options;
   // What may be refused comes first, what may not last.
   const { certificates } = server.tls ?? {};
@@ -221,9 +232,11 @@ async function reload({ options, server, hosts, workers }: Parts, next: Reloadab
   const useCertificates = await certificates?.prepare(next);
   const useLimits = server.prepareLimits(withinDescriptors(next.limits ?? {}, log));
   hosts.replace(next);
+  store.limitHosts(diskSharesOf(next));
   useLimits();
   useCertificates?.();
-  workers?.reload(next);
+  judges.use(next);
+  await workers?.reload(next);
 }
 
 /** What an unsafe method invalidates, here and at workers, which are told without waiting. */
@@ -349,6 +362,7 @@ async function runFill(parts: Parts, url: string, how: FillOptions): Promise<Fil
       revalidates: object,
       prefersStale: true,
       isPinned: how.pin === true || object?.isPinned === true,
+      account: place.host.account,
     },
     how,
   );

@@ -3,7 +3,7 @@
 /** Where to listen. */
 export type Listen = { readonly host: string; readonly port: number };
 
-/** Limits of the viewer listener; what is absent has its default in cache/limit.ts. */
+/** Limits of the viewer listener; what is absent has its default in cache/listen/limit.ts. */
 export type ListenLimits = {
   /** Connections open at once; one more is answered with 503 and closed at accept. */
   readonly maxConnections?: number;

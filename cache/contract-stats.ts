@@ -75,6 +75,8 @@ export type StoreStats = {
   /** Since the start: bytes of bodies read, objects found damaged, times that a directory was read to its end. */
   readonly scrub: { readonly bytes: number; readonly damaged: number; readonly passes: number };
   readonly isDegraded: boolean;
+  /** Hosts with a quota of disk, by their first name: bodies and rows of what was fetched for them. */
+  readonly hosts: readonly { readonly name: string; readonly usedBytes: number; readonly limitBytes: number }[];
   /** By directory path and operation. */
   readonly errors: readonly {
     readonly disk: string;

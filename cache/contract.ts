@@ -2,6 +2,7 @@
 import type { CertificateFiles, Listen, ListenLimits } from './contract-listen.ts';
 import type { PinSelector, PurgeResult, PurgeSelector, Signing } from './contract-rights.ts';
 import type { CacheStats } from './contract-stats.ts';
+import type { EvictionPlace } from './rules/eviction/s3fifo.ts';
 import type { Kind, Priority, Purpose, Result } from './vocabulary.ts';
 
 export type { CertificateFiles, CertificateStats, Listen, ListenLimits, MisuseReason } from './contract-listen.ts';
@@ -115,6 +116,8 @@ export type HostQuota = {
   readonly bytesPerSecond?: number | null;
   /** Requests to origins at once for viewers; above it: stale where that is allowed, else 503 with Retry-After. */
   readonly originRequests?: number | null;
+  /** Of all store directories, for what was fetched for this host; above it its own objects are evicted. */
+  readonly diskBytes?: number | null;
 };
 
 /** Names that viewers ask under, and what is particular to them. */
@@ -145,8 +148,11 @@ export type Log = (
   fields?: Readonly<Record<string, unknown>>,
 ) => void;
 
+/** An address of a name. `ttlSeconds`: how long it counts; absent: not known. */
+export type NamedAddress = { readonly address: string; readonly family: 4 | 6; readonly ttlSeconds?: number };
+
 /** Gives every address of a name; rejects when there is none. */
-export type LookupName = (name: string) => Promise<readonly { readonly address: string; readonly family: 4 | 6 }[]>;
+export type LookupName = (name: string) => Promise<readonly NamedAddress[]>;
 
 /** Everything open() needs. */
 export type CacheOptions = {
@@ -160,7 +166,7 @@ export type CacheOptions = {
     /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
     readonly scrubDays?: number;
   };
-  /** Resident memory near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
+  /** Resident memory of all processes near which the RAM tier shrinks; absent or null: what the cgroup or the host has. */
   readonly maxResidentBytes?: number | null;
   readonly rules: {
     /** Freshness of a 200 that says nothing of it. */
@@ -267,6 +273,8 @@ export type ExplainedVariant = {
   readonly isInvalidated: boolean;
   readonly purpose: Purpose;
   readonly hits: number;
+  /** Where it waits to leave its disk; null: pinned, or in memory alone. Of an object in parts, its head's. */
+  readonly eviction: EvictionPlace | null;
   /** Response fields that decide, as they came. */
   readonly fields: Readonly<Record<string, string>>;
   readonly tags: readonly string[];

@@ -4,7 +4,7 @@ import { explainFreshness } from './rules/explain.ts';
 import { fieldValue } from './rules/fields.ts';
 import type { FreshnessRules } from './rules/freshness.ts';
 import { describeName } from './rules/tags.ts';
-import { slicedOf, storedBytes } from './sliced.ts';
+import { slicedOf, storedBytes } from './slices/sliced.ts';
 import type { Store, StoredObject } from './store/object.ts';
 
 /** Fields shown as they came, because they decide. */
@@ -25,6 +25,7 @@ function variantOf(store: Store, stored: StoredObject, rules: FreshnessRules, no
     ...explainFreshness(object, rules, nowMs),
     sizeBytes: object.lengthBytes,
     storedBytes: storedBytes(store, stored),
+    eviction: store.placeOf(stored) ?? null,
     storedAt: object.receivedAt,
     fields: Object.fromEntries(fields),
     tags: namesOf('tag'),

@@ -1,22 +1,22 @@
 // The conductor of one viewer's request: receive, find, freshness, then hit | stale | revalidate | miss | pass.
 import type { CacheOptions } from './contract.ts';
-import { Delivery, HIT, type StoredAnswer } from './deliver.ts';
+import { Delivery, HIT, type StoredAnswer } from './deliver/deliver.ts';
+import { Forwarder } from './deliver/forward.ts';
+import { fieldsFor, passRest, type Sender } from './deliver/pass.ts';
+import type { FillHead, FillReader } from './deliver/reader.ts';
 import type { CacheError } from './errors.ts';
-import type { FillRequest } from './fill-head.ts';
-import type { Fills } from './fills.ts';
-import { answerFilled, follow } from './follow.ts';
-import { Forwarder } from './forward.ts';
-import { fieldsFor, passRest, type Sender } from './pass.ts';
-import type { FillHead, FillReader } from './reader.ts';
+import type { FillRequest } from './fill/fill-head.ts';
+import type { Fills } from './fill/fills.ts';
+import { answerFilled, follow } from './fill/follow.ts';
+import type { ViewerRequest, ViewerResponse } from './listen/viewer.ts';
 import { Reception, type ReceptionParts } from './reception.ts';
 import { type FreshnessRules, type Reuse, reuseOf } from './rules/freshness.ts';
 import { isLoop, pseudonym, type StatusFacts } from './rules/status.ts';
 import { chooseVariant } from './rules/vary.ts';
-import { type Sliced, slicedOf } from './sliced.ts';
-import { Slices } from './slices.ts';
+import { type Sliced, slicedOf } from './slices/sliced.ts';
+import { Slices } from './slices/slices.ts';
 import type { Counters } from './stats.ts';
 import type { Store, StoredObject } from './store/object.ts';
-import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 import { requestField, Visit } from './visit.ts';
 
 /** What the handler conducts. */
@@ -240,6 +240,7 @@ export class Handler {
       ...this.#slices.ask(visit.key, object, visit.request.headers.range),
       prefersStale: purpose === 'revalidate' || visit.fallback !== undefined,
       isPinned: object?.isPinned ?? false,
+      account: visit.host.account,
     };
   }
 

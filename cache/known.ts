@@ -1,7 +1,7 @@
 // Where targets are that were asked for a short while ago, so that a request like an earlier one is not judged anew.
-import type { Place } from './hosts.ts';
+import type { Place } from './hosts/hosts.ts';
+import type { ViewerRequest } from './listen/viewer.ts';
 import { isJustFor } from './rules/request.ts';
-import type { ViewerRequest } from './viewer.ts';
 
 /** Targets that are remembered; with one more all are forgotten. */
 const MAX_TARGETS = 4096;

@@ -1,7 +1,7 @@
 // Watches the memory of this process and has the RAM tier shrink before the system or V8 would end it.
 import { totalmem } from 'node:os';
 import { getHeapStatistics } from 'node:v8';
-import type { CacheOptions } from './contract.ts';
+import type { Log } from './contract.ts';
 import { NO_PRESSURE, nextPressure } from './rules/pressure.ts';
 
 /** Short, for a rush of large objects can take hundreds of megabytes in a second. */
@@ -14,8 +14,8 @@ export type MemoryWatch = {
   readonly close: () => void;
 };
 
-/** What the cgroup allows or the host has. Without a cgroup's limit constrainedMemory() is 0 or beyond all memory. */
-function availableBytes(): number {
+/** Bytes of memory that the cgroup allows or the host has. Without a cgroup's limit constrainedMemory() is 0 or beyond all memory. */
+export function availableBytes(): number {
   const constrained = process.constrainedMemory();
   return constrained > 0 ? Math.min(constrained, totalmem()) : totalmem();
 }
@@ -29,12 +29,11 @@ function readResident(): number {
   }
 }
 
-/** Starts to watch. `onShare` hears the share of the RAM tier that may be used from now on, 0..1. */
+/** Starts to watch this process against `limitBytes`. `onShare` hears the share of the RAM tier that may be used from now on, 0..1. */
 export function watchMemory(
-  { maxResidentBytes, log }: Pick<CacheOptions, 'maxResidentBytes' | 'log'>,
+  { limitBytes, log }: { readonly limitBytes: number; readonly log: Log },
   onShare: (share: number) => void,
 ): MemoryWatch {
-  const limitBytes = maxResidentBytes ?? availableBytes();
   let pressure = NO_PRESSURE;
   const look = (): void => {
     const residentBytes = readResident();

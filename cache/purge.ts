@@ -3,9 +3,9 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from './contract.ts';
 import type { PurgeResult } from './contract-rights.ts';
-import type { Fills } from './fills.ts';
+import type { Fills } from './fill/fills.ts';
 import { isSliceKey } from './rules/slices.ts';
-import { removeStored } from './sliced.ts';
+import { removeStored } from './slices/sliced.ts';
 import type { Store } from './store/object.ts';
 
 /** Longest that one purge holds the event loop, milliseconds. */

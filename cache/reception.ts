@@ -1,17 +1,18 @@
 // Where a request enters: refused when it is malformed, of an unknown host, without a right or one too many, handed to
 // who else answers it, or else placed.
-import { admit } from './access.ts';
+
 import type { CacheOptions, Route } from './contract.ts';
-import { answerPlainly } from './deliver.ts';
-import type { Host, Hosts, Named, Place } from './hosts.ts';
+import { answerPlainly } from './deliver/deliver.ts';
+import { admit } from './hosts/access.ts';
+import type { Host, Hosts, Named, Place } from './hosts/hosts.ts';
+import { isPurgeRequest } from './hosts/purge-request.ts';
 import { KnownPlaces } from './known.ts';
-import { isPurgeRequest } from './purge-request.ts';
+import type { ViewerRequest, ViewerResponse } from './listen/viewer.ts';
 import { answerRoute, routeFor } from './routes.ts';
 import { targetOf } from './rules/key.ts';
 import { malformed, originForm } from './rules/request.ts';
 import type { Counters } from './stats.ts';
-import type { Role } from './tier.ts';
-import type { ViewerRequest, ViewerResponse } from './viewer.ts';
+import type { Role } from './workers/tier.ts';
 
 /** What requests are placed by. */
 export type ReceptionParts = {

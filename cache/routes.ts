@@ -1,7 +1,7 @@
 // The caller's own paths on the viewer listener: matched by prefix, body read within a limit, answered by a deadline.
 import type { Log, Route, RouteReply } from './contract.ts';
+import type { ViewerRequest, ViewerResponse } from './listen/viewer.ts';
 import type { Counters } from './stats.ts';
-import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** The route of a path: the longest prefix that matches; one without a last slash matches only itself. */
 export function routeFor(routes: readonly Route[], path: string): Route | undefined {

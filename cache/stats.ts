@@ -88,6 +88,8 @@ export class Counters {
   readonly originBytes = zeros(PURPOSES);
   readonly originRequests = zeros(PURPOSES);
   readonly prefetch = { storedBytes: 0, usefulBytes: 0, wastedBytes: 0 };
+  /** Requests of viewers that were answered. */
+  answered = 0;
   originErrors = 0;
   coalesced = 0;
   routeErrors = 0;
@@ -104,6 +106,7 @@ export class Counters {
 
   /** Adds one answered request. */
   served(result: Result, kind: Kind, bytes: number, firstByteMs: number): void {
+    this.answered += 1;
     this.requests[result][kind] += 1;
     this.sentBytes[result] += bytes;
     const seconds = firstByteMs / 1000;

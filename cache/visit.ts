@@ -1,21 +1,24 @@
 // One viewer's request on its way through the cache: what was asked, how it went, and its record at the end.
 import type { Kind, Purpose, RawCmcd, Result, ServedRecord } from './contract.ts';
-import type { Interim, Origin } from './exchange.ts';
-import type { Host, Place } from './hosts.ts';
+import type { Host, Place } from './hosts/hosts.ts';
+import type { ViewerRequest, ViewerResponse } from './listen/viewer.ts';
+import type { Interim, Origin } from './origin/exchange.ts';
 import { parseDirectives } from './rules/directives.ts';
-import { type Fields, fieldLines, fieldsOf } from './rules/fields.ts';
+import { type Fields, fieldLines, fieldsOf, splitLinks } from './rules/fields.ts';
 import { type Demands, demandsOf, NO_DEMANDS } from './rules/freshness.ts';
 import type { Target } from './rules/key.ts';
 import { asksPlainly, isCmcdField } from './rules/request.ts';
 import type { Forward } from './rules/status.ts';
 import type { StoredObject } from './store/object.ts';
-import type { ViewerRequest, ViewerResponse } from './viewer.ts';
 
 /** A single-valued request field; Node joins or drops repeated ones. */
 export function requestField(request: ViewerRequest, name: string): string | undefined {
   const value = request.headers[name];
   return typeof value === 'string' ? value : value?.join(', ');
 }
+
+/** Interim responses that one viewer is sent: an origin may send them for as long as its head takes. */
+const MAX_INTERIM = 32;
 
 /** A request for something of an origin. */
 export class Visit {
@@ -42,6 +45,7 @@ export class Visit {
   /** Body bytes handed to the connection. */
   bytes = 0;
   firstByteMs = 0;
+  #interim = 0;
   #fields: Fields | undefined;
   readonly #startedMs = performance.now();
 
@@ -81,17 +85,25 @@ export class Visit {
     return this.response.destroyed || this.response.writableEnded;
   }
 
-  /** Passes an interim response on, where the viewer's HTTP has them (RFC 9110 section 15.2). */
+  /** Passes an interim response on, where the viewer's HTTP has them (RFC 9110 section 15.2); late ones are left out. */
   relay({ status, headers }: Interim): void {
     if (this.isGone || this.response.headersSent || this.request.httpVersion === '1.0') return;
+    if (this.#interim >= MAX_INTERIM) return;
+    this.#interim += 1;
+    if (this.response.writeInterim !== undefined) {
+      this.response.writeInterim(status, headers);
+      return;
+    }
     if (status === 102) {
       this.response.writeProcessing?.();
       return;
     }
+    if (status !== 103) return;
     const hints: Record<string, string | string[]> = {};
     for (const [name] of headers) {
       const lines = fieldLines(headers, name);
-      hints[name] = lines.length === 1 ? (lines[0] ?? '') : [...lines];
+      // Node knows one link a line, though a line may be a list of them (RFC 8288 section 3).
+      hints[name] = name === 'link' ? lines.flatMap(splitLinks) : lines.length === 1 ? (lines[0] ?? '') : [...lines];
     }
     try {
       this.response.writeEarlyHints?.(hints);

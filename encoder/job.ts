@@ -108,7 +108,7 @@ async function encodeTitle(run: Run): Promise<void> {
     const times = { startSeconds: start / frameRate, durationSeconds: frames / frameRate };
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
-  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source });
+  const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
   const trials = await runTrials(run, { source, kinds, shots });
   const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, kinds, notes, trials, tell });
   await journal.add(jobKey, { hash });

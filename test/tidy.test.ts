@@ -222,8 +222,8 @@ describe('packages', () => {
   });
 
   test('a package in its place, any built-in that starts nothing, and anything in a test pass', () => {
-    expect(packagePlaces(source('cache/conversation.ts', `import { Pool } from 'undici';`))).toEqual([]);
-    expect(packagePlaces(source('cache/fill.ts', `import fs from 'node:fs';`))).toEqual([]);
+    expect(packagePlaces(source('cache/origin/conversation.ts', `import { Pool } from 'undici';`))).toEqual([]);
+    expect(packagePlaces(source('cache/fill/fill.ts', `import fs from 'node:fs';`))).toEqual([]);
     expect(packagePlaces(source('test/cache/a.test.ts', `import { Pool } from 'undici';`))).toEqual([]);
   });
 
@@ -281,7 +281,7 @@ describe('lists in step', () => {
     'cache/errors.ts',
     `export const CACHE_CODES = ['CACHE_A', 'CACHE_B'] as const; throw 'CACHE_A';`,
   );
-  const raised = source('cache/fill.ts', `throw new CacheError('CACHE_B');`);
+  const raised = source('cache/fill/fill.ts', `throw new CacheError('CACHE_B');`);
   const table = (text: string) => ({ path: 'ARCHITECTURE.md', text });
   const row = (code: string) => `| \`${code}\` | what it is | what to do |`;
 

@@ -2,7 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
+import { CODECS, DEVICES, type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
 import { type RunEnd, runEncoder } from '../encodes.ts';
 import { AgentError } from '../errors.ts';
 import { type Command, EXIT_FAILED, EXIT_USAGE, type Io } from './command.ts';
@@ -59,7 +59,12 @@ export const encodeCommand: Command = {
   --work DIR           journal and trial encodes, kept for resume (default OUT/.work/ID)
   --vmaf-cap N         no rung aims above this (default 95)
   --heights A,B,C      at most three heights to try
-  --preset NAME        x264 preset (default veryfast)
+  --codecs A,B         ${CODECS.join(', ')}: most wanted first, each a ladder of its own (default h264)
+  --devices A,B        ${DEVICES.join(', ')}: the codecs that these ask for are added
+  --hardware auto      a hardware encoder where it wins a test encode of this title (default off)
+  --audio A,B          aac, opus (default aac)
+  --surround WHAT      sources of six channels and more: stereo | keep | both (default stereo)
+  --preset NAME        x264's name of it; other encoders take one of like cost (default veryfast)
   --parallel N         ffmpeg processes at a time (default one per core)
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
@@ -73,6 +78,11 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         work: { type: 'string' },
         'vmaf-cap': { type: 'string' },
         heights: { type: 'string' },
+        codecs: { type: 'string' },
+        devices: { type: 'string' },
+        hardware: { type: 'string' },
+        audio: { type: 'string' },
+        surround: { type: 'string' },
         preset: { type: 'string' },
         parallel: { type: 'string' },
       },
@@ -93,6 +103,10 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
       sourceClass: values['source-class'],
       outDir: values.work === undefined ? resolve(publishTo, '.work', id) : resolve(io.cwd, values.work),
       publishTo,
+      codecs: values.codecs?.split(','),
+      devices: values.devices?.split(','),
+      hardware: values.hardware,
+      audio: { codecs: values.audio?.split(','), surround: values.surround },
       preset: values.preset,
       ladder: {
         ...(values['vmaf-cap'] === undefined ? {} : { vmafCap: Number(values['vmaf-cap']) }),

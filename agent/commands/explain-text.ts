@@ -14,6 +14,13 @@ const PURPOSES: Readonly<Record<string, string>> = {
   operator: 'an operator asked for it',
 };
 
+/** The queues of a disk's policy, for people. */
+const QUEUES: Readonly<Record<string, string>> = {
+  small: 'on trial: leaves first unless used twice',
+  main: 'kept for being used: leaves last, each use gives another round',
+  foretold: 'fetched ahead: waits for its first viewer',
+};
+
 const line = (label: string, text: string): string => `  ${label.padEnd(LABEL_CELLS)}${text}`;
 const when = (ms: unknown): string => new Date(number(ms)).toISOString().replace(/\.\d+Z$/, 'Z');
 const plural = (count: number, one: string): string => `${count} ${one}${count === 1 ? '' : 's'}`;
@@ -28,10 +35,13 @@ function freshness(variant: unknown): string {
 
 function eviction(variant: unknown): string {
   if (at(variant, 'isPinned') === true) return 'pinned: it stays until "nearcast unpin"';
-  const hits = number(at(variant, 'hits'));
-  if (hits === 0) return 'not used yet: among the first to leave when the disk is full';
-  if (hits === 1) return 'used once: leaves before what is used again and again';
-  return `used ${hits} times: among the last to leave`;
+  const place = at(variant, 'eviction');
+  if (place === null || place === undefined)
+    return 'not on a disk, or not yet: leaves memory when all others were used later';
+  const uses = number(at(place, 'uses'));
+  const before = `${at(place, 'isMore') === true ? 'at least ' : ''}${formatBytes(number(at(place, 'beforeBytes')))}`;
+  const queue = QUEUES[String(at(place, 'queue'))] ?? String(at(place, 'queue'));
+  return `${queue}, ${before} before it there; ${plural(uses, 'use')} ${uses === 1 ? 'counts' : 'count'} for it`;
 }
 
 function stored(variant: unknown): string {

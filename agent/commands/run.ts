@@ -1,6 +1,7 @@
 // `nearcast run`: the daemon. Starts from a configuration, serves until SIGTERM or SIGINT, then drains.
 import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { tuneHeap } from '../../cache/cache.ts';
 import { type LoadedConfig, loadConfig } from '../config.ts';
 import { AgentError } from '../errors.ts';
 import { openLog } from '../log.ts';
@@ -31,6 +32,7 @@ export const runCommand: Command = {
 Logs JSON lines to standard output. SIGHUP reads the configuration again, as nearcast reload does. SIGTERM and SIGINT stop listening, let answers in flight end and exit 0 within 5 s.
 Exit code 78: the configuration, a port or a directory cannot be used; a restart would not help.`,
   run: async (args, io) => {
+    tuneHeap();
     const { values } = parseArgs({
       args: [...args],
       options: { config: { type: 'string', short: 'c', default: 'nearcast.yaml' } },

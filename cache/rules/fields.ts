@@ -78,3 +78,13 @@ export function fieldsOf(flat: readonly string[]): Fields {
   }
   return fields;
 }
+
+/** The links of one Link line, each for itself (RFC 8288 section 3): split at commas outside of <> and quotes. */
+export function splitLinks(line: string): readonly string[] {
+  return (
+    line
+      .match(/(?:<[^>]*>|"(?:[^"\\]|\\.)*"|[^,<"])+|[<"].*$/g)
+      ?.map((link) => link.trim())
+      .filter((link) => link !== '') ?? []
+  );
+}

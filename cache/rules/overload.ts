@@ -3,17 +3,16 @@
 
 /** A queue that has stood for so long is no burst (CoDel's interval, RFC 8289 section 4.3). */
 const INTERVAL_MS = 100;
-/** And for so many looks: two long turns are a process that was not given a CPU. */
-const LOOKS = 5;
+/** And for so many looks: two long turns are a collection of the heap, or a process that was not given a CPU. */
+const LOOKS = 3;
 /** Of that time, the part that this process must have worked; with less it waits for others, and longer is looked at it. */
 const LEAST_BUSY = 0.5;
 const STARVED_INTERVAL_MS = 1_000;
 /**
  * The rate falls and grows as in SEDA's admission control (Welsh and Culler, "Adaptive Overload Control for Busy Internet
- * Servers", USITS 2003, section 3.2), here judged by the turns of the loop: to half at first, for what came in until then
- * was more than can be served, by a fifth for each later queue, and by half per second while there is none.
+ * Servers", USITS 2003, section 3.2), here judged by the turns of the loop: at first to a fifth below what was served while
+ * the queue stood, by a fifth for each later queue, and back by half per second while there is none.
  */
-const FIRST_CUT = 0.5;
 const CUT = 0.8;
 const GROWTH_PER_SECOND = 1.5;
 /** Without anybody turned away for so long, there is no limit any more. */
@@ -26,14 +25,14 @@ const LEAST_BURST = 8;
 
 /**
  * A look at the loop: when, the CPU time of its thread so far and the part of it that each turn has taken since the look
- * before (all milliseconds), and the newcomers let in so far. CPU time, for waiting for a CPU that others have is not
+ * before (all milliseconds), and the newcomers so far who had their first answer, or left. CPU time, for waiting for a CPU that others have is not
  * shortened by turning viewers away; where they pile up meanwhile, turns grow.
  */
 export type Look = {
   readonly atMs: number;
   readonly busyMs: number;
   readonly turnMs: number;
-  readonly entered: number;
+  readonly served: number;
 };
 
 /** What is known of a process. */
@@ -76,8 +75,8 @@ function afterLate(load: Load, look: Look): Load {
   const looks = load.looks + 1;
   const isBusy = look.busyMs - first.busyMs >= stoodMs * LEAST_BUSY;
   if (looks < LOOKS || stoodMs < (isBusy ? INTERVAL_MS : STARVED_INTERVAL_MS)) return { ...load, first, looks };
-  const enteredPerSecond = ((look.entered - first.entered) / stoodMs) * 1000;
-  const perSecond = Math.max(LEAST_PER_SECOND, enteredPerSecond * FIRST_CUT);
+  const servedPerSecond = ((look.served - first.served) / stoodMs) * 1000;
+  const perSecond = Math.max(LEAST_PER_SECOND, servedPerSecond * CUT);
   return { ...UNLOADED, isLate: true, perSecond, room: 0, atMs: look.atMs, refusedAtMs: look.atMs };
 }
 

@@ -15,13 +15,16 @@ const CHECKPOINT_PAGES = 8192;
 const WRITING_CACHE_KIB = 16 * 1024;
 const READING_CACHE_KIB = 8 * 1024;
 
+/** Came later than the others of `objects`, so that it is added to a table without it. */
+const HOST_COLUMN = 'host INTEGER NOT NULL DEFAULT 0';
+
 /** An open connection. */
 export type Database = DatabaseSync;
 
 const schema = (): string => `
 CREATE TABLE objects (
   id INTEGER PRIMARY KEY, format INTEGER NOT NULL, hash INTEGER NOT NULL, bytes INTEGER NOT NULL, purpose INTEGER NOT NULL,
-  isPinned INTEGER NOT NULL, hits INTEGER NOT NULL, lastUsedAt INTEGER NOT NULL) STRICT;
+  isPinned INTEGER NOT NULL, hits INTEGER NOT NULL, lastUsedAt INTEGER NOT NULL, ${HOST_COLUMN}) STRICT;
 CREATE TABLE details (
   id INTEGER PRIMARY KEY, key TEXT NOT NULL, variant TEXT NOT NULL, head TEXT NOT NULL, blocks BLOB NOT NULL,
   checksum BLOB NOT NULL) STRICT;
@@ -131,7 +134,8 @@ function prepare(database: DatabaseSync, path: string): void {
   if (tables === 0) database.exec(`BEGIN IMMEDIATE; ${schema()} COMMIT;`);
   else if (application !== APPLICATION_ID || version !== FORMAT_VERSION) {
     throw notDatabase(`${path} is not a store database of format ${FORMAT_VERSION}`);
-  }
+  } else if (database.prepare(`SELECT 1 FROM pragma_table_info('objects') WHERE name = 'host'`).get() === undefined)
+    database.exec(`ALTER TABLE objects ADD COLUMN ${HOST_COLUMN}`);
 }
 
 /** A connection that only reads what the other one has committed; opened after it. */

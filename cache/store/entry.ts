@@ -37,6 +37,8 @@ export type Entry = {
   /** Length of the body. */
   readonly bytes: number;
   readonly purpose: Purpose;
+  /** Code of the host that it was fetched for; 0: nobody's. */
+  readonly host: number;
   /** Index of its directory in the options; -1 when only in RAM. */
   disk: number;
   /** Its slot in the directory's table; -1 while it has none: in RAM only, or its rows are still being counted. */

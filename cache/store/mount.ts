@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 import { type Backlog, BodyFile } from './body-file.ts';
 import { keyHash } from './checksum.ts';
 import { isDamaged, lockDirectory, notDatabase, setAside } from './database.ts';
@@ -10,6 +11,7 @@ import { type Entry, INLINE_BYTES, purposeCode, purposeOf } from './entry.ts';
 import { type DiskPolicy, openDiskPolicy } from './policy.ts';
 import type { RowSlice } from './row-writer.ts';
 import { type Row, Rows } from './rows.ts';
+import type { DirectoryUse, Evictor, HostShares } from './shares.ts';
 import { GroupCommit, type GroupEvents } from './sync.ts';
 import { type Known, ObjectTable } from './table.ts';
 
@@ -48,6 +50,8 @@ export type MountStart = {
   /** What it holds is given up. */
   readonly isEmptied: boolean;
   readonly isSynced: boolean;
+  /** What hosts may take of all directories. */
+  readonly shares: HostShares;
 };
 
 /** An object that a look-up found in the rows; `row` is undefined when it is damaged. */
@@ -64,6 +68,9 @@ export class Mount {
   readonly #table = new ObjectTable();
   readonly #policy: DiskPolicy;
   readonly #events: MountEvents;
+  readonly #shares: HostShares;
+  readonly #use: DirectoryUse;
+  readonly #evictor: Evictor = { evictOf: (lane) => this.#evicted(this.#policy.evictOf(lane)) };
   readonly #lock: { readonly release: () => void };
   readonly #firstId: number;
   #nextId: number;
@@ -123,6 +130,8 @@ export class Mount {
     this.#firstId = Math.max(Date.now() * IDS_PER_MS, Math.ceil((facts.lastId + 1) / IDS_PER_MS) * IDS_PER_MS);
     this.#nextId = this.#firstId;
     this.#policy = openDiskPolicy(this.#table.slots);
+    this.#shares = start.shares;
+    this.#use = start.shares.join(this.#evictor);
     this.#claimed = { objects: facts.objects, bytes: facts.bytes + facts.objects * ROW_BYTES };
     this.#table.reserve(Math.min(MAX_RESERVED, facts.objects + (facts.objects >> 4)));
     this.usedBytes = this.#claimed.bytes;
@@ -167,16 +176,19 @@ export class Mount {
     this.usedBytes -= this.#claimed.bytes; // What is left was claimed wrongly, or removed before it was counted.
     this.#claimed = { objects: 0, bytes: 0 };
     this.#isCounted = true;
+    this.#shares.shrink(); // A quota may have become smaller since they were stored.
   }
 
   #admit(slice: RowSlice, at: number): void {
     const id = slice.ids[at] ?? 0;
     if (this.group.isRemoving(id)) return;
     const [hash = 0, bytes = 0, purpose = 0] = [slice.hashes[at], slice.bytes[at], slice.purposes[at]];
+    const lane = this.#shares.laneOf(slice.hosts[at] ?? 0);
     const entry = this.entries.get(id);
     const isPinned = entry?.isPinned ?? slice.pins[at] === 1;
     const hits = entry?.hits ?? slice.hits[at] ?? 0;
-    const slot = this.#table.add({ id, hash, bytes, purpose, isPinned, isUsed: hits > 0 });
+    const slot = this.#table.add({ id, hash, bytes, purpose, lane, isPinned, isUsed: hits > 0 });
+    this.#use.add(lane, bytes + ROW_BYTES);
     if (entry !== undefined) entry.slot = slot;
     if (!isPinned) this.#policy.restore(slot, { purpose: purposeOf(purpose), hits, isRecent: slice.recents[at] === 1 });
     this.#claimed.objects = Math.max(0, this.#claimed.objects - 1);
@@ -215,43 +227,60 @@ export class Mount {
     return !this.isClosed && this.backlog.bytes + bytes <= MAX_BACKLOG_BYTES;
   }
 
-  /** Takes room, evicting for it; false when there is none that may be taken. */
-  reserve(bytes: number): boolean {
+  /** Takes room for a host, evicting for it, of its own objects within its quota; false when there is none to be taken. */
+  reserve(bytes: number, host: number): boolean {
     if (this.isClosed || bytes > this.limitBytes) return false;
-    this.usedBytes += bytes;
-    if (this.evictTo(this.limitBytes)) return true;
-    this.usedBytes -= bytes;
+    const lane = this.#shares.laneOf(host);
+    if (bytes > this.#shares.limitOf(lane)) return false;
+    this.#charge(bytes, lane);
+    if (this.#shares.makeRoom(lane, this.#evictor) && this.evictTo(this.limitBytes)) return true;
+    this.#charge(-bytes, lane);
     return false;
   }
 
-  release(bytes: number): void {
-    this.usedBytes -= bytes;
+  #charge(bytes: number, lane: number): void {
+    this.usedBytes += bytes;
+    this.#use.add(lane, bytes);
+  }
+
+  release(bytes: number, host: number): void {
+    this.#charge(-bytes, this.#shares.laneOf(host));
+  }
+
+  /** The most that one object of a host may take, with its row. */
+  limitFor(host: number): number {
+    return Math.min(this.limitBytes, this.#shares.limitOf(this.#shares.laneOf(host)));
   }
 
   /** Evicts until at most `bytes` are used; false when what is left may not go. */
   evictTo(bytes: number): boolean {
-    while (this.usedBytes > bytes) {
-      const slot = this.#policy.evict();
-      if (slot < 0) return false;
-      this.evictions += 1;
-      const known = this.#table.at(slot);
-      const entry = this.entries.get(known.id);
-      if (entry !== undefined) this.#events.onEvict(entry);
-      else {
-        this.removeCold(known.id, slot);
-        this.#events.onEvictCold(known);
-      }
+    while (this.usedBytes > bytes) if (!this.#evicted(this.#policy.evict())) return false;
+    return true;
+  }
+
+  /** Lets go of what the policy took out; false: it took out nothing. */
+  #evicted(slot: number): boolean {
+    if (slot < 0) return false;
+    this.evictions += 1;
+    const known = this.#table.at(slot);
+    const entry = this.entries.get(known.id);
+    if (entry !== undefined) this.#events.onEvict(entry);
+    else {
+      this.removeCold(known.id, slot);
+      this.#events.onEvictCold(known);
     }
     return true;
   }
 
   /** A new object, whose room is taken already, may be evicted from now on if it is not pinned. */
   enter(entry: Entry): void {
-    const { id, bytes, isPinned, purpose, hits } = entry;
+    const { id, bytes, isPinned, hits } = entry;
+    const purpose = purposeCode(entry.purpose);
+    const lane = this.#shares.laneOf(entry.host);
     const hash = keyHash(this.rows.facts.seed, entry.key);
     this.entries.set(id, entry);
-    entry.slot = this.#table.add({ id, hash, bytes, purpose: purposeCode(purpose), isPinned, isUsed: hits > 0 });
-    if (!isPinned) this.#policy.enter(entry.slot, purpose);
+    entry.slot = this.#table.add({ id, hash, bytes, purpose, lane, isPinned, isUsed: hits > 0 });
+    if (!isPinned) this.#policy.enter(entry.slot, entry.purpose);
   }
 
   touch(entry: Entry): void {
@@ -259,6 +288,11 @@ export class Mount {
     if (entry.slot < 0) return;
     this.#policy.touch(entry.slot);
     this.#table.markUsed(entry.slot);
+  }
+
+  /** Where it waits to leave; undefined: it may not, or is not counted yet. */
+  placeOf(entry: Entry): EvictionPlace | undefined {
+    return entry.slot < 0 ? undefined : this.#policy.placeOf(entry.slot);
   }
 
   pin(entry: Entry): void {
@@ -292,7 +326,8 @@ export class Mount {
 
   #freeSlot(slot: number): void {
     this.#policy.leave(slot);
-    this.release(this.#table.at(slot).bytes + ROW_BYTES);
+    const { bytes, lane } = this.#table.at(slot);
+    this.#charge(-bytes - ROW_BYTES, lane);
     this.#table.remove(slot);
   }
 
@@ -306,6 +341,8 @@ export class Mount {
 
   async close(isOrderly: boolean): Promise<void> {
     if (this.isClosed) return;
+    this.#shares.leave(this.#evictor);
+    this.#use.clear();
     try {
       await this.group.close(isOrderly);
     } finally {

@@ -1,5 +1,6 @@
 // What the store keeps of a response, and what it gives back: types between the store and the rest of the cache.
 import type { Log, Purpose, StoreDirectory, StoreStats } from '../contract.ts';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 
 /** End-to-end header fields in the order received, names in lower case. */
 export type HeaderList = readonly (readonly [name: string, value: string])[];
@@ -69,6 +70,16 @@ export type BodyWriter = {
   readonly abort: () => void;
 };
 
+/** How a response is stored. `host`: the first name of the host that it was fetched for; absent or '': nobody's. */
+export type WriteHint = {
+  readonly isPinned: boolean;
+  readonly worth: number | undefined;
+  readonly host?: string;
+};
+
+/** The most that a host may take of all disks, bodies and rows; known by any of its names. */
+export type DiskShare = { readonly names: readonly string[]; readonly maxBytes: number };
+
 /** Fields of a stored object that change without its body: by a 304 (RFC 9111 section 4.3.4), a purge or a pin. */
 export type ObjectPatch = Partial<
   Pick<StoredObject, 'headers' | 'tags' | 'requestedAt' | 'receivedAt' | 'isInvalidated' | 'isPinned'>
@@ -80,12 +91,11 @@ export type Store = {
   readonly find: (key: string) => readonly StoredObject[];
   /** Counts a hit; true when it is the first since the fill, so that a prefetch can be called useful. */
   readonly touch: (object: StoredObject) => { readonly isFirst: boolean };
+  /** Where its disk's policy has it wait to leave; undefined: pinned, in memory alone, or not counted yet. */
+  readonly placeOf: (object: StoredObject) => EvictionPlace | undefined;
   readonly read: (object: StoredObject, range: ByteRange) => BodyReader;
   /** Undefined: refused (too large, no room that may be evicted, store degraded and object beyond RAM). */
-  readonly write: (
-    response: StoredResponse,
-    hint: { readonly isPinned: boolean; readonly worth: number | undefined },
-  ) => BodyWriter | undefined;
+  readonly write: (response: StoredResponse, hint: WriteHint) => BodyWriter | undefined;
   readonly update: (object: StoredObject, patch: ObjectPatch) => void;
   readonly remove: (object: StoredObject) => void;
   /** Keys that begin with a prefix and come after `after`, in the order of their UTF-8 bytes, at most `limit` of them. */
@@ -94,6 +104,8 @@ export type Store = {
   readonly keysByTag: (tag: string, limit: number, after?: string) => readonly string[];
   /** Resolves when every removal and update given so far is on disk, or its disk was taken out. */
   readonly settled: () => Promise<void>;
+  /** These hosts have quotas from now on, and no others; who is above its own loses objects soon. */
+  readonly limitHosts: (quotas: readonly DiskShare[]) => void;
   /** Lowers the RAM tier at once, or lets it grow again up to what was configured. */
   readonly limitMemory: (bytes: number) => void;
   readonly stats: () => StoreStats;
@@ -112,6 +124,8 @@ export type StoreOptions = {
   readonly log: Log;
   /** In which the scrub reads every stored block once; 0: no scrub. Default 30. */
   readonly scrubDays?: number;
+  /** See limitHosts(). */
+  readonly hostQuotas?: readonly DiskShare[];
   /** Default true. False only to measure what syncing costs: then a power cut may take everything. */
   readonly isSynced?: boolean;
 };

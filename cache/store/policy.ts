@@ -1,7 +1,7 @@
 // Which object leaves a full disk: S3-FIFO over the slots of one directory.
 import type { Purpose } from '../contract.ts';
 import type { Slots } from '../rules/eviction/queue.ts';
-import { s3fifo } from '../rules/eviction/s3fifo.ts';
+import { type EvictionPlace, s3fifo } from '../rules/eviction/s3fifo.ts';
 
 /** Fetched because somebody is expected to ask, by a forecast for the hours to come, and not for a viewer who is there. */
 const FORETOLD: ReadonlySet<Purpose> = new Set<Purpose>(['off-peak', 'publish', 'operator']);
@@ -11,6 +11,8 @@ export type Evictable = { readonly purpose: Purpose; readonly hits: number; read
 
 /** Decides who leaves. It hears of every object that may be evicted; pinned ones are never entered. */
 export type DiskPolicy = {
+  /** Where it waits to leave; undefined: it is not in. */
+  readonly placeOf: (slot: number) => EvictionPlace | undefined;
   /** An object came that was not here before. */
   readonly enter: (slot: number, purpose: Purpose) => void;
   /** An object that was here before, at a start or under a pin, may be evicted again; its hits still count. */
@@ -21,6 +23,8 @@ export type DiskPolicy = {
   readonly leave: (slot: number) => void;
   /** Takes out who should leave next. -1: nobody may. */
   readonly evict: () => number;
+  /** The same among the objects of one lane (see Slots.setLane()). */
+  readonly evictOf: (lane: number) => number;
 };
 
 /**
@@ -34,6 +38,7 @@ export function openDiskPolicy(slots: Slots): DiskPolicy {
   const policy = s3fifo(undefined, slots);
   const of = (slot: number) => ({ bytes: slots.bytes[slot] ?? 0, key: slots.keys[slot] ?? 0 });
   return {
+    placeOf: policy.placeOf,
     enter: (slot, purpose) => {
       const { bytes, key } = of(slot);
       if (FORETOLD.has(purpose)) policy.foretell(slot, bytes, key);
@@ -46,5 +51,6 @@ export function openDiskPolicy(slots: Slots): DiskPolicy {
     touch: policy.touch,
     leave: policy.leave,
     evict: policy.evict,
+    evictOf: policy.evictOf,
   };
 }

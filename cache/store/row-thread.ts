@@ -68,8 +68,8 @@ class RowThread {
         return;
       case 'scan': {
         const slice = this.#writer.scan(command.scan);
-        const { ids, hashes, bytes, purposes, pins, hits, recents } = slice;
-        const arrays = [ids, hashes, bytes, purposes, pins, hits, recents];
+        const { ids, hashes, bytes, purposes, hosts, pins, hits, recents } = slice;
+        const arrays = [ids, hashes, bytes, purposes, hosts, pins, hits, recents];
         this.#reply(
           { kind: 'done', slice },
           arrays.map(({ buffer }) => buffer),

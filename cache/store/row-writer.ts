@@ -12,6 +12,8 @@ export type RowPut = {
   readonly bytes: number;
   /** Of PURPOSE_CODES. */
   readonly purpose: number;
+  /** Code of the host that it was fetched for; 0: nobody's. */
+  readonly host: number;
   readonly isPinned: boolean;
   readonly hits: number;
   /** Milliseconds since the epoch. */
@@ -54,6 +56,8 @@ export type RowSlice = {
   readonly hashes: Int32Array<ArrayBuffer>;
   readonly bytes: Float64Array<ArrayBuffer>;
   readonly purposes: Uint8Array<ArrayBuffer>;
+  /** Codes, below 2^48. */
+  readonly hosts: Float64Array<ArrayBuffer>;
   /** 1: pinned. */
   readonly pins: Uint8Array<ArrayBuffer>;
   /** Hits, 255 at most. */
@@ -156,10 +160,10 @@ export class RowWriter {
   }
 
   #put(put: RowPut): void {
-    const { id, key, variant, hash, bytes, purpose, isPinned, hits, lastUsedAt, head, body } = put;
+    const { id, key, variant, hash, bytes, purpose, host, isPinned, hits, lastUsedAt, head, body } = put;
     const { putObject, putDetail, putBody, putTag, removeTags } = this.#statements;
     const packed = packBlocks(put.blocks);
-    putObject.run(id, FORMAT_VERSION, hash, bytes, purpose, Number(isPinned), hits, lastUsedAt);
+    putObject.run(id, FORMAT_VERSION, hash, bytes, purpose, Number(isPinned), hits, lastUsedAt, host);
     putDetail.run(id, key, variant, head, packed, rowChecksum(sealed(FORMAT_VERSION, put), packed));
     if (body !== undefined) putBody.run(id, body);
     if (put.isNew) this.#count(1, bytes);
@@ -172,12 +176,13 @@ export class RowWriter {
     const slice = {
       ...{ ids: new Float64Array(limit), hashes: new Int32Array(limit), bytes: new Float64Array(limit) },
       ...{ purposes: new Uint8Array(limit), pins: new Uint8Array(limit), hits: new Uint8Array(limit) },
-      recents: new Uint8Array(limit),
+      ...{ recents: new Uint8Array(limit), hosts: new Float64Array(limit) },
     };
     let [read, count, next] = [0, 0, after];
     for (const row of this.#statements.scan.iterate(after, below, limit)) {
       // Sound: the statement gives arrays of numbers, for its columns are integers of a STRICT table.
-      const [id = 0, format, hash, bytes, purpose, isPinned, hits, lastUsedAt] = row as unknown as readonly number[];
+      const [id = 0, format, hash, bytes, purpose, isPinned, hits, lastUsedAt, host] =
+        row as unknown as readonly number[];
       read += 1;
       next = id;
       if (format !== FORMAT_VERSION) continue;
@@ -187,6 +192,7 @@ export class RowWriter {
       slice.purposes[count] = purpose ?? 0;
       slice.pins[count] = isPinned ?? 0;
       slice.hits[count] = Math.min(255, hits ?? 0);
+      slice.hosts[count] = host ?? 0;
       slice.recents[count] = (lastUsedAt ?? 0) >= recentSince ? 1 : 0;
       count += 1;
     }
@@ -205,7 +211,7 @@ export class RowWriter {
 
 function prepareAll(database: Database) {
   const scan = database.prepare(
-    `SELECT id, format, hash, bytes, purpose, isPinned, hits, lastUsedAt FROM objects
+    `SELECT id, format, hash, bytes, purpose, isPinned, hits, lastUsedAt, host FROM objects
       WHERE id > ? AND id < ? ORDER BY id LIMIT ?`,
   );
   scan.setReturnArrays(true);
@@ -214,8 +220,8 @@ function prepareAll(database: Database) {
     facts: database.prepare('SELECT name, value FROM facts'),
     lastId: database.prepare('SELECT max(id) AS id FROM objects'),
     putObject: database.prepare(
-      `INSERT OR REPLACE INTO objects (id, format, hash, bytes, purpose, isPinned, hits, lastUsedAt)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO objects (id, format, hash, bytes, purpose, isPinned, hits, lastUsedAt, host)
+        VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     putDetail: database.prepare(
       'INSERT OR REPLACE INTO details (id, key, variant, head, blocks, checksum) VALUES (?, ?, ?, ?, ?, ?)',

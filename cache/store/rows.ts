@@ -21,6 +21,8 @@ export type Row = {
   readonly isPinned: boolean;
   readonly hits: number;
   readonly lastUsedAt: number;
+  /** Code of the host that it was fetched for; 0: nobody's. */
+  readonly host: number;
 };
 
 /** How rows are opened. */
@@ -129,7 +131,7 @@ export class Rows {
   row(id: number): Row | undefined {
     const row = this.#statements.row.get(id);
     if (row === undefined) return undefined;
-    const { format, bytes, key, variant, head, blocks: packed, checksum, isPinned, hits, lastUsedAt } = row;
+    const { format, bytes, key, variant, head, blocks: packed, checksum, isPinned, hits, lastUsedAt, host } = row;
     if (typeof key !== 'string' || typeof variant !== 'string' || typeof head !== 'string') return undefined;
     if (!(packed instanceof Uint8Array) || !(checksum instanceof Uint8Array)) return undefined;
     const covered = { id, key, variant, bytes: Number(bytes), head };
@@ -137,7 +139,12 @@ export class Rows {
     const blocks = unpackBlocks(packed);
     const decoded = decodeHead(key, variant, head);
     if (decoded?.lengthBytes !== covered.bytes || blocks?.length !== blockCount(covered.bytes)) return undefined;
-    const counters = { isPinned: isPinned === 1, hits: Number(hits), lastUsedAt: Number(lastUsedAt) };
+    const counters = {
+      isPinned: isPinned === 1,
+      hits: Number(hits),
+      lastUsedAt: Number(lastUsedAt),
+      host: Number(host),
+    };
     return { id, head: decoded, blocks, ...counters };
   }
 
@@ -200,10 +207,10 @@ export class Rows {
 
 /** An entry for a row, which is in a directory of that number in the options. */
 export function entryOf(row: Row, slot: number, disk: number): Entry {
-  const { id, head, blocks, isPinned, hits, lastUsedAt } = row;
+  const { id, head, blocks, isPinned, hits, lastUsedAt, host } = row;
   const { key, variant, lengthBytes: bytes, purpose } = head;
   return {
-    ...{ id, key, variant, bytes, purpose, head, blocks, isPinned, hits, lastUsedAt, slot, disk },
+    ...{ id, key, variant, bytes, purpose, head, blocks, isPinned, hits, lastUsedAt, host, slot, disk },
     ...{ place: bytes > INLINE_BYTES ? 'file' : 'inline', row: 'committed', waiting: 0, held: undefined },
     ...{ isHot: false, isGone: false },
   };
@@ -217,7 +224,7 @@ function errorOf({ message, errcode, code }: RowError): Error {
 function prepareAll(database: Database) {
   return {
     row: database.prepare(
-      `SELECT format, bytes, key, variant, head, blocks, checksum, isPinned, hits, lastUsedAt
+      `SELECT format, bytes, key, variant, head, blocks, checksum, isPinned, hits, lastUsedAt, host
         FROM objects JOIN details USING (id) WHERE id = ?`,
     ),
     idsOf: database.prepare('SELECT id FROM details JOIN objects USING (id) WHERE key = ? AND format = ?'),

@@ -2,6 +2,7 @@
 import assert from 'node:assert';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { StoreStats } from '../contract.ts';
+import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 import { Bodies } from './bodies.ts';
 import type { BodyFile } from './body-file.ts';
 import { type Entry, type Head, INLINE_BYTES, purposeOf, Snapshot } from './entry.ts';
@@ -14,14 +15,17 @@ import type {
   BodyReader,
   BodyWriter,
   ByteRange,
+  DiskShare,
   ObjectPatch,
   Store,
   StoredObject,
   StoredResponse,
   StoreOptions,
+  WriteHint,
 } from './object.ts';
 import { failedReader, gone, isWithin } from './reader.ts';
 import { entryOf, type Row } from './rows.ts';
+import { HostShares, hostCode } from './shares.ts';
 import { chooseVolume, diskStats, Volume } from './volume.ts';
 import { Writer, type WritingBudget, type Written } from './writer.ts';
 
@@ -54,11 +58,13 @@ class TieredStore implements Store {
   readonly #volumes: readonly Volume[];
   readonly #bodies: Bodies;
   readonly #budget: WritingBudget;
+  readonly #shares = new HostShares();
   readonly #copying = new Set<Promise<void>>();
   #nextRamId = -1;
 
   constructor(options: StoreOptions) {
     this.#options = options;
+    this.#shares.limit(options.hostQuotas ?? []);
     this.#budget = { bytes: 0, maxBytes: Math.max(WRITING_BYTES, options.ramBytes) };
     this.#memory = openMemory(options.ramBytes, (entry) => this.#onRamEvicted(entry));
     this.#hot = new Hot({
@@ -78,7 +84,7 @@ class TieredStore implements Store {
         onDown: (mount: Mount) => this.#onDown(mount),
       };
       const { isSynced = true, scrubDays = SCRUB_DAYS } = options;
-      return new Volume({ ...directory, isSynced, scrubDays }, events, options.log);
+      return new Volume({ ...directory, isSynced, scrubDays, shares: this.#shares }, events, options.log);
     });
     this.#bodies = new Bodies({
       ...{ memory: this.#memory, volumes: this.#volumes, log: options.log },
@@ -148,6 +154,11 @@ class TieredStore implements Store {
     return entry.hits === 1 ? FIRST : AGAIN;
   };
 
+  readonly placeOf = (object: StoredObject): EvictionPlace | undefined => {
+    const entry = this.#entryOf(object);
+    return entry === undefined ? undefined : this.#mountOf(entry)?.placeOf(entry);
+  };
+
   readonly read = (object: StoredObject, range: ByteRange): BodyReader => {
     const entry = this.#entryOf(object);
     assert(isWithin(object.ranges, range), 'range outside of what is stored');
@@ -161,23 +172,22 @@ class TieredStore implements Store {
     if (current !== undefined) this.#drop(current);
   }
 
-  readonly write = (
-    response: StoredResponse,
-    hint: { readonly isPinned: boolean; readonly worth: number | undefined },
-  ): BodyWriter | undefined => {
+  readonly write = (response: StoredResponse, hint: WriteHint): BodyWriter | undefined => {
+    const host = hostCode(hint.host ?? '');
     const mount = chooseVolume(this.#volumes, response.key)?.mount;
     const length = response.lengthBytes ?? 0;
     const maxRamBytes = Math.max(this.#memory.maxBodyBytes, mount === undefined ? -1 : INLINE_BYTES);
-    const fitsDisk = mount !== undefined && length + ROW_BYTES <= mount.limitBytes && mount.hasBacklogRoom(0);
+    const fitsDisk = mount !== undefined && length + ROW_BYTES <= mount.limitFor(host) && mount.hasBacklogRoom(0);
     if (length > maxRamBytes && !fitsDisk) return undefined;
     return new Writer({
       id: mount?.newId() ?? this.#nextRamId--,
       response,
       mount: fitsDisk ? mount : undefined,
+      host,
       maxRamBytes,
       budget: this.#budget,
       onDiskFailed: (failed, error) => this.#onDiskFailed(failed, error),
-      onWritten: (written) => this.#install(response, written, hint.isPinned),
+      onWritten: (written) => this.#install({ response, host, isPinned: hint.isPinned }, written),
     });
   };
 
@@ -185,12 +195,18 @@ class TieredStore implements Store {
     this.#volumes.find((volume) => volume.mount === mount)?.reportWrite(error);
   }
 
-  #install(response: StoredResponse, written: Written, isPinned: boolean): StoredObject | undefined {
-    const { id, bytes, ram, disk } = written;
+  #install(
+    {
+      response,
+      host,
+      isPinned,
+    }: { readonly response: StoredResponse; readonly host: number; readonly isPinned: boolean },
+    { id, bytes, ram, disk }: Written,
+  ): StoredObject | undefined {
     const tags = keptTags(response.tags);
     const head: Head = { ...response, tags, lengthBytes: bytes, isInvalidated: false, ranges: [[0, bytes]] };
     const entry: Entry = {
-      ...{ id, key: response.key, variant: response.variant, bytes, purpose: response.purpose },
+      ...{ id, key: response.key, variant: response.variant, bytes, purpose: response.purpose, host },
       ...{ slot: -1, place: 'none', row: 'none', waiting: 0, isHot: false, isGone: false },
       ...{ head, blocks: disk?.blocks, held: undefined, isPinned, hits: 0, lastUsedAt: this.#options.now() },
       disk: disk === undefined ? -1 : this.#volumes.findIndex((volume) => volume.mount === disk.mount),
@@ -305,6 +321,8 @@ class TieredStore implements Store {
     mount.group.update(entry);
   };
 
+  readonly limitHosts = (quotas: readonly DiskShare[]): void => this.#shares.limit(quotas);
+
   readonly limitMemory = (bytes: number): void => this.#memory.limit(bytes);
 
   readonly remove = (object: StoredObject): void => {
@@ -330,7 +348,7 @@ class TieredStore implements Store {
       limitBytes: { memory: this.#memory.limitBytes(), disk: limit },
       evictions: { memory: this.#memory.evictions(), disk: evictions },
       corruptBlocks: this.#bodies.corruptBlocks,
-      ...{ isDegraded, errors, scrub },
+      ...{ isDegraded, errors, scrub, hosts: this.#shares.stats() },
     };
   };
 

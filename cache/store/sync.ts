@@ -338,9 +338,9 @@ const useOf = ({ id, hits, lastUsedAt, isPinned }: Entry): RowUse => ({
 });
 
 function rowOf(entry: Entry, hash: number, body: Buffer | undefined): RowPut {
-  const { id, key, variant, bytes, head, blocks = [], isPinned, hits, lastUsedAt } = entry;
+  const { id, key, variant, bytes, host, head, blocks = [], isPinned, hits, lastUsedAt } = entry;
   return {
-    ...{ id, key, variant, hash, bytes, purpose: purposeCode(entry.purpose), isPinned, hits },
+    ...{ id, key, variant, hash, bytes, purpose: purposeCode(entry.purpose), host, isPinned, hits },
     ...{ lastUsedAt: Math.trunc(lastUsedAt), head: encodeHead(head), blocks, tags: head.tags, body },
     isNew: entry.row === 'none',
   };

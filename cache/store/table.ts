@@ -14,13 +14,15 @@ export type Known = {
   readonly bytes: number;
   /** Of PURPOSE_CODES: 0 to 7. */
   readonly purpose: number;
+  /** Of the host that it was fetched for; 0: nobody's. */
+  readonly lane: number;
   readonly isPinned: boolean;
   readonly isUsed: boolean;
 };
 
 /**
  * Objects in slots, small integers that are used again. About 31 bytes a slot, 22 of them shared with the eviction
- * policy, and 6 to 7.5 in the hash table; a quarter of both may be spare. No query is needed to know that a key is absent,
+ * policy, 6 more when there are hosts, and 6 to 7.5 in the hash table; a quarter of both may be spare. No query is needed to know that a key is absent,
  * but for one chance in 2^32 per object, nor to evict.
  */
 export class ObjectTable {
@@ -56,7 +58,7 @@ export class ObjectTable {
   }
 
   /** Gives the slot that the object has from now on. */
-  add({ id, hash, bytes, purpose, isPinned, isUsed }: Known): number {
+  add({ id, hash, bytes, purpose, lane, isPinned, isUsed }: Known): number {
     const slot = this.#free >= 0 ? this.#free : this.#end;
     if (slot === this.#end) {
       this.#ensure(slot);
@@ -66,6 +68,7 @@ export class ObjectTable {
     this.#flags[slot] = (purpose & PURPOSE) | (isPinned ? PINNED : 0) | (isUsed ? USED : 0);
     this.slots.bytes[slot] = bytes;
     this.slots.keys[slot] = hash;
+    this.slots.setLane(slot, lane);
     this.#places.insert(slot);
     this.#size += 1;
     return slot;
@@ -102,6 +105,7 @@ export class ObjectTable {
       hash: this.slots.keys[slot] ?? 0,
       bytes: this.slots.bytes[slot] ?? 0,
       purpose: flags & PURPOSE,
+      lane: this.slots.lanes[slot] ?? 0,
       isPinned: (flags & PINNED) !== 0,
       isUsed: (flags & USED) !== 0,
     };

@@ -9,6 +9,7 @@ import { errorCode } from './disk.ts';
 import { type Found, Mount, type MountEvents } from './mount.ts';
 import { compareUtf8 } from './order.ts';
 import { type ScrubCounters, type ScrubParts, scrub } from './scrub.ts';
+import type { HostShares } from './shares.ts';
 
 /** Errors of a directory within STRIKE_WINDOW_MS that take it out. */
 const MAX_STRIKES = 5;
@@ -36,8 +37,12 @@ export type VolumeEvents = Pick<MountEvents, 'onEvict' | 'onEvictCold' | 'onComm
   readonly onDown: (mount: Mount) => void;
 };
 
-/** A directory, whether what is written there is synced, and in how many days it is scrubbed (0: never). */
-export type VolumeOptions = StoreDirectory & { readonly isSynced: boolean; readonly scrubDays: number };
+/** A directory, whether what is written there is synced, in how many days it is scrubbed (0: never), and hosts' quotas. */
+export type VolumeOptions = StoreDirectory & {
+  readonly isSynced: boolean;
+  readonly scrubDays: number;
+  readonly shares: HostShares;
+};
 
 /** One directory of the store, usable (`mount`) or not. */
 export class Volume {
@@ -100,9 +105,8 @@ export class Volume {
 
   async #bringUp(): Promise<void> {
     // What was removed while a directory was out would come back with it: then it begins empty.
-    const start = {
-      ...{ path: this.path, maxBytes: this.maxBytes, isSynced: this.#options.isSynced, isEmptied: this.#wasMounted },
-    };
+    const { isSynced, shares } = this.#options;
+    const start = { path: this.path, maxBytes: this.maxBytes, isSynced, shares, isEmptied: this.#wasMounted };
     let mine: Mount | undefined;
     const events: MountEvents = {
       ...this.#events,

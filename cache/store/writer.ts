@@ -29,6 +29,8 @@ export type WriterParts = {
   readonly id: number;
   readonly response: StoredResponse;
   readonly mount: Mount | undefined;
+  /** Code of the host that pays for its room; 0: nobody. */
+  readonly host: number;
   /** Largest body that may be kept in RAM meanwhile. */
   readonly maxRamBytes: number;
   readonly budget: WritingBudget;
@@ -153,7 +155,7 @@ export class Writer implements BodyWriter {
   }
 
   #reserve(bytes: number): boolean {
-    if (this.#mount?.reserve(bytes) !== true) return false;
+    if (this.#mount?.reserve(bytes, this.#parts.host) !== true) return false;
     this.#reserved += bytes;
     return true;
   }
@@ -166,7 +168,7 @@ export class Writer implements BodyWriter {
     void this.#file?.discard();
     this.#file = undefined;
     this.#block = undefined;
-    mount.release(this.#reserved);
+    mount.release(this.#reserved, this.#parts.host);
     this.#reserved = 0;
     this.#parts.onDiskFailed(mount, error);
   }
@@ -180,7 +182,7 @@ export class Writer implements BodyWriter {
     this.#isOver = true;
     void this.#file?.discard();
     this.#file = undefined;
-    this.#mount?.release(this.#reserved);
+    this.#mount?.release(this.#reserved, this.#parts.host);
     this.#mount = undefined;
     this.#block = undefined;
     this.#ram = undefined;

@@ -20,6 +20,8 @@ export type SourceView = PictureView & {
   readonly videoIndex: number;
   /** The audio stream that is analysed with the picture. */
   readonly audioIndex: number | undefined;
+  /** What its first frame is late by, less than a frame: everything is moved by it, so that frames lie on the grid. */
+  readonly phaseSeconds: number;
   readonly maxPixels: number;
 };
 
@@ -27,7 +29,7 @@ export type SourceView = PictureView & {
 const MOST_STREAMS = 256;
 
 /** Options that must stand before a file from outside: local file, known container, bounded picture; ends with -i and it. */
-export function guarded(path: string, maxPixels: number): string[] {
+function guarded(path: string, maxPixels: number): string[] {
   return [
     '-protocol_whitelist',
     'file',
@@ -42,8 +44,18 @@ export function guarded(path: string, maxPixels: number): string[] {
   ];
 }
 
-/** Decodes one frame, and prints the side data that only frames carry. */
-export function lightArgs(view: Pick<SourceView, 'path' | 'videoIndex' | 'maxPixels'>): string[] {
+/** A source, guarded, its frames on the grid; ends with -i and it. */
+export function opened({
+  path,
+  maxPixels,
+  phaseSeconds,
+}: Pick<SourceView, 'path' | 'maxPixels' | 'phaseSeconds'>): string[] {
+  const moved = Math.abs(phaseSeconds) < 1e-6 ? [] : ['-itsoffset', (-phaseSeconds).toFixed(6)];
+  return [...moved, ...guarded(path, maxPixels)];
+}
+
+/** Decodes one frame, and prints its time and the side data that only frames carry. */
+export function firstArgs(view: Pick<SourceView, 'path' | 'videoIndex' | 'maxPixels'>): string[] {
   return [
     ...[
       '-hide_banner',
@@ -78,7 +90,7 @@ export function analyseArgs(view: SourceView, { threads, seconds }: DecodeBounds
   const end = ['-t', `${seconds}`];
   const sound = ['-af', 'aresample=8000:async=1:first_pts=0', '-ac', '1', ...end, '-f', 's16le', 'pipe:4'];
   return [
-    ...['-threads', `${threads}`, ...guarded(view.path, view.maxPixels)],
+    ...['-threads', `${threads}`, ...opened(view)],
     ...['-map', `0:${view.videoIndex}`, '-vf', `${normalise(view)},${small}`, '-fps_mode', 'passthrough'],
     ...[...end, '-f', 'rawvideo', 'pipe:1'],
     ...(view.audioIndex === undefined ? [] : ['-map', `0:${view.audioIndex}`, ...sound]),
@@ -110,7 +122,7 @@ export function extractArgs(
     range === view.picture.videoRange ? view.picture : { bitDepth: 8 };
   return [
     ...seek,
-    ...guarded(view.path, view.maxPixels),
+    ...opened(view),
     ...['-filter_complex', [`[0:${view.videoIndex}]${split}`, ...full, `[half]${small}[small]`].join(';')],
     ...copies.flatMap(({ range, file }, at) => [
       ...['-map', `[full${at}]`, '-c:v', losslessCodec(depthOf(range)), ...frames, '-f', 'nut', file],
@@ -145,8 +157,9 @@ export function videoTimescale(rate: FrameRate): { timescale: number; frameTicks
 export function trialArgs(group: TrialGroup): string[] {
   const { frameRate, preset, threads } = group;
   const { codec, picture } = group.kind;
-  // ffmpeg rounds a forced keyframe up to the next frame: half a frame early makes it the frame that is meant.
-  const times = group.keyframes.map((frame) => (((frame - 0.5) * frameRate.den) / frameRate.num).toFixed(6));
+  // ffmpeg takes the first frame that is not before the time, which some builds round to whole frames first: a quarter of
+  // a frame early it is the frame that is meant in either.
+  const times = group.keyframes.map((frame) => (((frame - 0.25) * frameRate.den) / frameRate.num).toFixed(6));
   const forced = times.length === 0 ? [] : ['-force_key_frames', times.join(',')];
   const { timescale } = videoTimescale(frameRate);
   const labels = group.outputs.map((_, at) => `[o${at}]`);

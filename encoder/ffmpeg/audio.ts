@@ -67,15 +67,22 @@ function channelsFor(channels: number, surround: SurroundChoice): readonly (1 | 
 const LAYOUT = { 1: 'mono', 2: 'stereo', 6: '5.1' } as const;
 
 /**
- * Filters from a stream to samples that begin with the picture: gaps filled, priming cut, folded down (ffmpeg's matrix,
- * which cannot clip), measured by EBU R 128, and silence to the end of the picture.
+ * Peaks at most 1 dB below full scale (EBU R 128's limit). Folding adds up to 7.7 dB (ITU-R BS.775: left, 0.71 centre,
+ * 0.71 surround), and what lies above full scale would be clipped. Its look-ahead delays the sound by 1 ms.
  */
-export function audioFilters({ codec, channels }: AudioPlan): string[] {
+const LIMITER = 'alimiter=limit=0.891:attack=1:release=50:level=false';
+
+/**
+ * Filters from a stream to samples that begin with the picture: gaps filled, priming cut, folded down, measured by EBU
+ * R 128, and silence to the end of the picture.
+ */
+export function audioFilters({ codec, channels, stream }: AudioPlan): string[] {
   return [
     `aresample=${AUDIO_RATE}:async=1:first_pts=0`,
     `atrim=start_sample=${AUDIO_CODECS[codec].primingSamples}`,
     'asetpts=PTS-STARTPTS',
     `aformat=channel_layouts=${LAYOUT[channels]}`,
+    ...(channels < stream.channels ? [LIMITER] : []),
     'ebur128=peak=true:framelog=verbose',
     'apad',
   ];

@@ -267,6 +267,17 @@ function parseText(block: readonly string[]): TextStream | undefined {
   };
 }
 
+/**
+ * How far the first frame, at the time that showinfo printed, lies behind the grid's last tick: seconds, less than a frame.
+ * Where sound begins before the picture (the priming of AAC is enough), every frame lies off the grid by as much.
+ */
+export function parsePhase(stderr: string, { num, den }: FrameRate): number {
+  const seconds = Number(/\[Parsed_showinfo[^\n]* pts_time:\s*(-?\d+(?:\.\d+)?)/.exec(stderr)?.[1] ?? 0);
+  const frames = (seconds * num) / den;
+  // Times are printed, and in Matroska stored, rounded: a frame a little early is on its tick.
+  return ((frames - Math.floor(frames + 0.05)) * den) / num;
+}
+
 /** What showinfo says of the first decoded frame: the display it was graded on and its light, where they are told. */
 export function parseLight(stderr: string): {
   mastering: MasteringDisplay | undefined;
@@ -276,7 +287,7 @@ export function parseLight(stderr: string): {
   const display = new RegExp(
     `has_primaries:1 has_luminance:1 r${at} g${at} b${at} wp${at} min_luminance=([\\d.]+), max_luminance=([\\d.]+)`,
   ).exec(stderr);
-  const light = /Content light level metadata: MaxCLL=(\d+), MaxFALL=(\d+)/.exec(stderr);
+  const light = /Content light level \w+: MaxCLL=(\d+), MaxFALL=(\d+)/i.exec(stderr);
   const [rx = 0, ry = 0, gx = 0, gy = 0, bx = 0, by = 0, wx = 0, wy = 0, minLuminance = 0, maxLuminance = 0] =
     display?.slice(1).map(Number) ?? [];
   return {

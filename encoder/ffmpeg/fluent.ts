@@ -2,7 +2,7 @@
 // both come from the set of processes that it runs in.
 import Fluent from 'fluent-ffmpeg';
 import { EncoderError } from '../errors.ts';
-import { guarded, type SourceView } from './args.ts';
+import { opened, type SourceView } from './args.ts';
 import { AUDIO_CODECS, type AudioPlan, audioFilters, fragmentMicroseconds } from './audio.ts';
 import type { TextStream } from './describe.ts';
 import { type Loudness, parseCpuSeconds, parseLoudness } from './parse.ts';
@@ -30,7 +30,7 @@ export async function encodeAudio(
   { plan, output, seconds, segmentSeconds }: AudioTarget,
 ): Promise<Loudness | undefined> {
   const { encoder, bitsPerChannel } = AUDIO_CODECS[plan.codec];
-  const command = open(ffmpeg, guarded(view.path, view.maxPixels))
+  const command = open(ffmpeg, opened(view))
     .noVideo()
     .audioCodec(encoder)
     .audioBitrate((bitsPerChannel * plan.channels) / 1000)
@@ -49,7 +49,7 @@ export async function extractText(
   view: SourceView,
   target: { readonly stream: TextStream; readonly output: string },
 ): Promise<void> {
-  const command = open(ffmpeg, guarded(view.path, view.maxPixels))
+  const command = open(ffmpeg, opened(view))
     .noVideo()
     .noAudio()
     .outputOptions([
@@ -75,7 +75,7 @@ export async function writePoster(
 ): Promise<void> {
   const height = Math.min(POSTER_HEIGHT, view.height);
   const width = Math.round((view.width * height) / view.height / 2) * 2;
-  const command = open(ffmpeg, ['-ss', target.seconds.toFixed(6), ...guarded(view.path, view.maxPixels)])
+  const command = open(ffmpeg, ['-ss', target.seconds.toFixed(6), ...opened(view)])
     .noAudio()
     .videoFilters([`scale=${width}:${height}:flags=bicubic`, 'setsar=1'])
     .outputOptions(['-map', `0:${view.videoIndex}`, '-frames:v', '1', '-q:v', '4', '-fflags', '+bitexact'])

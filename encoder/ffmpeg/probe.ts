@@ -5,7 +5,7 @@ import { createReadStream } from 'node:fs';
 import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { asEncoderError, EncoderError } from '../errors.ts';
-import { lightArgs, probeArgs, type SourceView } from './args.ts';
+import { firstArgs, probeArgs, type SourceView } from './args.ts';
 import { SDR_8 } from './codecs/codec.ts';
 import {
   type AudioStream,
@@ -13,6 +13,7 @@ import {
   type InputDescription,
   parseInput,
   parseLight,
+  parsePhase,
   type TextStream,
   type VideoStream,
 } from './describe.ts';
@@ -88,7 +89,9 @@ export async function probe(tool: FfmpegTool, options: ProbeOptions): Promise<So
     const seconds = durationSeconds.toFixed(0);
     throw new EncoderError('ENCODER_INPUT_REFUSED', `it lasts ${seconds} s, above budget.maxSeconds ${maxSeconds}`);
   }
-  const view = video.videoRange === 'PQ' ? await withLight(tool, flat, options) : flat;
+  // Alone in its file, a picture begins at 0.
+  const isPlain = video.videoRange !== 'PQ' && audio.length === 0;
+  const view = isPlain ? flat : await lookAtFirst(tool, flat, options);
   const told = { sizeBytes, format, durationSeconds, audio, text, codec: video.codec, isVariable: video.isVariable };
   return { ...told, view, limits: { maxSeconds, memoryMegabytes }, sha256: await hashFile(path, options) };
 }
@@ -105,10 +108,10 @@ function refuseSize(
   );
 }
 
-/** The view of a PQ source with what its first frame says of the display that it was graded on. */
-async function withLight(tool: FfmpegTool, view: SourceView, options: ProbeOptions): Promise<SourceView> {
-  const told = parseLight(await ask(tool, lightArgs(view), options));
-  return { ...view, picture: { ...view.picture, ...told } };
+/** The view with what only the first frame says: the display that a PQ source was graded on, and where the grid lies. */
+async function lookAtFirst(tool: FfmpegTool, view: SourceView, options: ProbeOptions): Promise<SourceView> {
+  const told = await ask(tool, firstArgs(view), options);
+  return { ...view, phaseSeconds: parsePhase(told, view.frameRate), picture: { ...view.picture, ...parseLight(told) } };
 }
 
 async function sizeOf(path: string): Promise<number> {
@@ -185,6 +188,7 @@ function viewOf(path: string, { video, audio, maxPixels }: Streams): SourceView 
     path,
     videoIndex: video.index,
     audioIndex: audio?.index,
+    phaseSeconds: 0,
     width: even(isTurned ? shown.height : shown.width),
     height: even(isTurned ? shown.width : shown.height),
     frameRate: isFast ? (frameRateOf(FASTEST) ?? rate) : rate,

@@ -5,14 +5,6 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, describe, expect, test } from 'vitest';
 import { type Config, configJsonSchema, loadConfig, parseConfig, renderEffective } from '../../agent/config.ts';
-import {
-  editDistance,
-  nearestOf,
-  parseAddress,
-  parseCron,
-  parseSize,
-  shortestGapMinutes,
-} from '../../agent/config-check.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'nearcast-config-'));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -98,7 +90,7 @@ describe('a good configuration', () => {
         names: ['cdn.example.com', '*.example.net'],
         ...{ origins: ['main'], hostHeader: 'origin', ignoredQuery: null },
         ...{ certificate: null, signing: null, purgeTokens: [] },
-        quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null },
+        quota: { requestsPerSecond: null, bytesPerSecond: null, originRequests: null, diskBytes: null },
       },
     ]);
     expect(valid(renderEffective(config))).toEqual(config);
@@ -224,6 +216,16 @@ describe('mistakes', () => {
       [/^2:19 hosts\[0\]\.names\[0\]: expected cdn/],
     ],
     [
+      'a quota of disk that is no size',
+      'version: 1\nhosts: [{ names: [x], quota: { diskBytes: 10GB } }]\n',
+      [/^2:43 hosts\[0\]\.quota\.diskBytes: expected a size like 256MiB/],
+    ],
+    [
+      'a quota of disk below nothing',
+      'version: 1\nhosts: [{ names: [x], quota: { diskBytes: -1 } }]\n',
+      [/^2:43 hosts\[0\]\.quota\.diskBytes: Too small/],
+    ],
+    [
       'a check without its path',
       'version: 1\norigins: [{ name: a, url: "http://a", health: {} }]\n',
       [/health\.path: missing/],
@@ -237,6 +239,11 @@ describe('mistakes', () => {
       'one store directory twice',
       'version: 1\nstore: { dirs: [{ path: a/b }, { path: ./a//b/ }] }\n',
       [/^2:40 store\.dirs\[1\]\.path: the directory ".\/a\/\/b\/" is already listed/],
+    ],
+    [
+      'less memory than its processes take',
+      'version: 1\nlisten: { workers: 4 }\nstore: { maxResidentBytes: 300MiB }\n',
+      ['3:28 store.maxResidentBytes: expected at least 5 times 64MiB: the primary and 4 workers share it'],
     ],
     ['YAML that is none', 'version: 1\nnode: { id: a\nstate: {}\n', [/^\d+:\d+ : /]],
     ['a key twice', 'version: 1\nversion: 1\n', [/^2:1 : Map keys must be unique/]],
@@ -300,88 +307,6 @@ describe('JSON Schema for editors', () => {
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false, required: ['version'] });
     expect(Object.keys(Object(schema['properties']))).toEqual(
       expect.arrayContaining(['version', 'node', 'listen', 'origins', 'store', 'prefetch', 'privacy', 'agent']),
-    );
-  });
-});
-
-describe('values', () => {
-  test.each([
-    ['0', 0],
-    ['1024', 1024],
-    ['1KiB', 1024],
-    ['1.5 GiB', 1.5 * 2 ** 30],
-    ['2TiB', 2 ** 41],
-    ['256MB', undefined],
-    ['-1', undefined],
-    ['9999999999TiB', undefined],
-    ['', undefined],
-  ])('size %s', (text, bytes) => {
-    expect(parseSize(text)).toBe(bytes);
-  });
-
-  test.each([
-    ['127.0.0.1:8080', { host: '127.0.0.1', port: 8080 }],
-    ['[::1]:80', { host: '::1', port: 80 }],
-    ['edge.example:0', { host: 'edge.example', port: 0 }],
-    ['::1:80', undefined],
-    ['a:65536', undefined],
-    [':80', undefined],
-    ['a b:80', undefined],
-  ])('address %s', (text, expected) => {
-    expect(parseAddress(text)).toEqual(expected);
-  });
-
-  test.each([
-    ['0 2 * * *', [120]],
-    ['30 1,3 * * mon-fri', [90, 210]],
-    ['0 0 22-2/2 * * ?', [0, 120, 1320]],
-    ['*/30 12 L * *', [720, 750]],
-    ['0 4 * jan,DEC sunday', [240]],
-    ['0 4 * * 5#2', [240]],
-  ])('cron %s starts at these minutes of the day', (text, minutesOfDay) => {
-    expect(parseCron(text)).toEqual({ ok: true, minutesOfDay });
-  });
-
-  test.each([
-    '',
-    '* * * *',
-    '60 * * * *',
-    '* 24 * * *',
-    '* * 0 * *',
-    '* * * 13 *',
-    '* * * * 8',
-    '*/0 * * * *',
-    'a * * * *',
-  ])('cron "%s" is refused', (text) => {
-    expect(parseCron(text).ok).toBe(false);
-  });
-
-  test('the shortest gap between starts goes over midnight', () => {
-    expect(shortestGapMinutes([10])).toBe(1440);
-    expect(shortestGapMinutes([60, 1380])).toBe(120);
-  });
-
-  test('edit distance is a metric and the nearest word is the nearest', () => {
-    expect(editDistance('kitten', 'sitting')).toBe(3);
-    expect(nearestOf('Prefech', ['preview', 'predict', 'prefetch'])).toBe('prefetch');
-    expect(nearestOf('x', [])).toBeUndefined();
-    const word = fc.string({ maxLength: 8 });
-    fc.assert(
-      fc.property(word, word, word, (a, b, c) => {
-        expect(editDistance(a, b)).toBe(editDistance(b, a));
-        expect(editDistance(a, a)).toBe(0);
-        expect(editDistance(a, c)).toBeLessThanOrEqual(editDistance(a, b) + editDistance(b, c));
-      }),
-    );
-  });
-
-  test('any text is a size, an address and a cron expression or not, never an exception', () => {
-    fc.assert(
-      fc.property(fc.string(), (text) => {
-        parseSize(text);
-        parseAddress(text);
-        parseCron(text);
-      }),
     );
   });
 });

@@ -57,7 +57,7 @@ function exampleStats(): NodeStats {
         usedBytes: { memory: 1, disk: 2 },
         limitBytes: { memory: 10, disk: 20 },
         evictions: { memory: 0, disk: 0 },
-        corruptBlocks: 0,
+        ...{ hosts: [{ name: 'a.example', usedBytes: 4, limitBytes: 5 }], corruptBlocks: 0 },
         scrub: { bytes: 0, damaged: 0, passes: 0 },
         isDegraded: false,
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],

@@ -154,20 +154,26 @@ async function reportPressure(servers: readonly Server[], origin: FakeOrigin): P
   const node = servers.find(({ name }) => name === 'nearcast');
   if (node === undefined) return { overload_p99_ratio: null, busy_p99_ratio: null };
   const busy = await measureBusy(node, origin);
+  const idleMs = busy['nothing']?.hitP99Ms ?? Number.NaN;
+  const ratio = (name: string) => rounded((busy[name]?.hitP99Ms ?? Number.NaN) / idleMs);
   const { capacityPerSecond, light, heavy, metricsMs } = await measureOverload(node);
   console.log(
     `Hits of 4 MB over new connections, of which one process takes ${Math.round(capacityPerSecond)} a second:`,
   );
   console.table({ '0.8 times as many': light, '4 times as many': heavy });
   console.log(`Slowest /metrics under overload: ${Math.round(metricsMs)} ms.`);
-  console.log('Hits of 1 KB, alone and beside an encode on the same core, fills at full pace, and both:');
+  console.log(
+    'Hits of 1 KB, alone and beside; elsewhere: fills that the node knows nothing of, on the core of the clients:',
+  );
   console.table(busy);
   return {
     overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms),
     overload_metrics_ms: Math.round(metricsMs),
     overload_shed: heavy.shed,
     overload_failed: heavy.failed,
-    busy_p99_ratio: rounded(busy.both.hitP99Ms / busy.nothing.hitP99Ms),
+    busy_p99_ratio: ratio('all three'),
+    busy_misses_p99_ratio: ratio('misses'),
+    busy_elsewhere_p99_ratio: ratio('elsewhere'),
   };
 }
 

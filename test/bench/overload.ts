@@ -81,7 +81,8 @@ export async function openLoad(
   };
   while (running.length < total) {
     const passedMs = performance.now() - startedMs;
-    const due = Math.min(total, Math.floor((passedMs * how.perSecond) / 1000));
+    // The first is due at once.
+    const due = Math.min(total, Math.floor((passedMs * how.perSecond) / 1000) + 1);
     while (running.length < due) running.push(come(startedMs + (running.length * 1000) / how.perSecond));
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

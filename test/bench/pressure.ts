@@ -1,10 +1,12 @@
 // What viewers of stored objects notice of pressure: four times the viewers that one process can serve, and the node's own
-// background work beside them.
+// background work beside them. Whatever is timed is timed by a process of its own, so that the clients delay no figure.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { at } from '../../agent/commands/ask.ts';
+import { askControl } from '../../agent/control.ts';
 import type { FakeOrigin } from '../fake/origin.ts';
 import { capacity, type OpenLoad, openLoad } from './overload.ts';
 import type { Server } from './servers.ts';
@@ -15,7 +17,6 @@ const LARGE = '/4m';
 const RUN_MS = 5_000;
 /** Before a run counts: the first half second of a queue is taken for a burst. */
 const LEAD_MS = 1_500;
-const METRICS_EVERY_MS = 250;
 
 /** The p99 of hits at 0.8 and 4 times the capacity, in milliseconds, and what became of the others. */
 export type Overload = {
@@ -26,15 +27,11 @@ export type Overload = {
   readonly metricsMs: number;
 };
 
-async function slowestScrape(port: number, isOver: () => boolean): Promise<number> {
-  let slowest = 0;
-  while (!isOver()) {
-    const began = performance.now();
-    await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
-    slowest = Math.max(slowest, performance.now() - began);
-    await new Promise((resolve) => setTimeout(resolve, METRICS_EVERY_MS));
-  }
-  return slowest;
+/** Runs an entry of this folder and reads the JSON that it prints. */
+async function runOf(entry: string, ...args: readonly (string | number)[]): Promise<unknown> {
+  const file = fileURLToPath(new URL(entry, import.meta.url));
+  const { stdout } = await promisify(execFile)(process.execPath, [file, ...args.map(String)]);
+  return JSON.parse(stdout);
 }
 
 /** Finds what a node takes of new connections with a large hit each, then sends 0.8 and 4 times as many. */
@@ -44,75 +41,133 @@ export async function measureOverload({ port, metricsPort = 0 }: Server): Promis
   const run = (ratio: number) =>
     openLoad(port, LARGE, { perSecond: capacityPerSecond * ratio, forMs: RUN_MS, leadMs: LEAD_MS });
   const light = await run(0.8);
-  let isOver = false;
-  const scrape = slowestScrape(metricsPort, () => isOver);
+  const scrape = runOf('./scrape.ts', metricsPort, RUN_MS);
   const heavy = await run(4);
-  isOver = true;
-  return { capacityPerSecond, light, heavy, metricsMs: await scrape };
+  return { capacityPerSecond, light, heavy, metricsMs: Number(await scrape) };
 }
 
 /** Hits of 1 KB at a rate that leaves most of a core idle. */
-const LIGHT = { perSecond: 300, forMs: 2_500, leadMs: 500 };
-const METER = fileURLToPath(new URL('./meter.ts', import.meta.url));
+const LIGHT = { perSecond: 300, forMs: 3_000, leadMs: 1_000 };
 const ROUNDS = 3;
+const FILL_BYTES = 1024 * 1024;
+/** Of one job, so that little is left to do when a run is over. */
+const FILLS_A_JOB = 16;
 
-/** An encode of noise on the server's core, as the daemon starts one: with the lowest priority. */
-function startEncode(ffmpeg: string): ChildProcess {
-  const source = ['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30,noise=alls=20:allf=t'];
-  const args = ['-nostdin', '-v', 'error', ...source, '-c:v', 'libx264', '-preset', 'medium', '-f', 'null', '-'];
-  const child = spawn('/usr/bin/taskset', ['-c', '0', ffmpeg, ...args], { stdio: 'ignore' });
+/** A command on the server's core with the lowest priority, as the daemon starts its encoders. */
+function startBeside(command: readonly string[]): ChildProcess {
+  const child = spawn('/usr/bin/taskset', ['-c', '0', ...command], { stdio: 'ignore' });
   if (child.pid !== undefined) setPriority(child.pid, 19);
   return child;
 }
 
-/** Fills new objects of 1 MB one after the other, as fast as they come. */
-async function fillOn(port: number, origin: FakeOrigin, isOver: () => boolean): Promise<number> {
-  const body = Buffer.alloc(1024 * 1024, 'y');
-  let count = 0;
-  for (; !isOver(); count += 1) {
-    const path = `/fill/${performance.now()}`;
-    origin.set(path, { body, headers: { 'cache-control': 'max-age=600' } });
-    await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer();
-  }
-  return count;
+/** An encode of noise. */
+function startEncode(): ChildProcess {
+  const ffmpeg = join(ROOT, 'node_modules', '@ffmpeg-binary', `${process.platform}-${process.arch}`, 'ffmpeg');
+  const source = ['-f', 'lavfi', '-i', 'testsrc2=size=1280x720:rate=30,noise=alls=20:allf=t'];
+  return startBeside([ffmpeg, '-nostdin', '-v', 'error', ...source, '-c:v', 'libx264', '-f', 'null', '-']);
 }
+
+/** Training as that of the model that ships; a running node does none yet. */
+function startTraining(): ChildProcess {
+  const seed = new URL('../../agent/train/seed.ts', import.meta.url).href;
+  const text = `import { SEED_RECIPE, trainSeed } from '${seed}'; for (;;) trainSeed(SEED_RECIPE);`;
+  return startBeside([process.execPath, '--input-type=module', '--eval', text]);
+}
+
+let filled = 0;
+
+/** Paths of objects of 1 MB that the origin has and nobody has asked for. */
+function newPaths(origin: FakeOrigin, count: number): readonly string[] {
+  const body = Buffer.alloc(FILL_BYTES, 'y');
+  return Array.from({ length: count }, () => {
+    filled += 1;
+    const path = `/fill/${filled}`;
+    origin.set(path, { body, headers: { 'cache-control': 'max-age=600' } });
+    return path;
+  });
+}
+
+type Filling = (origin: FakeOrigin, isOver: () => boolean) => Promise<number>;
+
+/** Viewers' fills from a port, one after the other. */
+const missesOn =
+  (port: number): Filling =>
+  async (origin, isOver) => {
+    let count = 0;
+    for (; !isOver(); count += 1) {
+      const [path = ''] = newPaths(origin, 1);
+      await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer();
+    }
+    return count;
+  };
+
+/** Fills ahead of viewers, at the lowest priority, as many at once as an operator's command starts. */
+const fillsAheadOn =
+  (socket: string): Filling =>
+  async (origin, isOver) => {
+    let count = 0;
+    while (!isOver()) {
+      const urls = newPaths(origin, FILLS_A_JOB);
+      let job = await askControl(socket, { method: 'POST', path: '/preposition', body: { urls } });
+      while (at(job, 'isDone') !== true) {
+        job = await askControl(socket, { method: 'GET', path: `/jobs/${String(at(job, 'job'))}?waitMs=5000` });
+      }
+      count += urls.length;
+    }
+    return count;
+  };
 
 /** Hits measured by a process of its own, on this core. */
 async function meter(port: number): Promise<number> {
   const { perSecond, forMs, leadMs } = LIGHT;
-  const args = [METER, port, '/1k', perSecond, forMs, leadMs].map(String);
-  const { stdout } = await promisify(execFile)(process.execPath, args);
-  const { hitP99Ms }: OpenLoad = JSON.parse(stdout);
-  return hitP99Ms;
+  return Number(at(await runOf('./meter.ts', port, '/1k', perSecond, forMs, leadMs), 'hitP99Ms'));
 }
 
-/** Beside what hits are measured. */
-const BESIDE = ['nothing', 'encode', 'fills', 'both'] as const;
-/** The p99 of hits, milliseconds, medians of interleaved rounds; and fills per second meanwhile. */
-export type Busy = Readonly<Record<(typeof BESIDE)[number], { readonly hitP99Ms: number; readonly fills: number }>>;
+/** What is beside the hits that are measured: processes on the node's core, and fills. */
+type Beside = { readonly start: readonly (() => ChildProcess)[]; readonly fill?: Filling };
 
-/** Compares hits on an idle node with those beside an encode on its core, fills at full pace, and both. */
-export async function measureBusy({ port }: Server, origin: FakeOrigin): Promise<Busy> {
-  const ffmpeg = join(ROOT, 'node_modules', '@ffmpeg-binary', 'linux-x64', 'ffmpeg');
-  const one = async (beside: (typeof BESIDE)[number]) => {
-    const encode = beside === 'encode' || beside === 'both' ? startEncode(ffmpeg) : undefined;
-    let isOver = beside === 'nothing' || beside === 'encode';
-    const filling = fillOn(port, origin, () => isOver);
-    const hitP99Ms = await meter(port);
-    isOver = true;
-    encode?.kill('SIGKILL');
-    return { hitP99Ms, fills: Math.round((await filling) / (LIGHT.forMs / 1000)) };
+/** Hits beside something, milliseconds, and fills per second meanwhile. */
+export type Busy = { readonly hitP99Ms: number; readonly fillsPerSecond: number };
+
+async function beside(port: number, origin: FakeOrigin, { start, fill }: Beside): Promise<Busy> {
+  const children = start.map((each) => each());
+  let isOver = false;
+  const startedMs = performance.now();
+  const filling = fill?.(origin, () => isOver);
+  const hitP99Ms = await meter(port);
+  isOver = true;
+  for (const child of children) child.kill('SIGKILL');
+  const fills = (await filling) ?? 0;
+  return { hitP99Ms, fillsPerSecond: Math.round((fills / (performance.now() - startedMs)) * 1000) };
+}
+
+/**
+ * Hits on an idle node, and beside: fills by others from the origin itself (what this costs the clients' core alone), an
+ * encode and training on the node's core, fills ahead at full pace, all three of these, and viewers' fills one after the other.
+ */
+export async function measureBusy(node: Server, origin: FakeOrigin): Promise<Readonly<Record<string, Busy>>> {
+  const ahead = fillsAheadOn(node.socket ?? '');
+  const all: Readonly<Record<string, Beside>> = {
+    nothing: { start: [] },
+    elsewhere: { start: [], fill: missesOn(origin.port) },
+    encode: { start: [startEncode] },
+    training: { start: [startTraining] },
+    'fills ahead': { start: [], fill: ahead },
+    'all three': { start: [startEncode, startTraining], fill: ahead },
+    misses: { start: [], fill: missesOn(node.port) },
   };
-  await meter(port);
-  const runs: Busy[] = [];
+  await meter(node.port);
+  const runs: Record<string, Busy[]> = {};
   for (let round = 0; round < ROUNDS; round += 1) {
-    const [nothing, encode] = [await one('nothing'), await one('encode')];
-    runs.push({ nothing, encode, fills: await one('fills'), both: await one('both') });
+    for (const [name, each] of Object.entries(all)) {
+      const run = await beside(node.port, origin, each);
+      runs[name] = [...(runs[name] ?? []), run];
+    }
   }
-  const median = (beside: (typeof BESIDE)[number]) => {
-    const sorted = runs.map((run) => run[beside]).sort((run, other) => run.hitP99Ms - other.hitP99Ms);
-    return sorted[sorted.length >> 1] ?? { hitP99Ms: Number.NaN, fills: 0 };
-  };
-  const [nothing, encode] = [median('nothing'), median('encode')];
-  return { nothing, encode, fills: median('fills'), both: median('both') };
+  const median = (each: readonly Busy[]): Busy =>
+    each.toSorted((one, other) => one.hitP99Ms - other.hitP99Ms)[each.length >> 1] ?? {
+      hitP99Ms: Number.NaN,
+      fillsPerSecond: 0,
+    };
+  return Object.fromEntries(Object.entries(runs).map(([name, each]) => [name, median(each)]));
 }

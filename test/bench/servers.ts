@@ -13,8 +13,9 @@ export type Server = {
   readonly port: number;
   readonly isTls: boolean;
   readonly pid: number;
-  /** Of this node alone: where its /metrics are. */
+  /** Of this node alone: where its /metrics are, and its control socket. */
   readonly metricsPort?: number;
+  readonly socket?: string;
   readonly stop: () => Promise<void>;
 };
 
@@ -173,6 +174,7 @@ export async function startNode(place: Place, setup: NodeSetup): Promise<readonl
   const directory = join(place.directory, setup.name.replaceAll(' ', '-'));
   await mkdir(directory, { recursive: true });
   const { certificate } = setup;
+  const socket = join(directory, 'node.sock');
   const config = {
     version: 1,
     agent: 'off',
@@ -181,7 +183,9 @@ export async function startNode(place: Place, setup: NodeSetup): Promise<readonl
       ...(certificate !== undefined && { https: `127.0.0.1:${tlsPort}` }),
       workers: setup.workers ?? 1,
     },
-    admin: { metrics: `127.0.0.1:${metricsPort}`, socket: join(directory, 'node.sock') },
+    admin: { metrics: `127.0.0.1:${metricsPort}`, socket },
+    // Above what the node can do, so that its own pace is seen.
+    prefetch: { bytesPerSecond: '1GiB' },
     ...(certificate !== undefined && { tls: certificate }),
     state: { dir: join(directory, 'state') },
     origins: [{ name: 'main', url: `http://127.0.0.1:${place.originPort}`, match: '/' }],
@@ -195,7 +199,7 @@ export async function startNode(place: Place, setup: NodeSetup): Promise<readonl
   await writeFile(file, JSON.stringify(config));
   const running = run([process.execPath, join(ROOT, 'run.mjs'), 'run', '--config', file], 'inherit', setup.cores);
   await isListening(port, place.path, running.isAlive);
-  const server = { pid: running.pid, stop: running.stop, metricsPort, isTls: false };
+  const server = { pid: running.pid, stop: running.stop, metricsPort, socket, isTls: false };
   return [
     { name: setup.name, port, ...server },
     ...(certificate === undefined ? [] : [{ name: `${setup.name} tls`, port: tlsPort, ...server, isTls: true }]),

@@ -37,7 +37,13 @@ export function addRows(directory: string, from: number, to: number): void {
     const head = encodeHead({ ...response, lengthBytes: ROW_BODY_BYTES, isInvalidated: false, ranges });
     return {
       ...{ id: 1024 + n, key, variant: '', hash: keyHash(seed, key), bytes: ROW_BODY_BYTES },
-      ...{ purpose: purposeCode('viewer'), isPinned: false, hits: n % 3, lastUsedAt: now - (n % 100_000) },
+      ...{
+        purpose: purposeCode('viewer'),
+        host: 1 + (n % 8),
+        isPinned: false,
+        hits: n % 3,
+        lastUsedAt: now - (n % 100_000),
+      },
       ...{ head, blocks: [n >>> 0], tags: [], body: undefined, isNew: true },
     };
   };

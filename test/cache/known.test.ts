@@ -1,6 +1,6 @@
 // The memory of targets: bounded, and of one state of the table of hosts only.
 import { expect, test } from 'vitest';
-import type { Place } from '../../cache/hosts.ts';
+import type { Place } from '../../cache/hosts/hosts.ts';
 import { KnownPlaces } from '../../cache/known.ts';
 
 // Places are handed back unread.

@@ -2,7 +2,7 @@
 import { connect, createServer, type Server } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
-import { closed, listen } from '../../cache/listener.ts';
+import { closed, listen } from '../../cache/listen/listener.ts';
 
 const HOST = '127.0.0.1';
 const open: Server[] = [];

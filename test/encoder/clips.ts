@@ -1,5 +1,5 @@
 // Clips for encoder tests, made by ffmpeg's own sources, and small programs that stand in for ffmpeg's misbehaviour.
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -27,6 +27,16 @@ export function openOne(tool: FfmpegTool, stallMs = 20_000): { ffmpeg: Ffmpeg; s
 /** Runs ffmpeg and waits. */
 export function make(tool: FfmpegTool, args: readonly string[]): void {
   execFileSync(tool.path, ['-hide_banner', '-y', '-v', 'error', '-nostdin', ...args]);
+}
+
+/** What ffmpeg says on standard error, however it ends; `input` is its standard input. */
+export function stderrOf(tool: FfmpegTool, args: readonly string[], input: Buffer = Buffer.alloc(0)): string {
+  return spawnSync(tool.path, ['-hide_banner', ...args], { input, encoding: 'utf8', maxBuffer: 1 << 24 }).stderr;
+}
+
+/** What ffmpeg writes to standard output. */
+export function stdoutOf(tool: FfmpegTool, args: readonly string[]): Buffer {
+  return execFileSync(tool.path, ['-hide_banner', '-v', 'error', '-nostdin', ...args], { maxBuffer: 1 << 26 });
 }
 
 /** Frames of the shots of `makeClip`. */

@@ -160,7 +160,7 @@ export function purity(source: Source): Violation[] {
 
 /** Where each package, and each built-in that starts something, is known. Others may be imported nowhere. */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
-  undici: ['cache/conversation.ts', 'agent/federate/wire.ts'],
+  undici: ['cache/origin/conversation.ts', 'agent/federate/wire.ts'],
   'lru-cache': ['cache/store/memory.ts'],
   'fluent-ffmpeg': ['encoder/ffmpeg/'],
   'prom-client': ['agent/metrics.ts'],
@@ -175,7 +175,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
     'agent/model/runtime.ts',
     'agent/commands/demo.ts',
   ],
-  'node:cluster': ['cache/workers.ts'],
+  'node:cluster': ['cache/workers/workers.ts'],
   zod: ['agent/config.ts', 'agent/config-schema.ts', 'encoder/contract.ts'],
   yaml: ['agent/config.ts'],
   pino: ['agent/log.ts'],

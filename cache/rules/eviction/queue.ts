@@ -15,6 +15,9 @@ export class Slots {
   place = new Uint8Array(0);
   /** Uses, or a mark of them, as the policy wants. */
   uses = new Uint8Array(0);
+  /** Whose each slot is, and when it came into its queue: 6 bytes more. Empty while all are lane 0's. */
+  lanes = new Uint16Array(0);
+  stamps = new Uint32Array(0);
 
   /** Makes room for that slot. */
   ensure(slot: number): void {
@@ -34,12 +37,45 @@ export class Slots {
     this.place.set(place);
     this.uses = new Uint8Array(larger);
     this.uses.set(uses);
+    if (this.lanes.length > 0) this.#ensureLanes(larger);
+  }
+
+  #ensureLanes(length: number): void {
+    const { lanes, stamps } = this;
+    this.lanes = new Uint16Array(length);
+    this.lanes.set(lanes);
+    this.stamps = new Uint32Array(length);
+    this.stamps.set(stamps);
+  }
+
+  /** Says whose a slot is that has room here and is in no queue: 0 to 65,535. */
+  setLane(slot: number, lane: number): void {
+    if (this.lanes.length === 0) {
+      if (lane === 0) return;
+      this.#ensureLanes(this.place.length);
+    }
+    this.lanes[slot] = lane;
   }
 
   /** Whether the slot is in some queue. */
   isIn(slot: number): boolean {
     return slot < this.place.length && this.place[slot] !== 0;
   }
+}
+
+/** Who stands before a slot in its queue, of its own lane: their bytes, or, `isMore`, those of the nearest `steps`. */
+export function bytesBefore(
+  slots: Slots,
+  slot: number,
+  steps: number,
+): { readonly bytes: number; readonly isMore: boolean } {
+  let bytes = 0;
+  let older = slots.previous[slot] ?? NONE;
+  for (let step = 0; step < steps && older !== NONE; step += 1) {
+    bytes += slots.bytes[older] ?? 0;
+    older = slots.previous[older] ?? NONE;
+  }
+  return { bytes, isMore: older !== NONE };
 }
 
 /** A queue over shared slots: the oldest at its head. */

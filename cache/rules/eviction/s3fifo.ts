@@ -1,8 +1,9 @@
 // S3-FIFO: a small queue on trial, a main queue for who was used again, a memory of who failed the trial; and a queue of
 // its own for what was fetched on a forecast and not used yet.
 import { Ghost } from './ghost.ts';
+import { LaneQueue } from './lanes.ts';
 import type { EvictionPolicy } from './policy.ts';
-import { Queue, Slots } from './queue.ts';
+import { bytesBefore, Slots } from './queue.ts';
 
 const SMALL = 1;
 const MAIN = 2;
@@ -39,40 +40,60 @@ type Earlier = {
   readonly isRecent?: boolean;
 };
 
+/** Where an object waits to leave. `small`: on trial; `main`: it was used again; `foretold`: for its first viewer. */
+export type EvictionPlace = {
+  readonly queue: 'small' | 'main' | 'foretold';
+  /** Uses that count for it, 0..3: in the main queue each gives it another round. */
+  readonly uses: number;
+  /** Bytes of those before it in that queue; `isMore`: at least, for only the nearest were looked at. */
+  readonly beforeBytes: number;
+  readonly isMore: boolean;
+};
+
+/** Those before an object that are looked at: about a millisecond. */
+const MAX_LOOKED_AT = 16_384;
+
 /** S3-FIFO, how an object comes in that was used before, and one that is expected to be used. */
 export type S3Fifo = EvictionPolicy & {
+  /** Undefined: it is out. */
+  readonly placeOf: (slot: number) => EvictionPlace | undefined;
   /** Enters the main queue when its uses have earned that, else the small one, where they count. */
   readonly restore: (slot: number, object: Earlier) => void;
   /** An object came that nobody has asked for yet, but somebody is expected to. */
   readonly foretell: (slot: number, bytes: number, key: number) => void;
+  /** As evict(), of a lane alone (see Slots.setLane()). */
+  readonly evictOf: (lane: number) => number;
 };
 
 /** The two queues of the paper, and what moves an object from another one into them. */
-type Asked = EvictionPolicy & {
+type Asked = Omit<EvictionPolicy, 'evict'> & {
+  /** Of a lane, or of all. */
+  readonly evict: (lane: number | undefined) => number;
   readonly put: (slot: number, object: Earlier) => void;
   /** Takes a slot of no queue, its bytes and key already set, into the main queue. */
   readonly promote: (slot: number) => void;
-  readonly heldBytes: () => number;
+  readonly heldBytes: (lane: number | undefined) => number;
 };
 
 /** Algorithm 1: objects that were used, or came because somebody asked. */
 function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
-  const small = new Queue(slots, SMALL);
-  const main = new Queue(slots, MAIN);
+  const small = new LaneQueue(slots, SMALL);
+  const main = new LaneQueue(slots, MAIN);
   const ghost = new Ghost();
   let largestBytes = 0;
 
-  const put = (slot: number, bytes: number, queue: Queue): void => {
+  const put = (slot: number, bytes: number, queue: LaneQueue): void => {
     largestBytes = Math.max(largestBytes, bytes);
     queue.push(slot);
   };
-  const isMainFull = (): boolean => {
-    const held = small.bytes + main.bytes;
+  const heldBytes = (lane: number | undefined): number => small.bytesOf(lane) + main.bytesOf(lane);
+  const isMainFull = (lane: number | undefined): boolean => {
+    const held = heldBytes(lane);
     const floor = Math.min(held / 2, tuning.smallLargest * largestBytes);
-    return main.bytes > held - Math.max(held * tuning.smallRatio, floor);
+    return main.bytesOf(lane) > held - Math.max(held * tuning.smallRatio, floor);
   };
-  const evictMain = (): number => {
-    for (let slot = main.head; slot >= 0; slot = main.head) {
+  const evictMain = (lane: number | undefined): number => {
+    for (let slot = main.head(lane); slot >= 0; slot = main.head(lane)) {
       const uses = slots.uses[slot] ?? 0;
       main.remove(slot);
       if (uses === 0) return slot;
@@ -81,9 +102,9 @@ function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
     }
     return -1;
   };
-  const evictSmall = (): number => {
-    for (let slot = small.head; slot >= 0; slot = small.head) {
-      const held = small.bytes + main.bytes;
+  const evictSmall = (lane: number | undefined): number => {
+    for (let slot = small.head(lane); slot >= 0; slot = small.head(lane)) {
+      const held = heldBytes(undefined);
       small.remove(slot);
       if ((slots.uses[slot] ?? 0) < EARNED_USES) {
         ghost.add(slots.keys[slot] ?? 0, slots.bytes[slot] ?? 0, held * tuning.ghostRatio);
@@ -95,7 +116,7 @@ function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
     return -1;
   };
   return {
-    heldBytes: () => small.bytes + main.bytes,
+    heldBytes,
     enter: (slot, bytes, key) => put(slot, bytes, ghost.take(key) ? main : small),
     put: (slot, { bytes, uses, isRecent = false }) => {
       put(slot, bytes, uses >= EARNED_USES ? main : small);
@@ -107,10 +128,10 @@ function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
       if (uses < MAX_USES) slots.uses[slot] = uses + 1;
     },
     leave: (slot) => (slots.place[slot] === SMALL ? small : main).remove(slot),
-    evict: () => {
-      if (small.head < 0 || (main.head >= 0 && isMainFull())) return evictMain();
-      const slot = evictSmall();
-      return slot >= 0 ? slot : evictMain();
+    evict: (lane) => {
+      if (small.head(lane) < 0 || (main.head(lane) >= 0 && isMainFull(lane))) return evictMain(lane);
+      const slot = evictSmall(lane);
+      return slot >= 0 ? slot : evictMain(lane);
     },
   };
 }
@@ -123,21 +144,30 @@ function openAsked(tuning: S3FifoTuning, slots: Slots): Asked {
  * others once it is beyond its share, and gives none back below it. The first use, a forecast come true, moves them to
  * the main queue. Who leaves it unused is not remembered.
  *
+ * Slots may be divided into lanes: evict() does not look at them, evictOf() judges a lane's queues as if there were no
+ * others, but for the memory of who left and the largest object, which are of all.
+ *
  * `slots` may be shared with a caller that numbers its objects by them and reads their bytes and keys.
  */
 export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING, slots: Slots = new Slots()): S3Fifo {
   const asked = openAsked(tuning, slots);
-  const foretold = new Queue(slots, FORETOLD);
+  const foretold = new LaneQueue(slots, FORETOLD);
   const take = (slot: number, bytes: number, key: number): void => {
     slots.ensure(slot);
     slots.keys[slot] = key;
     slots.bytes[slot] = bytes;
     slots.uses[slot] = 0;
   };
-  const evictForetold = (): number => {
-    const slot = foretold.head;
+  const evictForetold = (lane: number | undefined): number => {
+    const slot = foretold.head(lane);
     if (slot >= 0) foretold.remove(slot);
     return slot;
+  };
+  const evict = (lane: number | undefined): number => {
+    const unused = foretold.bytesOf(lane);
+    if (unused > (unused + asked.heldBytes(lane)) * FORETOLD_RATIO) return evictForetold(lane);
+    const slot = asked.evict(lane);
+    return slot >= 0 ? slot : evictForetold(lane);
   };
   return {
     enter: (slot, bytes, key) => {
@@ -147,6 +177,12 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING, slots: Slots = new 
     foretell: (slot, bytes, key) => {
       take(slot, bytes, key);
       foretold.push(slot);
+    },
+    placeOf: (slot) => {
+      if (!slots.isIn(slot)) return undefined;
+      const { bytes: beforeBytes, isMore } = bytesBefore(slots, slot, MAX_LOOKED_AT);
+      const queue = slots.place[slot] === FORETOLD ? 'foretold' : slots.place[slot] === MAIN ? 'main' : 'small';
+      return { queue, uses: slots.uses[slot] ?? 0, beforeBytes, isMore };
     },
     restore: (slot, object) => {
       take(slot, object.bytes, object.key);
@@ -167,10 +203,7 @@ export function s3fifo(tuning: S3FifoTuning = S3FIFO_TUNING, slots: Slots = new 
       if (slots.place[slot] === FORETOLD) foretold.remove(slot);
       else asked.leave(slot);
     },
-    evict: () => {
-      if (foretold.bytes > (foretold.bytes + asked.heldBytes()) * FORETOLD_RATIO) return evictForetold();
-      const slot = asked.evict();
-      return slot >= 0 ? slot : evictForetold();
-    },
+    evict: () => evict(undefined),
+    evictOf: evict,
   };
 }

@@ -42,7 +42,6 @@ export const svtAv1: VideoCodec = {
   presets: PRESETS,
   presetAt: (preset) => PRESET_AT[preset] ?? '10',
   bitDepths: [8, 10],
-  sharesInit: true,
   smallest: 64,
   args: ({ quality, preset, picture, threads }) => [
     ...['-c:v', 'libsvtav1', '-preset', preset, '-crf', `${quality}`],

@@ -53,7 +53,10 @@ export type CodecTrial = {
   readonly threads: number;
 };
 
-/** One encoder of ffmpeg. */
+/**
+ * One encoder of ffmpeg. Any two encodes of one rung (same size, preset and picture, other quality and content) must have
+ * the same init segment; trials hold it to that.
+ */
 export type VideoCodec = {
   readonly name: CodecName;
   /** ffmpeg's name of it, such as `libx265`. */
@@ -67,11 +70,6 @@ export type VideoCodec = {
   /** The preset that stands for one of x264's: about as much care for its kind. */
   readonly presetAt: (x264Preset: string) => string;
   readonly bitDepths: readonly BitDepth[];
-  /**
-   * Whether any two encodes of one rung (same size, preset and picture, other quality and content) have the same init
-   * segment. Where not, a rung takes one quality value for all of its shots.
-   */
-  readonly sharesInit: boolean;
   /** Fewest lines and columns that it takes. */
   readonly smallest: number;
   /** Options after `-map` and before the container's: encoder, rate, GOP (only forced keyframes), colour, sample entry. */
@@ -94,5 +92,7 @@ export const SDR_8: PictureFormat = {
 
 /** `value` on the range's steps and within it. */
 export function withinRange(value: number, { best, worst, step }: QualityRange): number {
-  return Math.min(worst, Math.max(best, Math.round(value / step) * step));
+  // Decimal steps as people write them: 38.8 and not 38.800000000000004.
+  const stepped = Number((Math.round(value / step) * step).toFixed(3));
+  return Math.min(worst, Math.max(best, stepped));
 }

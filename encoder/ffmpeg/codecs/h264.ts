@@ -16,7 +16,6 @@ export const x264: VideoCodec = {
   presets: X264_PRESETS,
   presetAt: (preset) => preset,
   bitDepths: [8],
-  sharesInit: true,
   smallest: 16,
   args: ({ quality, preset, threads }) => [
     ...['-c:v', 'libx264', '-preset', preset, '-crf', `${quality}`, '-profile:v', 'high'],

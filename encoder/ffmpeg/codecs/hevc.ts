@@ -37,7 +37,6 @@ export const x265: VideoCodec = {
   presets: X264_PRESETS,
   presetAt: (preset) => preset,
   bitDepths: [8, 10],
-  sharesInit: true,
   smallest: 16,
   args: ({ quality, preset, picture, threads }) => [
     ...['-c:v', 'libx265', '-preset', preset, '-crf', `${quality}`, '-tag:v', 'hvc1', '-threads', `${threads}`],

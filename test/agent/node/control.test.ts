@@ -139,6 +139,7 @@ test('explain says for people why a URL is fresh, and what is next', async () =>
     /stored +status 200 in memory, 1000 B, since \d{4}-.*Z \(age \d s\): a viewer asked for it\n/,
     /fresh +for (9 min 5\d s|10 min 0 s) more, because of max-age=600 in Cache-Control\n/,
     /next +a hit from memory/,
+    /eviction +on trial: leaves first unless used twice, .* before it there; 0 uses count for it\n/,
     /tags +news\n/,
     /groups +g\n/,
     /cache-control: max-age=600\n/,

@@ -2,7 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Route } from '../../../cache/contract.ts';
-import { requestFields } from '../../../cache/h2-exchange.ts';
+import { requestFields } from '../../../cache/listen/h2-exchange.ts';
 import { type NodeSetup, openNode, type TestNode } from './node.ts';
 import { ask, authority, filesOf, openSession } from './secure.ts';
 

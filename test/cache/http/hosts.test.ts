@@ -1,36 +1,11 @@
 // Hosts: which one a name means, what each has for itself and what they share, and quotas.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import type { HostOptions } from '../../../cache/contract.ts';
-import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
-import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
+import { readResponse } from './node.ts';
+import { a, b, bodyOf, fresh, node, other, setBoth, setUp } from './two-origins.ts';
 
-const fresh = { 'cache-control': 'max-age=600' };
-let node: TestNode;
-let other: FakeOrigin;
-beforeEach(async () => {
-  other = await openFakeOrigin();
-});
-afterEach(async () => {
-  await node.close();
-  await other.close();
-});
-
-/** A node with the origins `main` and `other`. */
-async function setUp(hosts: readonly HostOptions[], setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({ ...setup, hosts, moreOrigins: [{ name: 'other', url: other.url, match: '/' }] });
-  return node;
-}
-const a: HostOptions = { names: ['a.example', '*.a.example'], origins: ['main'] };
-const b: HostOptions = { names: ['b.example'], origins: ['other'] };
 const forwarding: HostOptions = { names: ['*.tenant.example'], origins: ['main'], hostHeader: 'forward' };
 const every: HostOptions = { names: ['*'] };
-
-function setBoth(path: string): void {
-  node.origin.set(path, { body: `main ${path}`, headers: fresh });
-  other.set(path, { body: `other ${path}`, headers: fresh });
-}
-const bodyOf = async (path: string, host: string, headers = {}) =>
-  (await node.get(path, { ...headers, host })).body.toString();
 
 describe('which host answers', () => {
   test('each name its own: origins and stored objects never mix', async () => {
@@ -91,11 +66,7 @@ describe('which host answers', () => {
   });
 
   test('a path that no origin of its host serves is 404 though another host has it', async () => {
-    node = await openNode({
-      origin: { match: '/vod/' },
-      moreOrigins: [{ name: 'other', url: other.url, match: '/' }],
-      hosts: [a, b],
-    });
+    await setUp([a, b], { origin: { match: '/vod/' } });
     setBoth('/x');
     expect((await node.get('/x', { host: 'a.example' })).status).toBe(404);
     expect(await bodyOf('/x', 'b.example')).toBe('other /x');
@@ -255,6 +226,31 @@ describe('quotas', () => {
     const refused = await get('/large', { host: 'a.example' });
     expect(refused.status).toBe(429);
     expect(Number(refused.headers['retry-after'])).toBeGreaterThan(30);
+  });
+
+  test('bytes on disk: a host evicts its own objects, what was filled ahead first; a reload changes it', async () => {
+    const { get, cache, origin } = await setUp([{ ...a, quota: { diskBytes: 450_000 } }, b], { ramBytes: 0 });
+    const body = Buffer.alloc(99_000, 'x');
+    for (const each of [origin, other]) for (let n = 0; n < 6; n += 1) each.set(`/${n}`, { body, headers: fresh });
+    const stored = (host: string) =>
+      [0, 1, 2, 3, 4, 5].filter((n) => cache.has(`http://${host}.example/${n}`) !== undefined);
+    const all = async (host: string, count: number) => {
+      for (let n = 0; n < count; n += 1) await get(`/${n}`, { host: `${host}.example` });
+      await expect.poll(() => stored(host)).toHaveLength(count);
+    };
+    await all('b', 6);
+    await all('a', 4);
+    for (const n of [4, 5]) await cache.fill(`http://a.example/${n}`, { priority: 'off-peak', purpose: 'off-peak' });
+    expect([stored('a'), stored('b').length]).toEqual([[1, 2, 3, 5], 6]);
+    const charged = (limitBytes: number, objects: number) => [
+      { name: 'a.example', usedBytes: objects * 100_024, limitBytes },
+    ];
+    expect(cache.stats().store.hosts).toEqual(charged(450_000, 4));
+    const origins = [origin, other].map(({ url }, n) => ({ name: ['main', 'other'][n] ?? '', url, match: '/' }));
+    const rules = { defaultTtlSeconds: 0, graceSeconds: 0, target: 'X-Target' };
+    await cache.reload({ origins, rules, hosts: [{ ...a, quota: { diskBytes: 110_000 } }, b] });
+    await expect.poll(() => cache.stats().store.hosts).toEqual(charged(110_000, 1));
+    expect([stored('a').length, stored('b').length]).toEqual([1, 6]);
   });
 
   test('requests to origins: above it 503 with Retry-After, or what is stale; hits are served; room comes back', async () => {

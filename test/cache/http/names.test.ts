@@ -1,7 +1,9 @@
 // Origins by name: their connections follow the name to new addresses, use every address, and outlive a resolver that fails.
 import { createServer } from 'node:tls';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, describe, expect, test } from 'vitest';
 import type { LookupName } from '../../../cache/contract.ts';
+import { lookupNames } from '../../../cache/origin/names.ts';
+import { openFakeDns } from '../../fake/dns.ts';
 import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
 import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
 
@@ -84,6 +86,77 @@ test('connections follow a name that moves; what runs ends where it began', asyn
   const read = await readResponse(long.response);
   expect([read.isCut, read.body.equals(body)]).toEqual([false, true]);
   expect(names.asked).toBe(2);
+});
+
+describe('a name server that tells how long its answer counts', () => {
+  async function openZone(port: number, ttlSeconds: number) {
+    const dns = await openFakeDns();
+    open.push(dns);
+    const { names, lookup: system } = openNames('127.0.0.1');
+    const move = (to: string) => {
+      names.addresses = [to];
+      dns.set('origin.test', { addresses: [to], ttlSeconds });
+    };
+    move('127.0.0.1');
+    const node = await setUp(port, lookupNames({ servers: [dns.server], system }));
+    return { names, node, move };
+  }
+
+  /** Asks for a new object on a new connection until a server other than `from` answers; after how many requests. */
+  async function untilMoved(node: TestNode, pair: readonly FakeOrigin[], from: FakeOrigin): Promise<number> {
+    for (let turn = 0; turn < 10; turn += 1) {
+      setAll(pair, `/moved-${turn}`);
+      if ((await node.get(`/moved-${turn}`)).body.toString() !== from.url) return turn;
+    }
+    return 10;
+  }
+
+  test.each([
+    ['a short one', 4, 3, 5],
+    ['none at all counts a second', 0, 0, 2],
+    ['a day counts five minutes', 86_400, 299, 301],
+  ])('%s', async (_name, ttlSeconds, before, after) => {
+    const pair = await openPair();
+    const [first, second] = pair;
+    const { names, node, move } = await openZone(first.port, ttlSeconds);
+    setAll(pair, '/a');
+    expect((await node.get('/a')).body.toString()).toBe(first.url);
+    move('127.0.0.2');
+    node.passSeconds(before);
+    setAll(pair, '/b');
+    expect([(await node.get('/b')).body.toString(), names.asked]).toEqual([first.url, 1]);
+    node.passSeconds(after - before);
+    expect(await untilMoved(node, pair, first)).toBeLessThan(10);
+    setAll(pair, '/c');
+    expect([(await node.get('/c')).body.toString(), names.asked]).toEqual([second.url, 2]);
+  });
+
+  test('a server that is gone is not waited for until its answer is old', async () => {
+    const pair = await openPair();
+    const [first] = pair;
+    const { node, move } = await openZone(first.port, 86_400);
+    setAll(pair, '/a');
+    expect((await node.get('/a')).status).toBe(200);
+    await first.close();
+    open.splice(open.indexOf(first), 1);
+    move('127.0.0.2');
+    expect((await node.get('/b')).status).toBe(502);
+    node.passSeconds(6);
+    setAll(pair, '/c');
+    expect((await node.get('/c')).status).toBe(200);
+  });
+});
+
+test('new connections take the addresses of a name in turn', async () => {
+  const pair = await openPair();
+  const node = await setUp(pair[0].port, openNames('127.0.0.1', '127.0.0.2').lookup);
+  const got = new Set<string>();
+  for (let turn = 0; turn < 4; turn += 1) {
+    setAll(pair, `/${turn}`);
+    got.add((await node.get(`/${turn}`)).body.toString());
+    for (const origin of pair) origin.dropConnections();
+  }
+  expect(got).toEqual(new Set(pair.map(({ url }) => url)));
 });
 
 test('a crowd at a start asks once for the name; afterwards nobody does until the answer is old', async () => {

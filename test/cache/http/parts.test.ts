@@ -2,9 +2,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { HISTOGRAM_SECONDS } from '../../../cache/contract.ts';
-import { addressGroup, openConnectionLimit } from '../../../cache/limit.ts';
+import { FillWindow } from '../../../cache/fill/window.ts';
+import { addressGroup, openConnectionLimit } from '../../../cache/listen/limit.ts';
 import { Counters } from '../../../cache/stats.ts';
-import { FillWindow } from '../../../cache/window.ts';
 
 test('a window gives back every byte that it has not trimmed, and none beyond', () => {
   const chunks = fc.array(fc.uint8Array({ minLength: 0, maxLength: 9 }), { maxLength: 12 });
@@ -89,6 +89,7 @@ test('histograms are cumulative and end with all observations; unused prefetches
       evictions: { memory: 0, disk: 0 },
       corruptBlocks: 0,
       scrub: { bytes: 0, damaged: 0, passes: 0 },
+      hosts: [],
       isDegraded: false,
       errors: [],
     },

@@ -10,7 +10,7 @@ const MiB = 1024 * 1024;
 const fresh = { 'cache-control': 'max-age=60' };
 /** What may still be on its way when a fetch is told to wait: socket buffers of both sides. */
 const IN_FLIGHT_BYTES = 8 * MiB;
-const large = Buffer.alloc(24 * MiB, 'night');
+const large = Buffer.alloc(11 * MiB, 'night');
 
 function prefetch(path: string, priority: Exclude<Priority, 'viewer'>): { bytes: () => number } {
   node.origin.set(path, { body: large, headers: fresh, etag: '"night"' });
@@ -56,4 +56,23 @@ test('a viewer who joins what is being fetched ahead has it at full pace at once
     'edge-test; fwd=uri-miss; fwd-status=200; stored; collapsed; detail=prefetch',
   ]);
   expect(await filled).toMatchObject({ outcome: 'stored' });
+});
+
+test('a fetch in the background is slowed beside viewers who are answered from memory', async () => {
+  node = await openNode({ ramBytes: 256 * MiB });
+  node.origin.set('/hit', { body: 'hit', headers: fresh });
+  node.origin.set('/night', { body: large.subarray(0, 4 * MiB), headers: fresh });
+  let isOver = false;
+  const lane = async (): Promise<void> => {
+    while (!isOver) await node.get('/hit');
+  };
+  await node.get('/hit');
+  const hits = lane();
+  const beganMs = performance.now();
+  const filled = await node.cache.fill('/night', { priority: 'off-peak', purpose: 'off-peak' });
+  // 8 MiB in the first second, and sixteen times as much in each further one: by rules/spare.ts 4 MiB take 0.31 s.
+  expect(performance.now() - beganMs).toBeGreaterThan(250);
+  isOver = true;
+  await hits;
+  expect(filled).toMatchObject({ outcome: 'stored' });
 });

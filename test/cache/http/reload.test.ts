@@ -1,40 +1,9 @@
 // Options of hosts and origins that are replaced while the cache serves, and those that cannot work.
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { type CacheOptions, open } from '../../../cache/cache.ts';
 import type { HostOptions } from '../../../cache/contract.ts';
-import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
-import { type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
-
-const fresh = { 'cache-control': 'max-age=600' };
-let node: TestNode;
-let other: FakeOrigin;
-beforeEach(async () => {
-  other = await openFakeOrigin();
-});
-afterEach(async () => {
-  await node.close();
-  await other.close();
-});
-
-/** A node with the origins `main` and `other`. */
-async function setUp(hosts: readonly HostOptions[], setup: NodeSetup = {}): Promise<TestNode> {
-  node = await openNode({
-    isClockStill: true,
-    ...setup,
-    hosts,
-    moreOrigins: [{ name: 'other', url: other.url, match: '/' }],
-  });
-  return node;
-}
-const a: HostOptions = { names: ['a.example', '*.a.example'], origins: ['main'] };
-const b: HostOptions = { names: ['b.example'], origins: ['other'] };
-
-function setBoth(path: string): void {
-  node.origin.set(path, { body: `main ${path}`, headers: fresh });
-  other.set(path, { body: `other ${path}`, headers: fresh });
-}
-const bodyOf = async (path: string, host: string, headers = {}) =>
-  (await node.get(path, { ...headers, host })).body.toString();
+import { readResponse } from './node.ts';
+import { a, b, bodyOf, fresh, node, other, setBoth, setUp } from './two-origins.ts';
 
 describe('options that cannot work', () => {
   const origin = { name: 'main', url: 'http://127.0.0.1:1', match: '/' };

@@ -1,19 +1,8 @@
 // Ranges of objects that change at the origin, and of origins that lie about them: cut, refused or passed, never mixed.
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { blocks, body, bytesOf, expectPart, fresh, large, MiB, other, part } from './blocks.ts';
-import { type NodeSetup, openNode, type TestNode } from './node.ts';
+import { rangesOf, settled, setUp } from './one-node.ts';
 
-let node: TestNode;
-async function setUp(setup?: NodeSetup): Promise<TestNode> {
-  node = await openNode(setup);
-  return node;
-}
-afterEach(() => node.close());
-
-const rangesOf = (path = '/a') => node.origin.seen(path).map(({ headers }) => headers.range);
-const settled = async () => {
-  while (node.cache.stats().activeFills > 0) await new Promise(setImmediate);
-};
 describe('an object that changes, and an origin that lies', () => {
   test('changed between two visits: the new version, nothing of the old one', async () => {
     const { origin, get } = await setUp();

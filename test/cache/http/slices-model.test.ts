@@ -2,11 +2,9 @@
 import { open as openFile, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { afterEach, describe, expect, test } from 'vitest';
-import { type Got, openNode, type TestNode } from './node.ts';
-
-let node: TestNode;
-afterEach(() => node.close());
+import { describe, expect, test } from 'vitest';
+import type { Got } from './node.ts';
+import { node, settled, setUp } from './one-node.ts';
 
 const MiB = 1024 * 1024;
 const LENGTH = 3 * MiB + 1000;
@@ -16,9 +14,6 @@ function bytesOf(version: number): Buffer {
   return Buffer.from(Uint32Array.from({ length: LENGTH / 4 }, (_, index) => index * 64 + version).buffer);
 }
 const versions = Array.from({ length: 8 }, (_, version) => bytesOf(version));
-const settled = async () => {
-  while (node.cache.stats().activeFills > 0) await new Promise(setImmediate);
-};
 
 /** Overwrites one byte of every block file; gives of how many. */
 async function damage(): Promise<number> {
@@ -120,7 +115,7 @@ describe('stories', () => {
     ['of a disk that evicts', 5 * MiB, 12],
     ['of a disk too small for a block', MiB / 2, 6],
   ])('%s', { timeout: 60_000 }, async (_name, diskBytes, numRuns) => {
-    node = await openNode({ ramBytes: 0, diskBytes });
+    await setUp({ ramBytes: 0, diskBytes });
     let count = 0;
     await fc.assert(
       fc.asyncProperty(story, async (one) => {
@@ -133,7 +128,7 @@ describe('stories', () => {
 });
 
 test('a block that rotted is fetched again, and only it', async () => {
-  node = await openNode({ ramBytes: 0 });
+  await setUp({ ramBytes: 0 });
   node.origin.set('/a', {
     body: versions[0] ?? '',
     etag: '"v0"',

@@ -1,20 +1,10 @@
 // Ranges of objects that are not stored whole: what the origin is asked for, what viewers get, and what goes wrong.
-import { afterEach, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { readMultipart } from '../multipart.ts';
 import { blocks, body, expectPart, fresh, large, MiB, other, part } from './blocks.ts';
-import { type Got, type NodeSetup, openNode, readResponse, type TestNode } from './node.ts';
+import { type Got, readResponse } from './node.ts';
+import { node, rangesOf, settled, setUp } from './one-node.ts';
 
-let node: TestNode;
-async function setUp(setup?: NodeSetup): Promise<TestNode> {
-  node = await openNode(setup);
-  return node;
-}
-afterEach(() => node.close());
-
-const rangesOf = (path = '/a') => node.origin.seen(path).map(({ headers }) => headers.range);
-const settled = async () => {
-  while (node.cache.stats().activeFills > 0) await new Promise(setImmediate);
-};
 describe('only what is needed is asked for', () => {
   test('a probe costs one block; the same block again costs nothing', async () => {
     const { origin, get } = await setUp();

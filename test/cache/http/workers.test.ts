@@ -2,11 +2,11 @@
 // answered, and the end of one is nobody else's.
 import cluster from 'node:cluster';
 import { connect } from 'node:net';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { open } from '../../../cache/cache.ts';
 import type { Route } from '../../../cache/contract.ts';
 import { signHmac } from '../../../cache/rules/access-hmac.ts';
-import { type Got, openNode, type TestNode } from './node.ts';
+import { type Got, openNode, readResponse, type TestNode } from './node.ts';
 
 const MIB = 1024 * 1024;
 const FRESH = { 'cache-control': 'max-age=600' };
@@ -104,6 +104,59 @@ test('workers have nothing left of what was purged when the purge is answered', 
   for (const path of ['/a/1', '/a/2', '/b']) expect(await texts(path)).toEqual(eight('newer'));
 });
 
+test('a purge by tag or group reaches every worker, hard and soft, of one host alone where it says so', async () => {
+  const set = (text: string) => {
+    for (const [path, names] of [
+      ['/t/1', { 'cache-tag': 'one, both' }],
+      ['/t/2', { 'cache-tag': 'both' }],
+      ['/g/1', { 'cache-groups': '"g-one"' }],
+    ] as const)
+      node.origin.set(path, { body: text, headers: { ...FRESH, ...names }, etag: `"${text}"` });
+  };
+  const all = async () => [await texts('/t/1'), await texts('/t/2'), await texts('/g/1')].map((each) => new Set(each));
+  const are = (...wanted: string[]) => wanted.map((text) => new Set([text]));
+  set('1');
+  expect(await all()).toEqual(are('1', '1', '1'));
+  set('2');
+  expect(await node.cache.purge({ tag: 'one' })).toMatchObject({ objects: 1 });
+  expect(await all()).toEqual(are('2', '1', '1'));
+  set('3');
+  // Soft: the origin says what it is, with a condition; nothing is served from before.
+  await node.cache.purge({ tag: 'both', soft: true });
+  expect(await all()).toEqual(are('3', '3', '1'));
+  const last = node.origin.seen('/t/2').at(-1);
+  expect(last?.headers['if-none-match']).toBe('"1"');
+  await node.cache.purge({ group: 'g-one', soft: true });
+  expect(await all()).toEqual(are('3', '3', '3'));
+  set('4');
+  await node.cache.purge({ group: 'g-one' });
+  await node.cache.purge({ tag: 'both', host: 'signed.test' });
+  expect(await all()).toEqual(are('4', '4', '4'));
+});
+
+test('an answer that invalidates a group reaches what workers hold of it', async () => {
+  const headers = { ...FRESH, 'cache-groups': '"list"' };
+  node.origin.set('/list', { body: 'before', headers });
+  expect(await texts('/list')).toEqual(eight('before'));
+  node.origin.set('/list', { body: 'after', headers });
+  node.origin.set('/add', { body: 'added', headers: { 'cache-group-invalidation': '"list"' } });
+  expect((await node.get('/add', {}, 'POST', 'x')).body.toString()).toBe('added');
+  // The workers are told without waiting: a purge behind it has its answer after it.
+  await node.cache.purge({ url: '/nothing' });
+  expect(await texts('/list')).toEqual(eight('after'));
+});
+
+test('a purge while a worker fetches: what it began to receive is not what it serves afterwards', async () => {
+  const more = Promise.withResolvers<void>();
+  node.origin.set('/under-way', { body: 'old body', headers: FRESH, gates: [{ offset: 3, until: more.promise }] });
+  const { response } = await node.start('/under-way');
+  await node.cache.purge({ url: '/under-way' });
+  node.origin.set('/under-way', { body: 'new', headers: FRESH });
+  more.resolve();
+  expect((await readResponse(response)).body.toString()).toBe('old body');
+  expect(await texts('/under-way')).toEqual(eight('new'));
+});
+
 test('workers judge the tokens of a host, and pass on who may purge it', async () => {
   const host = { host: 'signed.test' };
   const target = `/film/1?token=${signHmac({ paths: ['/film/*'], expiresSeconds: Math.floor(Date.now() / 1000) + 60 }, key)}`;
@@ -145,6 +198,65 @@ test('workers pass the routes of the primary on, with the hash of their viewer',
   expect((await node.get('/.nearcast/x', {}, 'POST', 'x'.repeat(1001))).status).toBe(413);
 });
 
+describe('a reload', () => {
+  const rules = { defaultTtlSeconds: 0, graceSeconds: 0, target: 'Nearcast-Cache-Control' };
+  const main = () => ({ name: 'main', url: node.origin.url, match: '/' });
+  const back = () => ({ origins: [main()], hosts, rules });
+  const statuses = async (path: string, host: string) =>
+    new Set((await askAll(path, { host })).map((got) => got.status));
+
+  test('is answered when every worker uses it: hosts, keys and freshness', async () => {
+    node.origin.set('/plain', { body: 'plain' });
+    const named = [{ names: ['new.test'], ignoredQuery: ['t'] }];
+    await node.cache.reload({ ...back(), hosts: named, rules: { ...rules, defaultTtlSeconds: 60 } });
+    expect([await statuses('/plain', 'new.test'), await statuses('/plain', 'old.test')]).toEqual([
+      new Set([200]),
+      new Set([421]),
+    ]);
+    const asked = node.origin.seen('/plain').length;
+    for (const got of await askAll('/plain?t=1', { host: 'new.test' }))
+      expect(got.headers['cache-status']).toContain('hit');
+    expect(node.origin.seen('/plain').length).toBe(asked);
+    await node.cache.reload(back());
+    expect(await statuses('/plain', 'old.test')).toEqual(new Set([200]));
+    expect(node.origin.seen('/plain').length).toBeGreaterThan(asked);
+  });
+
+  test('loses no request of any worker, and one that cannot be used changes nothing', async () => {
+    node.origin.set('/busy', { body: 'busy', headers: FRESH });
+    let isOver = false;
+    const reloading = (async () => {
+      for (let turn = 0; turn < 15; turn += 1) {
+        await node.cache.reload({ ...back(), rules: { ...rules, defaultTtlSeconds: turn } });
+        const wrong = { ...back(), hosts: [{ names: ['x'], origins: ['none'] }] };
+        await expect(node.cache.reload(wrong)).rejects.toMatchObject({ code: 'CACHE_OPTIONS_INVALID' });
+      }
+      isOver = true;
+    })();
+    const seen = new Set<string>();
+    const ask = async () => {
+      while (!isOver) seen.add((await node.get('/busy')).body.toString());
+    };
+    await Promise.all([reloading, ask(), ask(), ask()]);
+    await node.cache.reload(back());
+    expect(seen).toEqual(new Set(['busy']));
+    expect(node.cache.stats().workers).toMatchObject({ running: 2, restarts: 0 });
+  });
+
+  test('reaches a worker that is only starting', async () => {
+    const [victim = 0] = pids();
+    process.kill(victim, 'SIGKILL');
+    while (pids().includes(victim) || pids().length < 2) await new Promise(setImmediate);
+    // It has been started with the options of before, and hears of these while it opens.
+    await node.cache.reload({ ...back(), hosts: [{ names: ['late.test'] }] });
+    node.origin.set('/late', { body: 'late', headers: FRESH });
+    while (node.cache.stats().workers?.running !== 2) await new Promise(setImmediate);
+    await expect.poll(() => statuses('/late', 'late.test'), { timeout: 8_000 }).toEqual(new Set([200]));
+    expect(await statuses('/late', 'other.test')).toEqual(new Set([421]));
+    await node.cache.reload(back());
+  });
+});
+
 test('a worker that dies is replaced; those on others see nothing (fault 64)', async () => {
   node.origin.set('/a', { body: 'a', headers: FRESH });
   await askAll('/a');
@@ -156,7 +268,7 @@ test('a worker that dies is replaced; those on others see nothing (fault 64)', a
   expect(seen.filter((text) => text === 'a').length).toBeGreaterThanOrEqual(38);
   while (pids().length < 2 || pids().includes(victim)) await node.get('/a').catch(() => undefined);
   expect(pids()).toContain(other);
-  expect(node.cache.stats().workers).toMatchObject({ running: 2, restarts: 1 });
+  expect(node.cache.stats().workers).toMatchObject({ running: 2, restarts: 2 });
   expect(await texts('/a')).toEqual(eight('a'));
   expect(node.origin.seen('/a')).toHaveLength(1);
 });

@@ -6,13 +6,17 @@ import {
   ASK_AGAIN_MS,
   afterAddresses,
   afterNoAnswer,
+  afterNoConnection,
   GONE_MS,
   hasMoved,
+  inTurn,
   isDue,
   KEEP_MS,
   REFRESH_MS,
+  TTL_SECONDS,
   UNKNOWN,
   usable,
+  withTtl,
 } from '../../../cache/rules/addresses.ts';
 import { afterTaking, bucketAt, openBucket, waitSeconds } from '../../../cache/rules/bucket.ts';
 
@@ -25,6 +29,58 @@ describe('a name', () => {
     expect([isDue(UNKNOWN, 0), isDue(known, REFRESH_MS - 1), isDue(known, REFRESH_MS)]).toEqual([true, false, true]);
     expect(isDue(failed, REFRESH_MS + ASK_AGAIN_MS - 1)).toBe(false);
     expect(isDue(failed, REFRESH_MS + ASK_AGAIN_MS)).toBe(true);
+  });
+
+  test.each<[string, readonly (number | undefined)[], number]>([
+    ['its time to live', [20], 20],
+    ['the shortest of them', [200, undefined, 40], 40],
+    ['at least a second', [0], TTL_SECONDS.least],
+    ['at most five minutes', [86_400], TTL_SECONDS.most],
+    ['half a minute when none is told', [undefined], REFRESH_MS / 1000],
+  ])('an answer counts %s', (_name, ttls, seconds) => {
+    const answer = ttls.map((ttl, index) => ({
+      ...{ address: `${index}`, family: 4 as const },
+      ...(ttl !== undefined && { ttlSeconds: ttl }),
+    }));
+    const known = afterAddresses(UNKNOWN, answer, 0);
+    expect([isDue(known, seconds * 1000 - 1), isDue(known, seconds * 1000)]).toEqual([false, true]);
+  });
+
+  test('that cannot be connected to is asked for again as after a failure, whatever its time to live', () => {
+    const known = afterNoConnection(afterAddresses(UNKNOWN, [{ address: '1', family: 4, ttlSeconds: 300 }], 0));
+    expect([isDue(known, ASK_AGAIN_MS - 1), isDue(known, ASK_AGAIN_MS)]).toEqual([false, true]);
+    const short = afterAddresses(UNKNOWN, [{ address: '1', family: 4, ttlSeconds: 2 }], 0);
+    expect(afterNoConnection(short)).toBe(short);
+  });
+
+  test('is connected to by each of its addresses in turn, the preferred family first, each once', () => {
+    const six = { address: '6', family: 6 } as const;
+    const order = (answer: readonly Address[]) =>
+      [0, 1, 2, 3].map((turn) =>
+        inTurn(answer, turn)
+          .map(({ address }) => address)
+          .join(''),
+      );
+    expect(order([...at('1', '2', '3'), six])).toEqual(['1236', '2316', '3126', '1236']);
+    expect(order([six, ...at('1', '2')])).toEqual(['612', '621', '612', '621']);
+    expect([inTurn([six], 5), inTurn([], 1)]).toEqual([[six], []]);
+  });
+
+  test.each<[string, string[], string[], number, number | undefined]>([
+    ['the same addresses: theirs', ['1', '2'], ['2', '1'], 200, 200],
+    ['some of the same: theirs', ['1', '2'], ['2', '3'], 200, 200],
+    ['others: half a minute at most', ['1'], ['2'], 200, 30],
+    ['others: theirs when it is short', ['1'], ['2'], 5, 5],
+    ['nothing: not known', ['1'], [], 5, undefined],
+    ['nothing at once: the least', ['1'], ['1'], 0, 1],
+    ['days: the most', ['1'], ['1'], 1e6, 300],
+  ])('name servers tell %s', (_name, found, told, ttl, counts) => {
+    const answer = withTtl(
+      at(...found),
+      at(...told).map((each) => ({ ...each, ttlSeconds: ttl })),
+    );
+    expect(answer.map(({ address }) => address)).toEqual(found);
+    expect(new Set(answer.map(({ ttlSeconds }) => ttlSeconds))).toEqual(new Set([counts]));
   });
 
   test('keeps its last good answer for a bounded time', () => {

@@ -7,11 +7,11 @@ import { afterLook, afterNewcomer, type Load, UNLOADED } from '../../../cache/ru
 const TICK_MS = 20;
 const TARGET_MS = 10;
 
-/** Looks every 20 ms at turns so long, the process having worked that part of the time and let in 1,000 a second. */
+/** Looks every 20 ms at turns so long, the process having worked that part of the time and served 1,000 a second. */
 function after(turns: readonly number[], busy = 1): Load {
   return turns.reduce((load, turnMs, index) => {
     const atMs = (index + 1) * TICK_MS;
-    return afterLook(load, { atMs, busyMs: atMs * busy, turnMs, entered: atMs }, TARGET_MS);
+    return afterLook(load, { atMs, busyMs: atMs * busy, turnMs, served: atMs }, TARGET_MS);
   }, UNLOADED);
 }
 
@@ -33,21 +33,21 @@ test.each([
 });
 
 test('two long turns in which the process waited for a CPU are not a queue', () => {
-  const looks = [0, 300].map((atMs) => ({ atMs, busyMs: atMs, turnMs: 300, entered: atMs }));
+  const looks = [0, 300].map((atMs) => ({ atMs, busyMs: atMs, turnMs: 300, served: atMs }));
   expect(looks.reduce((load, look) => afterLook(load, look, TARGET_MS), UNLOADED).perSecond).toBe(
     Number.POSITIVE_INFINITY,
   );
 });
 
-test('half of what came in is let in at first, a fifth less after each later queue, and more with time', () => {
+test('a fifth less than was served is let in at first, again a fifth less after each later queue, and more with time', () => {
   const cut = after(times(6, 40));
-  expect(cut.perSecond).toBeCloseTo(500);
+  expect(cut.perSecond).toBeCloseTo(800);
   const look = (load: Load, atMs: number, turnMs: number) =>
-    afterLook(load, { atMs, busyMs: atMs, turnMs, entered: atMs }, TARGET_MS);
+    afterLook(load, { atMs, busyMs: atMs, turnMs, served: atMs }, TARGET_MS);
   const grown = look(cut, cut.atMs + 500, 1);
-  expect(grown.perSecond).toBeCloseTo(500 * Math.sqrt(1.5));
+  expect(grown.perSecond).toBeCloseTo(800 * Math.sqrt(1.5));
   const again = look(grown, grown.atMs + 20, 40);
-  expect(again.perSecond).toBeCloseTo(400 * Math.sqrt(1.5));
+  expect(again.perSecond).toBeCloseTo(640 * Math.sqrt(1.5));
   expect(look(again, again.atMs + 20, 40).perSecond).toBe(again.perSecond);
 });
 
@@ -56,10 +56,10 @@ test('who is turned away keeps the limit up; a second without lifts it', () => {
   const untilMs = load.atMs + 3_000;
   for (let atMs = load.atMs; atMs < untilMs; atMs += TICK_MS) {
     while (load.room >= 1) load = afterNewcomer(load, atMs).load;
-    load = afterLook(afterNewcomer(load, atMs).load, { atMs, busyMs: 0, turnMs: 1, entered: 0 }, TARGET_MS);
+    load = afterLook(afterNewcomer(load, atMs).load, { atMs, busyMs: 0, turnMs: 1, served: 0 }, TARGET_MS);
   }
   expect(load.perSecond).toBeLessThan(Number.POSITIVE_INFINITY);
-  const last = { atMs: load.refusedAtMs + 1_001, busyMs: 0, turnMs: 1, entered: 0 };
+  const last = { atMs: load.refusedAtMs + 1_001, busyMs: 0, turnMs: 1, served: 0 };
   expect(afterLook(load, last, TARGET_MS)).toEqual(UNLOADED);
 });
 
@@ -73,7 +73,7 @@ test('fifty a second are let in whatever happens', () => {
   let entered = 0;
   for (let tick = 0; tick < 500; tick += 1) {
     const atMs = load.atMs + TICK_MS;
-    load = afterLook(load, { atMs, busyMs: atMs, turnMs: 400, entered: 0 }, TARGET_MS);
+    load = afterLook(load, { atMs, busyMs: atMs, turnMs: 400, served: 0 }, TARGET_MS);
     const newcomer = afterNewcomer(load, atMs);
     load = newcomer.load;
     if (newcomer.isLetIn) entered += 1;
@@ -101,7 +101,7 @@ test('whatever the load, most of what can be served is let in, and not much more
         }
         waiting = Math.max(0, waiting - capacity / 100);
         const turnMs = (waiting / capacity) * 250;
-        load = afterLook(load, { atMs, busyMs: atMs, turnMs, entered }, TARGET_MS);
+        load = afterLook(load, { atMs, busyMs: atMs, turnMs, served: entered - waiting }, TARGET_MS);
       }
       expect(counted / 10).toBeGreaterThan(capacity * 0.75);
       expect(counted / 10).toBeLessThan(capacity * 1.05);

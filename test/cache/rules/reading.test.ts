@@ -9,7 +9,7 @@ import {
   parseDirectives,
   secondsOf,
 } from '../../../cache/rules/directives.ts';
-import { endToEnd, fieldsOf, fieldValue, splitList } from '../../../cache/rules/fields.ts';
+import { endToEnd, fieldsOf, fieldValue, splitLinks, splitList } from '../../../cache/rules/fields.ts';
 import { ageSecondsOf } from '../../../cache/rules/freshness.ts';
 import { keyOf, originFor, resourceOf, targetOf } from '../../../cache/rules/key.ts';
 import { kindOf } from '../../../cache/rules/kind.ts';
@@ -43,6 +43,16 @@ describe('lists (RFC 9110 section 5.6.1)', () => {
     ]);
     expect(endToEnd(fields)).toEqual([['x-b', '2']]);
   });
+});
+
+describe('Link lines (RFC 8288 section 3)', () => {
+  test.each([
+    ['</a>; rel=x, </b>; rel=y', ['</a>; rel=x', '</b>; rel=y']],
+    ['</a,b>; t="x, \\"y, z"; rel=z,</c>;r=1', ['</a,b>; t="x, \\"y, z"; rel=z', '</c>;r=1']],
+    ['nonsense', ['nonsense']],
+    [' , ', []],
+    ['<a, b', ['<a, b']],
+  ])('%s', (line, links) => expect(splitLinks(line)).toEqual(links));
 });
 
 describe('dates (RFC 9110 section 5.6.7)', () => {

@@ -118,7 +118,7 @@ describe('the text of a head', () => {
 });
 
 test('the RAM tier is bounded, and takes nothing above an eighth of it', () => {
-  const row = { head: head('key'), blocks: [], isPinned: false, hits: 0, lastUsedAt: 0 };
+  const row = { head: head('key'), blocks: [], isPinned: false, hits: 0, lastUsedAt: 0, host: 0 };
   const entries = Array.from({ length: 21 }, (_, id) => entryOf({ id, ...row }, -1, -1));
   const evicted: number[] = [];
   const memory = openMemory(800_000, ({ id }) => evicted.push(id));

@@ -95,6 +95,7 @@ export function responseOf(
 export type PutOptions = Partial<StoredResponse> & {
   readonly isSized?: boolean;
   readonly isPinned?: boolean;
+  readonly host?: string;
   readonly chunkBytes?: number;
 };
 
@@ -105,10 +106,11 @@ export async function put(
   body: Buffer,
   options: PutOptions = {},
 ): Promise<StoredObject | undefined> {
-  const { isSized = true, isPinned = false, chunkBytes = 65_521, ...changes } = options;
+  const { isSized = true, isPinned = false, host = '', chunkBytes = 65_521, ...changes } = options;
   const writer = store.write(responseOf(key, isSized ? body.length : undefined, changes), {
     isPinned,
     worth: undefined,
+    host,
   });
   if (writer === undefined) return undefined;
   for (let at = 0; at < body.length; at += chunkBytes) {

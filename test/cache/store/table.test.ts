@@ -22,8 +22,20 @@ test('the table of objects is a map from slot to object, and finds all that shar
       const model = new Map<number, Known>();
       for (const one of steps) {
         if ('hash' in one) {
-          const known = { ...one, bytes: one.id % 1e9, purpose: one.id % 6, isUsed: one.id % 2 === 0 };
-          const object = { id: known.id, hash: known.hash, bytes: known.bytes, purpose: known.purpose };
+          const known = {
+            ...one,
+            bytes: one.id % 1e9,
+            purpose: one.id % 6,
+            lane: one.id % 4,
+            isUsed: one.id % 2 === 0,
+          };
+          const object = {
+            id: known.id,
+            hash: known.hash,
+            bytes: known.bytes,
+            purpose: known.purpose,
+            lane: known.lane,
+          };
           const flags = { isPinned: known.isPinned, isUsed: known.isUsed };
           const slot = table.add({ ...object, ...flags });
           expect(model.has(slot)).toBe(false);

@@ -1,6 +1,6 @@
 // How inputs are described: rates, colours, sounds and texts as ffmpeg prints them.
 import { describe, expect, test } from 'vitest';
-import { gridOf, parseInput, parseLight } from '../../../encoder/ffmpeg/describe.ts';
+import { gridOf, parseInput, parseLight, parsePhase } from '../../../encoder/ffmpeg/describe.ts';
 
 const input = (...lines: readonly string[]) => parseInput(`Input #0, m, from 'x':\n${lines.join('\n')}`);
 const video = (pixels: string, rest = '64x64, 25 fps, 25 tbr, 1k tbn') =>
@@ -21,6 +21,17 @@ describe('frame rates', () => {
     ['raster only', Number.NaN, 30, { num: 30, den: 1 }, false],
   ])('%s', (_name, mean, base, frameRate, isVariable) => {
     expect(gridOf(mean, base)).toEqual({ frameRate, isVariable });
+  });
+
+  test.each([
+    ['0.021', 0.021],
+    ['0.04', 0],
+    ['0.07', 0.03],
+    ['0.079', -0.001],
+    ['NOPTS', 0],
+  ])('a first frame at %s lies %d s off the grid of 25', (printed, seconds) => {
+    const stderr = `[Parsed_showinfo_0 @ 0x1] n:   0 pts:      0 pts_time:${printed}   duration: 1`;
+    expect(parsePhase(stderr, { num: 25, den: 1 })).toBeCloseTo(seconds, 6);
   });
 
   test('no rate is none', () => expect(gridOf(Number.NaN, Number.NaN)).toBeUndefined());

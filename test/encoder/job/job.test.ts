@@ -144,10 +144,14 @@ describe('a title', () => {
   });
 
   test('of a lossy source says so, and stays in outDir when there is nowhere to publish', async () => {
-    const { publishTo: _, ...job } = jobOf('kept', { input: at('silent.mp4'), sourceClass: 'top-rung' });
+    const { publishTo: _, ...job } = jobOf('kept', {
+      ...{ input: at('silent.mp4'), sourceClass: 'top-rung', codecs: ['hevc'] },
+    });
     const ended = await start(job);
     expect(ended.events.at(-1)).toMatchObject({ event: 'done', dir: at('kept.out/package'), published: false });
-    expect(readTitle(ended.events.at(-1)).metric.notes.join()).toContain('lossy rung');
+    const kept = readTitle(ended.events.at(-1));
+    expect(kept.metric.notes.join()).toContain('lossy rung');
+    for (const { codec } of kept.renditions) expect(codec).toMatch(/^hvc1\.1\./);
   });
 });
 

@@ -45,6 +45,28 @@ describe.each(POLICIES)('$name', ({ open, naive }) => {
   });
 });
 
+test('S3-FIFO tells where who waits to leave, and what is before it', () => {
+  const policy = s3fifo();
+  for (let slot = 0; slot < 6; slot += 1) policy.enter(slot, slot + 1, slot);
+  policy.foretell(6, 50, 6);
+  policy.foretell(7, 60, 7);
+  const small = (uses: number, beforeBytes: number) => ({ queue: 'small', uses, beforeBytes, isMore: false });
+  expect([0, 1, 5].map(policy.placeOf)).toEqual([small(0, 0), small(0, 1), small(0, 15)]);
+  expect(policy.placeOf(7)).toEqual({ queue: 'foretold', uses: 0, beforeBytes: 50, isMore: false });
+  policy.touch(7);
+  expect([policy.placeOf(7)?.queue, policy.placeOf(6)?.beforeBytes]).toEqual(['main', 0]);
+  for (let use = 0; use < 5; use += 1) policy.touch(5);
+  policy.leave(1);
+  expect([policy.placeOf(5), policy.placeOf(1), policy.placeOf(99)]).toEqual([small(3, 13), undefined, undefined]);
+});
+
+test('S3-FIFO looks at a bounded number of those before it', () => {
+  const policy = s3fifo();
+  for (let slot = 0; slot < 50_000; slot += 1) policy.enter(slot, 2, slot);
+  expect(policy.placeOf(49_999)).toEqual({ queue: 'small', uses: 0, beforeBytes: 2 * 16_384, isMore: true });
+  expect(policy.placeOf(16_384)).toMatchObject({ beforeBytes: 2 * 16_384, isMore: false });
+});
+
 test('GDSF always lets one of least priority go', () => {
   const property = fc.property(history, (steps) => {
     const policy = gdsf();
