@@ -11,6 +11,7 @@ import {
   SMALL,
   shotFeatures,
 } from '../plan/features.ts';
+import { type PackedFrames, packFrames } from '../plan/frames.ts';
 import { analyseArgs, extractArgs, type ShotCopies, type SourceView } from './args.ts';
 import type { Source } from './probe.ts';
 import type { Ffmpeg } from './run.ts';
@@ -60,8 +61,8 @@ function frameReader(onFrame: (frame: Buffer) => void): { push: (chunk: Buffer) 
 
 /** What one decode of the source found out. */
 type Analysis = {
-  readonly measures: FrameMeasure[];
-  readonly evidence: FrameEvidence[];
+  readonly measures: PackedFrames<FrameMeasure>;
+  readonly evidence: PackedFrames<FrameEvidence>;
   readonly checksums: number[];
   /** Loudness per hundredth of a second: sums of squares. */
   readonly energy: number[];
@@ -70,8 +71,8 @@ type Analysis = {
 };
 
 function openAnalysis(onFrames: (count: number) => void): Analysis {
-  const measures: FrameMeasure[] = [];
-  const evidence: FrameEvidence[] = [];
+  const measures = packFrames<FrameMeasure>();
+  const evidence = packFrames<FrameEvidence>();
   const checksums: number[] = [];
   const energy: number[] = [];
   const bucketBytes = (SAMPLE_RATE / 100) * 2;
@@ -133,10 +134,13 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
     const [from, to] = [span.start, span.start + span.frames];
     const bucket = (frame: number): number => Math.round((frame * den * 100) / num);
     const heard = energy.slice(bucket(from), bucket(to));
+    const measured = Array.from({ length: span.frames }, (_, at) => measures.at(from + at)).filter(
+      (measure) => measure !== undefined,
+    );
     const meanSquare = heard.reduce((sum, value) => sum + value, 0) / Math.max(1, heard.length * (SAMPLE_RATE / 100));
     return {
       ...span,
-      features: shotFeatures(measures.slice(from, to), meanSquare),
+      features: shotFeatures(measured, meanSquare),
       checksums: checksums.slice(from, to),
     };
   });
