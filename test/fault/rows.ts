@@ -79,7 +79,11 @@ export const ROWS: readonly Row[] = [
   { row: 37, file: job, names: ['a job killed in its trials goes on'] },
   { row: 38, file: encoder, names: ['row 38: stopped by SIGSTOP', 'row 38: always: given up'] },
   { row: 38, file: 'test/encoder/ffmpeg/ffmpeg.test.ts', names: ['a run that hangs is killed, tried once more'] },
-  { row: 38, file: 'test/agent/encodes.test.ts', names: ['on a corrupt input fails with its code, keeps its file aside'] },
+  {
+    row: 38,
+    file: 'test/agent/encodes.test.ts',
+    names: ['on a corrupt input fails with its code, keeps its file aside'],
+  },
   { row: 39, file: encoder, names: ['row 39: part %d of 4'] },
   { row: 39, file: input, names: ['200 damaged files end in a coded error'] },
   { row: 40, file: encoder, names: ['row 40: a picture of 256 megapixels', 'row 40: %s: at most 512 MB'] },
