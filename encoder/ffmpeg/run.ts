@@ -5,7 +5,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EncoderError } from '../errors.ts';
 import { commandOf, type FfmpegTool } from './find.ts';
-import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
+import { parseCpuSeconds, parsePeakMegabytes, parseProgressFrames } from './parse.ts';
 
 /** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
 export const KILL_AFTER_MS = 700;
@@ -36,6 +36,8 @@ export type FfmpegResult = {
   /** Frames of the first output, undefined without video. */
   readonly frames: number | undefined;
   readonly cpuSeconds: number;
+  /** Most memory resident; 0 where ffmpeg does not say. */
+  readonly peakMegabytes: number;
   /** Lines that ffmpeg marked as errors though it went on. */
   readonly errors: readonly string[];
 };
@@ -254,5 +256,10 @@ function judge(
     );
   }
   const stderr = watch.stderr.join('\n');
-  return { frames: parseProgressFrames(watch.progress), cpuSeconds: parseCpuSeconds(stderr), errors };
+  return {
+    frames: parseProgressFrames(watch.progress),
+    cpuSeconds: parseCpuSeconds(stderr),
+    peakMegabytes: parsePeakMegabytes(stderr),
+    errors,
+  };
 }
