@@ -103,6 +103,10 @@ async function runWith(job: EncodeJob, context: JobContext, startedAt: number): 
     } finally {
       pacer.close();
     }
+  } catch (error) {
+    // Finished trials stay; what is half done is only in the way, on a full disk most of all.
+    await sweepTrials(outDir).catch(() => undefined);
+    throw error;
   } finally {
     await release();
   }
