@@ -45,8 +45,6 @@ export const searchSchema = z
     mostSeeds: z.number().int().min(1).max(8).default(3),
     /** Encodes of a unit in all. */
     mostTrials: z.number().int().min(1).max(40).default(12),
-    /** Passes over all rungs beyond the first; each encodes what they still lack. */
-    fixes: z.number().int().min(0).max(4).default(1),
     /** A trial at most this many CRF steps from the wanted one ships in its place. */
     snap: z.number().min(0).max(4).default(1.5),
   })

@@ -109,8 +109,7 @@ export async function searchTitle(search: Search): Promise<{ trials: Trial[]; ha
     await runWishes(search, wishes, { ...state, expected: wishes.length });
   } else {
     const plans = new Map(kinds.map((kind) => [kind.id, titlePlan(search, kind).title]));
-    const rounds = [...ROUNDS, ...Array.from({ length: job.search.fixes }, () => 'all' as const)];
-    for (const round of rounds) {
+    for (const round of ROUNDS) {
       const wishesIn = (kind: LadderKind): Wish[] => {
         const title = plans.get(kind.id);
         return title === undefined ? [] : wishesOf(title, candidatesOf(search, kind, state.trials), round);
@@ -188,7 +187,7 @@ async function runWishes(search: Search, wishes: readonly KindWish[], state: Sta
 }
 
 /** Removes what a killed run left half done; finished trials stay. */
-async function sweepTrials(outDir: string): Promise<void> {
+export async function sweepTrials(outDir: string): Promise<void> {
   const folder = join(outDir, 'trials');
   await mkdir(folder, { recursive: true });
   for (const name of await readdir(folder)) {

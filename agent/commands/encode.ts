@@ -44,6 +44,7 @@ function exitCodeOf(end: RunEnd, io: Io): number {
   return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
 }
 
+/** All take a value. */
 const OPTIONS = {
   id: { type: 'string' },
   name: { type: 'string' },
@@ -58,6 +59,7 @@ const OPTIONS = {
   surround: { type: 'string' },
   preset: { type: 'string' },
   parallel: { type: 'string' },
+  deadline: { type: 'string' },
 } as const;
 
 /** Encodes one file; run it again with the same arguments to resume or to pay nothing. */
@@ -82,6 +84,7 @@ export const encodeCommand: Command = {
   --surround WHAT      sources of six channels and more: stereo | keep | both (default stereo)
   --preset NAME        x264's name of it; other encoders take one of like cost (default veryfast)
   --parallel N         ffmpeg processes at a time (default one per core)
+  --deadline SECONDS   after these the best ladder so far ships (default: no haste)
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
   run: async (args, io) => {
@@ -115,6 +118,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
       },
       budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+      ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
     });
     if (!parsed.success) {
       for (const issue of parsed.error.issues)

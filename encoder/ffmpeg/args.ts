@@ -90,9 +90,10 @@ export function analyseArgs(view: SourceView, { threads, seconds }: DecodeBounds
   const end = ['-t', `${seconds}`];
   const sound = ['-af', 'aresample=8000:async=1:first_pts=0', '-ac', '1', ...end, '-f', 's16le', 'pipe:4'];
   return [
-    ...['-threads', `${threads}`, ...opened(view)],
+    // A thread per core for filters and for writing would be beyond any bound by their stacks alone on a large host.
+    ...['-filter_threads', `${threads}`, '-threads', `${threads}`, ...opened(view)],
     ...['-map', `0:${view.videoIndex}`, '-vf', `${normalise(view)},${small}`, '-fps_mode', 'passthrough'],
-    ...[...end, '-f', 'rawvideo', 'pipe:1'],
+    ...['-threads', '1', ...end, '-f', 'rawvideo', 'pipe:1'],
     ...(view.audioIndex === undefined ? [] : ['-map', `0:${view.audioIndex}`, ...sound]),
   ];
 }

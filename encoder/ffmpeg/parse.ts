@@ -16,6 +16,11 @@ export function parseCpuSeconds(stderr: string): number {
   return match === null ? 0 : Number(match[1]) + Number(match[2]);
 }
 
+/** Most memory resident in the run, in megabytes, from the line that `-benchmark` prints; 0 when it is not there. */
+export function parsePeakMegabytes(stderr: string): number {
+  return Number(/bench: maxrss=(\d+)/.exec(stderr)?.[1] ?? 0) / 1024;
+}
+
 /** Frames written so far, from ffmpeg's `-progress` key=value lines; undefined when they name none. */
 export function parseProgressFrames(text: string): number | undefined {
   const frame = [...text.matchAll(/^frame=\s*(\d+)\s*$/gm)].at(-1)?.[1];

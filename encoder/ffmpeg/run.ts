@@ -6,7 +6,7 @@ import { pipeline } from 'node:stream/promises';
 import { EncoderError } from '../errors.ts';
 import { commandOf, type FfmpegTool } from './find.ts';
 import { createPacer, createWatchdog, type Pacer, type Watchdog } from './pacer.ts';
-import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
+import { parseCpuSeconds, parsePeakMegabytes, parseProgressFrames } from './parse.ts';
 
 /** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
 export const KILL_AFTER_MS = 700;
@@ -37,6 +37,8 @@ export type FfmpegResult = {
   /** Frames of the first output, undefined without video. */
   readonly frames: number | undefined;
   readonly cpuSeconds: number;
+  /** Most memory resident; 0 where ffmpeg does not say. */
+  readonly peakMegabytes: number;
   /** Lines that ffmpeg marked as errors though it went on. */
   readonly errors: readonly string[];
 };
@@ -97,7 +99,7 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
     cpuSeconds += seconds;
   };
   const all = async <Result>(works: readonly Promise<Result>[]): Promise<Result[]> => {
-    const failures: unknown[] = [];
+    let hasFailed = false;
     const results: Result[] = [];
     const watched = works.map((work, at) =>
       work.then(
@@ -105,15 +107,14 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
           results[at] = result;
         },
         (error: unknown) => {
-          failures.push(error);
-          failed.abort();
+          hasFailed = true;
+          // Only the first, of all that nest, says why: the rest were stopped for its sake.
+          if (!failed.signal.aborted) failed.abort(error);
         },
       ),
     );
     await Promise.all(watched);
-    // Runs that were stopped because of a failure elsewhere may be heard of before it.
-    const isCause = (error: unknown): boolean => !(error instanceof EncoderError && error.code === 'ENCODER_STOPPED');
-    if (failures.length > 0) throw failures.find(isCause) ?? failures[0];
+    if (hasFailed) throw failed.signal.reason;
     return results;
   };
   return { tool, threads: options.threads, run, hold, all, options, spend, cpuSeconds: () => cpuSeconds };
@@ -272,5 +273,10 @@ function judge(
     );
   }
   const stderr = watch.stderr.join('\n');
-  return { frames: parseProgressFrames(watch.progress), cpuSeconds: parseCpuSeconds(stderr), errors };
+  return {
+    frames: parseProgressFrames(watch.progress),
+    cpuSeconds: parseCpuSeconds(stderr),
+    peakMegabytes: parsePeakMegabytes(stderr),
+    errors,
+  };
 }

@@ -11,9 +11,10 @@ import {
   SMALL,
   shotFeatures,
 } from '../plan/features.ts';
+import { type PackedFrames, packFrames } from '../plan/frames.ts';
 import { analyseArgs, extractArgs, type ShotCopies, type SourceView } from './args.ts';
 import type { Source } from './probe.ts';
-import type { Ffmpeg } from './run.ts';
+import type { Ffmpeg, FfmpegResult } from './run.ts';
 
 /** A shorter shot joins a neighbour; a longer one is split, so that its lossless copy stays within a few gigabytes. */
 const SHORTEST_SECONDS = 0.5;
@@ -24,6 +25,8 @@ const DECODE_THREADS = 2;
 const SAMPLE_RATE = 8000;
 /** Container durations are loose; a source that ends earlier than this is truncated. */
 const TRUNCATED = { seconds: 2, ratio: 0.05 } as const;
+/** Decoders out of memory often only say that frames are missing: this near to the bound that is taken for the cause. */
+const NEAR_LIMIT = 0.7;
 /** Signals of a program that went wrong by itself. */
 const CRASHED = /killed by SIG(?:SEGV|ABRT|BUS|ILL|FPE)/;
 /** Lines by which a decoder says that pictures are broken. */
@@ -60,8 +63,8 @@ function frameReader(onFrame: (frame: Buffer) => void): { push: (chunk: Buffer) 
 
 /** What one decode of the source found out. */
 type Analysis = {
-  readonly measures: FrameMeasure[];
-  readonly evidence: FrameEvidence[];
+  readonly measures: PackedFrames<FrameMeasure>;
+  readonly evidence: PackedFrames<FrameEvidence>;
   readonly checksums: number[];
   /** Loudness per hundredth of a second: sums of squares. */
   readonly energy: number[];
@@ -70,8 +73,8 @@ type Analysis = {
 };
 
 function openAnalysis(onFrames: (count: number) => void): Analysis {
-  const measures: FrameMeasure[] = [];
-  const evidence: FrameEvidence[] = [];
+  const measures = packFrames<FrameMeasure>();
+  const evidence = packFrames<FrameEvidence>();
   const checksums: number[] = [];
   const energy: number[] = [];
   const bucketBytes = (SAMPLE_RATE / 100) * 2;
@@ -122,7 +125,7 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
       throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input does not decode: ${error.message}`, { cause: error });
     });
   const { measures, evidence, checksums, energy } = analysis;
-  refuseBroken(source, { frames: measures.length, errors: result.errors });
+  refuseBroken(source, { ...result, frames: measures.length });
   const { num, den } = source.view.frameRate;
   const limits = {
     framesPerSecond: num / den,
@@ -133,24 +136,30 @@ export async function findShots(ffmpeg: Ffmpeg, source: Source, onFrames: (count
     const [from, to] = [span.start, span.start + span.frames];
     const bucket = (frame: number): number => Math.round((frame * den * 100) / num);
     const heard = energy.slice(bucket(from), bucket(to));
+    const measured = Array.from({ length: span.frames }, (_, at) => measures.at(from + at)).filter(
+      (measure) => measure !== undefined,
+    );
     const meanSquare = heard.reduce((sum, value) => sum + value, 0) / Math.max(1, heard.length * (SAMPLE_RATE / 100));
     return {
       ...span,
-      features: shotFeatures(measures.slice(from, to), meanSquare),
+      features: shotFeatures(measured, meanSquare),
       checksums: checksums.slice(from, to),
     };
   });
 }
 
-function refuseGreedy({ limits }: Source, errors: readonly string[]): void {
-  if (!errors.some((line) => /cannot allocate memory|resource temporarily unavailable/i.test(line))) return;
+function refuseGreedy({ limits }: Source, errors: readonly string[], peakMegabytes = 0): void {
+  const isSaid = errors.some((line) => /cannot allocate memory|resource temporarily unavailable/i.test(line));
+  if (!isSaid && peakMegabytes < NEAR_LIMIT * limits.memoryMegabytes) return;
   throw new EncoderError(
     'ENCODER_INPUT_REFUSED',
     `decoding the input takes more than budget.memoryMegabytes ${limits.memoryMegabytes}`,
   );
 }
 
-function refuseBroken(source: Source, decoded: { readonly frames: number; readonly errors: readonly string[] }): void {
+type Decoded = Pick<FfmpegResult, 'errors' | 'peakMegabytes'> & { readonly frames: number };
+
+function refuseBroken(source: Source, decoded: Decoded): void {
   if (decoded.frames === 0) throw new EncoderError('ENCODER_NO_VIDEO', 'the input has a video track without frames');
   const { num, den } = source.view.frameRate;
   const seconds = (decoded.frames * den) / num;
@@ -162,6 +171,7 @@ function refuseBroken(source: Source, decoded: { readonly frames: number; readon
   }
   const broken = decoded.errors.find((line) => BROKEN.test(line));
   if (broken !== undefined) {
+    refuseGreedy(source, [broken], decoded.peakMegabytes);
     throw new EncoderError('ENCODER_INPUT_CORRUPT', `the input has broken pictures: ${broken.slice(0, 300)}`);
   }
   if (claimed !== undefined && seconds < claimed - Math.max(TRUNCATED.seconds, claimed * TRUNCATED.ratio)) {

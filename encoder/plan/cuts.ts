@@ -1,5 +1,6 @@
 // From the evidence of single frames to shots, and from shots to segments. Pure; everything is in whole frames.
 import type { FrameEvidence } from './evidence.ts';
+import { type Frames, frameAt } from './frames.ts';
 import { findGradual } from './gradual.ts';
 
 /** Frames of a shot: `start` and the next shot's start are cuts. */
@@ -28,28 +29,28 @@ const ALIKE = { jump: 0.35, contrast: 0.5 } as const;
 /** A flash is over after this long. */
 const FLASH_SECONDS = 0.3;
 
-function isJump(evidence: readonly FrameEvidence[], at: number): boolean {
-  const frame = evidence[at];
+function isJump(evidence: Frames<FrameEvidence>, at: number): boolean {
+  const frame = frameAt(evidence, at);
   if (frame === undefined || at === 0 || frame.novelty < CUT.novelty || shareOf(evidence, at) < CUT.share) return false;
   // The strongest of the frames around may be the next cut of a rapid series: the second strongest is the usual.
   const around: number[] = [];
   for (let near = Math.max(1, at - AROUND); near <= at + AROUND; near++) {
-    if (near !== at) around.push(evidence[near]?.residual ?? 0);
+    if (near !== at) around.push(frameAt(evidence, near)?.residual ?? 0);
   }
   const usual = around.sort((one, other) => other - one)[1] ?? 0;
   return frame.residual >= CUT.prominence * (usual + NOISE.residual);
 }
 
 /** The residual as a share of the contrast of the richer of the two pictures. */
-function shareOf(evidence: readonly FrameEvidence[], at: number): number {
-  const contrast = Math.max(evidence[at]?.contrast ?? 0, evidence[at - 1]?.contrast ?? 0);
-  return (evidence[at]?.residual ?? 0) / (contrast + NOISE.contrast);
+function shareOf(evidence: Frames<FrameEvidence>, at: number): number {
+  const contrast = Math.max(frameAt(evidence, at)?.contrast ?? 0, frameAt(evidence, at - 1)?.contrast ?? 0);
+  return (frameAt(evidence, at)?.residual ?? 0) / (contrast + NOISE.contrast);
 }
 
 /** Whether the two sides of a jump are alike within `longest` frames. */
-function isFlash(evidence: readonly FrameEvidence[], at: number, longest: number): boolean {
+function isFlash(evidence: Frames<FrameEvidence>, at: number, longest: number): boolean {
   const isAlike = (before: number, after: number): boolean => {
-    const contrast = Math.max(evidence[before]?.contrast ?? 0, evidence[after]?.contrast ?? 0);
+    const contrast = Math.max(frameAt(evidence, before)?.contrast ?? 0, frameAt(evidence, after)?.contrast ?? 0);
     return (
       unlikeness(evidence, before, after) < Math.min(ALIKE.jump * jump, ALIKE.contrast * (contrast + NOISE.contrast))
     );
@@ -62,8 +63,8 @@ function isFlash(evidence: readonly FrameEvidence[], at: number, longest: number
 }
 
 /** Mean difference of two frames' thumbnails, in levels; endless where one of them is outside the title. */
-function unlikeness(evidence: readonly FrameEvidence[], one: number, other: number): number {
-  const [first, second] = [evidence[one]?.thumb, evidence[other]?.thumb];
+function unlikeness(evidence: Frames<FrameEvidence>, one: number, other: number): number {
+  const [first, second] = [frameAt(evidence, one)?.thumb, frameAt(evidence, other)?.thumb];
   if (first === undefined || second === undefined) return Number.POSITIVE_INFINITY;
   let sum = 0;
   for (let at = 0; at < first.length; at++) sum += Math.abs((first[at] ?? 0) - (second[at] ?? 0));
@@ -74,8 +75,9 @@ function unlikeness(evidence: readonly FrameEvidence[], one: number, other: numb
 export type ShotLimits = { readonly framesPerSecond: number; readonly shortest: number; readonly longest: number };
 
 /** Cuts, fades and dissolves in order, however near to each other; the first frame is none. */
-export function findBoundaries(evidence: readonly FrameEvidence[], framesPerSecond: number): Boundary[] {
-  const jumps = evidence.flatMap((_, at) => (isJump(evidence, at) ? [at] : []));
+export function findBoundaries(evidence: Frames<FrameEvidence>, framesPerSecond: number): Boundary[] {
+  const jumps: number[] = [];
+  for (let at = 1; at < evidence.length; at++) if (isJump(evidence, at)) jumps.push(at);
   const flash = Math.round(FLASH_SECONDS * framesPerSecond);
   const cuts = jumps.filter((at) => !isFlash(evidence, at, flash));
   const slow = findGradual(evidence, { framesPerSecond, jumps });
@@ -91,7 +93,7 @@ export function findBoundaries(evidence: readonly FrameEvidence[], framesPerSeco
  * boundary parts it. One above `longest` is split evenly: a whole shot is the unit of work and of resuming, so hours
  * without a cut must still be many of them.
  */
-export function planShots(evidence: readonly FrameEvidence[], limits: ShotLimits): FrameSpan[] {
+export function planShots(evidence: Frames<FrameEvidence>, limits: ShotLimits): FrameSpan[] {
   const total = evidence.length;
   const kept = joinShort(findBoundaries(evidence, limits.framesPerSecond), total, limits.shortest);
   const edges = [0, ...kept.map((boundary) => boundary.at), total];

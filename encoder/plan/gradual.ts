@@ -2,6 +2,7 @@
 // steadily to nothing and rises again; in a dissolve every frame is a mix of the two at its ends, the share growing
 // evenly, and mixing unlike pictures flattens them, so that the variance of luma sags between. Pure.
 import type { FrameEvidence } from './evidence.ts';
+import { type Frames, frameAt } from './frames.ts';
 
 /** A slow transition: its frames, and the first frame that is counted to the next shot. */
 export type Gradual = {
@@ -15,7 +16,7 @@ export type Gradual = {
 export type GradualOptions = { readonly framesPerSecond: number; readonly jumps: readonly number[] };
 
 /** Fades and dissolves in order; none of them spans a jump. */
-export function findGradual(evidence: readonly FrameEvidence[], options: GradualOptions): Gradual[] {
+export function findGradual(evidence: Frames<FrameEvidence>, options: GradualOptions): Gradual[] {
   const fades = findFades(evidence, options);
   const dissolves = findDissolves(evidence, options).filter(
     (dissolve) => !fades.some((fade) => fade.from <= dissolve.to && dissolve.from <= fade.to),
@@ -33,8 +34,8 @@ const SHORTEST_SLOPE = 4;
 /** A flat stretch of less than this is one transition, a longer one has one on each side. */
 const ONE_TRANSITION_SECONDS = 0.5;
 
-function findFades(evidence: readonly FrameEvidence[], { framesPerSecond, jumps }: GradualOptions): Gradual[] {
-  const isFlat = (at: number): boolean => (evidence[at]?.detail ?? Number.POSITIVE_INFINITY) < FLAT;
+function findFades(evidence: Frames<FrameEvidence>, { framesPerSecond, jumps }: GradualOptions): Gradual[] {
+  const isFlat = (at: number): boolean => (frameAt(evidence, at)?.detail ?? Number.POSITIVE_INFINITY) < FLAT;
   const found: Gradual[] = [];
   for (let first = 1; first < evidence.length; first++) {
     if (!isFlat(first) || isFlat(first - 1)) continue;
@@ -55,11 +56,11 @@ function findFades(evidence: readonly FrameEvidence[], { framesPerSecond, jumps 
 
 /** Where the steady slope away from a flat frame ends; undefined when there is none. */
 function slopeEnd(
-  evidence: readonly FrameEvidence[],
+  evidence: Frames<FrameEvidence>,
   flat: number,
   { step, jumps }: { readonly step: 1 | -1; readonly jumps: readonly number[] },
 ): number | undefined {
-  const detail = (at: number): number => evidence[at]?.detail ?? 0;
+  const detail = (at: number): number => frameAt(evidence, at)?.detail ?? 0;
   let at = flat;
   const isRising = (): boolean => Math.max(detail(at + step), detail(at + 2 * step)) > detail(at);
   while (isRising() && !jumps.includes(step > 0 ? at + 1 : at)) at += step;
@@ -87,7 +88,7 @@ const DISSOLVE = {
 
 type Candidate = { readonly at: number; readonly half: number; readonly score: number };
 
-function findDissolves(evidence: readonly FrameEvidence[], { framesPerSecond, jumps }: GradualOptions): Gradual[] {
+function findDissolves(evidence: Frames<FrameEvidence>, { framesPerSecond, jumps }: GradualOptions): Gradual[] {
   const halves = [...new Set(HALF_SECONDS.map((seconds) => Math.max(3, Math.round(seconds * framesPerSecond))))];
   const candidates: Candidate[] = [];
   let nextJump = 0;
@@ -108,8 +109,8 @@ function findDissolves(evidence: readonly FrameEvidence[], { framesPerSecond, ju
 }
 
 /** 0 when frames at - half to at + half are no mix of the two at the ends, else the more the likelier. */
-function scoreDissolve(evidence: readonly FrameEvidence[], at: number, half: number): number {
-  const [first, middle, last] = [evidence[at - half], evidence[at], evidence[at + half]];
+function scoreDissolve(evidence: Frames<FrameEvidence>, at: number, half: number): number {
+  const [first, middle, last] = [frameAt(evidence, at - half), frameAt(evidence, at), frameAt(evidence, at + half)];
   if (first === undefined || middle === undefined || last === undefined) return 0;
   if (Math.min(first.detail, last.detail) < FLAT) return 0;
   const detail = (first.detail + last.detail) / 2;
@@ -127,7 +128,7 @@ function scoreDissolve(evidence: readonly FrameEvidence[], at: number, half: num
   if (sag < DISSOLVE.sag) return 0;
   let left = 0;
   for (let frame = at - half + 1; frame < at + half; frame++) {
-    const thumb = evidence[frame]?.thumb ?? first.thumb;
+    const thumb = frameAt(evidence, frame)?.thumb ?? first.thumb;
     const along = squares(first.thumb, thumb, last.thumb);
     const share = along / change;
     if (Math.abs(share - (frame - at + half) / (2 * half)) > DISSOLVE.uneven) return 0;

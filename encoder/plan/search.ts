@@ -141,10 +141,16 @@ function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): Plann
   });
 }
 
-/** A round of a search: `seeds` and `pilots` of a few units, then `most` and `all` of every unit, as often as is asked. */
-export const ROUNDS = ['seeds', 'pilots', 'most', 'all'] as const;
+/** The rounds of a search: `seeds` and `pilots` of a few units, `most` and `all` of every unit, `fix` where rungs fail. */
+export const ROUNDS = ['seeds', 'pilots', 'most', 'all', 'fix'] as const;
 /** One of them. */
 export type Round = (typeof ROUNDS)[number];
+
+/** Whether the trials make as many rungs as the curves promise. */
+function isWhole(title: SearchTitle, trials: readonly Measured[]): boolean {
+  const planned = predictLadder(title, curvesOf(title, trials));
+  return chooseLadder(measuredCandidates(title, trials), title.limits).length >= planned.length;
+}
 
 /**
  * The encodes of a round. A few pilot units, spread over the title, first learn what its units have in common, where most
@@ -155,7 +161,8 @@ export function wishesOf(title: SearchTitle, trials: readonly Measured[], round:
   const pilotCount = Math.min(count, Math.max(PILOTS.least, Math.min(PILOTS.most, Math.ceil(count * PILOTS.share))));
   const pilots = new Set(Array.from({ length: pilotCount }, (_, at) => Math.floor(((at + 0.5) * count) / pilotCount)));
   if (round === 'seeds') return seedWishes(title, pilots);
-  const wishes = rungWishes(title, trials, round === 'all');
+  if (round === 'fix' && isWhole(title, trials)) return [];
+  const wishes = rungWishes(title, trials, round === 'all' || round === 'fix');
   return round === 'pilots' ? wishes.filter((wish) => pilots.has(wish.unit)) : wishes;
 }
 
@@ -291,7 +298,7 @@ function standIn<Trial extends Measured>(
  * The predicted rungs as the trials can ship them: at every unit the trial nearest to the wanted CRF, and a better one
  * where that turned out below the floor. Only rungs of which no unit is further off than `snap`.
  */
-export function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
+function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
   const shipping = trials.filter((trial) => trial.ships);
   return predictLadder(title, curvesOf(title, trials)).flatMap((rung) => {
     const { height, points: wanted } = rung;
@@ -319,4 +326,18 @@ function lift<Trial extends Measured>(
     if (raised.length === 0) return { points, quality, bits: points.reduce((sum, point) => sum + point.bits, 0) };
     for (const { unit, next } of raised) points[unit] = next;
   }
+}
+
+/** Everything that the trials can ship at one height: allocations of constant slope, and the predicted rungs as made. */
+export function measuredCandidates<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
+  const shipping = trials.filter((trial) => trial.ships);
+  const measured = title.heights.flatMap((height) => {
+    const own = title.units.map(({ frames }, unit) => ({
+      frames,
+      points: shipping.filter((trial) => trial.height === height && trial.unit === unit),
+    }));
+    if (own.some(({ points }) => points.length === 0)) return [];
+    return allocate(own, title.limits.floorDrop).map((allocation) => ({ ...allocation, height }));
+  });
+  return [...measured, ...madeRungs(title, trials)];
 }

@@ -66,7 +66,7 @@ export const mean = (values: readonly number[]): number =>
 /** The search of a title, played to its end: all trials in the order in which they were asked for, and how many a round. */
 export function playSearch(title: SearchTitle, truth: (wish: Wish) => { bits: number; quality: number }) {
   const trials: Measured[] = [];
-  const counts = [...ROUNDS, 'all' as const].map((round) => {
+  const counts = ROUNDS.map((round) => {
     const wishes = wishesOf(title, trials, round);
     trials.push(...wishes.map((wish) => ({ ...wish, ...truth(wish), ships: true })));
     return wishes.length;

@@ -62,7 +62,7 @@ export function mutate(original: Buffer, seed: number): Buffer {
     case 3:
       return Buffer.concat([bytes.subarray(0, from), bytes.subarray(place(), place() + length), bytes.subarray(from)]);
     case 4:
-      return bytes.fill(chance() < 0.5 ? 0 : 0xff, from, from + length);
+      return bytes.fill(chance() < 0.5 ? 0 : 0xff, from, Math.min(bytes.length, from + length));
     case 5: {
       const at = Math.min(place(), Math.max(0, bytes.length - 4));
       bytes.writeUInt32BE(EXTREMES[upTo(EXTREMES.length)] ?? 0, at);

@@ -12,6 +12,9 @@ const reload = 'test/agent/node/reload.test.ts';
 const disk = 'test/fault/disk.test.ts';
 const busy = 'test/fault/busy.test.ts';
 const clients = 'test/fault/clients.test.ts';
+const encoder = 'test/fault/encoder.test.ts';
+const input = 'test/encoder/ffmpeg/input.test.ts';
+const job = 'test/encoder/job/job.test.ts';
 const overload = 'test/cache/http/overload.test.ts';
 
 /** In the order of the matrix. */
@@ -72,12 +75,35 @@ export const ROWS: readonly Row[] = [
   { row: 35, file: busy, names: ['row 35: ten thousand waiters', 'row 35: a flood of queries'] },
   { row: 36, file: overload, names: ['above the limit: 503 at accept'] },
   { row: 36, file: busy, names: ['row 36: four times the viewers'] },
+  { row: 37, file: encoder, names: ['row 37: once: the shot is done again', 'row 37: always: a coded error'] },
+  { row: 37, file: job, names: ['a job killed in its trials goes on'] },
+  { row: 38, file: encoder, names: ['row 38: stopped by SIGSTOP', 'row 38: always: given up'] },
+  { row: 38, file: 'test/encoder/ffmpeg/ffmpeg.test.ts', names: ['a run that hangs is killed, tried once more'] },
+  {
+    row: 38,
+    file: 'test/agent/encodes.test.ts',
+    names: ['on a corrupt input fails with its code, keeps its file aside'],
+  },
+  { row: 39, file: encoder, names: ['row 39: part %d of 4'] },
+  { row: 39, file: input, names: ['200 damaged files end in a coded error'] },
+  { row: 40, file: encoder, names: ['row 40: a picture of 256 megapixels', 'row 40: %s: at most 512 MB'] },
+  { row: 40, file: input, names: ['pixels: stored, and stretched', 'a gap of an hour', 'streams', 'memory'] },
+  { row: 41, file: encoder, names: ['row 41: files that reach out'] },
+  { row: 41, file: input, names: ['files that reach out: every one is refused'] },
+  { row: 42, file: encoder, names: ['row 42: a disk that fills up'] },
+  { row: 43, file: encoder, names: ['row 43: after its first %s', 'row 43: between the two renames'] },
+  { row: 43, file: 'test/agent/encoder-process.test.ts', names: ['row 43: killed while its ffmpeg is stopped'] },
   { row: 44, file: 'test/agent/power/power.test.ts', names: ['row 44: heat pauses before the trip'] },
   {
     row: 44,
     file: 'test/agent/power/governor.test.ts',
-    names: ['a ramp to 95 degrees pauses before the trip', 'one that is lost makes the node slow', 'is stuck'],
+    names: [
+      'a ramp to 95 degrees pauses before the trip',
+      'one that is lost makes the node slow',
+      'one that stands still while work came',
+    ],
   },
+  { row: 45, file: encoder, names: ['row 45: scores that are no numbers', 'row 45: a model that is absent'] },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
   { row: 57, file: reload, names: ['under load loses no request and no connection'] },
   { row: 57, file: 'test/fault/reload.test.ts', names: ['row 57: 1,000 reloads'] },

@@ -96,7 +96,7 @@ describe('a reload', () => {
           listen: { http: '127.0.0.1:0', https: '127.0.0.1:0' },
           tls: { cert: 'no', key: 'no' },
         }),
-      /nearcast\.yaml: cert .*no: cannot be read \(ENOENT\)/,
+      /nearcast\.yaml: (?:cert|key) .*no: cannot be read \(ENOENT\)/,
     ],
   ])('to %s changes nothing: logged, counted, exit code 78', async (_name, spoil, problem) => {
     configure({});

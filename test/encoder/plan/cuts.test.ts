@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { findBoundaries, planShots, splitEvenly } from '../../../encoder/plan/cuts.ts';
 import { type FrameEvidence, openEvidence } from '../../../encoder/plan/evidence.ts';
 import { loudnessOf, measureFrame, SMALL, shotFeatures } from '../../../encoder/plan/features.ts';
+import { frameAt, packFrames } from '../../../encoder/plan/frames.ts';
 import { seeded } from '../../bench/splices.ts';
 
 const noise = seeded(3);
@@ -131,6 +132,29 @@ describe('shots', () => {
       { start: 40, frames: 60 },
     ]);
   });
+});
+
+test('packed records are found as they were added, numbers in 32 bits, and none beyond the ends', () => {
+  const record = fc.record({
+    share: fc.float({ noNaN: true }),
+    level: fc.integer({ min: 0, max: 255 }),
+    thumb: fc.uint8Array({ minLength: 4, maxLength: 4 }),
+  });
+  fc.assert(
+    fc.property(fc.array(record, { maxLength: 40 }), fc.integer({ min: 1, max: 5000 }), (records, copies) => {
+      const packed = packFrames<(typeof records)[number]>();
+      const all = records.flatMap((one) => Array.from({ length: Math.ceil(copies / 20) }, () => one));
+      for (const one of all) packed.push(one);
+      expect(packed.length).toBe(all.length);
+      expect(all.map((_, at) => frameAt(packed, at))).toEqual(all);
+      expect([frameAt(packed, -1), frameAt(packed, all.length), frameAt(all, -1)]).toEqual([
+        undefined,
+        undefined,
+        undefined,
+      ]);
+    }),
+    { numRuns: 20 },
+  );
 });
 
 test('splits are even and within the limit', () => {
