@@ -12,21 +12,21 @@ import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
 import { MOST_AUDIO, MOST_TEXT } from './ladders.ts';
+import { writeThumbnails } from './pictures.ts';
 import { toPoints } from './plan/metric.ts';
 import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
 import {
-  checkPromises,
-  checkTrack,
   finishPackage,
   openPackage,
   type PackageFolder,
   publish,
   replaceFolder,
   type UnnamedTitle,
-  writeTrack,
 } from './publish.ts';
+import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
+import { checkPromises, checkTrack } from './verify.ts';
 
 /** Every event without what all of them carry. */
 type Facts = EncodeEvent extends infer Event ? (Event extends EncodeEvent ? Omit<Event, Common> : never) : never;
@@ -80,7 +80,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
   const durationSeconds = (frames * den) / num;
   const { rungs, savings } = planLadders(build, durationSeconds);
   const audio = await writeAudio(build, folder, durationSeconds);
-  const { text, notes } = await writeTexts(build, folder);
+  const { text, notes } = await writeTexts(build, folder, durationSeconds);
   const poster = await makePoster(build, folder);
   const renditions: Rendition[] = [];
   for (const [index, rung] of rungs.entries()) {
@@ -89,6 +89,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     const { id, height, averageBandwidthBps, qualityMean } = rendition;
     tell({ event: 'rendition', rendition: id, height, averageBandwidthBps, qualityMean }, AT.start);
   }
+  const { thumbnails, outDir } = job;
+  const workDir = join(outDir, 'trials');
+  const trickplay = await writeThumbnails(folder, { ffmpeg, thumbnails, renditions, frames, workDir });
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
     id: job.id,
@@ -102,7 +105,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     text,
     shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
     notes: [...build.notes, ...notes],
-    images: { poster },
+    images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
     savings,
     cost: { cpuSeconds: ffmpeg.cpuSeconds() },
   };
@@ -188,7 +191,11 @@ async function writeAudio(build: Build, folder: PackageFolder, seconds: number):
 }
 
 /** Subtitles that are text, as WebVTT; what cannot be read is noted and left, since a picture without it still plays. */
-async function writeTexts(build: Build, folder: PackageFolder): Promise<{ text: Title['text']; notes: Note[] }> {
+async function writeTexts(
+  build: Build,
+  folder: PackageFolder,
+  durationSeconds: number,
+): Promise<{ text: Title['text']; notes: Note[] }> {
   const { ffmpeg, job, source } = build;
   const streams = source.text.filter(({ isImage }) => !isImage).slice(0, MOST_TEXT);
   const text: Title['text'] = [];
@@ -202,9 +209,9 @@ async function writeTexts(build: Build, folder: PackageFolder): Promise<{ text: 
     const vtt = failure === undefined ? await readFile(output, 'utf8') : '';
     await rm(output, { force: true });
     if (vtt.includes('-->')) {
-      const id = `t${text.length + 1}`;
-      await folder.write(`${id}/text.vtt`, vtt);
-      text.push({ id, language: stream.language, url: `${id}/text.vtt` });
+      const { language, role, name } = stream;
+      const track = { id: `t${text.length + 1}`, language, role, ...(name === undefined ? {} : { name }) };
+      text.push(await writeText(folder, { ...track, vtt }, durationSeconds));
     } else {
       const message = `stream ${stream.index} (${stream.codec}) holds no subtitles that can be read`;
       notes.push({ code: 'subtitles-left', message });

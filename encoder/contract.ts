@@ -81,6 +81,17 @@ export const jobSchema = z.object({
     .regex(/^[a-z]+$/)
     .default('veryfast'),
   segmentSeconds: z.number().min(1).max(10).default(4),
+  /** Pictures for the seek bar, in JPEG sheets; `seconds` 0: none. */
+  thumbnails: z
+    .object({
+      seconds: z.number().min(0).max(60).default(2),
+      height: z.number().int().min(36).max(432).default(144),
+      columns: z.number().int().min(1).max(10).default(5),
+      rows: z.number().int().min(1).max(10).default(5),
+    })
+    .prefault({}),
+  /** `published`: report.html and report.json appear beside the title's playlists; `private`: only in outDir. */
+  report: z.enum(['published', 'private']).default('published'),
   budget: z
     .object({
       /** ffmpeg processes at a time; 0 means one per core. */
@@ -111,6 +122,8 @@ const segment = z.object({
   bytes: count,
   /** Index into shots of the shot that this segment belongs to; audio: of the shot in which it starts. */
   shot: count,
+  /** Video: the segment's bytes up to the end of its first picture, a keyframe: the range of an I-frame playlist. */
+  keyframeBytes: count.optional(),
 });
 /** One media segment; ticks are in its rendition's timescale. */
 export type TitleSegment = z.output<typeof segment>;
@@ -145,18 +158,50 @@ const rendition = track.extend({
 /** One encoded video variant. */
 export type TitleRendition = z.output<typeof rendition>;
 
-const audioGroup = track.extend({
+const audioTrack = track.extend({
   /** BCP 47; `und` where the source does not say. */
   language: z.string(),
   channels: z.number().int().positive(),
-  /** As the source calls it. */
+  /** As the source calls it; absent: the language's own name. */
   name: z.string().optional(),
-  role: z.enum(['main', 'commentary', 'description']).optional(),
+  role: z.enum(['main', 'alternate', 'commentary', 'description']).optional(),
   /** EBU R 128 over the whole track, before encoding: LUFS, LU, and dBTP unless the track is silent. */
   loudness: z
     .object({ integratedLufs: z.number(), rangeLu: z.number(), truePeakDbtp: z.number().optional() })
     .optional(),
 });
+
+const textTrack = z.object({
+  id: z.string(),
+  language: z.string(),
+  /** The whole WebVTT file. */
+  url: z.string(),
+  name: z.string().optional(),
+  role: z.enum(['subtitles', 'captions', 'forced']).optional(),
+  /** The same cues in WebVTT segments without gap, for HLS. */
+  segments: z
+    .array(
+      z.object({ url: z.string(), startSeconds: z.number().nonnegative(), durationSeconds: positive, bytes: count }),
+    )
+    .min(1),
+});
+
+const trickplay = z.object({
+  /** WebVTT whose cues name a rectangle of a sheet each: `00001.jpg#xywh=0,0,256,144`. */
+  vttUrl: z.string(),
+  /** Every `secondsEach` one picture: row by row, from left to right, sheet by sheet. */
+  secondsEach: positive,
+  pictures: z.number().int().positive(),
+  /** Of one picture, in pixels. */
+  width: z.number().int().positive(),
+  height: z.number().int().positive(),
+  /** Pictures in a row of a sheet, and rows in it; the last one is filled up with black. */
+  columns: z.number().int().positive(),
+  rows: z.number().int().positive(),
+  sheets: z.array(z.object({ url: z.string(), bytes: count })).min(1),
+});
+/** Pictures for a seek bar. */
+export type Trickplay = z.output<typeof trickplay>;
 
 const quality = z.object({
   mean: z.number(),
@@ -206,13 +251,14 @@ export const titleSchema = z.object({
   }),
   /** Best first. */
   renditions: z.array(rendition).min(1),
-  audio: z.array(audioGroup),
-  text: z.array(z.object({ id: z.string(), language: z.string(), url: z.string() })),
+  /** The first one is what plays unless a viewer chooses. */
+  audio: z.array(audioTrack),
+  text: z.array(textTrack),
   shots: z.array(shot).min(1),
   /** What was done to the source or left out, by code (encoder/ffmpeg/codecs/choose.ts). */
   notes: z.array(z.object({ code: z.string(), message: z.string() })).optional(),
-  /** Poster, relative to the package folder. */
-  images: z.object({ poster: z.string() }),
+  /** Poster, relative to the package folder, and pictures for the seek bar. */
+  images: z.object({ poster: z.string(), trickplay: trickplay.optional() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
   cost: z.object({ cpuSeconds: z.number().nonnegative() }),

@@ -114,7 +114,15 @@ async function encodeTitle(run: Run): Promise<void> {
 
 /** The part of a job that its package depends on. */
 function resultOf(job: EncodeJob): Partial<EncodeJob> {
-  const { outDir: _outDir, publishTo: _publishTo, input: _input, ffmpegPath: _path, budget: _budget, ...result } = job;
+  const {
+    outDir: _outDir,
+    publishTo: _publishTo,
+    input: _input,
+    ffmpegPath: _path,
+    budget: _budget,
+    report: _report,
+    ...result
+  } = job;
   return result;
 }
 

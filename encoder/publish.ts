@@ -1,20 +1,23 @@
-// Builds the package folder beside its final place, checks it by decoding, renames it in whole, and points to it.
-import assert from 'node:assert';
+// The package folder, built beside its final place: opened, finished with playlists and its hash, renamed in whole, and
+// pointed to.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { CONTRACT_VERSION, type Title, type TitleSegment, titleSchema } from './contract.ts';
-import { EncoderError, isErrno } from './errors.ts';
-import { decodeArgs } from './ffmpeg/args.ts';
-import type { Ffmpeg } from './ffmpeg/run.ts';
-import { checkTitle, inspectSegment, type SegmentFacts } from './package/check.ts';
+import { CONTRACT_VERSION, type Title, titleSchema } from './contract.ts';
+import { isErrno } from './errors.ts';
 import { writeMpd } from './package/dash.ts';
-import { type Fragment, parseFragmented, rebaseFragment } from './package/fmp4.ts';
 import { type HashedFile, packageHash } from './package/hash.ts';
-import { mediaPlaylistUrl, writeMedia, writeMultivariant } from './package/hls.ts';
-import { codecString, differingBoxes } from './package/init.ts';
-import { averageBandwidthBps, peakBandwidthBps } from './package/rate.ts';
+import {
+  iframePlaylistUrl,
+  imagePlaylistUrl,
+  mediaPlaylistUrl,
+  writeIframes,
+  writeImages,
+  writeMedia,
+  writeTextMedia,
+} from './package/hls.ts';
+import { writeMultivariant } from './package/multivariant.ts';
+import { peakBandwidthBps, titleTargetSeconds } from './package/rate.ts';
 
 /** Names of unfinished packages begin with this; an origin serves no dot files. */
 const UNFINISHED = '.unfinished-';
@@ -69,131 +72,47 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** One part of a track: a fragmented MP4 whose fragments become segments, and the shot that they belong to. */
-export type TrackPart = { readonly file: string; readonly shotOf: (startTicks: number) => number };
-
-/** What every track has. */
-export type BuiltTrack = Pick<
-  Title['audio'][number],
-  'id' | 'codec' | 'peakBandwidthBps' | 'averageBandwidthBps' | 'initUrl' | 'initBytes' | 'timescale' | 'segments'
->;
-
-/**
- * Writes a track's init segment, segments and playlist: the parts one after the other, fragments moved in time, nothing
- * encoded again. Throws ENCODER_INIT_DIFFERS when the parts cannot share one init segment.
- */
-export async function writeTrack(folder: PackageFolder, id: string, parts: readonly TrackPart[]): Promise<BuiltTrack> {
-  let init: Buffer | undefined;
-  let timescale = 0;
-  let baseTicks = 0;
-  const segments: TitleSegment[] = [];
-  for (const part of parts) {
-    const parsed = parseFragmented(await readFile(part.file));
-    if (init !== undefined) requireSameInit(id, init, parsed.init);
-    init ??= parsed.init;
-    timescale = parsed.timescale;
-    for (const fragment of parsed.fragments) {
-      const number = segments.length + 1;
-      const url = `${id}/${String(number).padStart(5, '0')}.m4s`;
-      const segment = describe(fragment, { url, startTicks: baseTicks, shot: part.shotOf(baseTicks) });
-      await folder.write(url, rebaseFragment(fragment.bytes, { sequence: number, baseTicks }));
-      segments.push(segment);
-      baseTicks += fragment.ticks;
-    }
-  }
-  assert(init !== undefined, 'a track has at least one part');
-  const initUrl = `${id}/init.mp4`;
-  await folder.write(initUrl, init);
-  const timed = { timescale, segments };
-  const track: BuiltTrack = {
-    id,
-    codec: codecString(init),
-    peakBandwidthBps: peakBandwidthBps(timed),
-    averageBandwidthBps: averageBandwidthBps(timed),
-    initUrl,
-    initBytes: init.length,
-    timescale,
-    segments,
-  };
-  await folder.write(mediaPlaylistUrl(track), writeMedia(track));
-  return track;
-}
-
-function describe(fragment: Fragment, at: Pick<TitleSegment, 'url' | 'startTicks' | 'shot'>): TitleSegment {
-  return { ...at, ticks: fragment.ticks, bytes: fragment.bytes.length };
-}
-
-function requireSameInit(id: string, init: Buffer, other: Buffer): void {
-  const differing = differingBoxes(init, other);
-  if (differing.length === 0) return;
-  throw new EncoderError(
-    'ENCODER_INIT_DIFFERS',
-    `shots of ${id} need different init segments: ${differing.join(', ')}; take that codec or preset from the job`,
-  );
-}
-
-/** Decodes a track from its files, and requires every frame and not one complaint. Throws ENCODER_CHECK_FAILED. */
-export async function checkTrack(
-  ffmpeg: Ffmpeg,
-  folder: PackageFolder,
-  track: { readonly id: string; readonly initUrl: string; readonly segments: readonly TitleSegment[]; frames?: number },
-): Promise<void> {
-  const names = [track.initUrl, ...track.segments.map((segment) => segment.url)];
-  const result = await ffmpeg
-    .run({ args: decodeArgs(ffmpeg.threads), cwd: folder.path, input: () => readAll(folder.path, names) })
-    .catch((cause: unknown) => {
-      if (!(cause instanceof EncoderError) || cause.code !== 'ENCODER_FFMPEG_FAILED') throw cause;
-      throw new EncoderError('ENCODER_CHECK_FAILED', `${track.id} does not decode: ${cause.message}`, { cause });
-    });
-  if (result.errors.length > 0) {
-    throw new EncoderError(
-      'ENCODER_CHECK_FAILED',
-      `${track.id} decodes with errors: ${result.errors[0]?.slice(0, 300)}`,
-    );
-  }
-  if (track.frames !== undefined && result.frames !== track.frames) {
-    throw new EncoderError('ENCODER_CHECK_FAILED', `${track.id} has ${result.frames} of ${track.frames} frames`);
-  }
-}
-
-async function* readAll(folder: string, names: readonly string[]): AsyncGenerator<Buffer> {
-  for (const name of names) {
-    for await (const chunk of createReadStream(join(folder, name))) {
-      // A stream without an encoding gives buffers.
-      yield chunk as Buffer;
-    }
-  }
-}
-
-/** Holds the segments against title.json. Throws ENCODER_CHECK_FAILED naming the first problems. */
-export async function checkPromises(folder: PackageFolder, title: Title, maxSegmentSeconds: number): Promise<void> {
-  const facts = new Map<string, SegmentFacts>();
-  for (const track of [...title.renditions, ...title.audio]) {
-    const init = await readFile(join(folder.path, track.initUrl));
-    for (const { url } of track.segments) facts.set(url, inspectSegment(init, await readFile(join(folder.path, url))));
-  }
-  const problems = checkTitle({ title, facts, maxSegmentSeconds });
-  if (problems.length === 0) return;
-  const first = problems.slice(0, 3).map((problem) => `${problem.where}: ${problem.message}`);
-  throw new EncoderError('ENCODER_CHECK_FAILED', `${problems.length} problems, the first: ${first.join('; ')}`);
-}
-
 /** A title that has no hash yet. */
 export type UnnamedTitle = Omit<Title, 'hash'>;
 
 /**
- * Writes manifests and title.json, and gives the finished title. The hash covers every file; title.json, which holds it,
- * counts with an empty hash and no cost, so that two hosts with the same tools give a package the same name.
+ * Writes playlists, manifest and title.json, and gives the finished title. The hash covers every file; title.json, which
+ * holds it, counts with an empty hash and no cost, so that two hosts with the same tools give a package the same name.
  */
 export async function finishPackage(folder: PackageFolder, unnamed: UnnamedTitle): Promise<Title> {
-  const blank: Title = { ...unnamed, hash: '', cost: { cpuSeconds: 0 } };
-  await folder.write('master.m3u8', writeMultivariant(blank, ''));
-  await folder.write('manifest.mpd', writeMpd(blank, ''));
+  const target = titleTargetSeconds([...unnamed.renditions, ...unnamed.audio]);
+  // Peaks are over the target duration that all playlists share, which is known only now.
+  const rated = <Track extends Title['renditions'][number] | Title['audio'][number]>(track: Track): Track => {
+    return { ...track, peakBandwidthBps: peakBandwidthBps(track, target) };
+  };
+  const whole = { ...unnamed, renditions: unnamed.renditions.map(rated), audio: unnamed.audio.map(rated) };
+  const blank: Title = { ...whole, hash: '', cost: { cpuSeconds: 0 } };
+  for (const [url, text] of playlistsOf(blank, target)) await folder.write(url, text);
   const own = createHash('sha256').update(JSON.stringify(blank)).digest('hex');
   const hash = packageHash([...folder.files, { path: 'title.json', sha256: own }]);
-  const title: Title = { ...unnamed, hash };
+  const title: Title = { ...whole, hash };
   await writeDurably(join(folder.path, 'title.json'), `${JSON.stringify(title)}\n`);
   return title;
+}
+
+/** Every playlist of a title by its URL in the package folder. */
+function playlistsOf(title: Title, targetSeconds: number): readonly (readonly [url: string, text: string])[] {
+  const { renditions, audio, text, images, durationSeconds } = title;
+  const iframes = renditions.flatMap((rendition) => {
+    const playlist = writeIframes(rendition, targetSeconds);
+    return playlist === undefined ? [] : [[iframePlaylistUrl(rendition), playlist] as const];
+  });
+  const { trickplay } = images;
+  return [
+    ...[...renditions, ...audio].map((track) => [mediaPlaylistUrl(track), writeMedia(track, targetSeconds)] as const),
+    ...iframes,
+    ...text.map((track) => [mediaPlaylistUrl(track), writeTextMedia(track)] as const),
+    ...(trickplay === undefined
+      ? []
+      : [[imagePlaylistUrl(trickplay), writeImages(trickplay, durationSeconds)] as const]),
+    ['master.m3u8', writeMultivariant(title, '')],
+    ['manifest.mpd', writeMpd(title, '')],
+  ];
 }
 
 /**

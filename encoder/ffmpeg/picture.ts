@@ -50,7 +50,7 @@ const NOMINAL_PEAK = 100;
  * From HDR (PQ or HLG, labelled as such) to 8-bit BT.709: to linear light, into the smaller gamut, highlights rolled off
  * with the Hable curve, and back to gamma. Needs zscale and tonemap.
  */
-function toneMapFilter(): string {
+export function toneMapFilter(): string {
   return [
     `zscale=transfer=linear:npl=${NOMINAL_PEAK}`,
     'format=gbrpf32le',
@@ -65,6 +65,22 @@ function toneMapFilter(): string {
 /** From the normalised source to the pictures of one range: nothing, or a tone mapping. Ends where it begins otherwise. */
 export function rangeFilter(view: Pick<PictureView, 'picture'>, range: VideoRange): string {
   return range === view.picture.videoRange ? 'null' : toneMapFilter();
+}
+
+/** From the source to a still picture that people look at: progressive, square pixels, SDR where that can be made. */
+export function stillFilters(
+  view: PictureView,
+  { width, height }: { readonly width: number; readonly height: number },
+  canToneMap: boolean,
+): string[] {
+  const isMapped = view.picture.videoRange !== 'SDR' && canToneMap;
+  const mapped = [`format=${pixelFormat(view.picture)}`, labelled(view.picture.colour), toneMapFilter()];
+  return [
+    ...(view.isInterlaced ? ['bwdif=mode=send_frame'] : []),
+    `scale=${width}:${height}:flags=bicubic`,
+    'setsar=1',
+    ...(isMapped ? mapped : []),
+  ];
 }
 
 /** A lossless intermediate of that depth: utvideo is faster, and has 8 bits only. */

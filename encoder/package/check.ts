@@ -3,7 +3,7 @@
 import type { Title, TitleRendition } from '../contract.ts';
 import { BoxError } from './boxes.ts';
 import { parseFragmented } from './fmp4.ts';
-import { averageBandwidthBps, peakBandwidthBps } from './rate.ts';
+import { averageBandwidthBps, peakBandwidthBps, titleTargetSeconds } from './rate.ts';
 
 /** What a segment was found to hold; ticks are in its track's timescale. */
 export type SegmentFacts = {
@@ -14,6 +14,8 @@ export type SegmentFacts = {
   readonly startsWithKey: boolean;
   /** Earliest presentation time of a sample, edit list applied; audio priming makes it negative. */
   readonly presentationTicks: number;
+  /** Where its first sample ends. */
+  readonly keyframeBytes: number;
   readonly timescale: number;
 };
 
@@ -25,14 +27,21 @@ export function inspectSegment(init: Buffer, segment: Buffer): SegmentFacts {
   const { timescale, editTicks, fragments } = parseFragmented(Buffer.concat([init, segment]));
   const [fragment] = fragments;
   if (fragment === undefined || fragments.length > 1) throw new BoxError(`${fragments.length} fragments in a segment`);
-  const { baseTicks, ticks, samples, startsWithKey } = fragment;
+  const { baseTicks, ticks, samples, startsWithKey, keyframeBytes } = fragment;
   const presentationTicks = fragment.presentationTicks - editTicks;
-  return { bytes: segment.length, baseTicks, ticks, samples, startsWithKey, presentationTicks, timescale };
+  const times = { baseTicks, ticks, presentationTicks, timescale };
+  return { bytes: segment.length, samples, startsWithKey, keyframeBytes, ...times };
 }
+
+/** Kinds of problems: of segments, then of playlists, manifest, thumbnails and text. */
+export const PROBLEMS = [
+  ...(['url', 'missing', 'size', 'time', 'gap', 'key', 'length', 'boundary', 'frames', 'rate'] as const),
+  ...(['playlist', 'manifest', 'image', 'text'] as const),
+] as const;
 
 /** One thing that is wrong, where (a track id or segment URL), and in words. */
 export type Problem = {
-  readonly kind: 'url' | 'missing' | 'size' | 'time' | 'gap' | 'key' | 'length' | 'boundary' | 'frames' | 'rate';
+  readonly kind: (typeof PROBLEMS)[number];
   readonly where: string;
   readonly message: string;
 };
@@ -64,33 +73,38 @@ export function checkTitle({ title, facts, maxSegmentSeconds }: Checked): readon
   const [best, ...others] = title.renditions;
   if (best === undefined) return [{ kind: 'missing', where: title.id, message: 'no rendition' }];
   const tracks = [...title.renditions, ...title.audio];
+  const target = titleTargetSeconds(tracks);
   return [
-    ...checkUrls(tracks),
-    ...tracks.flatMap((track) => checkTrack(track, facts)),
+    ...checkUrls(title),
+    ...tracks.flatMap((track) => [...checkTrack(track, facts), ...checkRates(track, target)]),
     ...tracks.flatMap((track) => checkLengths(track, facts, maxSegmentSeconds)),
     ...others.flatMap((other) => checkAligned(best, other, facts)),
     ...checkShots(title, best, facts),
   ];
 }
 
-function checkUrls(tracks: readonly Track[]): readonly Problem[] {
+function checkUrls({ renditions, audio, text, images }: Title): readonly Problem[] {
   const problems: Problem[] = [];
   const seen = new Set<string>();
-  for (const track of tracks) {
-    for (const url of [track.id, track.initUrl, ...track.segments.map((segment) => segment.url)]) {
-      if (!PLAIN_URL.test(url)) problems.push({ kind: 'url', where: url, message: 'not a plain relative URL' });
-      if (seen.has(url)) problems.push({ kind: 'url', where: url, message: 'used twice' });
-      seen.add(url);
-    }
+  const urls = [
+    ...[...renditions, ...audio].flatMap((track) => [track.id, track.initUrl, ...track.segments.map(({ url }) => url)]),
+    ...text.flatMap((track) => [track.id, track.url, ...track.segments.map(({ url }) => url)]),
+    ...[images.poster, ...(images.trickplay === undefined ? [] : [images.trickplay.vttUrl])],
+    ...(images.trickplay?.sheets.map(({ url }) => url) ?? []),
+  ];
+  for (const url of urls) {
+    if (!PLAIN_URL.test(url)) problems.push({ kind: 'url', where: url, message: 'not a plain relative URL' });
+    if (seen.has(url)) problems.push({ kind: 'url', where: url, message: 'used twice' });
+    seen.add(url);
   }
   return problems;
 }
 
-/** One track by itself: its segments as promised, one after the other, and its rates. */
+/** One track by itself: its segments as promised, one after the other. */
 function checkTrack(track: Track, facts: Checked['facts']): readonly Problem[] {
   const problems: Problem[] = [];
   let next = 0;
-  for (const { url, startTicks, ticks, bytes } of track.segments) {
+  for (const { url, startTicks, ticks, bytes, keyframeBytes } of track.segments) {
     const report = (kind: Problem['kind'], message: string): void => void problems.push({ kind, where: url, message });
     if (startTicks !== next) report('gap', `starts at ${startTicks}, the one before ends at ${next}`);
     next = startTicks + ticks;
@@ -106,9 +120,16 @@ function checkTrack(track: Track, facts: Checked['facts']): readonly Problem[] {
       report('time', `first shown at ${found.presentationTicks}, not ${startTicks}`);
     if (found.ticks !== ticks) report('time', `lasts ${found.ticks} ticks, title.json says ${ticks}`);
     if (!found.startsWithKey) report('key', 'does not begin with a keyframe');
+    if (keyframeBytes !== undefined && found.keyframeBytes !== keyframeBytes)
+      report('key', `its first picture ends at ${found.keyframeBytes}, title.json says ${keyframeBytes}`);
   }
+  return problems;
+}
+
+function checkRates(track: Track, targetSeconds: number): readonly Problem[] {
+  const problems: Problem[] = [];
   const rates = [
-    ['peakBandwidthBps', peakBandwidthBps(track)],
+    ['peakBandwidthBps', peakBandwidthBps(track, targetSeconds)],
     ['averageBandwidthBps', averageBandwidthBps(track)],
   ] as const;
   for (const [name, bps] of rates) {

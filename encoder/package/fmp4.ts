@@ -15,6 +15,8 @@ export type Fragment = {
   readonly startsWithKey: boolean;
   /** Sum of its samples' sizes. */
   readonly payloadBytes: number;
+  /** From the start of moof to the end of its first sample: all that a player needs to show that one picture. */
+  readonly keyframeBytes: number;
   /** Earliest presentation time among its samples, before any edit list; equals baseTicks in CMAF video. */
   readonly presentationTicks: number;
   /** mfhd sequence number. */
@@ -32,11 +34,15 @@ export type Fragmented = {
    * priming, the delay of B-frames), negative when it starts late, 0 without one.
    */
   readonly editTicks: number;
+  /** By its handler, hdlr. */
+  readonly isVideo: boolean;
   readonly fragments: readonly Fragment[];
 };
 
 type Defaults = { readonly duration: number; readonly size: number; readonly flags: number };
 
+/** Handler type of video, `vide`: ISO/IEC 14496-12 section 12.1.1. */
+const VIDE = 0x76696465;
 /** sample_is_non_sync_sample among the sample flags, ISO/IEC 14496-12 section 8.8.3.1. */
 const NON_SYNC = 0x10000;
 const TFHD = { baseDataOffset: 0x1, descriptionIndex: 0x2, duration: 0x8, size: 0x10, flags: 0x20 } as const;
@@ -61,7 +67,7 @@ export function parseFragmented(bytes: Buffer): Fragmented {
   if (moov === undefined || moovs.length > 1) throw new BoxError(`${moovs.length} moov boxes where one is needed`);
   const ftyp = boxes.find((box) => box.type === 'ftyp');
   if (ftyp === undefined || ftyp.start > moov.start) throw new BoxError('no ftyp box before moov');
-  const { timescale, editTicks, defaults, trackId } = readTrack(bytes, moov);
+  const { timescale, editTicks, isVideo, defaults, trackId } = readTrack(bytes, moov);
   const fragments: Fragment[] = [];
   for (const [index, moof] of boxes.entries()) {
     if (moof.type !== 'moof') continue;
@@ -74,7 +80,7 @@ export function parseFragmented(bytes: Buffer): Fragmented {
     ftyp.end === moov.start
       ? bytes.subarray(ftyp.start, moov.end)
       : Buffer.concat([bytes.subarray(ftyp.start, ftyp.end), bytes.subarray(moov.start, moov.end)]);
-  return { init, timescale, editTicks, fragments };
+  return { init, timescale, editTicks, isVideo, fragments };
 }
 
 /**
@@ -112,6 +118,7 @@ export function rebaseFragment(bytes: Buffer, to: { readonly sequence: number; r
 type Track = {
   readonly timescale: number;
   readonly editTicks: number;
+  readonly isVideo: boolean;
   readonly trackId: number;
   readonly defaults: Defaults;
 };
@@ -125,7 +132,11 @@ function readTrack(bytes: Buffer, moov: Box): Track {
   const trackId = trex.u32();
   trex.skip(4);
   const editTicks = readEdits(bytes, moov, timescale);
-  return { timescale, editTicks, trackId, defaults: { duration: trex.u32(), size: trex.u32(), flags: trex.u32() } };
+  const hdlr = boxReader(bytes, onlyBox(bytes, trak, ['mdia', 'hdlr']));
+  hdlr.skip(8);
+  const isVideo = hdlr.u32() === VIDE;
+  const defaults = { duration: trex.u32(), size: trex.u32(), flags: trex.u32() };
+  return { timescale, editTicks, isVideo, trackId, defaults };
 }
 
 /** Timescale of an mvhd or mdhd box. */
@@ -172,6 +183,7 @@ function readFragment(bytes: Buffer, fromTrex: Defaults, trackId: number): Fragm
   let samples = 0;
   let payloadBytes = 0;
   let startsWithKey = false;
+  let keyframeBytes = 0;
   let earliest = Number.POSITIVE_INFINITY;
   for (const box of runs) {
     const run = readTrun(bytes, box, defaults);
@@ -179,7 +191,10 @@ function readFragment(bytes: Buffer, fromTrex: Defaults, trackId: number): Fragm
     if (begin < mdat.bodyStart || begin + run.sizeBytes > mdat.end) {
       throw new BoxError(`samples of a trun lie at ${begin}..${begin + run.sizeBytes}, outside their mdat`);
     }
-    if (samples === 0) startsWithKey = run.samples > 0 && (run.firstFlags & NON_SYNC) === 0;
+    if (samples === 0) {
+      startsWithKey = run.samples > 0 && (run.firstFlags & NON_SYNC) === 0;
+      keyframeBytes = begin + run.firstBytes;
+    }
     earliest = Math.min(earliest, ticks + run.earliest);
     ticks += run.ticks;
     samples += run.samples;
@@ -188,7 +203,8 @@ function readFragment(bytes: Buffer, fromTrex: Defaults, trackId: number): Fragm
   if (samples === 0) throw new BoxError('a fragment without samples');
   if (!Number.isSafeInteger(baseTicks + ticks)) throw new BoxError('decode times beyond 2^53');
   const presentationTicks = baseTicks + earliest;
-  return { bytes, baseTicks, ticks, samples, startsWithKey, payloadBytes, presentationTicks, sequence };
+  const sums = { ticks, samples, payloadBytes, keyframeBytes };
+  return { bytes, baseTicks, ...sums, startsWithKey, presentationTicks, sequence };
 }
 
 function readTfhd(bytes: Buffer, box: Box, fromTrex: Defaults, trackId: number): Defaults {
@@ -207,6 +223,8 @@ type Run = {
   readonly samples: number;
   readonly ticks: number;
   readonly sizeBytes: number;
+  /** Size of the first sample. */
+  readonly firstBytes: number;
   readonly firstFlags: number;
   readonly dataOffset: number | undefined;
   /** Earliest presentation time of a sample, from the run's first decode time. */
@@ -226,19 +244,24 @@ function readTrun(bytes: Buffer, box: Box, defaults: Defaults): Run {
   if (fields === 0) {
     // Nothing is said per sample, so a hostile count costs nothing: the sums are products.
     const sums = { samples, ticks: samples * defaults.duration, sizeBytes: samples * defaults.size };
-    return { ...sums, firstFlags: firstFlags ?? defaults.flags, dataOffset, earliest: 0 };
+    const first = { firstFlags: firstFlags ?? defaults.flags, firstBytes: defaults.size };
+    return { ...sums, ...first, dataOffset, earliest: 0 };
   }
   let ticks = 0;
   let sizeBytes = 0;
+  let firstBytes = 0;
   let earliest = Number.POSITIVE_INFINITY;
   for (let index = 0; index < samples; index += 1) {
     const duration = flags & TRUN.duration ? trun.u32() : defaults.duration;
     sizeBytes += flags & TRUN.size ? trun.u32() : defaults.size;
     const sampleFlags = flags & TRUN.flags ? trun.u32() : defaults.flags;
-    if (index === 0) firstFlags ??= sampleFlags;
+    if (index === 0) {
+      firstFlags ??= sampleFlags;
+      firstBytes = sizeBytes;
+    }
     const offset = flags & TRUN.composition ? (isSigned ? trun.i32() : trun.u32()) : 0;
     earliest = Math.min(earliest, ticks + offset);
     ticks += duration;
   }
-  return { samples, ticks, sizeBytes, firstFlags: firstFlags ?? defaults.flags, dataOffset, earliest };
+  return { samples, ticks, sizeBytes, firstBytes, firstFlags: firstFlags ?? defaults.flags, dataOffset, earliest };
 }

@@ -1,16 +1,24 @@
-// HLS playlists (RFC 8216) of a package. Media playlists lie at ID/playlist.m3u8 in the package folder, so that URLs of
+// HLS media playlists (RFC 8216) of a package. They lie at ID/playlist.m3u8 in the package folder, so that URLs of
 // title.json, which start at the package folder, become relative to that one folder down.
-import type { Title, TitleRendition } from '../contract.ts';
-import { targetDurationSeconds } from './rate.ts';
+import type { Title, TitleRendition, Trickplay } from '../contract.ts';
 
 /** What a media playlist needs of a rendition or audio track. */
 export type MediaTrack = Pick<TitleRendition, 'id' | 'timescale' | 'initUrl' | 'segments'>;
-type Audio = Title['audio'][number];
 type Text = Title['text'][number];
 
 /** Where the media playlist of a track lies, relative to the package folder. */
 export function mediaPlaylistUrl(track: { readonly id: string }): string {
   return `${track.id}/playlist.m3u8`;
+}
+
+/** Where the I-frame playlist of a rendition lies, relative to the package folder. */
+export function iframePlaylistUrl(rendition: { readonly id: string }): string {
+  return `${rendition.id}/iframes.m3u8`;
+}
+
+/** Where the image playlist of the thumbnails lies: beside their first sheet. */
+export function imagePlaylistUrl({ sheets }: Trickplay): string {
+  return `${(sheets[0]?.url ?? '').replace(/[^/]*$/, '')}images.m3u8`;
 }
 
 /** A URL relative to the package folder as seen from the folder of the track's media playlist. */
@@ -24,119 +32,76 @@ function decimal(seconds: number): string {
   return seconds.toFixed(6).replace(/\.?0+$/, '');
 }
 
-/**
- * The VOD media playlist of one rendition or audio track, version 7. Each EXTINF is the difference of its segment's end
- * and start, both rounded to microseconds: whatever the timescale, their sum never strays from the true time.
- */
-export function writeMedia(track: MediaTrack): string {
-  const lines = [
-    '#EXTM3U',
-    '#EXT-X-VERSION:7',
-    `#EXT-X-TARGETDURATION:${targetDurationSeconds(track)}`,
-    '#EXT-X-MEDIA-SEQUENCE:0',
-    '#EXT-X-PLAYLIST-TYPE:VOD',
-    '#EXT-X-INDEPENDENT-SEGMENTS',
-    `#EXT-X-MAP:URI="${fromTrackFolder(track, track.initUrl)}"`,
-  ];
-  const microseconds = (ticks: number): number => Math.round((ticks * 1e6) / track.timescale);
-  let ticks = 0;
-  for (const segment of track.segments) {
-    const seconds = (microseconds(ticks + segment.ticks) - microseconds(ticks)) / 1e6;
-    lines.push(`#EXTINF:${decimal(seconds)},`, fromTrackFolder(track, segment.url));
-    ticks += segment.ticks;
-  }
-  lines.push('#EXT-X-ENDLIST', '');
-  return lines.join('\n');
-}
-
-/** The VOD media playlist of one text track: the whole WebVTT file as its one segment. */
-export function writeTextMedia(text: Text, durationSeconds: number): string {
+/** The lines that every media playlist of a package begins with, version 7. */
+function head(targetSeconds: number, tags: readonly string[]): string[] {
   return [
     '#EXTM3U',
     '#EXT-X-VERSION:7',
-    `#EXT-X-TARGETDURATION:${Math.max(1, Math.round(durationSeconds))}`,
+    `#EXT-X-TARGETDURATION:${targetSeconds}`,
     '#EXT-X-MEDIA-SEQUENCE:0',
     '#EXT-X-PLAYLIST-TYPE:VOD',
-    `#EXTINF:${decimal(durationSeconds)},`,
-    fromTrackFolder(text, text.url),
-    '#EXT-X-ENDLIST',
-    '',
-  ].join('\n');
-}
-
-/** NAME="..." must be unique in its group; languages say more to a viewer than track ids. */
-function trackName(track: { readonly id: string; readonly language: string }, all: readonly { language: string }[]) {
-  const isOnly = all.filter(({ language }) => language === track.language).length === 1;
-  return isOnly ? track.language : `${track.language} ${track.id}`;
-}
-
-/** Attributes as `A=1,B="x"`; undefined ones are left out. Quoted values lose what a quoted string may not hold. */
-function attributes(
-  values: Readonly<Record<string, string | number | undefined>>,
-  quoted: ReadonlySet<string>,
-): string {
-  return Object.entries(values)
-    .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `${name}=${quoted.has(name) ? `"${String(value).replace(/["\r\n]/g, '')}"` : value}`)
-    .join(',');
-}
-
-const QUOTED = new Set(['GROUP-ID', 'LANGUAGE', 'NAME', 'CHANNELS', 'URI', 'CODECS', 'AUDIO', 'SUBTITLES']);
-
-function mediaLine(type: 'AUDIO' | 'SUBTITLES', values: Readonly<Record<string, string | number | undefined>>): string {
-  return `#EXT-X-MEDIA:TYPE=${type},${attributes(values, QUOTED)}`;
-}
-
-function variantLines(title: Title, prefix: string, group: AudioGroup | undefined): string[] {
-  const most = (rate: (audio: Audio) => number): number => Math.max(0, ...(group?.tracks.map(rate) ?? []));
-  return title.renditions.flatMap((rendition) => {
-    const values = {
-      BANDWIDTH: Math.ceil(rendition.peakBandwidthBps + most((audio) => audio.peakBandwidthBps)),
-      'AVERAGE-BANDWIDTH': Math.ceil(rendition.averageBandwidthBps + most((audio) => audio.averageBandwidthBps)),
-      CODECS: group === undefined ? rendition.codec : `${rendition.codec},${group.codec}`,
-      RESOLUTION: `${rendition.width}x${rendition.height}`,
-      'FRAME-RATE': rendition.frameRate.toFixed(3),
-      'VIDEO-RANGE': rendition.videoRange,
-      AUDIO: group?.id,
-      SUBTITLES: title.text.length > 0 ? 'text' : undefined,
-    };
-    return [`#EXT-X-STREAM-INF:${attributes(values, QUOTED)}`, `${prefix}${mediaPlaylistUrl(rendition)}`];
-  });
-}
-
-type AudioGroup = { readonly id: string; readonly codec: string; readonly tracks: readonly Audio[] };
-
-/** One group per audio codec, since a variant's CODECS must hold for every rendition of its group. */
-function audioGroups(title: Title): readonly AudioGroup[] {
-  const codecs = [...new Set(title.audio.map(({ codec }) => codec))];
-  return codecs.map((codec, index) => ({
-    id: codecs.length === 1 ? 'audio' : `audio${index + 1}`,
-    codec,
-    tracks: title.audio.filter((audio) => audio.codec === codec),
-  }));
+    ...tags,
+  ];
 }
 
 /**
- * The multivariant playlist. `prefix` goes before each URL: '' for the one inside the package folder, `HASH/` for
- * titles/ID/master.m3u8. Variants keep the order of title.json, best first. BANDWIDTH is the sum of the peaks of video
- * and the largest audio of its group, in bits a second.
+ * Lines of segments. Each EXTINF is the difference of its segment's end and start, both rounded to microseconds: whatever
+ * the timescale, their sum never strays from the true time.
  */
-export function writeMultivariant(title: Title, prefix: string): string {
-  const lines = ['#EXTM3U', '#EXT-X-VERSION:7', '#EXT-X-INDEPENDENT-SEGMENTS'];
-  const groups = audioGroups(title);
-  const language = (tag: string): string | undefined => (tag === 'und' ? undefined : tag);
-  for (const group of groups) {
-    for (const [index, audio] of group.tracks.entries()) {
-      const names = { 'GROUP-ID': group.id, NAME: trackName(audio, group.tracks), LANGUAGE: language(audio.language) };
-      const choice = { DEFAULT: index === 0 ? 'YES' : 'NO', AUTOSELECT: 'YES', CHANNELS: audio.channels };
-      lines.push(mediaLine('AUDIO', { ...names, ...choice, URI: `${prefix}${mediaPlaylistUrl(audio)}` }));
-    }
-  }
-  for (const text of title.text) {
-    const names = { 'GROUP-ID': 'text', NAME: trackName(text, title.text), LANGUAGE: language(text.language) };
-    const choice = { DEFAULT: 'NO', AUTOSELECT: 'YES' };
-    lines.push(mediaLine('SUBTITLES', { ...names, ...choice, URI: `${prefix}${mediaPlaylistUrl(text)}` }));
-  }
-  for (const group of groups.length > 0 ? groups : [undefined]) lines.push(...variantLines(title, prefix, group));
-  return `${lines.join('\n')}\n`;
+function segmentLines(track: MediaTrack, before: (segment: MediaTrack['segments'][number]) => readonly string[]) {
+  const microseconds = (ticks: number): number => Math.round((ticks * 1e6) / track.timescale);
+  let ticks = 0;
+  return track.segments.flatMap((segment) => {
+    const seconds = (microseconds(ticks + segment.ticks) - microseconds(ticks)) / 1e6;
+    ticks += segment.ticks;
+    return [`#EXTINF:${decimal(seconds)},`, ...before(segment), fromTrackFolder(track, segment.url)];
+  });
+}
+
+/** The VOD media playlist of one rendition or audio track. `targetSeconds` is the title's one target duration. */
+export function writeMedia(track: MediaTrack, targetSeconds: number): string {
+  const map = `#EXT-X-MAP:URI="${fromTrackFolder(track, track.initUrl)}"`;
+  const lines = head(targetSeconds, ['#EXT-X-INDEPENDENT-SEGMENTS', map]);
+  return [...lines, ...segmentLines(track, () => []), '#EXT-X-ENDLIST', ''].join('\n');
+}
+
+/**
+ * The I-frame playlist of one rendition (RFC 8216 section 4.3.3.6): byte ranges of the existing segments that end with
+ * their first picture, each shown until the next one. Undefined when a segment does not say where that is.
+ */
+export function writeIframes(track: MediaTrack, targetSeconds: number): string | undefined {
+  if (track.segments.some(({ keyframeBytes }) => keyframeBytes === undefined)) return undefined;
+  const map = `#EXT-X-MAP:URI="${fromTrackFolder(track, track.initUrl)}"`;
+  const lines = head(targetSeconds, ['#EXT-X-I-FRAMES-ONLY', map]);
+  const ranges = segmentLines(track, ({ keyframeBytes }) => [`#EXT-X-BYTERANGE:${keyframeBytes}@0`]);
+  return [...lines, ...ranges, '#EXT-X-ENDLIST', ''].join('\n');
+}
+
+/** The VOD media playlist of one text track. Subtitles may have a target duration of their own (RFC 8216 section 6.2.4). */
+export function writeTextMedia(text: Text): string {
+  const longest = text.segments.reduce((most, { durationSeconds }) => Math.max(most, durationSeconds), 0);
+  const lines = head(Math.max(1, Math.round(longest)), []);
+  const segments = text.segments.flatMap(({ url, durationSeconds }) => [
+    `#EXTINF:${decimal(durationSeconds)},`,
+    fromTrackFolder(text, url),
+  ]);
+  return [...lines, ...segments, '#EXT-X-ENDLIST', ''].join('\n');
+}
+
+/**
+ * The image media playlist of the thumbnails (the extension of Roku, Disney and WarnerMedia: github.com/image-media-playlist):
+ * one segment a sheet. Players that do not know it never open it.
+ */
+export function writeImages(trickplay: Trickplay, durationSeconds: number): string {
+  const { secondsEach, columns, rows, width, height, sheets } = trickplay;
+  const sheetSeconds = secondsEach * columns * rows;
+  const lengths = sheets.map((_, at) => Math.min(sheetSeconds, durationSeconds - at * sheetSeconds));
+  const tiles = `#EXT-X-TILES:RESOLUTION=${width}x${height},LAYOUT=${columns}x${rows},DURATION=${decimal(secondsEach)}`;
+  const lines = head(Math.max(1, Math.round(Math.max(...lengths))), ['#EXT-X-IMAGES-ONLY']);
+  const segments = sheets.flatMap(({ url }, at) => [
+    `#EXTINF:${decimal(lengths[at] ?? 0)},`,
+    tiles,
+    url.replace(/^.*\//, ''),
+  ]);
+  return [...lines, ...segments, '#EXT-X-ENDLIST', ''].join('\n');
 }

@@ -2,6 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Title } from '../../../encoder/contract.ts';
@@ -9,6 +10,10 @@ import { inspectSegment, type SegmentFacts } from '../../../encoder/package/chec
 import { parseFragmented, rebaseFragment } from '../../../encoder/package/fmp4.ts';
 import { codecString } from '../../../encoder/package/init.ts';
 import { averageBandwidthBps, peakBandwidthBps } from '../../../encoder/package/rate.ts';
+import { writeThumbnails } from '../../../encoder/pictures.ts';
+import { finishPackage, openPackage } from '../../../encoder/publish.ts';
+import { writeText } from '../../../encoder/tracks.ts';
+import { findTool, openOne } from '../clips.ts';
 
 /** Runs a program; resolves with its output, rejects unless it ends with 0. */
 export const run = promisify(execFile);
@@ -54,7 +59,7 @@ function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'fil
   const parsed = shots.map(parseFragmented);
   const [first] = parsed;
   if (first === undefined) throw new Error('no shots');
-  const { init, timescale } = first;
+  const { init, timescale, isVideo } = first;
   built.files.set(`${id}/init.mp4`, init);
   const segments: Track['segments'] = [];
   let startTicks = 0;
@@ -64,7 +69,9 @@ function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'fil
       const bytes = rebaseFragment(fragment.bytes, { sequence: segments.length + 1, baseTicks: startTicks });
       built.files.set(url, bytes);
       built.facts.set(url, inspectSegment(init, bytes));
-      segments.push({ url, startTicks, ticks: fragment.ticks, bytes: bytes.length, shot });
+      const { ticks, keyframeBytes } = fragment;
+      const range = isVideo ? { keyframeBytes } : {};
+      segments.push({ url, startTicks, ticks, bytes: bytes.length, shot, ...range });
       startTicks += fragment.ticks;
     }
   }
@@ -83,12 +90,13 @@ function joinShots(id: string, shots: readonly Buffer[], built: Pick<Built, 'fil
   };
 }
 
-/** A title of two shots (60 and 45 frames at 30000/1001 a second) in two renditions and one audio track. */
-export async function buildTitle(dir: string): Promise<Built> {
+/** A title of two shots (60 and 45 frames unless said) at 30000/1001 a second in two renditions and one audio track. */
+export async function buildTitle(dir: string, lengths: readonly [number, number] = [60, 45]): Promise<Built> {
+  const total = lengths[0] + lengths[1];
   const built = { files: new Map<string, Buffer>(), facts: new Map<string, SegmentFacts>() };
   const video = async (height: number) => {
     const shots: Buffer[] = [];
-    for (const [index, frames] of [60, 45].entries()) {
+    for (const [index, frames] of lengths.entries()) {
       const settings = { frames, rate: '30000/1001', gop: 30, crf: 24 + index * 8, height };
       shots.push(await encodeVideo(`${dir}/${height}-${index}.mp4`, settings));
     }
@@ -102,7 +110,7 @@ export async function buildTitle(dir: string): Promise<Built> {
     return { ...joinShots(`v${height}`, shots, built), ...picture };
   };
   const renditions = [await video(180), await video(90)];
-  const audio = joinShots('audio', [await encodeAudio(`${dir}/audio.mp4`, 3.5)], built);
+  const audio = joinShots('audio', [await encodeAudio(`${dir}/audio.mp4`, (total * 1001) / 30_000)], built);
   const shot = (startSeconds: number, frames: number) => ({
     startSeconds,
     durationSeconds: (frames * 1001) / 30_000,
@@ -115,7 +123,7 @@ export async function buildTitle(dir: string): Promise<Built> {
     id: 'test',
     name: 'Test',
     hash: '0123456789abcdef',
-    durationSeconds: (105 * 1001) / 30_000,
+    durationSeconds: (total * 1001) / 30_000,
     source: {
       class: 'mezzanine',
       sha256: '',
@@ -131,10 +139,59 @@ export async function buildTitle(dir: string): Promise<Built> {
     renditions,
     audio: [{ ...audio, language: 'en', channels: 2 }],
     text: [],
-    shots: [shot(0, 60), shot(2.002, 45)],
+    shots: [shot(0, lengths[0]), shot((lengths[0] * 1001) / 30_000, lengths[1])],
     images: { poster: 'poster.jpg' },
     savings: { referenceBps: 0, cap: 0, pruning: 0, allocation: 0 },
     cost: { cpuSeconds: 0 },
   };
   return { title, ...built };
+}
+
+const VTT = [
+  'WEBVTT',
+  'STYLE\n::cue { color: lime }',
+  'NOTE a remark',
+  '1\n00:00.500 --> 00:01.500 line:80%\nHello & <b>welcome</b>',
+  '00:00:02.000 --> 00:00:45.000\nthe whole rest',
+  '00:50.000 --> 00:51.000\nafter the end',
+].join('\n\n');
+
+/** A finished package: four audio tracks, two text tracks, I-frame playlists and thumbnails every half second. */
+export async function buildRich(dir: string, lengths: readonly [number, number] = [60, 45]) {
+  const built = await buildTitle(dir, lengths);
+  const folder = await openPackage(join(dir, 'titles'), 'test');
+  for (const [url, bytes] of built.files) await folder.write(url, bytes);
+  await folder.write('poster.jpg', Buffer.from('not looked at'));
+  const { renditions, durationSeconds } = built.title;
+  const [audio] = built.title.audio;
+  if (audio === undefined) throw new Error('no audio');
+  const copy = async (id: string) => {
+    const move = (url: string): string => url.replace(/^[^/]+/, id);
+    for (const [url, bytes] of built.files) if (url.startsWith(`${audio.id}/`)) await folder.write(move(url), bytes);
+    const segments = audio.segments.map((segment) => ({ ...segment, url: move(segment.url) }));
+    return { ...audio, id, initUrl: move(audio.initUrl), segments };
+  };
+  const others = [
+    { ...(await copy('a2')), language: 'de' },
+    { ...(await copy('a3')), role: 'commentary' as const },
+    { ...(await copy('a4')), channels: 6 },
+    { ...(await copy('a5')), language: 'de' },
+  ];
+  const { ffmpeg } = openOne(await findTool());
+  const trickplay = await writeThumbnails(folder, {
+    ...{ ffmpeg, renditions, frames: lengths[0] + lengths[1], workDir: dir },
+    thumbnails: { seconds: 0.5, height: 36, columns: 2, rows: 2 },
+  });
+  if (trickplay === undefined) throw new Error('no thumbnails');
+  const { hash: _, ...unnamed } = built.title;
+  const title = await finishPackage(folder, {
+    ...unnamed,
+    audio: [{ ...audio, role: 'main' }, ...others],
+    text: [
+      await writeText(folder, { id: 't1', language: 'en', vtt: VTT }, durationSeconds),
+      await writeText(folder, { id: 't2', language: 'en', role: 'captions', vtt: VTT }, durationSeconds),
+    ],
+    images: { poster: 'poster.jpg', trickplay },
+  });
+  return { folder, title };
 }

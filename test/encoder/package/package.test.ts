@@ -9,8 +9,9 @@ import { type Title, type TitleSegment, titleSchema } from '../../../encoder/con
 import { checkTitle, type Problem, type SegmentFacts } from '../../../encoder/package/check.ts';
 import { writeMpd } from '../../../encoder/package/dash.ts';
 import { parseFragmented } from '../../../encoder/package/fmp4.ts';
-import { mediaPlaylistUrl, writeMedia, writeMultivariant, writeTextMedia } from '../../../encoder/package/hls.ts';
+import { mediaPlaylistUrl, writeMedia, writeTextMedia } from '../../../encoder/package/hls.ts';
 import { codecString, differingBoxes } from '../../../encoder/package/init.ts';
+import { writeMultivariant } from '../../../encoder/package/multivariant.ts';
 import { type Built, buildTitle, encodeVideo, FFMPEG, run } from './media.ts';
 
 let dir: string;
@@ -21,7 +22,7 @@ beforeAll(async () => {
   built = await buildTitle(dir);
   const { title, files } = built;
   const texts = [...title.renditions, ...title.audio].map(
-    (track) => [mediaPlaylistUrl(track), writeMedia(track)] as const,
+    (track) => [mediaPlaylistUrl(track), writeMedia(track, 2)] as const,
   );
   const all = [
     ...files,
@@ -102,10 +103,10 @@ describe('the package', () => {
 describe('playlists as others read them', () => {
   test('hls-parser: media playlist', () => {
     const [track] = built.title.renditions;
-    const text = writeMedia(track ?? built.title.renditions[0] ?? expect.fail('no rendition'));
+    const text = writeMedia(track ?? built.title.renditions[0] ?? expect.fail('no rendition'), 2);
     const playlist = hlsParser.parse(text);
     if (playlist.isMasterPlaylist) throw new Error('not a media playlist');
-    expect(playlist).toMatchObject({ version: 7, playlistType: 'VOD', endlist: true, targetDuration: 1 });
+    expect(playlist).toMatchObject({ version: 7, playlistType: 'VOD', endlist: true, targetDuration: 2 });
     expect(playlist.segments.map(({ uri }) => uri)).toEqual(['00001.m4s', '00002.m4s', '00003.m4s', '00004.m4s']);
     expect(playlist.segments[0]?.map?.uri).toBe('init.mp4');
     expect(playlist.segments.map(({ duration }) => duration)).toEqual([1.001, 1.001, 1.001, 0.5005]);
@@ -117,8 +118,9 @@ describe('playlists as others read them', () => {
     if (!playlist.isMasterPlaylist) throw new Error('not a multivariant playlist');
     const [audio] = built.title.audio;
     expect(playlist.independentSegments).toBe(true);
-    expect(playlist.variants).toHaveLength(2);
-    for (const [index, variant] of playlist.variants.entries()) {
+    const variants = playlist.variants.filter(({ isIFrameOnly }) => !isIFrameOnly);
+    expect(variants).toHaveLength(2);
+    for (const [index, variant] of variants.entries()) {
       const rendition = built.title.renditions[index];
       expect(variant).toMatchObject({
         uri: `HASH/${rendition?.id}/playlist.m3u8`,
@@ -147,7 +149,7 @@ describe('playlists as others read them', () => {
       ['audio', 'audio'],
     ]);
     for (const track of [...built.title.renditions, ...built.title.audio]) {
-      const [hls] = read(writeMedia(track), `HASH/${mediaPlaylistUrl(track)}`, 'application/vnd.apple.mpegurl');
+      const [hls] = read(writeMedia(track, 2), `HASH/${mediaPlaylistUrl(track)}`, 'application/vnd.apple.mpegurl');
       const twin = dash.find(({ id }) => id === track.id);
       expect(twin?.segments.map(({ url }) => url)).toEqual(track.segments.map(({ url }) => `${base}HASH/${url}`));
       expect(hls?.segments.map(({ url }) => url)).toEqual(twin?.segments.map(({ url }) => url));
@@ -165,60 +167,71 @@ describe('titles beyond the plain one', () => {
     const title = structuredClone(built.title);
     const [stereo] = title.audio;
     if (stereo === undefined) throw new Error('no audio');
-    title.audio.push(
-      { ...stereo, id: 'surround', codec: 'ec-3', channels: 6 },
-      { ...stereo, id: 'und', language: 'und' },
-    );
-    title.text.push({ id: 'text-de', language: 'de', url: 'text-de/all.vtt' });
+    const copy = (id: string) => ({
+      ...stereo,
+      ...{ id, initUrl: `${id}/init.mp4` },
+      segments: stereo.segments.map((one) => ({ ...one, url: one.url.replace(/^[^/]+/, id) })),
+    });
+    title.audio.push({ ...copy('surround'), codec: 'ec-3', channels: 6 }, { ...copy('und'), language: 'und' });
+    const segments = [{ url: 'text-de/00001.vtt', startSeconds: 0, durationSeconds: title.durationSeconds, bytes: 99 }];
+    title.text.push({ id: 'text-de', language: 'de', url: 'text-de/all.vtt', segments });
     for (const rendition of title.renditions.slice(1)) rendition.videoRange = 'HLG';
-    for (const { segments } of title.renditions)
-      for (const [at, one] of segments.entries()) one.url = `s/${at * 7}-${at}x`;
     return title;
   };
 
   test('hls-parser: a group per audio codec, every variant in each, and text', () => {
     const playlist = hlsParser.parse(writeMultivariant(rich(), ''));
     if (!playlist.isMasterPlaylist) throw new Error('not a multivariant playlist');
-    const groups = playlist.variants.map(({ codecs, audio, videoRange, subtitles }) => [
-      codecs?.split(',')[1],
+    const variants = playlist.variants.filter(({ isIFrameOnly }) => !isIFrameOnly);
+    const groups = variants.map(({ codecs, audio, videoRange, subtitles }) => [
+      codecs?.replace(/^[^,]*,/, ''),
       audio.map(({ name }) => name),
       videoRange,
       subtitles[0]?.uri,
     ]);
     const text = 'text-de/playlist.m3u8';
     expect(groups).toEqual([
-      ['mp4a.40.2', ['en', 'und'], 'SDR', text],
-      ['mp4a.40.2', ['en', 'und'], 'HLG', text],
-      ['ec-3', ['en'], 'SDR', text],
-      ['ec-3', ['en'], 'HLG', text],
+      ['mp4a.40.2', ['English', 'Original'], 'SDR', text],
+      ['mp4a.40.2', ['English', 'Original'], 'HLG', text],
+      ['ec-3,mp4a.40.2', ['English', 'Original'], 'SDR', text],
+      ['ec-3,mp4a.40.2', ['English', 'Original'], 'HLG', text],
     ]);
     expect(writeMultivariant(rich(), '')).not.toContain('LANGUAGE="und"');
   });
 
-  test('hls-parser: a text track is one segment', () => {
-    const playlist = hlsParser.parse(writeTextMedia({ id: 't', language: 'de', url: 't/all.vtt' }, 61.25));
+  test('hls-parser: a text track has a target duration of its own', () => {
+    const segments = [
+      { url: 't/00001.vtt', startSeconds: 0, durationSeconds: 60, bytes: 1 },
+      { url: 't/00002.vtt', startSeconds: 60, durationSeconds: 1.25, bytes: 1 },
+    ];
+    const playlist = hlsParser.parse(writeTextMedia({ id: 't', language: 'de', url: 't/all.vtt', segments }));
     if (playlist.isMasterPlaylist) throw new Error('not a media playlist');
-    expect(playlist.targetDuration).toBe(61);
-    expect(playlist.segments.map(({ uri, duration }) => [uri, duration])).toEqual([['all.vtt', 61.25]]);
+    expect(playlist.targetDuration).toBe(60);
+    expect(playlist.segments.map(({ uri, duration }) => [uri, duration])).toEqual([
+      ['00001.vtt', 60],
+      ['00002.vtt', 1.25],
+    ]);
   });
 
-  test('mpd-parser: URLs that do not count up become a list with the same times', () => {
+  test('mpd-parser: a set per video range, with the same segments', () => {
     const title = rich();
     const mpd = writeMpd(title, 'HASH/');
-    expect(mpd).toContain('<SegmentList');
     expect(mpd).toContain('urn:mpeg:mpegB:cicp:TransferCharacteristics" value="18"');
     const manifest = parseManifest(mpd, 'http://o.test/manifest.mpd', 'application/dash+xml');
     if ('problem' in manifest) throw new Error(manifest.problem);
     expect(manifest.renditions.map(({ id, kind }) => `${kind} ${id}`)).toEqual([
       ...['video v180', 'video v90', 'audio audio', 'audio surround', 'audio und', 'text text-de'],
     ]);
-    for (const { id, timescale, segments } of title.renditions) {
+    for (const { id, segments } of title.renditions) {
       const read = manifest.renditions.find((rendition) => rendition.id === id)?.segments ?? [];
       expect(read.map(({ url }) => url)).toEqual(segments.map(({ url }) => `http://o.test/HASH/${url}`));
-      expect(read.map(({ startSeconds }) => startSeconds)).toEqual(
-        segments.map(({ startTicks }) => startTicks / timescale),
-      );
     }
+  });
+
+  test.each(['x/1.m4s', 'v180/7.m4s', 'v180/one.m4s'])('a segment at %s cannot be in a template', (url) => {
+    const title = structuredClone(built.title);
+    Object.assign(title.renditions[0]?.segments[1] ?? {}, { url });
+    expect(() => writeMpd(title, '')).toThrow();
   });
 });
 

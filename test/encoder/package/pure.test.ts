@@ -185,7 +185,8 @@ describe('EXTINF', () => {
           startTicks += length;
           return { url: `v/${index}.m4s`, startTicks: startTicks - length, ticks: length, bytes: 1, shot: 0 };
         });
-        const text = writeMedia({ id: 'v', timescale, initUrl: 'v/init.mp4', segments });
+        const track = { id: 'v', timescale, initUrl: 'v/init.mp4', segments };
+        const text = writeMedia(track, targetDurationSeconds(track));
         const seconds = [...text.matchAll(/#EXTINF:([\d.]+),/g)].map(([, value]) => Number(value));
         const target = Number(/TARGETDURATION:(\d+)/.exec(text)?.[1]);
         expect(seconds.reduce((sum, value) => sum + value, 0)).toBeCloseTo(startTicks / timescale, 5);
@@ -196,7 +197,7 @@ describe('EXTINF', () => {
 
   test('URLs beside the playlist lose its folder, others go up', () => {
     const segments = ['v/1.m4s', 'shared/2.m4s'].map((url) => ({ url, startTicks: 0, ticks: 1, bytes: 1, shot: 0 }));
-    const text = writeMedia({ id: 'v', timescale: 1, initUrl: 'init.mp4', segments });
+    const text = writeMedia({ id: 'v', timescale: 1, initUrl: 'init.mp4', segments }, 1);
     expect(text.split('\n').filter((line) => /m4s|MAP/.test(line))).toEqual([
       '#EXT-X-MAP:URI="../init.mp4"',
       '1.m4s',
