@@ -1,17 +1,20 @@
 // Everything behind "agent: on", composed: telemetry, prediction, prefetch, encoding, preview, and the routes and
 // control calls over them. With "agent: off" none of this is opened.
 import { randomBytes } from 'node:crypto';
-import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
 import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
-import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
+import type { EncodeStatus, Encodes } from './encodes.ts';
+import { type Encoding, openEncoding } from './encoding.ts';
 import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
+import { openLoad } from './power/load.ts';
+import { openPower, type Power } from './power/power.ts';
+import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
@@ -46,6 +49,8 @@ export type Agent = {
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
   readonly encodes: Encodes | undefined;
+  readonly encoding: Encoding | undefined;
+  readonly power: Power;
   readonly preview: Preview;
   readonly publishing: Publishing;
   readonly state: State;
@@ -70,9 +75,6 @@ const REWARD_OF = ['open', 'play', 'unhover'] as const;
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
 const SHOWN_DECISIONS = 30;
-/** The lowest: hits on the same core wait half as long as beside 10, by our measurement. */
-const NICENESS = 19;
-
 function previewSecret(state: State): Uint8Array {
   const known = state.secrets.get('preview');
   if (known !== undefined) return known;
@@ -93,6 +95,7 @@ function historyOf(
   return { watched };
 }
 
+const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
 /** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
@@ -143,37 +146,17 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
   ];
 }
 
-async function openEncoding(
-  { config, cache, env, onEncode, now, log }: AgentOptions,
-  catalogue: Catalogue,
-  onPublished: (id: string) => void,
-): Promise<Encodes | undefined> {
-  if (!config.encode.enabled) return undefined;
-  const ffmpegPath = config.encode.ffmpegPath;
-  const encodes = await openEncodes({
-    workDir: join(config.state.dir, 'encode'),
-    publishDir: config.publish.dir,
-    niceness: NICENESS,
-    parallel: Math.max(1, Math.round(availableParallelism() * config.encode.cpuShare)),
-    defaults: {
-      codecs: [...config.encode.codecs],
-      devices: [...config.encode.devices],
-      hardware: config.encode.hardware,
-      ladder: { vmafCap: config.encode.vmafCap },
-      ...(ffmpegPath === null ? {} : { ffmpegPath }),
-    },
-    env,
-    sourceOf: (id) => catalogue.title(id)?.source,
-    hasRoom: () => !cache.isTight(),
-    onEvent: (event) => {
-      const status = encodes.list().find(({ id }) => id === event.id);
-      if (status !== undefined) onEncode(status);
-      if (event.event === 'done') onPublished(event.id);
-    },
-    now,
+/** The pace of background work; what runs of it is asked for once it is open. */
+function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () => boolean): Promise<Power> {
+  const { sysfsRoot: root, ...limits } = config.power;
+  return openPower({
+    limits,
+    sensors: openSensors({ root, now }),
+    load: openLoad('/proc'),
+    hits: () => cache.stats().firstByteSeconds.hit,
+    isActive,
     log,
   });
-  return encodes;
 }
 
 type Durations = (titleId: string) => number | undefined;
@@ -294,17 +277,27 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     log,
   });
   closers.push(prediction.close, prediction.save);
+  const running: { encodes?: Encodes | undefined } = {};
+  const power = await openPowerOver(options, () => running.encodes?.list().some(isRunning) === true);
+  closers.push(power.close);
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const diskBytes = config.store.dirs.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, ledger: state.ledger });
+  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, power, ledger: state.ledger });
   closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
-  const encodes = await openEncoding(options, catalogue, (id) => void publishing.published(id, closing));
+  const encoding = await openEncoding({
+    ...options,
+    ...{ catalogue, prediction, power },
+    onPublished: (id) =>
+      void publishing.published(id, closing).then((title) => title && encoding?.worth.learned(title)),
+  });
+  const encodes = encoding?.encodes;
+  running.encodes = encodes;
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   closers.push(preview.close);
@@ -318,6 +311,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     prefetching,
     timelines,
     encodes,
+    encoding,
+    power,
     preview,
     publishing,
     state,

@@ -277,7 +277,26 @@ export const sections = {
       hardware: z.enum(['auto', 'off']).default('off').describe('auto: a hardware encoder that wins a test encode'),
       vmafCap: z.number().min(50).max(100).default(95),
       cpuShare: z.number().gt(0).max(1).default(0.5),
+      reservedCores: z
+        .int()
+        .min(0)
+        .max(256)
+        .default(1)
+        .describe('the first cores, which encoders keep off where there are more: hits then wait for no encode'),
       ffmpegPath: z.string().min(1).nullable().default(null).describe('the variable FFMPEG_PATH goes before it'),
+    })
+    .prefault({}),
+  power: z
+    .strictObject({
+      wattsBudget: positive.max(5000).nullable().default(null).describe('of the whole host; null: as it comes'),
+      degreesBudget: z
+        .number()
+        .min(30)
+        .max(110)
+        .nullable()
+        .default(null)
+        .describe('Celsius, of the processor; null: 6 below where the kernel slows it down'),
+      sysfsRoot: z.string().min(1).default('/sys').describe('where sensors are; another one in a container'),
     })
     .prefault({}),
   preview: z

@@ -26,6 +26,7 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
     model: { version: read.predict.models[0]?.version ?? null, ...read.predict.answers },
     sessions: read.sessions,
     encodes: agent?.encodes?.list() ?? [],
+    power: agent?.power.stats() ?? null,
   });
 }
 
@@ -56,6 +57,12 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
 }
 
+/** What the last nightly run did, and what is to be encoded in which order, or why not. */
+function plan({ agent }: Controlled): ControlReply {
+  if (agent === undefined) return OFF;
+  return ok({ ...agent.prefetching.offPeak(), encodes: agent.encoding?.plan() ?? null });
+}
+
 function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: boolean): ControlReply {
   if (agent === undefined) return OFF;
   const what = textOf(body, 'what');
@@ -77,16 +84,25 @@ async function encode({ agent }: Controlled, { body }: ControlInput): Promise<Co
   const id = textOf(body, 'id');
   if (input === undefined || id === undefined) return bad('encode takes input, a path on the node, and id');
   const name = textOf(body, 'name');
+  const when = keyOf(body, 'when') ?? 'now';
+  if (when !== 'now' && when !== 'pays') return bad('when must be now or pays');
+  const deadlineSeconds = keyOf(body, 'deadlineSeconds');
+  const sourceBytes = keyOf(body, 'sourceBytes');
+  if (
+    ![deadlineSeconds, sourceBytes].every((value) => value === undefined || (typeof value === 'number' && value >= 0))
+  )
+    return bad('deadlineSeconds and sourceBytes are numbers');
   const sourceClass = SOURCE_CLASSES.find((known) => known === keyOf(body, 'sourceClass'));
   if (sourceClass === undefined && keyOf(body, 'sourceClass') !== undefined)
     return bad(`sourceClass must be one of ${SOURCE_CLASSES.join(', ')}`);
   try {
-    const isNew = await agent.encodes.submit({
-      input,
-      id,
+    const job = {
+      ...{ input, id },
       ...(name === undefined ? {} : { name }),
       ...(sourceClass === undefined ? {} : { sourceClass }),
-    });
+      ...(typeof deadlineSeconds === 'number' && { deadlineSeconds }),
+    };
+    const isNew = await agent.encodes.submit(job, { when, ...(typeof sourceBytes === 'number' && { sourceBytes }) });
     return ok({ isNew });
   } catch (error) {
     if (error instanceof AgentError) return { status: 409, json: { error: error.message, code: error.code } };
@@ -100,7 +116,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
   return [
     { method: 'GET', path: '/status', answer: () => status(controlled) },
     { method: 'GET', path: '/explain', answer: (input) => explain(controlled, input) },
-    { method: 'GET', path: '/plan', answer: () => (agent === undefined ? OFF : ok(agent.prefetching.offPeak())) },
+    { method: 'GET', path: '/plan', answer: () => plan(controlled) },
     {
       method: 'GET',
       path: '/report',

@@ -1,22 +1,14 @@
-// The encoder seen from the daemon: a queue of jobs, each run as a process of its own, its NDJSON read line by line.
-// A job is a file until it is done, so that a restart goes on where it was; the encoder resumes from its journal.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { setPriority } from 'node:os';
+// The encoder seen from the daemon: a queue of jobs in the order of what they are worth, one at a time in a process of its
+// own, at the pace that the governor sets. A job is a file until it is done; the encoder resumes from its journal.
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import type { Log } from '../cache/cache.ts';
-import {
-  CONTRACT_VERSION,
-  type EncodeEvent,
-  type EncodeJobInput,
-  encodeEventSchema,
-  jobSchema,
-  toolsSchema,
-} from '../encoder/contract.ts';
+import { CONTRACT_VERSION, type EncodeEvent, type EncodeJobInput, jobSchema } from '../encoder/contract.ts';
+import { type Kept, readJobs, writeJob } from './encode-files.ts';
+import { jobAt, nextOf, type PlannedJob, planOf, type WaitReason, type WorthOf } from './encode-order.ts';
+import { type EncoderProcess, type RunEnd, runEncoder } from './encoder-process.ts';
 import { AgentError } from './errors.ts';
+import type { Pace } from './power/power.ts';
 
 /** Where a job stands; `step` is the last event's name. */
 export type EncodeStatus = {
@@ -26,6 +18,8 @@ export type EncodeStatus = {
   readonly step: string;
   readonly progressRatio: number;
   readonly failure?: { readonly code: string; readonly message: string };
+  /** What the host took from the start of its last run to its end; only where that is measured. */
+  readonly joules?: number;
 };
 
 /** Counters since start. */
@@ -34,6 +28,7 @@ export type EncodeCounts = {
   done: number;
   failed: number;
   cpuSeconds: number;
+  joules: number;
   lastSuccessSeconds: number;
 };
 
@@ -43,6 +38,8 @@ export type EncodesOptions = {
   readonly workDir: string;
   readonly publishDir: string;
   readonly niceness: number;
+  /** Cores that encoders keep off. */
+  readonly reservedCores: number;
   /** ffmpeg processes of one job; 0 means one per core. */
   readonly parallel: number;
   /** What every job takes where it says nothing else. */
@@ -50,8 +47,14 @@ export type EncodesOptions = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** What the publisher says that a title's source is; a job may say it itself. */
   readonly sourceOf: (id: string) => EncodeJobInput['sourceClass'];
-  /** Whether a job may begin now; one that may not is asked for again after HELD_MS. */
+  /** Whether memory is there for a job; one that may not begin is asked for again after HELD_MS. */
   readonly hasRoom: () => boolean;
+  /** How fast background work may go now; nextPace() has it asked again. */
+  readonly pace: () => Pace;
+  /** Energy of the host so far; undefined where nothing measures it. */
+  readonly joules: () => number | undefined;
+  /** What encoding that title is worth, when its source costs so many bytes to fetch. */
+  readonly worthOf: WorthOf;
   readonly onEvent: (event: EncodeEvent) => void;
   readonly now: () => number;
   readonly log: Log;
@@ -60,31 +63,42 @@ export type EncodesOptions = {
 /** A job as submitted here: where it works and publishes is the queue's to say. */
 export type SubmittedJob = Omit<EncodeJobInput, 'version' | 'outDir' | 'publishTo'>;
 
-/** The queue; one job at a time, in the order submitted. */
+/** `now`: the job runs in its turn; `pays`: not before its viewers spare more bytes than its source costs to fetch. */
+export type SubmitOptions = {
+  readonly when?: 'now' | 'pays';
+  /** What fetching the source costs; default: the size of the input. */
+  readonly sourceBytes?: number;
+};
+
+/** The queue; one job at a time: those with a deadline first, then by bytes saved in each CPU-hour. */
 export type Encodes = {
   /**
    * False when a job with that id waits or runs. Rejects with AGENT_ENCODE_SEALED, or on a job that the contract refuses
    * (ZodError) or whose file cannot be written.
    */
-  readonly submit: (job: SubmittedJob) => Promise<boolean>;
+  readonly submit: (job: SubmittedJob, options?: SubmitOptions) => Promise<boolean>;
   /** The jobs since start in the order submitted; of those that ended, the last thousand or so. */
   readonly list: () => readonly EncodeStatus[];
   readonly counts: Readonly<EncodeCounts>;
-  /** Holds back jobs that have not begun; not kept over a restart. */
+  /** Open jobs in the order in which they are to run. */
+  readonly plan: () => readonly PlannedJob[];
+  /** Holds back jobs, the running one at the end of a shot or after BOUNDARY_SECONDS; not kept over a restart. */
   readonly setPaused: (isPaused: boolean) => void;
+  /** Asks for the pace, and tells the running encoder. Called after every reading of the sensors. */
+  readonly nextPace: () => void;
   /** Ends the running encoder (its job stays, to be resumed) and resolves when its process is gone. */
   readonly close: () => Promise<void>;
 };
 
-const ENCODER = fileURLToPath(new URL('../encoder/main.ts', import.meta.url));
 /** SIGTERM to SIGKILL; the encoder itself promises to stop within two seconds. */
 const KILL_AFTER_MS = 3_000;
-/** The search runs a few ffmpegs for their version. */
-const TOOLS_MS = 20_000;
-const STDERR_TAIL_BYTES = 4_096;
 const MAX_TRIES = 2;
-/** Between two looks whether there is room for a job. */
+/** Between two looks whether a job that is held back may begin. */
 const HELD_MS = 10_000;
+/** A pause that is not urgent waits so long for the runs under way to end: most shots are done by then. */
+const BOUNDARY_SECONDS = 30;
+/** The running encoder is told of energy at least so often. */
+const TELL_JOULES_MS = 10_000;
 /** Ended jobs kept in the list. */
 const MAX_LISTED = 1_000;
 
@@ -92,12 +106,14 @@ const MAX_LISTED = 1_000;
 const QUEUE_CODES = ['ENCODER_DIED'] as const;
 
 /** `isSaved`: its file is on disk, so that it may begin. */
-type Entry = { status: EncodeStatus; readonly job: EncodeJobInput; tries: number; isSaved: boolean };
-/** How an encoder process ended; `last` is its last event, done or failed unless it died. */
-export type RunEnd = {
-  readonly last: EncodeEvent | undefined;
-  readonly stderrTail: string;
-  readonly exitCode: number | null;
+type Entry = Kept & { status: EncodeStatus; tries: number; isSaved: boolean };
+type Running = {
+  readonly entry: Entry;
+  readonly process: EncoderProcess;
+  readonly ended: Promise<unknown>;
+  readonly joulesBefore: number | undefined;
+  toldPace: number;
+  toldAt: number;
 };
 
 /**
@@ -110,22 +126,22 @@ export async function openEncodes(options: EncodesOptions): Promise<Encodes> {
     throw new AgentError('AGENT_DIRECTORY_UNUSABLE', `${jobsDir} cannot be made (${String(cause)})`, { cause });
   });
   const queue = new Queue(jobsDir, options);
-  for (const job of await readJobs(jobsDir, options.log)) {
-    if (options.sourceOf(job.id) === 'sealed') options.log('warn', 'encode.sealed', { id: job.id });
-    else queue.enqueue(job, { isSaved: true });
+  for (const kept of await readJobs(jobsDir, options)) {
+    if (options.sourceOf(kept.job.id) === 'sealed') options.log('warn', 'encode.sealed', { id: kept.job.id });
+    else queue.enqueue(kept, { isSaved: true });
   }
   // Not before the caller has wired what onEvent needs.
   setImmediate(() => queue.startNext());
   return queue.face();
 }
 
-/** One job at a time, in the order submitted. */
+/** One job at a time. */
 class Queue {
   readonly #jobsDir: string;
   readonly #options: EncodesOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #counts: EncodeCounts = { started: 0, done: 0, failed: 0, cpuSeconds: 0, lastSuccessSeconds: 0 };
-  #running: { readonly child: ChildProcess; readonly ended: Promise<unknown> } | undefined;
+  readonly #counts: EncodeCounts = { started: 0, done: 0, failed: 0, cpuSeconds: 0, joules: 0, lastSuccessSeconds: 0 };
+  #running: Running | undefined;
   #isPaused = false;
   #isClosed = false;
   #held: NodeJS.Timeout | undefined;
@@ -137,11 +153,15 @@ class Queue {
 
   face(): Encodes {
     return {
-      submit: (job) => this.#submit(job),
+      submit: (job, how = {}) => this.#submit(job, how),
+      plan: () =>
+        planOf({ running: this.#running?.entry, waiting: this.#waiting() }, this.#options.worthOf, this.#heldBy()),
+      nextPace: () => this.#nextPace(),
       list: () => [...this.#entries.values()].map((entry) => entry.status),
       counts: this.#counts,
       setPaused: (isPaused) => {
         this.#isPaused = isPaused;
+        this.#nextPace();
         this.startNext();
       },
       close: () => this.#close(),
@@ -149,24 +169,38 @@ class Queue {
   }
 
   /** The new entry; undefined when a job of that id waits or runs. */
-  enqueue(job: EncodeJobInput, { isSaved }: Pick<Entry, 'isSaved'>): Entry | undefined {
+  enqueue(kept: Kept, { isSaved }: Pick<Entry, 'isSaved'>): Entry | undefined {
+    const { job } = kept;
     const known = this.#entries.get(job.id);
     if (known !== undefined && (known.status.state === 'queued' || known.status.state === 'running')) return undefined;
     this.#entries.delete(job.id);
     const { id, name = id } = job;
     const status = { id, name, state: 'queued', step: 'queued', progressRatio: 0 } as const;
-    const entry: Entry = { job, tries: 0, isSaved, status };
+    const entry: Entry = { ...kept, tries: 0, isSaved, status };
     this.#entries.set(id, entry);
     if (this.#entries.size > MAX_LISTED) forgetOldestEnded(this.#entries);
     return entry;
   }
 
+  #waiting(): readonly Entry[] {
+    return [...this.#entries.values()].filter(({ status, isSaved }) => isSaved && status.state === 'queued');
+  }
+
+  /** What holds back every job now; undefined: nothing. */
+  #heldBy(): WaitReason | undefined {
+    if (this.#isPaused) return 'operator';
+    if (!this.#options.hasRoom()) return 'memory';
+    return this.#options.pace().pace === 0 ? 'power' : undefined;
+  }
+
   startNext(): void {
-    if (this.#running !== undefined || this.#isPaused || this.#isClosed) return;
-    const entry = [...this.#entries.values()].find(({ status, isSaved }) => isSaved && status.state === 'queued');
-    if (entry === undefined) return;
-    if (!this.#options.hasRoom()) {
-      clearTimeout(this.#held);
+    if (this.#running !== undefined || this.#isClosed) return;
+    clearTimeout(this.#held);
+    if (this.#isPaused) return;
+    const waiting = this.#waiting();
+    if (waiting.length === 0) return;
+    const entry = this.#heldBy() === undefined ? nextOf(waiting, this.#options.worthOf) : undefined;
+    if (entry === undefined) {
       this.#held = setTimeout(() => this.startNext(), HELD_MS);
       return;
     }
@@ -174,20 +208,48 @@ class Queue {
     entry.tries += 1;
     this.#counts.started += 1;
     const onEvent = (event: EncodeEvent) => {
-      setStatus(entry, {
-        step: event.event === 'progress' ? event.step : event.event,
-        progressRatio: event.progressRatio,
-      });
+      setStatus(entry, { step: stepOf(event), progressRatio: event.progressRatio });
       // The last line is heard once the process is gone and its job is settled.
       if (event.event !== 'done' && event.event !== 'failed') this.#tell(event);
     };
-    const { child, ended } = runEncoder(entry.job, this.#options, onEvent);
-    this.#running = { child, ended: ended.then((end) => this.#settle(entry, end)) };
+    const process = runEncoder(jobAt(entry, this.#options.now()), this.#options, onEvent);
+    const ended = process.ended.then((end) => this.#settle(entry, end));
+    const joulesBefore = this.#options.joules();
+    this.#running = { entry, process, ended, joulesBefore, toldPace: 1, toldAt: 0 };
+    this.#nextPace();
+  }
+
+  #nextPace(): void {
+    const running = this.#running;
+    if (running === undefined) {
+      if (this.#held !== undefined) this.startNext();
+      return;
+    }
+    const { pace: allowed, isUrgent } = this.#options.pace();
+    const pace = this.#isPaused ? 0 : allowed;
+    const joules = this.#joulesOf(running);
+    const isDue = joules !== undefined && this.#options.now() - running.toldAt >= TELL_JOULES_MS;
+    if (pace === running.toldPace && !isDue) return;
+    const graceSeconds = isUrgent ? 0 : BOUNDARY_SECONDS;
+    const line = pace === running.toldPace ? {} : { pace, graceSeconds };
+    running.process.control({ ...line, ...(joules !== undefined && { joules }) });
+    running.toldPace = pace;
+    running.toldAt = this.#options.now();
+  }
+
+  #joulesOf({ joulesBefore }: Running): number | undefined {
+    const joules = this.#options.joules();
+    return joules === undefined || joulesBefore === undefined ? undefined : Math.max(0, joules - joulesBefore);
   }
 
   /** Never rejects. The slot is free once the job's file and status say how it ended. */
   async #settle(entry: Entry, end: RunEnd): Promise<void> {
     if (this.#isClosed) return;
+    const joules = this.#running && this.#joulesOf(this.#running);
+    if (joules !== undefined) {
+      this.#counts.joules += joules;
+      setStatus(entry, { joules });
+    }
     if (end.last?.event === 'done') {
       this.#counts.done += 1;
       this.#counts.cpuSeconds += end.last.cpuSeconds;
@@ -236,7 +298,7 @@ class Queue {
     }
   }
 
-  async #submit(input: SubmittedJob): Promise<boolean> {
+  async #submit(input: SubmittedJob, { when = 'now', sourceBytes }: SubmitOptions): Promise<boolean> {
     const { publishDir, niceness, parallel, defaults, sourceOf } = this.#options;
     const said = sourceOf(input.id);
     // Sealed is sealed whoever says so: a job cannot unseal what the publisher sealed.
@@ -252,11 +314,12 @@ class Queue {
       budget: { niceness, parallel, ...input.budget },
     };
     jobSchema.parse(job);
-    const entry = this.enqueue(job, { isSaved: false });
+    const kept = { job, isForced: when === 'now', submittedAt: this.#options.now(), sourceBytes: sourceBytes ?? 0 };
+    const entry = this.enqueue(kept, { isSaved: false });
     if (entry === undefined) return false;
     try {
-      await writeFile(`${this.#jobFile(job.id)}.tmp`, JSON.stringify(job));
-      await rename(`${this.#jobFile(job.id)}.tmp`, this.#jobFile(job.id));
+      entry.sourceBytes = sourceBytes ?? (await sizeOf(job.input));
+      await writeJob(this.#jobFile(job.id), entry);
     } catch (error) {
       this.#entries.delete(job.id);
       throw error;
@@ -270,7 +333,10 @@ class Queue {
     this.#isClosed = true;
     clearTimeout(this.#held);
     if (this.#running === undefined) return;
-    const { child, ended } = this.#running;
+    const {
+      process: { child },
+      ended,
+    } = this.#running;
     child.kill('SIGTERM');
     const kill = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
     await ended;
@@ -284,6 +350,12 @@ class Queue {
   #jobFile(id: string): string {
     return join(this.#jobsDir, `${id}.json`);
   }
+}
+
+function stepOf(event: EncodeEvent): string {
+  if (event.event === 'progress') return event.step;
+  if (event.event === 'pace') return event.pace === 0 ? 'paused' : 'going on';
+  return event.event;
 }
 
 function setStatus(entry: Entry, patch: Partial<EncodeStatus>): void {
@@ -315,85 +387,10 @@ function forgetOldestEnded(entries: Map<string, Entry>): void {
   }
 }
 
-async function readJobs(dir: string, log: Log): Promise<readonly EncodeJobInput[]> {
-  const names = (await readdir(dir)).filter((name) => name.endsWith('.json')).sort();
-  const jobs: EncodeJobInput[] = [];
-  for (const name of names) {
-    try {
-      jobs.push(jobSchema.parse(JSON.parse(await readFile(join(dir, name), 'utf8'))));
-    } catch (error) {
-      log('warn', 'encode.job-unreadable', { file: name, message: String(error) });
-    }
-  }
-  return jobs;
-}
-
-/** Spawns the encoder on a job; `ended` resolves, never rejects, when its process and output are gone. */
-export function runEncoder(
-  job: EncodeJobInput,
-  options: Pick<EncodesOptions, 'env' | 'niceness' | 'log'>,
-  onEvent: (event: EncodeEvent) => void,
-): { readonly child: ChildProcess; readonly ended: Promise<RunEnd> } {
-  const child = spawn(process.execPath, [ENCODER, '-'], { stdio: ['pipe', 'pipe', 'pipe'], env: { ...options.env } });
-  if (child.pid !== undefined) lowerPriority(child.pid, options);
-  let last: EncodeEvent | undefined;
-  let stderrTail = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderrTail = (stderrTail + text).slice(-STDERR_TAIL_BYTES);
-  });
-  const lines = createInterface({ input: child.stdout });
-  lines.on('line', (line) => {
-    const event = parseEvent(line);
-    if (event === undefined) return options.log('warn', 'encode.bad-line', { id: job.id, line: line.slice(0, 200) });
-    last = event;
-    onEvent(event);
-  });
-  // A child that died before reading its job reports so by its exit.
-  child.stdin.on('error', () => undefined);
-  child.stdin.end(JSON.stringify(job));
-  const ended = new Promise<RunEnd>((resolve) => {
-    child.on('error', (error) => {
-      stderrTail = error.message;
-      resolve({ last, stderrTail, exitCode: null });
-    });
-    child.on('close', (exitCode) => resolve({ last, stderrTail, exitCode }));
-  });
-  return { child, ended };
-}
-
-/** Which ffmpeg the encoder would use. */
-export type FoundFfmpeg =
-  | { readonly ok: true; readonly path: string }
-  | { readonly ok: false; readonly message: string };
-
-/** Asks the encoder for its ffmpeg, so that there is one search. Never rejects. */
-export async function findFfmpeg(env: Readonly<Record<string, string | undefined>>): Promise<FoundFfmpeg> {
-  try {
-    const { stdout } = await promisify(execFile)(process.execPath, [ENCODER, 'tools'], {
-      env: { ...env },
-      timeout: TOOLS_MS,
-    });
-    return { ok: true, path: toolsSchema.parse(JSON.parse(stdout)).ffmpeg.path };
-  } catch (error) {
-    // execFile's error carries what the encoder said on stderr, one clear line.
-    const stderr = typeof error === 'object' && error !== null && 'stderr' in error ? String(error.stderr).trim() : '';
-    return { ok: false, message: stderr === '' ? String(error) : stderr };
-  }
-}
-
-function lowerPriority(pid: number, options: Pick<EncodesOptions, 'niceness' | 'log'>): void {
-  try {
-    setPriority(pid, options.niceness);
-  } catch (error) {
-    options.log('debug', 'encode.not-niced', { message: String(error) });
-  }
-}
-
-function parseEvent(line: string): EncodeEvent | undefined {
-  try {
-    return encodeEventSchema.parse(JSON.parse(line));
-  } catch {
-    // The caller logs the line: an encoder that prints anything else is a fault of ours, not a reason to stop.
-    return undefined;
-  }
+/** Bytes of a file; 0 when there is none, which the encoder will say better. */
+async function sizeOf(path: string): Promise<number> {
+  return stat(path).then(
+    ({ size }) => size,
+    () => 0,
+  );
 }

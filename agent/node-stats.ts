@@ -1,6 +1,8 @@
 // Every figure of the node in one reading: what the rooms count, put together for /metrics, status and the page.
 import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
+import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
+import type { PowerStats } from './power/power.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
@@ -19,9 +21,14 @@ export type NodeStats = {
     readonly active: number;
     readonly progressRatio: number;
     readonly cpuSeconds: number;
+    readonly joules: number;
+    /** Jobs by what they wait for. */
+    readonly waiting: Readonly<Record<WaitReason, number>>;
     readonly lastSuccessSeconds: number;
     readonly savedBytes: Readonly<Record<'cap' | 'pruning' | 'allocation', number>>;
   };
+  /** Undefined without an agent. */
+  readonly power: PowerStats | undefined;
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
@@ -48,8 +55,10 @@ export type CountedAgent = {
         readonly list: () => readonly { readonly state: string; readonly progressRatio: number }[];
         readonly counts: NodeStats['encode']['jobs'] & {
           readonly cpuSeconds: number;
+          readonly joules: number;
           readonly lastSuccessSeconds: number;
         };
+        readonly plan: () => readonly Pick<PlannedJob, 'waitsFor'>[];
       }
     | undefined;
   readonly prefetching: {
@@ -67,6 +76,7 @@ export type CountedAgent = {
     readonly childRestarts: () => number;
     readonly models: () => NodeStats['predict']['models'];
   };
+  readonly power: { readonly stats: () => PowerStats };
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
   readonly preview: {
     readonly stats: () => {
@@ -110,9 +120,12 @@ export function readStats(
       active: running === undefined ? 0 : 1,
       progressRatio: running?.progressRatio ?? 0,
       cpuSeconds: counts?.cpuSeconds ?? 0,
+      joules: counts?.joules ?? 0,
+      waiting: waitingIn(agent?.encodes?.plan() ?? []),
       lastSuccessSeconds: counts?.lastSuccessSeconds ?? 0,
       savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
     },
+    power: agent?.power.stats(),
     preview: {
       answers: preview?.answers ?? {},
       rewards: preview?.rewards.results ?? {},
@@ -122,6 +135,12 @@ export function readStats(
     sessions: agent?.sessions.stats().sessions ?? 0,
     whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
   };
+}
+
+function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['encode']['waiting'] {
+  const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
+  for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
+  return waiting;
 }
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */

@@ -3,6 +3,7 @@
 import type { Cache, Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
@@ -20,6 +21,8 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
+  /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
+  readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
   readonly now: () => number;
   readonly log: Log;
@@ -123,7 +126,7 @@ async function runOnce(
 
 /** Opens prefetch; nothing is fetched before the first request, hover or window. */
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
-  const { config, cache, now, log } = options;
+  const { config, cache, power, now, log } = options;
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
   const fetcher = openFetcher({
@@ -133,7 +136,10 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     bytesPerSecond: config.bytesPerSecond,
     decisions,
     now,
-    hasRoom: () => !cache.isTight() && cache.activeFills() <= MAX_VIEWER_FILLS,
+    hasRoom: (priority) =>
+      !cache.isTight() &&
+      cache.activeFills() <= MAX_VIEWER_FILLS &&
+      (priority === 'in-session' || power.pace().pace > 0),
   });
   const inSession = config.enabled && config.inSession ? openSession(options, fetcher) : undefined;
   const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };

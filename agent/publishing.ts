@@ -26,8 +26,8 @@ export type SavedBytes = { cap: number; pruning: number; allocation: number };
 
 /** Takes published packages in. */
 export type Publishing = {
-  /** Never rejects; resolves when the title's beginning is warm or the signal aborts. */
-  readonly published: (id: string, signal: AbortSignal) => Promise<void>;
+  /** Never rejects; resolves when the title's beginning is warm or the signal aborts, with the title if there is one. */
+  readonly published: (id: string, signal: AbortSignal) => Promise<Title | undefined>;
   readonly savedBytes: () => Readonly<SavedBytes>;
   /** Removes packages that were replaced more than MAX_SESSION_MS ago. Never rejects. */
   readonly sweep: () => Promise<void>;
@@ -103,14 +103,19 @@ export function openPublishing(options: PublishingOptions): Publishing {
       try {
         await catalogue.reload();
         const found = await catalogue.refresh(id);
-        if (found === undefined) return log('error', 'publish.no-package', { id });
+        if (found === undefined) {
+          log('error', 'publish.no-package', { id });
+          return undefined;
+        }
         addSavings(saved, found.title);
         await list(id, found);
         await cache.purge({ prefix: `${publishPath}${id}/master.m3u8`, soft: true });
         await cache.purge({ prefix: `${publishPath}${id}/manifest.mpd`, soft: true });
         log('info', 'encode.published', { id, hash: found.hash, warmBytes: await warm(found, signal) });
+        return found.title;
       } catch (error) {
         log('error', 'publish.failed', { id, message: String(error) });
+        return undefined;
       }
     },
     savedBytes: () => saved,

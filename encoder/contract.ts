@@ -65,17 +65,49 @@ export const jobSchema = z.object({
       floorDrop: z.number().min(0).max(30).default(4),
       /** Rungs closer than this in VMAF are one rung (one JND is about 6 points). */
       minimumStep: z.number().min(0).max(30).default(6),
+      /** Who watches, as far as it is known: rungs that these viewers would hardly use are not stored. */
+      audience: z
+        .object({
+          /** Throughput is log-normal: its median, and its deviation in natural logarithms. */
+          medianBps: positive.default(5_000_000),
+          spread: z.number().min(0).max(5).default(1),
+          /** Views over the life of the package. */
+          views: positive.default(1000),
+        })
+        .prefault({}),
+    })
+    .prefault({}),
+  search: z
+    .object({
+      /**
+       * `predicted`: trials where a model of the title's units asks for them, few and on the rungs; `full`: every height
+       * at each of trials.crfs.
+       */
+      grid: z.enum(['predicted', 'full']).default('predicted'),
+      /** Preset that proposes; absent: `preset`, so that trials ship as they are. */
+      preset: z
+        .string()
+        .regex(/^[a-z]+$/)
+        .optional(),
+      /** Encodes of a unit before its rungs are decided. */
+      mostSeeds: z.number().int().min(1).max(8).default(3),
+      /** Encodes of a unit in all. */
+      mostTrials: z.number().int().min(1).max(40).default(12),
+      /** Passes over the rungs after that; each encodes what they still lack. */
+      rounds: z.number().int().min(1).max(4).default(3),
+      /** A trial at most this many CRF steps from the wanted one ships in its place. */
+      snap: z.number().min(0).max(4).default(1.5),
     })
     .prefault({}),
   trials: z
     .object({
-      /** On x264's scale; other encoders take the values of theirs that look alike. */
+      /** CRFs of the full grid, on x264's scale; other encoders take the values of theirs that look alike. */
       crfs: z.array(z.number().min(0).max(51)).min(1).max(8).default([22, 28, 35]),
       /** libvmaf scores every n-th frame. */
       subsample: z.number().int().min(1).max(30).default(5),
     })
     .prefault({}),
-  /** Preset of trials and final encodes, named as x264's; other encoders take their own of like cost. */
+  /** Preset of what ships, named as x264's; other encoders take their own of like cost. */
   preset: z
     .string()
     .regex(/^[a-z]+$/)
@@ -108,11 +140,30 @@ export const jobSchema = z.object({
     .prefault({}),
   /** The ffmpeg to use before any search; the environment's FFMPEG_PATH goes before it. */
   ffmpegPath: z.string().optional(),
+  /**
+   * Wall-clock seconds from the start of the program after which the best ladder so far ships: shots that are not done by
+   * then get one encode at each height. Absent: no haste. The package is late only as far as that takes.
+   */
+  deadlineSeconds: positive.max(365 * 86_400).optional(),
 });
 /** A job with its defaults filled in. */
 export type EncodeJob = z.output<typeof jobSchema>;
 /** A job as its writer may leave it. */
 export type EncodeJobInput = z.input<typeof jobSchema>;
+
+/**
+ * One line of standard input after the job, with `--control`. `pace`: the share of budget.parallel that may run, 0..1,
+ * in whole processes and parts of each second; at 0 nothing is started, what runs may end within graceSeconds (the
+ * boundary of a shot, mostly) and is then stopped where it is. `joules`: what the job took so far, as its host measures it.
+ */
+export const controlSchema = z.object({
+  version: z.literal(CONTRACT_VERSION),
+  pace: ratio.optional(),
+  graceSeconds: z.number().min(0).max(3600).default(0),
+  joules: z.number().nonnegative().optional(),
+});
+/** A line of control as its writer may leave it. */
+export type EncodeControl = z.input<typeof controlSchema>;
 
 const segment = z.object({
   /** Relative to the package folder. */
@@ -152,8 +203,10 @@ const rendition = track.extend({
   bitDepth: z.union([z.literal(8), z.literal(10)]).optional(),
   /** What its quality is measured by, where that is not the title's metric. */
   metric: z.enum(METRICS).optional(),
-  /** Mean over all frames of the title on the metric's scale. */
+  /** Over all scored frames of the title, on the metric's scale. */
   qualityMean: z.number(),
+  qualityHarmonicMean: z.number().optional(),
+  qualityP5: z.number().optional(),
 });
 /** One encoded video variant. */
 export type TitleRendition = z.output<typeof rendition>;
@@ -207,6 +260,7 @@ const quality = z.object({
   mean: z.number(),
   harmonicMean: z.number(),
   p5: z.number(),
+  /** Mean over the shot's frames: parts of a long shot have their own. */
   crf: z.number(),
   bitrateBps: positive,
 });
@@ -215,8 +269,14 @@ const shot = z.object({
   startSeconds: z.number().nonnegative(),
   durationSeconds: positive,
   frames: z.number().int().positive(),
-  /** All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence). */
-  features: z.object({ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio }),
+  /**
+   * All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence); and, since
+   * trials are predicted, motion of edges, noise and share of dark pixels.
+   */
+  features: z.object({
+    ...{ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio },
+    ...{ motion: ratio.optional(), noise: ratio.optional(), darkness: ratio.optional() },
+  }),
   /** By rendition id. */
   quality: z.record(z.string(), quality),
 });
@@ -261,7 +321,13 @@ export const titleSchema = z.object({
   images: z.object({ poster: z.string(), trickplay: trickplay.optional() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
-  cost: z.object({ cpuSeconds: z.number().nonnegative() }),
+  /** CPU seconds of ffmpeg: all, and of these finding shots and making trials; `joules` of the host, where measured. */
+  cost: z.object({
+    cpuSeconds: z.number().nonnegative(),
+    shots: z.number().nonnegative().optional(),
+    trials: z.number().nonnegative().optional(),
+    joules: z.number().nonnegative().optional(),
+  }),
 });
 /** A published title. */
 export type Title = z.output<typeof titleSchema>;
@@ -289,7 +355,9 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
   z.object({
     ...step,
     event: z.literal('trial'),
+    /** The shot, and the unit of encoding: a shot, or a part of a long one. */
     shot: count,
+    unit: count.optional(),
     /** Absent from earlier encoders: h264. */
     codec: z.enum(CODECS).optional(),
     height: count,
@@ -307,6 +375,8 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
     averageBandwidthBps: positive,
     qualityMean: z.number(),
   }),
+  /** A line of control has taken effect; 0: nothing runs any more. */
+  z.object({ ...step, event: z.literal('pace'), pace: ratio }),
   z.object({ ...step, event: z.literal('check'), renditions: count, segments: count, frames: count }),
   z.object({
     ...step,

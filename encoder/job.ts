@@ -1,22 +1,26 @@
 // The conductor of one encode: probe, shots, trials, plan, package, check, publish. Everything that it decides is in
 // plan/, everything that it runs in ffmpeg/; running it again goes on where an earlier run ended.
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
+import type { Control } from './control.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
-import type { LadderKind } from './ffmpeg/codecs/choose.ts';
+import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
+import { createPacer } from './ffmpeg/pacer.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
 import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
 import { chooseLadders } from './ladders.ts';
-import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
+import { COEFFICIENTS } from './plan/coefficients.ts';
+import { longestUnit, type Unit, unitsOf } from './plan/units.ts';
 import { point, readTitle, restoreFolder } from './publish.ts';
-import { ownCrfs, runShotTrials, type Trial, type TrialPlan } from './trial.ts';
+import { searchTitle } from './search.ts';
+import type { Trial } from './trial.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
 const SHARE = { shots: 0.05, trials: 0.87 } as const;
@@ -27,6 +31,8 @@ export type JobContext = {
   readonly emit: (event: EncodeEvent) => void;
   /** Ends the job with ENCODER_STOPPED. */
   readonly signal: AbortSignal;
+  /** Says how fast to go; absent: as fast as the job's budget allows. */
+  readonly control?: Pick<Control, 'drive' | 'joules'>;
 };
 
 type Run = {
@@ -34,6 +40,9 @@ type Run = {
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly tell: Tell;
+  readonly joules: (() => number | undefined) | undefined;
+  /** On the clock of performance.now(). */
+  readonly startedAt: number;
 };
 
 /**
@@ -61,6 +70,7 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
+  const startedAt = performance.now();
   const outDir = resolve(job.outDir);
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);
@@ -68,7 +78,9 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
     await restoreFolder(join(outDir, 'package'));
     const parallel = job.budget.parallel || availableParallelism();
     const threads = Math.max(1, Math.floor(availableParallelism() / parallel));
+    const pacer = createPacer(parallel);
     const ffmpeg = openFfmpeg(context.tool, {
+      pacer,
       parallel,
       threads,
       stallMs: job.budget.stallSeconds * 1000,
@@ -79,7 +91,18 @@ async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
       reached = Math.max(reached, Math.min(1, progressRatio));
       context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
     };
-    await encodeTitle({ job: { ...job, outDir }, ffmpeg, journal: await openJournal(outDir), tell });
+    context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
+    try {
+      const joules = context.control?.joules;
+      await encodeTitle({
+        job: { ...job, outDir },
+        ffmpeg,
+        journal: await openJournal(outDir),
+        ...{ tell, joules, startedAt },
+      });
+    } finally {
+      pacer.close();
+    }
   } finally {
     await release();
   }
@@ -105,11 +128,22 @@ async function encodeTitle(run: Run): Promise<void> {
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
   const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
-  const trials = await runTrials(run, { source, kinds, shots });
-  const { hash, dir } = await buildPackage({ job, ffmpeg, source, shots, kinds, notes, trials, tell });
+  const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
+  const shotsCpu = ffmpeg.cpuSeconds();
+  const { trials, hastyUnits } = await runTrials(run, { source, kinds, units });
+  const { hash, dir } = await buildPackage({
+    ...{ job, ffmpeg, source, shots, units, kinds, trials, tell },
+    ...{ notes: [...notes, ...hasteNotes(hastyUnits, units.length)], joules: run.joules },
+    cost: { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu },
+  });
   await journal.add(jobKey, { hash });
-  await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
+}
+
+function hasteNotes(hasty: number, units: number): Note[] {
+  if (hasty === 0) return [];
+  const message = `the deadline left ${hasty} of ${units} units fewer trials than they ask for; savings are a rough estimate`;
+  return [{ code: 'deadline', message }];
 }
 
 /** The part of a job that its package depends on. */
@@ -132,8 +166,9 @@ function decodedAs(source: Source): Partial<Source['view']> {
   return view;
 }
 
+/** The programs, models and trained coefficients that decide a package. */
 function toolOf(tool: FfmpegTool): readonly string[] {
-  return [tool.version, tool.metric, VMAF_MODEL];
+  return [tool.version, tool.metric, VMAF_MODEL, keyOf(COEFFICIENTS)];
 }
 
 /** The package of an earlier run, pointed to anew; undefined when there is none or it is gone. */
@@ -166,57 +201,18 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
   return shots;
 }
 
-/** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
+/** The trials of the title's ladders, told as they come. */
 async function runTrials(
-  { job, ffmpeg, journal, tell }: Run,
-  { source, kinds, shots }: { source: Source; kinds: readonly LadderKind[]; shots: readonly Shot[] },
-): Promise<Trial[]> {
-  const { width, height } = source.view;
-  const heights = chooseHeights(height, job.ladder.heights);
-  const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
-  const costOf = (shot: Shot, lines: number): number =>
-    trialCost(shot.frames, lines * widthAt(source.view, lines), width * height);
-  const total = shots.reduce((sum, shot) => sum + heights.reduce((all, lines) => all + costOf(shot, lines), 0), 0);
-  let done = 0;
-  const onTrial = (trial: Trial): void => {
-    const shot = shots[trial.shot];
-    if (shot !== undefined) done += costOf(shot, trial.height) / ownCrfs(trial.kind, crfs).length / kinds.length;
-    const bitrateBps =
-      (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
-    const { height: lines, crf, resumed, kind } = trial;
-    const facts = {
-      shot: trial.shot,
-      codec: kind.codec.name,
-      height: lines,
-      crf,
-      bitrateBps,
-      quality: trial.quality.mean,
-      resumed,
-    };
-    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * (done / total));
+  { job, ffmpeg, journal, tell, startedAt }: Run,
+  made: { readonly source: Source; readonly kinds: readonly LadderKind[]; readonly units: readonly Unit<Shot>[] },
+): Promise<{ trials: Trial[]; hastyUnits: number }> {
+  const { num, den } = made.source.view.frameRate;
+  const onTrial = (trial: Trial, doneRatio: number): void => {
+    const bitrateBps = (trial.mediaBytes * 8 * num) / ((made.units[trial.unit]?.frames ?? 1) * den);
+    const { shot, unit, kind, height, crf, resumed } = trial;
+    const facts = { shot, unit, codec: kind.codec.name, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
+    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  const plan: TrialPlan = {
-    ...{ source, kinds, heights, crfs, ffmpeg, journal, onTrial },
-    ...{ preset: job.preset, subsample: job.trials.subsample, segmentSeconds: job.segmentSeconds },
-    folder: join(job.outDir, 'trials'),
-  };
-  await sweepTrials(job.outDir);
-  const queue = shots.map((shot, at) => ({ shot, at })).sort((a, b) => b.shot.frames - a.shot.frames);
-  const trials: Trial[] = [];
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      trials.push(...(await runShotTrials(plan, next.shot, next.at)));
-    }
-  };
-  await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
-  return trials.sort((a, b) => a.shot - b.shot);
-}
-
-/** Removes what a killed run left half done; finished trials stay. */
-async function sweepTrials(outDir: string): Promise<void> {
-  const folder = join(outDir, 'trials');
-  await mkdir(folder, { recursive: true });
-  for (const name of await readdir(folder)) {
-    if (/^(?:tmp|shot)-/.test(name)) await rm(join(folder, name), { force: true });
-  }
+  const endsAt = startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+  return searchTitle({ job, ffmpeg, journal, ...made, endsAt, onTrial });
 }

@@ -4,20 +4,23 @@ import { getPriority, setPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob, type EncoderTools, EXIT, jobSchema } from './contract.ts';
+import { type Control, readControl } from './control.ts';
 import { asEncoderError, EncoderError, EXIT_OF } from './errors.ts';
 import { findFfmpeg } from './ffmpeg/find.ts';
 import { stopped } from './ffmpeg/run.ts';
 import { runJob } from './job.ts';
 
-const HELP = `Usage: nearcast encode [JOB.json | -]
+const HELP = `Usage: nearcast encode [JOB.json | - | - --control]
        nearcast encode tools
 
 Encodes one title per shot and publishes it. The job is JSON (encoder/contract.ts), from the file or standard input;
 standard output gets one JSON event a line, the last one "done" or "failed"; standard error gets messages for people.
 Stopped or killed, it goes on where it was when the same job is run again.
 
-  tools    print the ffmpeg that would be used, as one JSON line
-  --help   this text
+  --control  the job is the first line of standard input; each later line is JSON such as
+             {"version":1,"pace":0.5}: how fast to go, 0 to pause; its end stops the job
+  tools      print the ffmpeg that would be used, as one JSON line
+  --help     this text
 
 Exit codes: ${EXIT.done} done, ${EXIT.failed} failed, ${EXIT.usage} invalid job, ${EXIT.badInput} bad input,
   ${EXIT.missingTool} no usable ffmpeg, ${EXIT.tempFail} stopped or worth another try
@@ -35,11 +38,14 @@ type EncoderIo = {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Aborts when the program is told to stop. */
   readonly signal: AbortSignal;
+  /** Tells it so. */
+  readonly stop: () => void;
 };
 
 /** Runs the program; gives its exit code. Throws only on programmer errors. */
 async function main(argv: readonly string[], io: EncoderIo): Promise<number> {
-  const [first = '-', ...rest] = argv;
+  const isControlled = argv[1] === '--control' && argv[0] === '-';
+  const [first = '-', ...rest] = isControlled ? ['-'] : argv;
   if (first === '--help' || first === '-h') {
     io.stdout.write(HELP);
     return EXIT.done;
@@ -57,11 +63,12 @@ async function main(argv: readonly string[], io: EncoderIo): Promise<number> {
       io.stdout.write(`${JSON.stringify(await describeTools(io))}\n`);
       return EXIT.done;
     }
-    const job = await readJob(first, io);
+    const control = isControlled ? openControl(io) : undefined;
+    const job = await readJob(first, io, control);
     output.id = job.id;
     const tool = await findFfmpeg({ env: io.env, ffmpegPath: job.ffmpegPath });
     setPriority(Math.max(getPriority(), job.budget.niceness));
-    await runJob(job, { tool, emit, signal: io.signal });
+    await runJob(job, { tool, emit, signal: io.signal, ...(control && { control }) });
     return EXIT.done;
   } catch (error) {
     const known = asEncoderError(error);
@@ -83,9 +90,18 @@ async function describeTools(io: EncoderIo): Promise<EncoderTools> {
   return { version: CONTRACT_VERSION, ffmpeg: { path, version, hasVmaf, metric, why } };
 }
 
-async function readJob(from: string, io: EncoderIo): Promise<EncodeJob> {
+function openControl({ stdin, stderr, stop }: EncoderIo): Control {
+  const complain = (line: string): void => void stderr.write(`nearcast encode: no control: ${line}\n`);
+  return readControl(stdin, { gone: stop, complain });
+}
+
+async function readJob(from: string, io: EncoderIo, control?: Control): Promise<EncodeJob> {
   const source = from === '-' ? 'standard input' : from;
-  const reading = from === '-' ? text(io.stdin) : readFile(from, { encoding: 'utf8', signal: io.signal });
+  const reading = control
+    ? control.job.then((line = '') => line)
+    : from === '-'
+      ? text(io.stdin)
+      : readFile(from, { encoding: 'utf8', signal: io.signal });
   const written = await Promise.race([reading, rejectedBy(io.signal)]).catch((cause: unknown) => {
     if (io.signal.aborted) throw stopped();
     throw new EncoderError('ENCODER_JOB_INVALID', `cannot read the job from ${source}`, { cause });
@@ -120,7 +136,10 @@ async function runAsProcess(): Promise<void> {
   // Nobody hears the events any more: the parent died or let go of the job.
   process.stdout.on('error', () => stop.abort());
   const { stdin, stdout, stderr, env } = process;
-  process.exitCode = await main(process.argv.slice(2), { stdin, stdout, stderr, env, signal: stop.signal });
+  process.exitCode = await main(process.argv.slice(2), {
+    ...{ stdin, stdout, stderr, env, signal: stop.signal },
+    stop: () => stop.abort(),
+  });
   // A standard input that is still open must not keep the process.
   stdin.destroy();
 }

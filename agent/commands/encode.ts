@@ -3,7 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { basename, extname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { CODECS, DEVICES, type EncodeEvent, EXIT, jobSchema, SOURCE_CLASSES } from '../../encoder/contract.ts';
-import { type RunEnd, runEncoder } from '../encodes.ts';
+import { type RunEnd, runEncoder } from '../encoder-process.ts';
 import { AgentError } from '../errors.ts';
 import { type Command, EXIT_FAILED, EXIT_USAGE, type Io } from './command.ts';
 import { openProgress } from './progress.ts';
@@ -127,7 +127,11 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
     const shown = show(io, parsed.data.name ?? id);
     const log = (level: string, event: string, fields?: object) =>
       level === 'debug' ? undefined : io.stderr.write(`${JSON.stringify({ level, event, ...fields })}\n`);
-    const { child, ended } = runEncoder(parsed.data, { env: io.env, niceness: 0, log }, shown.onEvent);
+    const { child, ended } = runEncoder(
+      parsed.data,
+      { env: io.env, niceness: 0, reservedCores: 0, log },
+      shown.onEvent,
+    );
     const stop = () => {
       child.kill('SIGTERM');
       setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS).unref();

@@ -40,6 +40,21 @@ function originLines(origin: unknown): readonly string[] {
   });
 }
 
+/** At what pace work in the background goes, and how hot and hungry the host is. */
+function paceText(power: unknown): string {
+  const pace = at(power, 'pace');
+  if (typeof pace !== 'number') return 'unknown';
+  const held =
+    pace === 1 ? 'full pace' : `${pace === 0 ? 'paused' : `pace ${pace.toFixed(2)}`} (${at(power, 'reason')})`;
+  const watts = at(power, 'watts');
+  const celsius = at(power, 'celsius');
+  const degrees = typeof celsius === 'object' && celsius !== null ? Object.values(celsius).map(number) : [];
+  const hottest = degrees.length > 0 ? `, hottest ${Math.max(...degrees).toFixed(0)} C` : '';
+  const lost = at(power, 'lost');
+  const missing = Array.isArray(lost) && lost.length > 0 ? `, lost sensors: ${lost.join(', ')}` : '';
+  return `${held}${typeof watts === 'number' ? `, ${watts.toFixed(1)} W` : ''}${hottest}${missing}`;
+}
+
 /** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
 export function renderStatus(status: unknown): string {
   const used = (tier: string) =>
@@ -69,6 +84,7 @@ export function renderStatus(status: unknown): string {
       'prefetch',
       `${at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on'}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`,
     ],
+    ['background', paceText(at(status, 'power'))],
     ['model', String(at(status, 'model', 'version') ?? 'none: plain rules answer')],
     ['sessions', String(number(at(status, 'sessions')))],
   ];

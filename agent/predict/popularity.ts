@@ -37,6 +37,11 @@ export type Popularity = {
   readonly add: (view: View, now: number) => void;
   /** Shares in a region, shrunk to global, largest first, at most `limit`. An unknown region gets the global list. */
   readonly shares: (region: string, now: number, limit: number) => readonly TitleShare[];
+  /**
+   * Views that a region will have in so many days if it goes on as it did: a sum that decays by half in a half-life
+   * stands at the rate times half-life / ln 2. Of an unknown region: 0.
+   */
+  readonly expectedViews: (region: string, days: number, now: number) => number;
   /** How much of the region's own counts went into shares(), 0..1. */
   readonly regionalWeight: (region: string, now: number) => number;
   readonly snapshot: (now: number) => PopularitySnapshot;
@@ -51,6 +56,7 @@ export type PopularityOptions = {
   readonly maxRegions?: number;
 };
 
+const DAY_MS = 86_400_000;
 /** 14 days: the best live half-life on ML-100k's global temporal split (test/agent/predict/popularity.test.ts). */
 export const DEFAULT_HALF_LIFE_MS = 14 * 86_400_000;
 
@@ -153,6 +159,11 @@ export function createPopularity(options: PopularityOptions): Popularity {
         .map(([titleId, share]) => ({ titleId, share: weight * (own.get(titleId) ?? 0) + (1 - weight) * share }))
         .sort((one, other) => other.share - one.share || (one.titleId < other.titleId ? -1 : 1))
         .slice(0, limit);
+    },
+    expectedViews: (region, days, now) => {
+      const total = regions.get(region)?.total;
+      if (total === undefined) return 0;
+      return (decayed(total, now, halfLifeMs) * Math.LN2 * days * DAY_MS) / halfLifeMs;
     },
     regionalWeight: (region, now) => splitRegion(regions, region, now, halfLifeMs).weight,
     snapshot: (now) => ({

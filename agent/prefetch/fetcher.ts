@@ -34,8 +34,8 @@ export type FetcherOptions = {
   readonly bytesPerSecond: number;
   readonly decisions: DecisionLog;
   readonly now: () => number;
-  /** Viewers first: while false nothing starts; asked again every RETRY_MS. Default: always true. */
-  readonly hasRoom?: () => boolean;
+  /** Viewers first: while false nothing of that priority starts; asked again every RETRY_MS. Default: always true. */
+  readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
   /** Fills at once; default 4. */
   readonly concurrency?: number;
   /** Most items waiting; default 20 000. */
@@ -227,7 +227,8 @@ class PrefetchQueue {
   #waitMs(): number {
     const now = this.#options.now();
     const waitMs = Math.max(this.#breaker.waitMs(now), this.#bucket.waitMs(now));
-    return waitMs === 0 && !this.#options.hasRoom() ? RETRY_MS : waitMs;
+    const priority = this.#waiting['in-session'].size > 0 ? 'in-session' : 'off-peak';
+    return waitMs === 0 && !this.#options.hasRoom(priority) ? RETRY_MS : waitMs;
   }
 
   #pump(): void {

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { EncoderError } from '../errors.ts';
 import { commandOf, type FfmpegTool } from './find.ts';
+import { createPacer, createWatchdog, type Pacer, type Watchdog } from './pacer.ts';
 import { parseCpuSeconds, parseProgressFrames } from './parse.ts';
 
 /** Between SIGTERM and SIGKILL. The encoder promises to be gone 2 s after it is told to stop. */
@@ -69,14 +70,18 @@ export type FfmpegLimits = {
   readonly stallMs: number;
   /** Aborts every run, queued or started. */
   readonly signal: AbortSignal;
+  /** Holds runs back; default: nothing does. */
+  readonly pacer?: Pacer;
 };
+type Paced = FfmpegLimits & { readonly pacer: Pacer };
 
 /** Opens a set of at most `parallel` ffmpeg processes over one tool. */
 export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
   let cpuSeconds = 0;
   const failed = new AbortController();
-  const options = { ...limits, signal: AbortSignal.any([limits.signal, failed.signal]) };
-  const hold = createGate(options.parallel, options.signal);
+  const pacer = limits.pacer ?? createPacer(limits.parallel);
+  const options = { ...limits, pacer, signal: AbortSignal.any([limits.signal, failed.signal]) };
+  const hold = createGate(pacer, options.signal);
   const run = async (wanted: FfmpegRun): Promise<FfmpegResult> => {
     const attempt = (): Promise<FfmpegResult> => hold(() => runOnce(tool, wanted, options));
     const result = await attempt().catch((error: unknown) => {
@@ -106,7 +111,9 @@ export function openFfmpeg(tool: FfmpegTool, limits: FfmpegLimits): Ffmpeg {
       ),
     );
     await Promise.all(watched);
-    if (failures.length > 0) throw failures[0];
+    // Runs that were stopped because of a failure elsewhere may be heard of before it.
+    const isCause = (error: unknown): boolean => !(error instanceof EncoderError && error.code === 'ENCODER_STOPPED');
+    if (failures.length > 0) throw failures.find(isCause) ?? failures[0];
     return results;
   };
   return { tool, threads: options.threads, run, hold, all, options, spend, cpuSeconds: () => cpuSeconds };
@@ -117,27 +124,36 @@ export function stopped(): EncoderError {
   return new EncoderError('ENCODER_STOPPED', 'stopped; run the same job again to go on from here');
 }
 
-/** First come, first served; waiters are turned away when the signal aborts. */
-function createGate(slots: number, signal: AbortSignal) {
-  let free = slots;
+/** First come, first served, as many at once as the pacer has slots; all are turned away when the signal aborts. */
+function createGate(pacer: Pacer, signal: AbortSignal) {
+  let running = 0;
   const queue: (() => void)[] = [];
+  const admit = (): void => {
+    while (queue.length > 0 && (signal.aborted || running < pacer.slots())) {
+      running += 1;
+      queue.shift()?.();
+    }
+  };
+  pacer.onChange(admit);
+  signal.addEventListener('abort', admit, { once: true });
   return async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => queue.push(resolve));
+    await new Promise<void>((resolve) => {
+      queue.push(resolve);
+      admit();
+    });
     try {
       if (signal.aborted) throw stopped();
       return await work();
     } finally {
-      const next = queue.shift();
-      if (next === undefined) free += 1;
-      else next();
+      running -= 1;
+      admit();
     }
   };
 }
 
 type Watch = { stderr: string[]; progress: string; isStalled: boolean };
 
-async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits): Promise<FfmpegResult> {
+async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: Paced): Promise<FfmpegResult> {
   wanted.onStart?.();
   const { command, prefix } = commandOf(tool, wanted.memoryMegabytes);
   const common = ['-hide_banner', '-y', '-v', 'repeat+level+info', '-nostats', '-benchmark'];
@@ -148,11 +164,12 @@ async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits
   });
   const watch: Watch = { stderr: [], progress: '', isStalled: false };
   const stop = (): void => terminate(child);
-  const timer = setTimeout(() => {
+  const watchdog = createWatchdog(limits.stallMs, () => {
     watch.isStalled = true;
     stop();
-  }, limits.stallMs);
-  listen(child, { wanted, watch, timer });
+  });
+  const untrack = limits.pacer.track({ kill: (signal) => child.kill(signal), onHeld: watchdog.hold });
+  listen(child, { wanted, watch, watchdog });
   limits.signal.addEventListener('abort', stop, { once: true });
   if (limits.signal.aborted) stop();
   try {
@@ -167,32 +184,34 @@ async function runOnce(tool: FfmpegTool, wanted: FfmpegRun, limits: FfmpegLimits
     if (inputError !== undefined) throw inputError;
     return judge(ended, watch, limits);
   } finally {
-    clearTimeout(timer);
+    watchdog.clear();
+    untrack();
     limits.signal.removeEventListener('abort', stop);
   }
 }
 
-/** SIGTERM now, SIGKILL a little later unless it is gone by then. A stopped process only feels the second. */
+/** SIGTERM now, SIGKILL a little later unless it is gone by then. One that is held must go on to feel the first. */
 function terminate(child: ChildProcess): void {
   child.kill('SIGTERM');
+  child.kill('SIGCONT');
   const timer = setTimeout(() => child.kill('SIGKILL'), KILL_AFTER_MS);
   child.once('close', () => clearTimeout(timer));
 }
 
 function listen(
   child: ChildProcess,
-  context: { readonly wanted: FfmpegRun; readonly watch: Watch; readonly timer: NodeJS.Timeout },
+  context: { readonly wanted: FfmpegRun; readonly watch: Watch; readonly watchdog: Watchdog },
 ): void {
-  const { wanted, watch, timer } = context;
+  const { wanted, watch, watchdog } = context;
   // Every descriptor from 1 on was opened as a pipe to read from.
   const [, stdout, stderr, progress, second] = child.stdio as unknown as (Readable | null)[];
   let rest = '';
   stdout?.on('data', (chunk: Buffer) => {
-    timer.refresh();
+    watchdog.refresh();
     wanted.onStdout?.(chunk);
   });
   second?.on('data', (chunk: Buffer) => {
-    timer.refresh();
+    watchdog.refresh();
     wanted.onSecond?.(chunk);
   });
   stderr?.setEncoding('utf8').on('data', (text: string) => {
@@ -204,7 +223,7 @@ function listen(
   progress?.setEncoding('utf8').on('data', (text: string) => {
     // ffmpeg reports twice a second even when nothing moves: only a change of place is progress.
     const place = text.replace(/^(?:speed|bitrate|fps|progress)=.*$/gm, '');
-    if (place !== watch.progress) timer.refresh();
+    if (place !== watch.progress) watchdog.refresh();
     watch.progress = place;
   });
 }

@@ -5,7 +5,10 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { type Encodes, findFfmpeg, openEncodes, type SubmittedJob } from '../../agent/encodes.ts';
+import { findFfmpeg } from '../../agent/encoder-process.ts';
+import { type Encodes, openEncodes, type SubmittedJob } from '../../agent/encodes.ts';
+import type { Pace } from '../../agent/power/power.ts';
+import { learn, worthOf } from '../../agent/power/worth.ts';
 import { type EncodeEvent, latestSchema } from '../../encoder/contract.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-encodes-'));
@@ -23,6 +26,11 @@ let dir: string;
 let events: EncodeEvent[];
 /** Whether memory is there for a job. */
 let hasRoom = true;
+let pace: Pace;
+let joules: number | undefined;
+/** Views that a title is expected to have; any other: none. */
+let views: Readonly<Record<string, number>>;
+let now = 5_000;
 let logged: { readonly event: string; readonly fields: Readonly<Record<string, unknown>> }[];
 let hear: (event: EncodeEvent) => void;
 const open = new Set<Encodes>();
@@ -31,6 +39,10 @@ beforeEach(() => {
   dir = join(root, String(count));
   events = [];
   logged = [];
+  pace = { pace: 1, reason: 'none', isUrgent: false };
+  joules = undefined;
+  views = {};
+  now = 5_000;
   hear = () => undefined;
 });
 afterEach(async () => {
@@ -43,16 +55,20 @@ async function start(): Promise<Encodes> {
     workDir: join(dir, 'encode'),
     publishDir: join(dir, 'titles'),
     niceness: 0,
+    reservedCores: 0,
     parallel: 1,
     defaults: { codecs: ['h264'], ladder: {} },
     sourceOf: () => undefined,
     hasRoom: () => hasRoom,
+    pace: () => pace,
+    joules: () => joules,
+    worthOf: (id, sourceBytes) => worthOf({ durationSeconds: 3_600, views: views[id] ?? 0, sourceBytes }, learn([])),
     env: process.env,
     onEvent: (event) => {
       events.push(event);
       hear(event);
     },
-    now: () => 5_000,
+    now: () => now,
     log: (_level, event, fields = {}) => logged.push({ event, fields }),
   });
   open.add(encodes);
@@ -161,6 +177,110 @@ describe('a job', () => {
     await expect(encodes.submit(job('clip'))).rejects.toMatchObject({ code: 'ENOENT' });
     expect(encodes.list()).toEqual([]);
     expect(encodes.counts.started).toBe(0);
+  });
+});
+
+describe('jobs that wait', () => {
+  const idsOf = (encodes: Encodes) => encodes.plan().map(({ id, waitsFor }) => [id, waitsFor]);
+
+  test('run in the order of what they save for each CPU-hour, those with a deadline before them', async () => {
+    const encodes = await start();
+    encodes.setPaused(true);
+    views = { low: 1, high: 100, middle: 10 };
+    for (const id of ['none', 'low', 'high', 'middle']) await encodes.submit(job(id));
+    await encodes.submit({ ...job('later'), deadlineSeconds: 7_200 });
+    await encodes.submit({ ...job('soon'), deadlineSeconds: 3_600 });
+    const order = ['soon', 'later', 'high', 'middle', 'low', 'none'];
+    expect(idsOf(encodes)).toEqual(order.map((id) => [id, 'operator']));
+    expect(encodes.plan()[0]).toMatchObject({ dueAt: 3_605_000, isForced: true });
+    views = { none: 1_000 };
+    expect(idsOf(encodes)[2]).toEqual(['none', 'operator']);
+    // The order and the deadlines outlive a restart.
+    await encodes.close();
+    now += 60_000;
+    hasRoom = false;
+    const again = await start();
+    hasRoom = true;
+    pace = { pace: 0, reason: 'heat', isUrgent: true };
+    expect(idsOf(again).slice(0, 3)).toEqual([
+      ['soon', 'power'],
+      ['later', 'power'],
+      ['none', 'power'],
+    ]);
+    expect(again.plan()[0]?.dueAt).toBe(3_605_000);
+  });
+
+  test('until they pay do not begin before that, and are passed by others', async () => {
+    const encodes = await start();
+    await encodes.submit(job('rare'), { when: 'pays', sourceBytes: 1e9 });
+    expect(idsOf(encodes)).toEqual([['rare', 'worth']]);
+    expect(encodes.plan()[0]).toMatchObject({
+      isForced: false,
+      worth: { pays: false, savedBytes: 0, sourceBytes: 1e9 },
+    });
+    expect(encodes.counts.started).toBe(0);
+    await encodes.close();
+
+    const again = await start();
+    expect(idsOf(again)).toEqual([['rare', 'worth']]);
+    const ended = heard(isEnd);
+    views = { rare: 1_000 };
+    again.nextPace();
+    expect(await ended).toMatchObject({ event: 'done', id: 'rare' });
+  });
+
+  test('without a said size cost what their file has', async () => {
+    const encodes = await start();
+    encodes.setPaused(true);
+    await encodes.submit(job('sized'), { when: 'pays' });
+    await encodes.submit(job('gone', join(root, 'nowhere')), { when: 'pays' });
+    expect(encodes.plan().map(({ id, worth }) => [id, worth.sourceBytes])).toEqual([
+      ['sized', readFileSync(clip).length],
+      ['gone', 0],
+    ]);
+  });
+});
+
+describe('the pace', () => {
+  test('of 0 begins nothing; of a running job it is told, with the energy that it took', async () => {
+    pace = { pace: 0, reason: 'heat', isUrgent: true };
+    joules = 1_000;
+    const encodes = await start();
+    await encodes.submit(job('paced'));
+    expect(encodes.counts.started).toBe(0);
+    pace = { pace: 1, reason: 'none', isUrgent: false };
+    const shot = heard(({ event }) => event === 'shot');
+    encodes.nextPace();
+    await shot;
+    pace = { pace: 0, reason: 'heat', isUrgent: true };
+    joules = 1_250;
+    encodes.nextPace();
+    await heard(({ event }) => event === 'pace');
+    expect(encodes.list()).toMatchObject([{ state: 'running', step: 'paused' }]);
+    expect(encodes.plan()).toMatchObject([{ id: 'paced', waitsFor: undefined }]);
+    pace = { pace: 0.8, reason: 'heat', isUrgent: false };
+    encodes.nextPace();
+    joules = 1_300;
+    expect(await heard(isEnd)).toMatchObject({ event: 'done' });
+    expect(encodes.list()).toMatchObject([{ state: 'done', joules: 300 }]);
+    expect(encodes.counts.joules).toBe(300);
+    const paces = events.flatMap((event) => (event.event === 'pace' ? [event.pace] : []));
+    expect(paces).toEqual([0, 0.8]);
+    const folder = join(dir, 'titles', 'paced');
+    const { hash } = latestSchema.parse(JSON.parse(readFileSync(join(folder, 'latest.json'), 'utf8')));
+    expect(readFileSync(join(folder, hash, 'title.json'), 'utf8')).toContain('"joules":250');
+  });
+
+  test('of an operator pauses the running job, too, and close() ends it though it is paused', async () => {
+    const encodes = await start();
+    const shot = heard(({ event }) => event === 'probe');
+    await encodes.submit(job('held'));
+    await shot;
+    encodes.setPaused(true);
+    await heard(({ event }) => event === 'pace');
+    await encodes.close();
+    expect(encoders()).toEqual([]);
+    expect(jobFiles()).toEqual(['held.json']);
   });
 });
 

@@ -17,6 +17,23 @@ const denied = {
   ...{ TOKEN_AUDIENCE: 10, TOKEN_CLAIM: 11, TOKEN_REPLAYED: 12 },
 };
 
+const power: NodeStats['power'] = {
+  ...{ pace: 0.4, reason: 'heat', watts: 31.5, joules: 9_000, foregroundRatio: 0.2, pauses: 3 },
+  rails: { 'package-0': 31.5 },
+  celsius: { x86_pkg_temp: 84 },
+  ...{ lost: ['dram'], faults: { dram: 'cannot be read' } },
+};
+
+const encode: NodeStats['encode'] = {
+  jobs: { started: 2, done: 1, failed: 0 },
+  active: 1,
+  progressRatio: 0.5,
+  ...{ cpuSeconds: 12.5, joules: 480 },
+  waiting: { operator: 0, memory: 0, power: 2, worth: 1, turn: 0 },
+  lastSuccessSeconds: 0,
+  savedBytes: { cap: 1, pruning: 2, allocation: 3 },
+};
+
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
   for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
@@ -71,14 +88,8 @@ function exampleStats(): NodeStats {
       childRestarts: 0,
       models: [{ alias: 'champion', version: 'abc' }],
     },
-    encode: {
-      jobs: { started: 2, done: 1, failed: 0 },
-      active: 1,
-      progressRatio: 0.5,
-      cpuSeconds: 12.5,
-      lastSuccessSeconds: 0,
-      savedBytes: { cap: 1, pruning: 2, allocation: 3 },
-    },
+    encode,
+    power,
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
 import { openPrefetching, type Prefetching } from '../../agent/prefetching.ts';
@@ -18,6 +18,8 @@ let node: TestNode;
 let catalogue: Catalogue;
 let state: State;
 let prediction: Prediction;
+/** Of background work. */
+let pace = 1;
 let prefetching: Prefetching;
 
 const urls = (title: string) => Array.from({ length: SEGMENTS }, (_, index) => `/films/${title}/${index}.ts`);
@@ -31,6 +33,7 @@ function publish(title: string, end: string): void {
 }
 
 beforeEach(async () => {
+  pace = 1;
   dir = mkdtempSync(join(tmpdir(), 'nearcast-night-'));
   node = await openNode();
   const line = (id: string, manifestUrl: string) => JSON.stringify({ id, source: 'sealed', manifestUrl });
@@ -67,7 +70,8 @@ beforeEach(async () => {
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
   const { ledger } = state;
-  prefetching = openPrefetching({ config, cache, catalogue, timelines, prediction, ledger, now: Date.now, log });
+  const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
+  prefetching = openPrefetching({ config, cache, catalogue, timelines, prediction, power, ledger, now: Date.now, log });
 });
 afterEach(async () => {
   await prefetching.close();
@@ -101,4 +105,17 @@ test('a request for a live title has its next segments fetched', async () => {
   await node.get(first);
   prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
+});
+
+test('while background work is paused the nightly fill waits, and what viewers need next does not', async () => {
+  pace = 0;
+  const run = prefetching.runWindow(new AbortController().signal);
+  await vi.waitFor(() => expect(prefetching.fetcher.stats().queued).toBeGreaterThan(0), { interval: 5 });
+  const [first = '', second = '', third = ''] = urls('live');
+  await node.get(first);
+  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
+  expect(urls('film').map((url) => node.origin.seen(url).length)).toEqual(Array(SEGMENTS).fill(0));
+  pace = 1;
+  expect(await run).toMatchObject({ outcome: 'done', storedBytes: 2 * SEGMENTS * SEGMENT_BYTES });
 });

@@ -33,7 +33,17 @@ describe('the dashboard', () => {
 
   test('has its rows', () => {
     const rows = dashboard.panels.filter(({ type }) => type === 'row').map(({ title }) => title);
-    expect(rows).toEqual(['Viewers', 'Cache', 'Origin', 'Prefetch', 'Prediction', 'Encode', 'Preview', 'Host']);
+    expect(rows).toEqual([
+      'Viewers',
+      'Cache',
+      'Origin',
+      'Prefetch',
+      'Prediction',
+      'Encode',
+      'Preview',
+      'Host',
+      'Power',
+    ]);
   });
 
   test('names every panel once, explains it, and takes the chosen data source', () => {

@@ -8,7 +8,7 @@ import type { Browser, Page, Response } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openOrigin } from '../../agent/commands/origin.ts';
 import { askControl } from '../../agent/control.ts';
-import { findFfmpeg } from '../../agent/encodes.ts';
+import { findFfmpeg } from '../../agent/encoder-process.ts';
 import { openBrowser } from './browser.ts';
 import { processesNaming, type Running, start } from './process.ts';
 

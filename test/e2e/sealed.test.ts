@@ -9,7 +9,7 @@ import * as hlsParser from 'hls-parser';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { askControl } from '../../agent/control.ts';
-import { findFfmpeg } from '../../agent/encodes.ts';
+import { findFfmpeg } from '../../agent/encoder-process.ts';
 import { type FakeOrigin, openFakeOrigin } from '../fake/origin.ts';
 import { openBrowser } from './browser.ts';
 import { type Running, start } from './process.ts';

@@ -72,6 +72,12 @@ export const ROWS: readonly Row[] = [
   { row: 35, file: busy, names: ['row 35: ten thousand waiters', 'row 35: a flood of queries'] },
   { row: 36, file: overload, names: ['above the limit: 503 at accept'] },
   { row: 36, file: busy, names: ['row 36: four times the viewers'] },
+  { row: 44, file: 'test/agent/power/power.test.ts', names: ['row 44: heat pauses before the trip'] },
+  {
+    row: 44,
+    file: 'test/agent/power/governor.test.ts',
+    names: ['a ramp to 95 degrees pauses before the trip', 'one that is lost makes the node slow', 'is stuck'],
+  },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
   { row: 57, file: reload, names: ['under load loses no request and no connection'] },
   { row: 57, file: 'test/fault/reload.test.ts', names: ['row 57: 1,000 reloads'] },

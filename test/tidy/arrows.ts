@@ -42,6 +42,8 @@ const PURE = [
   'agent/federate/privacy.ts',
   'agent/federate/accountant.ts',
   'agent/power/governor.ts',
+  'agent/power/reading.ts',
+  'agent/power/worth.ts',
 ] as const;
 
 /** What the agent may import of the other rooms: their front doors. */
@@ -171,7 +173,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'node:child_process': [
     'run.mjs',
     'encoder/ffmpeg/',
-    'agent/encodes.ts',
+    'agent/encoder-process.ts',
     'agent/model/runtime.ts',
     'agent/commands/demo.ts',
   ],

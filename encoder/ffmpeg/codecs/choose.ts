@@ -29,7 +29,8 @@ export type Note = {
     | 'audio-left'
     | 'codec-left'
     | 'hardware-used'
-    | 'hardware-left';
+    | 'hardware-left'
+    | 'deadline';
   readonly message: string;
 };
 

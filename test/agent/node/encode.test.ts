@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { findFfmpeg } from '../../../agent/encodes.ts';
+import { findFfmpeg } from '../../../agent/encoder-process.ts';
 import { processesNaming } from '../../e2e/process.ts';
 import { command, type Line, leavePlace, makePlace, openWorld, type Place, sample, type World } from './world.ts';
 

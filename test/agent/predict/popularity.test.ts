@@ -40,6 +40,14 @@ describe('decayed counters', () => {
     expect(shares[1]?.share).toBeCloseTo(0.2, 12);
   });
 
+  test('expect as many views as come, once they have come for a while; fewer before that, none of an unknown region', () => {
+    const popularity = createPopularity({ halfLifeMs: 10 * DAY });
+    for (let day = 0; day < 100; day += 0.5) popularity.add({ titleId: 'a', region: 'r', at: day * DAY }, day * DAY);
+    expect(popularity.expectedViews('r', 14, 100 * DAY) / 28).toBeCloseTo(1, 1);
+    expect(popularity.expectedViews('r', 14, 110 * DAY) / 14).toBeCloseTo(1, 1);
+    expect(popularity.expectedViews('elsewhere', 14, 100 * DAY)).toBe(0);
+  });
+
   test('any order of arrival, and any split over two nodes that merge, gives the same shares', () => {
     fc.assert(
       fc.property(views, fc.infiniteStream(fc.boolean()), (list, coin) => {
