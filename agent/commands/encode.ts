@@ -66,6 +66,7 @@ export const encodeCommand: Command = {
   --surround WHAT      sources of six channels and more: stereo | keep | both (default stereo)
   --preset NAME        x264's name of it; other encoders take one of like cost (default veryfast)
   --parallel N         ffmpeg processes at a time (default one per core)
+  --deadline SECONDS   after these the best ladder so far ships (default: no haste)
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
   run: async (args, io) => {
@@ -85,6 +86,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         surround: { type: 'string' },
         preset: { type: 'string' },
         parallel: { type: 'string' },
+        deadline: { type: 'string' },
       },
       allowPositionals: true,
     });
@@ -113,6 +115,7 @@ Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg 
         ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
       },
       budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+      ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
     });
     if (!parsed.success) {
       for (const issue of parsed.error.issues)

@@ -100,6 +100,9 @@ export async function openPower(options: PowerOptions): Promise<Power> {
     timer.unref();
   };
   await step();
+  if (limits.wattsBudget !== null && reading?.rails.length === 0) {
+    log('warn', 'power.no-watts', { wattsBudget: limits.wattsBudget, faults: Object.fromEntries(reading.faults) });
+  }
   run();
   return {
     pace: () => ({ pace: state.pace, reason: state.reason, isUrgent: URGENT.includes(state.reason) }),

@@ -72,6 +72,7 @@ export const ROWS: readonly Row[] = [
   { row: 35, file: busy, names: ['row 35: ten thousand waiters', 'row 35: a flood of queries'] },
   { row: 36, file: overload, names: ['above the limit: 503 at accept'] },
   { row: 36, file: busy, names: ['row 36: four times the viewers'] },
+  { row: 43, file: 'test/agent/encoder-process.test.ts', names: ['row 43: killed while its ffmpeg is stopped'] },
   { row: 44, file: 'test/agent/power/power.test.ts', names: ['row 44: heat pauses before the trip'] },
   {
     row: 44,

@@ -82,6 +82,20 @@ test('row 44: heat pauses before the trip, urgently, and ends; a lost sensor slo
   expect(logged).toEqual(['power.paused', 'power.resumed', 'power.sensor-lost', 'power.sensor-lost']);
 });
 
+test('a budget of watts that nothing measures is said at the start, and kept by guess', async () => {
+  const blind = await openPower({
+    limits: { wattsBudget: 30, degreesBudget: null },
+    sensors: openSensors({ root: join(root, 'nowhere'), now: () => now }),
+    load: openLoad('/proc'),
+    hits: newHistogram,
+    isActive: () => true,
+    log: (level, event) => logged.push(`${level} ${event}`),
+  });
+  expect(blind.pace()).toEqual({ pace: 0.25, reason: 'blind', isUrgent: false });
+  expect(logged).toEqual(['warn power.no-watts']);
+  blind.close();
+});
+
 test('a host without sensors has a pace, and nothing to show', async () => {
   const none = await openPower({
     limits: { wattsBudget: null, degreesBudget: null },
