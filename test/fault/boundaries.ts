@@ -43,6 +43,8 @@ export type SweepOptions = {
   readonly seed: number;
   /** At most so many boundaries, evenly taken. */
   readonly most: number;
+  /** Hears of every boundary that is done, with the sums until then. */
+  readonly onBoundary?: (done: number, total: SweepReport) => void;
 };
 
 /** Objects of the run that is killed; few, since each of its calls is one run more. */
@@ -50,7 +52,8 @@ const OBJECTS = 9;
 const OLD_OBJECTS = 14;
 
 /** Runs it. */
-export async function sweepBoundaries({ directory, seed, most }: SweepOptions): Promise<SweepReport> {
+export async function sweepBoundaries(options: SweepOptions): Promise<SweepReport> {
+  const { directory, seed, most } = options;
   const template = join(directory, 'template');
   const place = join(directory, 'store');
   const old = await fillTemplate(template, seed);
@@ -82,6 +85,7 @@ export async function sweepBoundaries({ directory, seed, most }: SweepOptions): 
     found.readyMs = Math.max(found.readyMs, seen.readyMs);
     for (const path of synced) if (!path.startsWith('/hot/') && !seen.right.has(path)) found.lost += 1;
     for (const path of pathsOf(said, 'removed')) if (seen.right.has(path)) found.returned += 1;
+    options.onBoundary?.(index + 1, { ...total, ...found });
   }
   return { ...total, ...found };
 }

@@ -30,6 +30,8 @@ export type CrashOptions = {
   readonly cycles: number;
   /** Decides bodies and moments. */
   readonly seed: number;
+  /** Hears of every cycle that is over, with the sums until then. */
+  readonly onCycle?: (done: number, total: CrashReport) => void;
 };
 
 /** Objects of so many cycles are kept; older ones are purged, so that a long run needs little room. */
@@ -82,6 +84,7 @@ export async function crash(options: CrashOptions): Promise<CrashReport> {
         if (path.startsWith(retire)) gone.add(path);
         else if (path.startsWith('/object/')) expected.add(path);
       }
+      options.onCycle?.(cycle + 1, { ...total });
     }
   } finally {
     writing.kill();

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { type Found, look, lookNaively } from './looking.ts';
 import { openLoopDisk } from './loop.ts';
 import { chances } from './objects.ts';
-import { pathsOf, type Said, startWriting } from './writing.ts';
+import { pathsOf, type Said, startWriting, TICK_MS } from './writing.ts';
 
 /** What all cuts together did. */
 export type PowerReport = {
@@ -14,7 +14,7 @@ export type PowerReport = {
   readonly wrong: number;
   /** Refused by a checksum: right, but only where the disk lied. */
   readonly caught: number;
-  /** Stored more than OLD_MS before the cut, and not removed since. */
+  /** Stored more than OLD_MS of the writer's time before the cut, and not removed since. */
   readonly old: number;
   /** Of these, not there. */
   readonly lostOld: number;
@@ -31,9 +31,11 @@ export type PowerOptions = {
   readonly directory: string;
   readonly cuts: number;
   readonly seed: number;
+  /** Hears of every cut that is over, with the sums until then. */
+  readonly onCut?: (done: number, total: PowerReport) => void;
 };
 
-/** Within this what was stored must have become durable, in milliseconds (row 3 of the fault matrix). */
+/** Within this what was stored must have become durable, in milliseconds of the writer (row 3 of the fault matrix). */
 const OLD_MS = 5_000;
 /** A writer lives at least and at most so long. */
 const LEAST_MS = 5_500;
@@ -46,7 +48,8 @@ const PACE = { store: { pauseMs: 25 }, naive: {} } as const;
 const KEPT_CUTS = 2;
 
 /** Cuts the power again and again at random moments. */
-export async function cutPower({ discipline, directory, cuts, seed }: PowerOptions): Promise<PowerReport> {
+export async function cutPower(options: PowerOptions): Promise<PowerReport> {
+  const { discipline, directory, cuts, seed } = options;
   const disk = openLoopDisk(directory, IMAGE_MIB);
   const store = join(disk.path, 'store');
   mkdirSync(store);
@@ -77,8 +80,9 @@ export async function cutPower({ discipline, directory, cuts, seed }: PowerOptio
       const retire = `/object/${cut - KEPT_CUTS}/`;
       const paths = [...kept, ...pathsOf(said, 'storing')];
       const found = discipline === 'naive' ? lookNaively(store, paths, retire) : await look(store, paths, retire);
-      judge(total, { said, cutMs, kept, found });
+      judge(total, { said, kept, found });
       kept = new Set([...found.right].filter((path) => path.startsWith('/object/') && !path.startsWith(retire)));
+      options.onCut?.(cut + 1, { ...total });
     }
   } finally {
     disk.remove();
@@ -90,14 +94,14 @@ type Mutable<T> = { -readonly [Name in keyof T]: T[Name] };
 
 type Cut = {
   readonly said: readonly Said[];
-  readonly cutMs: number;
   readonly kept: ReadonlySet<string>;
   readonly found: Found;
 };
 
-function judge(total: Mutable<PowerReport>, { said, cutMs, kept, found }: Cut): void {
+function judge(total: Mutable<PowerReport>, { said, kept, found }: Cut): void {
   const removing = new Set(pathsOf(said, 'removing'));
-  const isOld = ({ atMs }: Said): boolean => atMs < cutMs - OLD_MS;
+  const oldMs = said.filter(({ word }) => word === 'tick').at(-OLD_MS / TICK_MS)?.atMs ?? Number.NEGATIVE_INFINITY;
+  const isOld = ({ atMs }: Said): boolean => atMs < oldMs;
   // Hot paths are replaced all the time: their last version is young.
   const objects = said.filter(({ word, path }) => word === 'stored' && path.startsWith('/object/'));
   const young = pathsOf(

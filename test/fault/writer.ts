@@ -1,7 +1,8 @@
 // A process that stores objects until it is killed: `writer.ts PLAN`, where PLAN is JSON (WriterPlan). It says `waiting`,
 // waits for a line `go PATH...` (paths to remove on the way) and then prints a line per event; `stop` ends it in order.
-import { mkdir, open as openFile, writeFile } from 'node:fs/promises';
+import { mkdir, open as openFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { flushCompileCache } from 'node:module';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -9,7 +10,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { open } from '../../cache/cache.ts';
 import { naiveFiles, optionsFor } from './looking.ts';
 import { chances, type PlannedObject, planObject } from './objects.ts';
-import type { WriterPlan } from './writing.ts';
+import { TICK_MS, type WriterPlan } from './writing.ts';
 
 // The only caller is writing.ts, which makes it from a WriterPlan.
 const plan: WriterPlan = JSON.parse(process.argv[2] ?? '{}');
@@ -49,6 +50,7 @@ async function runStore(victims: string[]): Promise<void> {
   const began = performance.now();
   const cache = await open(optionsFor(plan.directory, { origin, ramBytes: 16 * 1024 * 1024 }));
   say(`ready ${performance.now() - began}`);
+  setInterval(() => say('tick'), TICK_MS).unref();
   const lane = async (): Promise<void> => {
     while (hasMore()) {
       const object = nextObject();
@@ -78,6 +80,7 @@ async function runStore(victims: string[]): Promise<void> {
 
 /** How not to do it: in place, the head first, no checksum. */
 async function runNaive(): Promise<void> {
+  await mkdir(plan.directory, { recursive: true });
   say('ready 0');
   while (hasMore()) {
     const { path, etag, body } = nextObject();
@@ -101,8 +104,9 @@ const begun = new Promise<string[]>((resolve) => {
     else resolve(paths);
   });
 });
-// The pool's thread is there from now on, for whoever wants to trace it.
-await mkdir(plan.directory, { recursive: true });
+// The pool's thread is there from now on, for whoever wants to trace it; the directory may just be being replaced.
+await stat(import.meta.dirname);
+flushCompileCache(); // Whoever is killed can't do so at its end.
 say('waiting');
 const victims = await begun;
 // A naive store does not survive the loss of its disk; whoever took it away kills it anyhow.
