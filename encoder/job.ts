@@ -50,27 +50,27 @@ type Run = {
  * metric that fails on the way is replaced by the next best of the same ffmpeg: scores of two never meet in one title.
  */
 export async function runJob(job: EncodeJob, context: JobContext): Promise<void> {
+  const startedAt = performance.now();
   let reached = 0;
   const emit = (event: EncodeEvent): void => {
     reached = Math.max(reached, event.progressRatio);
     context.emit({ ...event, progressRatio: reached });
   };
   try {
-    await runWith(job, { ...context, emit });
+    await runWith(job, { ...context, emit }, startedAt);
   } catch (error) {
     const { tool } = context;
     const isMetric = error instanceof EncoderError && error.code === 'ENCODER_METRIC_FAILED';
     if (!isMetric || tool.fallback === undefined) throw error;
     const next = { ...tool, hasVmaf: false, metric: tool.fallback, fallback: undefined };
-    await runWith(job, { ...context, emit, tool: next });
+    await runWith(job, { ...context, emit, tool: next }, startedAt);
   }
 }
 
-async function runWith(job: EncodeJob, context: JobContext): Promise<void> {
+async function runWith(job: EncodeJob, context: JobContext, startedAt: number): Promise<void> {
   if (job.sourceClass === 'sealed') {
     throw new EncoderError('ENCODER_INPUT_SEALED', 'the job says sealed (DRM): such titles are cached, never decoded');
   }
-  const startedAt = performance.now();
   const outDir = resolve(job.outDir);
   await mkdir(outDir, { recursive: true });
   const release = await lockFolder(outDir);

@@ -1,4 +1,4 @@
-// How the tests run: one process per file, three at once (some only watch a video play), a deadline on everything.
+// How the tests run: one process per file, four at once (some only watch a video play), a deadline on everything.
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 import SkipReporter from './reporter.ts';
@@ -10,7 +10,7 @@ export default defineConfig({
     exclude: ['test/long/**', 'test/fault/**'],
     pool: 'forks',
     maxWorkers: 4,
-    testTimeout: 20_000,
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     teardownTimeout: 5_000,
     // What is waited for comes in milliseconds, or on a machine that does ten other things in seconds.

@@ -44,6 +44,7 @@ function exitCodeOf(end: RunEnd, io: Io): number {
   return end.exitCode === null || end.exitCode === 0 ? EXIT_FAILED : end.exitCode;
 }
 
+/** All take a value. */
 const OPTIONS = {
   id: { type: 'string' },
   name: { type: 'string' },

@@ -19,7 +19,7 @@ import {
 export type SensorsOptions = {
   readonly root: string;
   readonly now: () => number;
-  /** All sensors of a host within this; default READ_MS. */
+  /** All sensors of a host within this; default READ_MS, and FIRST_MS for the first reading, which looks for them. */
   readonly deadlineMs?: number;
 };
 
@@ -31,6 +31,7 @@ export type Sensors = {
 
 /** Sysfs answers in microseconds, slow I2C chips in milliseconds. */
 const READ_MS = 1_000;
+const FIRST_MS = 5_000;
 /** A value of sysfs is a line; more is something else. */
 const MAX_BYTES = 256;
 const MAX_ENTRIES = 256;
@@ -277,7 +278,7 @@ async function readThrottles(paths: readonly string[]): Promise<number | undefin
 }
 
 /** Opens sensors; nothing is read before the first read(). */
-export function openSensors({ root, now, deadlineMs = READ_MS }: SensorsOptions): Sensors {
+export function openSensors({ root, now, deadlineMs }: SensorsOptions): Sensors {
   const found: Found = { zones: new Map(), rails: new Map(), throttleCounters: [], coolers: [] };
   let readings = 0;
   let running: Promise<Reading> | undefined;
@@ -319,11 +320,13 @@ export function openSensors({ root, now, deadlineMs = READ_MS }: SensorsOptions)
   };
   return {
     read: async () => {
+      const isFirst = readings === 0;
       running ??= readAll().finally(() => {
         running = undefined;
       });
       const cancel = new AbortController();
-      const late = delay(deadlineMs, undefined, { signal: cancel.signal }).then(lost);
+      const limitMs = deadlineMs ?? (isFirst ? FIRST_MS : READ_MS);
+      const late = delay(limitMs, undefined, { signal: cancel.signal }).then(lost);
       const reading = await Promise.race([running, late]);
       cancel.abort();
       // Cut short by the abort above: nobody waits for it any more.

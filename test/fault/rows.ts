@@ -77,7 +77,11 @@ export const ROWS: readonly Row[] = [
   {
     row: 44,
     file: 'test/agent/power/governor.test.ts',
-    names: ['a ramp to 95 degrees pauses before the trip', 'one that is lost makes the node slow', 'is stuck'],
+    names: [
+      'a ramp to 95 degrees pauses before the trip',
+      'one that is lost makes the node slow',
+      'one that stands still while work came',
+    ],
   },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
   { row: 57, file: reload, names: ['under load loses no request and no connection'] },
