@@ -25,6 +25,10 @@ const CRF_STEP = 0.5;
 /** Seeds end where no rung is more uncertain than this, in points. */
 const TOLERANCE = 1;
 
+/** Lossless copies of all units stay through the rounds while they take less disk than this; 4:2:0, half compressed. */
+const MOST_COPY_BYTES = 1 << 30;
+const COPY_BYTES_PER_PIXEL = 0.75;
+
 /** Trials of a unit after its seeds, as a rule. */
 const EXPECTED_AFTER_SEEDS = 5;
 
@@ -119,6 +123,7 @@ export async function searchTitle(search: Search): Promise<{ trials: Trial[]; ha
       await runWishes(search, ask(wishesOf, job.preset), state);
     }
   }
+  await sweepTrials(job.outDir);
   return { trials: state.trials.sort((a, b) => a.unit - b.unit), hastyUnits: state.hasty.size };
 }
 
@@ -166,6 +171,7 @@ async function runWishes(search: Search, wishes: readonly KindWish[], state: Sta
   const plan: TrialPlan = {
     ...{ source, ffmpeg, journal: search.journal, subsample: job.trials.subsample },
     folder: join(job.outDir, 'trials'),
+    keepsCopies: frames * pixels * COPY_BYTES_PER_PIXEL <= MOST_COPY_BYTES,
     onTrial: (trial) => {
       done += 1;
       const { unit, height, x264Crf: crf } = trial;

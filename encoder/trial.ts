@@ -47,6 +47,8 @@ export type TrialPlan = {
   readonly subsample: number;
   /** Folder of the kept encodes and of the units while they are worked on. */
   readonly folder: string;
+  /** Lossless copies of units stay for later rounds; whoever asks for them removes them. */
+  readonly keepsCopies: boolean;
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly onTrial: (trial: Trial) => void;
@@ -56,8 +58,8 @@ export type TrialPlan = {
 type At = { readonly plan: TrialPlan; readonly at: number; readonly unit: Unit<Shot> };
 
 /**
- * The trials of one unit, in any order. The lossless copy that they read lives only as long as one of them is missing;
- * those of one height and preset are encoded by one ffmpeg, from one decode and one scaling.
+ * The trials of one unit, in any order. The lossless copy that they read lives only as long as one of them is missing,
+ * unless copies are kept; those of one height and preset are encoded by one ffmpeg, from one decode and one scaling.
  */
 export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
   const { plan, unit } = at;
@@ -71,7 +73,10 @@ export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promi
   const ranges = new Set(missing.map(({ kind }) => kind.picture.videoRange));
   const copies: ShotCopies = [...ranges].map((range) => ({ range, file: unitFile(at.at, range) }));
   try {
-    await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
+    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
+    if (!plan.keepsCopies || isMade.includes(false)) {
+      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
+    }
     const groups = new Map<string, TrialWish[]>();
     for (const wish of missing) {
       const key = `${wish.kind.id} ${wish.height} ${wish.preset}`;
@@ -80,8 +85,15 @@ export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promi
     const runs = await plan.ffmpeg.all([...groups.values()].map((group) => runGroup(at, group)));
     return found.concat(runs.flat());
   } finally {
-    for (const { file } of copies) await rm(join(plan.folder, file), { force: true });
+    for (const { file } of plan.keepsCopies ? [] : copies) await rm(join(plan.folder, file), { force: true });
   }
+}
+
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
 function unitFile(at: number, range: VideoRange): string {

@@ -1,7 +1,7 @@
 // Curves of one unit of a title: its bits and quality at every height and CRF, predicted from its features and bent through what
 // was measured. Pure.
 import type { ShotFeatures } from './features.ts';
-import { dot, type Gaussian, observe, predict } from './gaussian.ts';
+import { dot, type Gaussian, observe, predict, sum } from './gaussian.ts';
 import type { Curve, Model } from './model.ts';
 
 /** Features that the regression reads. */
@@ -59,14 +59,45 @@ function log(value: number, least: number): number {
   return Math.log2(value + least);
 }
 
+/** What a title's units have in common beyond what their features say: nothing is known of it yet. */
+export function titleShift({ quality, bits }: Model, trust = 1): TitleShift {
+  const none = ({ title }: Curve): Gaussian => ({
+    mean: title.map(() => 0),
+    covariance: title.map((row) => row.map((entry) => entry / trust ** 2)),
+  });
+  return { quality: none(quality), bits: none(bits) };
+}
+
+/** The shift after a trial of one unit, whose own peculiarities count as an error. */
+export function learnShift(shift: TitleShift, prior: ShotCurves, place: Place, outcome: Outcome): TitleShift {
+  const basis = basisAt(place);
+  const after = (belief: Gaussian, unit: Gaussian, curve: Curve, seen: number): Gaussian => {
+    const own = predict(unit, basis);
+    return observe(belief, { basis, value: seen - own.mean, variance: own.variance + curve.misfit ** 2 });
+  };
+  const { model } = prior;
+  return {
+    quality: after(shift.quality, prior.quality, model.quality, toScore(outcome.quality)),
+    bits: after(shift.bits, prior.bits, model.bits, Math.log2(outcome.bitsPerPixel)),
+  };
+}
+
+/** Beliefs about the curves that a title's units share. */
+export type TitleShift = { readonly quality: Gaussian; readonly bits: Gaussian };
+
 /** What the model believes of a unit before any trial. `trust` below 1 widens it: another codec or metric than trained on. */
 export function priorCurves(features: CurveFeatures, model: Model, trust = 1): ShotCurves {
   const regressors = regressorsOf(features, model.ranges);
-  const beliefOf = ({ weights, covariance }: Curve): Gaussian => ({
+  const beliefOf = ({ weights, unit }: Curve): Gaussian => ({
     mean: weights.map((row) => dot(row, regressors)),
-    covariance: covariance.map((row) => row.map((entry) => entry / trust ** 2)),
+    covariance: unit.map((row) => row.map((entry) => entry / trust ** 2)),
   });
   return { quality: beliefOf(model.quality), bits: beliefOf(model.bits), model };
+}
+
+/** A unit's curves moved by what is known of its title's. */
+export function shifted({ quality, bits, model }: ShotCurves, shift: TitleShift): ShotCurves {
+  return { quality: sum(quality, shift.quality), bits: sum(bits, shift.bits), model };
 }
 
 /** The curves after a trial. */

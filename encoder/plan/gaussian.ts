@@ -32,3 +32,11 @@ export function observe(belief: Gaussian, { basis, value, variance }: Observatio
     ),
   };
 }
+
+/** The sum of two independent vectors. */
+export function sum(a: Gaussian, b: Gaussian): Gaussian {
+  return {
+    mean: a.mean.map((mean, at) => mean + (b.mean[at] ?? 0)),
+    covariance: a.covariance.map((row, i) => row.map((entry, j) => entry + (b.covariance[i]?.[j] ?? 0))),
+  };
+}

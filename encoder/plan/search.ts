@@ -1,7 +1,18 @@
 // Decides which encodes of a title are worth making: a few to learn the curves of its units, then those that its rungs
 // are made of. Deterministic: the same shots and trials give the same wishes. Pure.
 import { allocate, meanQuality } from './allocate.ts';
-import { type CurveFeatures, forecast, learn, type Place, priorCurves, type ShotCurves, widen } from './curves.ts';
+import {
+  type CurveFeatures,
+  forecast,
+  learn,
+  learnShift,
+  type Place,
+  priorCurves,
+  type ShotCurves,
+  shifted,
+  titleShift,
+  widen,
+} from './curves.ts';
 import { chooseLadder, type LadderLimits } from './ladder.ts';
 import type { Model } from './model.ts';
 import { widthAt } from './trials.ts';
@@ -61,19 +72,31 @@ export type PlannedRung = {
   readonly quality: number;
 };
 
-/** The curves of every unit after the trials. */
+/**
+ * The curves of every unit after the trials. What the units share is learnt first, from all of them, so that few trials of
+ * each are enough; a unit's own trials then count again for what is its own.
+ */
 export function curvesOf(title: SearchTitle, trials: readonly Measured[]): ShotCurves[] {
+  const { units, model, search } = title;
   const isMixed = trials.some((trial) => trial.ships) && trials.some((trial) => !trial.ships);
-  return title.units.map(({ features, frames }, unit) => {
-    const mine = trials.filter((trial) => trial.unit === unit);
+  const priors = units.map(({ features }) => priorCurves(features, model, search.trust));
+  const outcomeOf = ({ unit, height, quality, bits }: Measured) => ({
+    quality,
+    bitsPerPixel: bits / (units[unit]?.frames ?? 1) / pixelsAt(title, height),
+  });
+  const proposing = trials.filter((trial) => !trial.ships || !isMixed);
+  const shift = proposing.reduce(
+    (known, trial) => {
+      const prior = priors[trial.unit];
+      return prior === undefined ? known : learnShift(known, prior, placeOf(title, trial), outcomeOf(trial));
+    },
+    titleShift(model, search.trust),
+  );
+  return priors.map((prior, unit) => {
     const take = (curves: ShotCurves, trial: Measured): ShotCurves =>
-      learn(curves, placeOf(title, trial), {
-        quality: trial.quality,
-        bitsPerPixel: trial.bits / frames / pixelsAt(title, trial.height),
-      });
-    const proposed = mine
-      .filter((trial) => !trial.ships)
-      .reduce(take, priorCurves(features, title.model, title.search.trust));
+      learn(curves, placeOf(title, trial), outcomeOf(trial));
+    const mine = trials.filter((trial) => trial.unit === unit);
+    const proposed = mine.filter((trial) => !trial.ships).reduce(take, shifted(prior, shift));
     return mine.filter((trial) => trial.ships).reduce(take, isMixed ? widen(proposed) : proposed);
   });
 }
@@ -119,18 +142,20 @@ function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): Plann
 /**
  * The first encodes: at the places of the predicted rungs and of their nearest rivals at the other heights, those first
  * that leave least doubt, and no more than the doubt asks. Every unit begins at the top rung, so that there is always
- * one whole rung.
+ * one whole rung. What a unit's trials say of the whole title counts for the units after it.
  */
 export function seedWishes(title: SearchTitle): Wish[] {
   const curves = curvesOf(title, []);
   const rungs = predictLadder(title, curves);
   const rivals = rungs.flatMap((rung) => rivalsOf(title, curves, rung));
-  return title.units.flatMap((_, unit) => {
+  let shift = titleShift(title.model, title.search.trust);
+  return title.units.flatMap(({ features }, unit) => {
     const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points.filter((p) => p.unit === unit));
     const [onRungs, places] = [mine(rungs), mine([...rungs, ...rivals])];
+    const prior = priorCurves(features, title.model, title.search.trust);
     const chosen: Wish[] = [];
-    let known = curves[unit];
-    while (known !== undefined && chosen.length < title.search.mostSeeds) {
+    let known = shifted(prior, shift);
+    while (chosen.length < title.search.mostSeeds) {
       const now: ShotCurves = known;
       if (chosen.length > 0 && doubt(title, now, places) <= title.search.tolerance) break;
       const after = (place: Wish): number => doubt(title, learnBlind(title, now, place), places);
@@ -139,6 +164,7 @@ export function seedWishes(title: SearchTitle): Wish[] {
       if (best === undefined) break;
       chosen.push(best);
       known = learnBlind(title, now, best);
+      shift = learnShift(shift, prior, placeOf(title, best), forecast(now, placeOf(title, best)));
     }
     return chosen.map(({ height, crf }) => ({ unit, height, crf }));
   });

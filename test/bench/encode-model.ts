@@ -21,6 +21,9 @@ const UNIT_RIDGE = 10;
  */
 const LEAST_DEVIATION = [0.3, 0.15, 0.1, 0.3, 0.15, 0.2, 0.05, 0.08, 0.08];
 
+/** Units of one title differ from each other by at least this much of that. */
+const OWN_RATIO = 0.4;
+
 /** A measured unit. */
 export type Sample = {
   readonly title: string;
@@ -105,6 +108,7 @@ function train(samples: readonly Sample[], kind: Kind): Curve {
   const weights = regress(samples, fits);
   // What is left open is judged on titles that the regression has not seen, where there are several.
   const titles = [...new Set(samples.map((sample) => sample.title))];
+  const samplesByTitle = titles.flatMap((title) => samples.filter((sample) => sample.title === title));
   const residuals = titles.flatMap((title) => {
     const isHeld = (at: number): boolean => samples[at]?.title === title;
     const taught = titles.length === 1 ? samples : samples.filter((_, at) => !isHeld(at));
@@ -115,18 +119,35 @@ function train(samples: readonly Sample[], kind: Kind): Curve {
       return [(fits[at] ?? []).map((value, k) => value - dot(unseen[k] ?? [], row))];
     });
   });
-  const covariance = weights.map((_, i) =>
-    weights.map((__, j) => {
-      const shared = mean(residuals.map((residual) => (residual[i] ?? 0) * (residual[j] ?? 0)));
-      return i === j ? shared + (LEAST_DEVIATION[i] ?? 0) ** 2 : shared;
-    }),
-  );
+  const ofTitle = titles.map((title) => {
+    const own = residuals.filter((_, at) => samplesByTitle[at]?.title === title);
+    return weights.map((_, k) => mean(own.map((residual) => residual[k] ?? 0)));
+  });
+  const within = residuals.map((residual, at) => {
+    const common = ofTitle[titles.indexOf(samplesByTitle[at]?.title ?? '')] ?? [];
+    return residual.map((value, k) => value - (common[k] ?? 0));
+  });
   const misses = samples.flatMap(({ points }, at) =>
     points
       .filter(({ score }) => toPointsOf(score) > 50)
       .map((point) => point[kind] - dot(fits[at] ?? [], basisAt(point.place))),
   );
-  return { weights, covariance, misfit: Math.sqrt(mean(misses.map((miss) => miss * miss))) };
+  return {
+    weights,
+    title: spread(ofTitle, 1),
+    unit: spread(within, OWN_RATIO),
+    misfit: Math.sqrt(mean(misses.map((miss) => miss * miss))),
+  };
+}
+
+/** Covariance about 0, with the least deviations times a ratio added. */
+function spread(vectors: readonly (readonly number[])[], ratio: number): number[][] {
+  return LEAST_DEVIATION.map((least, i) =>
+    LEAST_DEVIATION.map((_, j) => {
+      const shared = mean(vectors.map((vector) => (vector[i] ?? 0) * (vector[j] ?? 0)));
+      return i === j ? shared + (least * ratio) ** 2 : shared;
+    }),
+  );
 }
 
 /** The unit's own curve through its grid. */

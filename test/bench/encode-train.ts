@@ -44,7 +44,7 @@ function planOf(model: Model, grid: GridFile): string {
       limits,
       model,
     },
-    search: { mostSeeds: 3, mostTrials: 12, tolerance: 1, snap: 1.5, step: 0.5, trust: 1 },
+    search: { mostSeeds: 2, mostTrials: 12, tolerance: 1, snap: 1.5, step: 0.5, trust: 1 },
   };
   const truth = truthOf(grid);
   const { trials, counts } = playSearch(title, truth, 3);
@@ -73,8 +73,8 @@ function sourceOf(model: Model, samples: readonly Sample[]): string {
   const round = (value: number): number => Number(value.toPrecision(4));
   const matrix = (rows: readonly (readonly number[])[]): string =>
     `[\n${rows.map((row) => `      [${row.map(round).join(', ')}],`).join('\n')}\n    ]`;
-  const part = ({ weights, covariance, misfit }: Curve): string =>
-    `{\n    weights: ${matrix(weights)},\n    covariance: ${matrix(covariance)},\n    misfit: ${round(misfit)},\n  }`;
+  const part = ({ weights, title, unit, misfit }: Curve): string =>
+    `{\n    weights: ${matrix(weights)},\n    title: ${matrix(title)},\n    unit: ${matrix(unit)},\n    misfit: ${round(misfit)},\n  }`;
   const clips = new Set(samples.map((sample) => sample.title)).size;
   return `// Coefficients of the curves of encoder/plan/curves.ts, trained by test/bench/encode-train.ts on ${samples.length} units of ${clips} clips
 // (x264 veryfast, vmaf_v0.6.1, 5 CRFs by 3 heights each). Do not edit: measure the grids and run that script.

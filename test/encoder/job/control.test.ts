@@ -30,6 +30,7 @@ const jobOf = (id: string, more: Partial<EncodeJobInput> = {}): EncodeJobInput =
   ...{ version: 1, id, input: clip, outDir: join(folder, `${id}.out`), preset: 'ultrafast' },
   ladder: { heights: [144], minimumStep: 1 },
   trials: { crfs: [24, 38] },
+  search: { grid: 'full' },
   budget: { parallel: 1 },
   ...more,
 });
