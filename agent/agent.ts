@@ -122,6 +122,7 @@ function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishP
       name: name ?? found?.name ?? id,
       manifestUrl: url,
       poster: posterOf(title, found),
+      ...(found?.report === undefined ? {} : { report: found.report }),
       ready: isReady,
       progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
       isEncodedHere: isOurs,

@@ -9,6 +9,8 @@ export type ListedTitle = {
   readonly name: string;
   readonly manifestUrl: string;
   readonly poster: string | null;
+  /** Path of the page that tells how it was encoded. */
+  readonly report?: string;
   readonly ready: boolean;
   readonly progressRatio: number;
   /** This node encodes it; else its publisher did. */

@@ -20,6 +20,8 @@ export type Published = Pick<Package, 'hash' | 'baseUrl'> & {
   readonly durationSeconds: number;
   /** Path on the viewer listener. */
   readonly poster: string;
+  /** Path on the viewer listener of the page that tells how it was encoded; absent where there is none. */
+  readonly report?: string;
 };
 
 /** The packages of a publish folder. Nothing here rejects: a package that breaks its contract is logged, and is none. */
@@ -101,9 +103,11 @@ class PublishFolder {
     const whole = this.#whole.get(id);
     if (known?.stamp === stamp && (whole !== undefined || known.summary === undefined)) return whole;
     const found = stamp === '' ? undefined : await this.#read(id);
+    const hasReport = (await stampOf(join(this.#options.publishDir, id, 'report.html'))) !== '';
+    const report = hasReport ? { report: `${this.#options.publishPath}${id}/report.html` } : {};
     this.#whole.delete(id);
     if (stamp === '') this.#known.delete(id);
-    else this.#known.set(id, { stamp, summary: found === undefined ? undefined : summaryOf(found) });
+    else this.#known.set(id, { stamp, summary: found === undefined ? undefined : { ...summaryOf(found), ...report } });
     if (found === undefined) return undefined;
     this.#whole.set(id, found);
     const [oldest] = this.#whole.size > MAX_WHOLE ? this.#whole.keys() : [];

@@ -25,6 +25,8 @@ import {
   replaceFolder,
   type UnnamedTitle,
 } from './publish.ts';
+import type { ReportFacts } from './report/facts.ts';
+import { reportFacts, writeReport } from './reporting.ts';
 import { type Candidate, candidatesOf, titlePlan } from './search.ts';
 import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
@@ -66,9 +68,15 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   const folder = await openPackage(parent, job.id);
   try {
     tell({ event: 'progress', step: 'package' }, AT.start);
-    const title = await writePackage(build, folder);
+    const { title, facts } = await writePackage(build, folder);
     await checkPackage(build, folder, title);
-    if (job.publishTo !== undefined) return { hash: title.hash, dir: await publish(folder, parent, title) };
+    await writeReport(facts, resolve(job.outDir));
+    if (job.publishTo !== undefined) {
+      const dir = await publish(folder, parent, title);
+      // A title that is published stays so: it is worth more than a report that the disk refuses.
+      if (job.report === 'published') await writeReport(facts, join(parent, title.id)).catch(() => undefined);
+      return { hash: title.hash, dir };
+    }
     const dir = join(parent, 'package');
     await replaceFolder(folder.path, dir);
     return { hash: title.hash, dir };
@@ -78,7 +86,7 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
   }
 }
 
-async function writePackage(build: Build, folder: PackageFolder): Promise<Title> {
+async function writePackage(build: Build, folder: PackageFolder): Promise<{ title: Title; facts: ReportFacts }> {
   const { job, ffmpeg, source, shots, tell } = build;
   const { num, den } = source.view.frameRate;
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
@@ -116,7 +124,12 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<Title>
     cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost, ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
-  return finishPackage(folder, unnamed);
+  const title = await finishPackage(folder, unnamed);
+  const ladder = new Map(
+    renditions.map(({ id }, at) => [id, new Set(rungs[at]?.trials.map(({ trial }) => trial))] as const),
+  );
+  const { trials } = build;
+  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, shots, trials, ladder }) };
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */

@@ -7,6 +7,7 @@ import { leave, restOn } from '/.nearcast/page/preview.js';
  * @property {string} name
  * @property {string} manifestUrl
  * @property {string | null} [poster]
+ * @property {string} [report]
  * @property {boolean} ready
  * @property {number} progressRatio
  * @property {string} [nextId]
@@ -23,6 +24,7 @@ import { leave, restOn } from '/.nearcast/page/preview.js';
  * @property {HTMLElement} name
  * @property {HTMLElement} note
  * @property {HTMLProgressElement} progress
+ * @property {HTMLAnchorElement} report
  * @property {Title} title
  */
 
@@ -99,9 +101,13 @@ function makeCard(title, onOpen) {
   const name = make('span', 'name');
   const note = make('span', 'note');
   button.append(art, name, note);
-  item.append(button);
+  const report = document.createElement('a');
+  report.className = 'report';
+  report.textContent = 'Report';
+  report.hidden = true;
+  item.append(button, report);
   /** @type {Card} */
-  const card = { item, button, art, image, name, note, progress, title };
+  const card = { item, button, art, image, name, note, progress, report, title };
   const rest = () => {
     if (card.title.ready) restOn(card.title.id, art);
   };
@@ -153,6 +159,10 @@ function fill(card, title) {
   card.progress.setAttribute('aria-label', `Encoding of ${title.name}`);
   card.button.setAttribute('aria-disabled', String(!title.ready));
   setImage(card.image, title);
+  const hasReport = title.ready && typeof title.report === 'string';
+  card.report.hidden = !hasReport;
+  if (hasReport) card.report.setAttribute('href', title.report ?? '');
+  card.report.setAttribute('aria-label', `How ${title.name} was encoded`);
 }
 
 /** @param {readonly Title[]} titles */

@@ -303,6 +303,16 @@ describe('packages', () => {
     expect((await opened.package('a'))?.hash).toBe('f'.repeat(64));
   });
 
+  test('with a report beside them name its path', async () => {
+    publish('a', HASH);
+    publish('b', HASH);
+    writeFileSync(join(dir, 'titles', 'a', 'report.html'), '<!doctype html>');
+    const opened = await open();
+    await opened.reload();
+    const reportOf = async (id: string) => (await opened.package(id)) && opened.published(id)?.report;
+    expect([await reportOf('a'), await reportOf('b')]).toEqual(['/titles/a/report.html', undefined]);
+  });
+
   test('are there at once after append', async () => {
     const opened = await open();
     expect(await opened.package('a')).toBeUndefined();

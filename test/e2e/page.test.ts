@@ -90,9 +90,11 @@ describe('page', () => {
     await page.waitForSelector('[data-title=two][data-state=failed]');
     expect(await page.locator('[data-title=two] .note').textContent()).toContain('ENCODER_INPUT_CORRUPT');
     delete second.failure;
-    Object.assign(second, { ready: true, progressRatio: 1 });
+    expect(await page.locator('.card .report:visible').count()).toBe(0);
+    Object.assign(second, { ready: true, progressRatio: 1, report: '/titles/two/report.html' });
     await page.waitForSelector('[data-title=two][data-state=ready]');
     expect(await page.locator('[data-title=two]').boundingBox()).toEqual(box);
+    expect(await page.locator('[data-title=two] .report').getAttribute('href')).toBe('/titles/two/report.html');
   });
 
   test('rest on a title: its preview plays, silent; leave: it is gone and its token comes back once', async () => {

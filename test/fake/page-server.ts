@@ -34,6 +34,7 @@ export type Listed = {
   name: string;
   manifestUrl: string;
   poster: string | null;
+  report?: string;
   ready: boolean;
   progressRatio: number;
   isEncodedHere: boolean;

@@ -68,6 +68,25 @@ describe('a title', () => {
     expect(leftOvers()).toEqual([]);
   });
 
+  test('comes with a report beside it and in its work folder, which names the same package', () => {
+    for (const folder of ['titles/first', 'first.out']) {
+      expect(readFileSync(at(`${folder}/report.html`), 'utf8')).toContain(title.hash.slice(0, 16));
+      const report: unknown = JSON.parse(readFileSync(at(`${folder}/report.json`), 'utf8'));
+      expect(report).toMatchObject({
+        version: 1,
+        hash: title.hash,
+        renditions: title.renditions.map(({ id }) => ({ id })),
+      });
+    }
+  });
+
+  test('has thumbnails and I-frame playlists', () => {
+    expect(title.images.trickplay).toMatchObject({ secondsEach: 2, pictures: 2, width: 256, height: 144 });
+    const sheet = at(`titles/first/${title.hash}/thumbnails/00001.jpg`);
+    expect(readFileSync(sheet).subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]));
+    expect(readFileSync(at('titles/first/master.m3u8'), 'utf8')).toContain(`${title.hash}/v1/iframes.m3u8`);
+  });
+
   test('has the shots of the clip, and equal boundaries in all renditions, none above a second', () => {
     expect(title.shots.map((shot) => shot.frames)).toEqual(CLIP_SHOTS);
     const [best, ...others] = title.renditions;
@@ -146,13 +165,21 @@ describe('a title', () => {
 
   test('of a lossy source says so, and stays in outDir when there is nowhere to publish', async () => {
     const { publishTo: _, ...job } = jobOf('kept', {
-      ...{ input: at('silent.mp4'), sourceClass: 'top-rung', codecs: ['hevc'] },
+      ...{
+        input: at('silent.mp4'),
+        sourceClass: 'top-rung',
+        codecs: ['hevc'],
+        report: 'private',
+        thumbnails: { seconds: 0 },
+      },
     });
     const ended = await start(job);
     expect(ended.events.at(-1)).toMatchObject({ event: 'done', dir: at('kept.out/package'), published: false });
     const kept = readTitle(ended.events.at(-1));
     expect(kept.metric.notes.join()).toContain('lossy rung');
     for (const { codec } of kept.renditions) expect(codec).toMatch(/^hvc1\.1\./);
+    expect(kept.images).toEqual({ poster: 'poster.jpg' });
+    expect(existsSync(at('kept.out/report.html'))).toBe(true);
   });
 });
 
