@@ -13,9 +13,10 @@ import type { Ffmpeg } from './ffmpeg/run.ts';
 import type { Shot } from './ffmpeg/shots.ts';
 import { MOST_AUDIO, MOST_TEXT } from './ladders.ts';
 import { writeThumbnails } from './pictures.ts';
-import { toPoints } from './plan/metric.ts';
-import { type PlannedTrial, planTitle, type Rung } from './plan/title.ts';
+import { poolParts, type ScoredPart } from './plan/metric.ts';
+import { planTitle, type Rung } from './plan/title.ts';
 import { widthAt } from './plan/trials.ts';
+import type { Unit } from './plan/units.ts';
 import {
   finishPackage,
   openPackage,
@@ -26,6 +27,7 @@ import {
 } from './publish.ts';
 import type { ReportFacts } from './report/facts.ts';
 import { reportFacts, writeReport } from './reporting.ts';
+import { type Candidate, candidatesOf, titlePlan } from './search.ts';
 import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
 import { checkPromises, checkTrack } from './verify.ts';
@@ -42,17 +44,18 @@ export type Build = {
   readonly ffmpeg: Ffmpeg;
   readonly source: Source;
   readonly shots: readonly Shot[];
+  /** What was encoded of the shots, in order, and the trials of these units. */
+  readonly units: readonly Unit<Shot>[];
   readonly kinds: readonly LadderKind[];
   readonly notes: readonly Note[];
-  /** Every shot of every kind at every height and CRF. */
   readonly trials: readonly Trial[];
+  /** CPU seconds so far, by step. */
+  readonly cost: { readonly shots: number; readonly trials: number };
   readonly tell: Tell;
   /** What the host says that the job took so far. */
   readonly joules?: (() => number | undefined) | undefined;
 };
 
-/** A trial with its quality in points, for planning. */
-type Candidate = PlannedTrial & { readonly trial: Trial };
 type Rendition = Title['renditions'][number];
 
 /** Progress at which the package begins, and at which it is written; then the check. */
@@ -118,7 +121,7 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
     notes: [...build.notes, ...notes],
     images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
     savings,
-    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...(joules !== undefined && { joules }) },
+    cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost, ...(joules !== undefined && { joules }) },
   };
   tell({ event: 'progress', step: 'check' }, AT.written);
   const title = await finishPackage(folder, unnamed);
@@ -130,22 +133,10 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */
-function planLadders(
-  { job, source, shots, kinds, trials }: Build,
-  durationSeconds: number,
-): { rungs: Rung<Candidate>[]; savings: Title['savings'] } {
-  const { maxRungs, vmafCap, minimumStep, floorDrop } = job.ladder;
-  const limits = { maxRungs, qualityCap: vmafCap, minimumStep, floorDrop, sourceHeight: source.view.height };
-  const shotFrames = shots.map((shot) => shot.frames);
-  const ladders = kinds.map((kind) => {
-    const points = toPoints[kind.metric];
-    const candidates = trials
-      .filter((trial) => trial.kind.id === kind.id)
-      .map((trial): Candidate => {
-        const { shot, height, crf } = trial;
-        return { shot, height, crf, bits: trial.mediaBytes * 8, quality: points(trial.quality.mean), trial };
-      });
-    return planTitle(candidates, shotFrames, { ...limits, durationSeconds });
+function planLadders(build: Build, durationSeconds: number): { rungs: Rung<Candidate>[]; savings: Title['savings'] } {
+  const ladders = build.kinds.map((kind) => {
+    const { title, audience } = titlePlan(build, kind);
+    return planTitle(candidatesOf(build, kind, build.trials), { title, durationSeconds, audience });
   });
   const [first] = ladders;
   assert(first !== undefined, 'a job has at least one kind of ladder');
@@ -161,8 +152,7 @@ async function writeRendition(
   const kind = rung.trials[0]?.trial.kind;
   assert(kind !== undefined, 'a rung has a trial for each shot');
   const parts = rung.trials.map(({ trial }) => ({ file: trial.file, shotOf: () => trial.shot }));
-  const frames = build.shots.reduce((sum, shot) => sum + shot.frames, 0);
-  const scored = rung.trials.map(({ trial }) => trial.quality.mean * (build.shots[trial.shot]?.frames ?? 0));
+  const pooled = poolParts(rung.trials.map((candidate) => scoredPart(build, candidate)));
   return {
     ...(await writeTrack(folder, id, parts)),
     width: widthAt(view, rung.height),
@@ -171,8 +161,14 @@ async function writeRendition(
     videoRange: kind.picture.videoRange,
     bitDepth: kind.picture.bitDepth,
     ...(kind.metric === build.ffmpeg.tool.metric ? {} : { metric: kind.metric }),
-    qualityMean: scored.reduce((sum, score) => sum + score, 0) / frames,
+    qualityMean: pooled.mean,
+    qualityHarmonicMean: pooled.harmonicMean,
+    qualityP5: pooled.p5,
   };
+}
+
+function scoredPart({ units }: Build, { trial }: Candidate): ScoredPart {
+  return { scores: trial.quality.scores, frames: units[trial.unit]?.frames ?? 0 };
 }
 
 async function writeAudio(build: Build, folder: PackageFolder, seconds: number): Promise<Title['audio']> {
@@ -225,8 +221,9 @@ async function writeTexts(
     const vtt = failure === undefined ? await readFile(output, 'utf8') : '';
     await rm(output, { force: true });
     if (vtt.includes('-->')) {
-      const id = `t${text.length + 1}`;
-      text.push(await writeText(folder, { id, language: stream.language, vtt }, durationSeconds));
+      const { language, role, name } = stream;
+      const track = { id: `t${text.length + 1}`, language, role, ...(name === undefined ? {} : { name }) };
+      text.push(await writeText(folder, { ...track, vtt }, durationSeconds));
     } else {
       const message = `stream ${stream.index} (${stream.codec}) holds no subtitles that can be read`;
       notes.push({ code: 'subtitles-left', message });
@@ -281,17 +278,18 @@ function describeMetric({ job, ffmpeg }: Build): Title['metric'] {
 }
 
 function describeShot(
-  { source }: Build,
+  build: Build,
   rungs: readonly Rung<Candidate>[],
   { shot, at }: { readonly shot: Shot; readonly at: number },
 ): TitleShot {
-  const { num, den } = source.view.frameRate;
+  const { num, den } = build.source.view.frameRate;
   const durationSeconds = (shot.frames * den) / num;
-  const quality = rungs.flatMap((rung, index) => {
-    const trial = rung.trials[at]?.trial;
-    if (trial === undefined) return [];
-    const bitrateBps = (trial.mediaBytes * 8) / durationSeconds;
-    return [[`v${index + 1}`, { ...trial.quality, crf: trial.crf, bitrateBps }] as const];
+  const quality = rungs.map((rung, index) => {
+    const mine = rung.trials.filter(({ trial }) => trial.shot === at);
+    const bits = mine.reduce((sum, { trial }) => sum + trial.mediaBytes * 8, 0);
+    const crfs = mine.reduce((sum, { trial }) => sum + trial.crf * (build.units[trial.unit]?.frames ?? 0), 0);
+    const pooled = poolParts(mine.map((candidate) => scoredPart(build, candidate)));
+    return [`v${index + 1}`, { ...pooled, crf: crfs / shot.frames, bitrateBps: bits / durationSeconds }] as const;
   });
   return {
     startSeconds: (shot.start * den) / num,

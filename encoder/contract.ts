@@ -1,6 +1,7 @@
 // What the encoder takes and gives: the job, the NDJSON events, and title.json. Pure schemas; the one file of this
 // room that others may import. Readers ignore unknown keys and refuse unknown versions.
 import { z } from 'zod';
+import { ladderSchema, searchSchema, trialsSchema } from './contract-ladder.ts';
 
 /** Version of job, events and title.json alike. */
 export const CONTRACT_VERSION = 1;
@@ -54,28 +55,10 @@ export const jobSchema = z.object({
       surround: z.enum(['stereo', 'keep', 'both']).default('stereo'),
     })
     .prefault({}),
-  ladder: z
-    .object({
-      /** Heights tried, at most three, none above the source; absent: chosen from the source. */
-      heights: z.array(z.number().int().min(144).max(4320)).min(1).max(3).optional(),
-      maxRungs: z.number().int().min(1).max(8).default(5),
-      /** No rung aims above this pooled mean VMAF. */
-      vmafCap: z.number().min(50).max(100).default(95),
-      /** No shot of a rung falls below the rung's mean by more than this. */
-      floorDrop: z.number().min(0).max(30).default(4),
-      /** Rungs closer than this in VMAF are one rung (one JND is about 6 points). */
-      minimumStep: z.number().min(0).max(30).default(6),
-    })
-    .prefault({}),
-  trials: z
-    .object({
-      /** On x264's scale; other encoders take the values of theirs that look alike. */
-      crfs: z.array(z.number().min(0).max(51)).min(1).max(8).default([22, 28, 35]),
-      /** libvmaf scores every n-th frame. */
-      subsample: z.number().int().min(1).max(30).default(5),
-    })
-    .prefault({}),
-  /** Preset of trials and final encodes, named as x264's; other encoders take their own of like cost. */
+  ladder: ladderSchema,
+  search: searchSchema,
+  trials: trialsSchema,
+  /** Preset of what ships, named as x264's; other encoders take their own of like cost. */
   preset: z
     .string()
     .regex(/^[a-z]+$/)
@@ -171,8 +154,10 @@ const rendition = track.extend({
   bitDepth: z.union([z.literal(8), z.literal(10)]).optional(),
   /** What its quality is measured by, where that is not the title's metric. */
   metric: z.enum(METRICS).optional(),
-  /** Mean over all frames of the title on the metric's scale. */
+  /** Over all scored frames of the title, on the metric's scale. */
   qualityMean: z.number(),
+  qualityHarmonicMean: z.number().optional(),
+  qualityP5: z.number().optional(),
 });
 /** One encoded video variant. */
 export type TitleRendition = z.output<typeof rendition>;
@@ -226,6 +211,7 @@ const quality = z.object({
   mean: z.number(),
   harmonicMean: z.number(),
   p5: z.number(),
+  /** Mean over the shot's frames: parts of a long shot have their own. */
   crf: z.number(),
   bitrateBps: positive,
 });
@@ -234,8 +220,14 @@ const shot = z.object({
   startSeconds: z.number().nonnegative(),
   durationSeconds: positive,
   frames: z.number().int().positive(),
-  /** All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence). */
-  features: z.object({ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio }),
+  /**
+   * All 0..1: spatial detail, temporal change, mean luma, colour saturation, audio loudness (0 = silence); and, since
+   * trials are predicted, motion of edges, noise and share of dark pixels.
+   */
+  features: z.object({
+    ...{ spatial: ratio, temporal: ratio, luma: ratio, saturation: ratio, loudness: ratio },
+    ...{ motion: ratio.optional(), noise: ratio.optional(), darkness: ratio.optional() },
+  }),
   /** By rendition id. */
   quality: z.record(z.string(), quality),
 });
@@ -280,8 +272,13 @@ export const titleSchema = z.object({
   images: z.object({ poster: z.string(), trickplay: trickplay.optional() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
-  /** `joules`: of the host while it encoded, where that was measured. */
-  cost: z.object({ cpuSeconds: z.number().nonnegative(), joules: z.number().nonnegative().optional() }),
+  /** CPU seconds of ffmpeg: all, and of these finding shots and making trials; `joules` of the host, where measured. */
+  cost: z.object({
+    cpuSeconds: z.number().nonnegative(),
+    shots: z.number().nonnegative().optional(),
+    trials: z.number().nonnegative().optional(),
+    joules: z.number().nonnegative().optional(),
+  }),
 });
 /** A published title. */
 export type Title = z.output<typeof titleSchema>;
@@ -309,7 +306,9 @@ export const encodeEventSchema = z.discriminatedUnion('event', [
   z.object({
     ...step,
     event: z.literal('trial'),
+    /** The shot, and the unit of encoding: a shot, or a part of a long one. */
     shot: count,
+    unit: count.optional(),
     /** Absent from earlier encoders: h264. */
     codec: z.enum(CODECS).optional(),
     height: count,

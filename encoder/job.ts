@@ -1,12 +1,11 @@
 // The conductor of one encode: probe, shots, trials, plan, package, check, publish. Everything that it decides is in
 // plan/, everything that it runs in ffmpeg/; running it again goes on where an earlier run ended.
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { buildPackage, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
 import type { Control } from './control.ts';
-import { openHaste } from './deadline.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
 import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
@@ -17,10 +16,11 @@ import { type Ffmpeg, openFfmpeg } from './ffmpeg/run.ts';
 import { findShots, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf, lockFolder, openJournal } from './journal.ts';
 import { chooseLadders } from './ladders.ts';
-import { tailCost } from './plan/deadline.ts';
-import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
+import { COEFFICIENTS } from './plan/coefficients.ts';
+import { longestUnit, type Unit, unitsOf } from './plan/units.ts';
 import { point, readTitle, restoreFolder } from './publish.ts';
-import { ownCrfs, runShotTrials, type Trial, type TrialPlan } from './trial.ts';
+import { searchTitle, sweepTrials } from './search.ts';
+import type { Trial } from './trial.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
 const SHARE = { shots: 0.05, trials: 0.87 } as const;
@@ -132,19 +132,21 @@ async function encodeTitle(run: Run): Promise<void> {
     tell({ event: 'shot', index, ...times }, SHARE.shots);
   }
   const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
-  const { trials, hastyShots } = await runTrials(run, { source, kinds, shots });
+  const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
+  const shotsCpu = ffmpeg.cpuSeconds();
+  const { trials, hastyUnits } = await runTrials(run, { source, kinds, units });
   const { hash, dir } = await buildPackage({
-    ...{ job, ffmpeg, source, shots, kinds, trials, tell },
-    ...{ notes: [...notes, ...hasteNotes(hastyShots, shots.length)], joules: run.joules },
+    ...{ job, ffmpeg, source, shots, units, kinds, trials, tell },
+    ...{ notes: [...notes, ...hasteNotes(hastyUnits, units.length)], joules: run.joules },
+    cost: { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu },
   });
   await journal.add(jobKey, { hash });
-  await sweepTrials(job.outDir);
   tell({ event: 'done', hash, dir, cpuSeconds: ffmpeg.cpuSeconds(), published: job.publishTo !== undefined }, 1);
 }
 
-function hasteNotes(hasty: number, shots: number): Note[] {
+function hasteNotes(hasty: number, units: number): Note[] {
   if (hasty === 0) return [];
-  const message = `the deadline left ${hasty} of ${shots} shots one encode at each height; savings are a rough estimate`;
+  const message = `the deadline left ${hasty} of ${units} units fewer trials than they ask for; savings are a rough estimate`;
   return [{ code: 'deadline', message }];
 }
 
@@ -168,8 +170,9 @@ function decodedAs(source: Source): Partial<Source['view']> {
   return view;
 }
 
+/** The programs, models and trained coefficients that decide a package. */
 function toolOf(tool: FfmpegTool): readonly string[] {
-  return [tool.version, tool.metric, VMAF_MODEL];
+  return [tool.version, tool.metric, VMAF_MODEL, keyOf(COEFFICIENTS)];
 }
 
 /** The package of an earlier run, pointed to anew; undefined when there is none or it is gone. */
@@ -202,69 +205,18 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
   return shots;
 }
 
-/** All trials of all shots, the costliest shots first, as many shots at a time as there are processes. */
+/** The trials of the title's ladders, told as they come. */
 async function runTrials(
   { job, ffmpeg, journal, tell, startedAt }: Run,
-  { source, kinds, shots }: { source: Source; kinds: readonly LadderKind[]; shots: readonly Shot[] },
-): Promise<{ trials: Trial[]; hastyShots: number }> {
-  const { width, height } = source.view;
-  const heights = chooseHeights(height, job.ladder.heights);
-  const crfs = [...new Set(job.trials.crfs)].sort((a, b) => a - b);
-  const middle = crfs.slice((crfs.length - 1) >> 1, ((crfs.length - 1) >> 1) + 1);
-  const costOf = (shot: Shot, lines: number): number =>
-    trialCost(shot.frames, lines * widthAt(source.view, lines), width * height);
-  const total = shots.reduce((sum, shot) => sum + heights.reduce((all, lines) => all + costOf(shot, lines), 0), 0);
-  const shotCost = (shot: Shot): number => kinds.length * heights.reduce((sum, lines) => sum + costOf(shot, lines), 0);
-  const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
-  const haste = openHaste({
-    endsAt: startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000,
-    processes: ffmpeg.options.parallel * ffmpeg.threads,
-    shots: shots.map((shot) => ({ full: shotCost(shot) * crfs.length, least: shotCost(shot) })),
-    tailCost: tailCost(frames, width * height),
-    now: () => performance.now(),
-  });
-  let done = 0;
-  const onTrial = (trial: Trial): void => {
-    const shot = shots[trial.shot];
-    if (shot !== undefined) done += costOf(shot, trial.height) / ownCrfs(trial.kind, crfs).length / kinds.length;
-    if (shot !== undefined && !trial.resumed) haste.spent(costOf(shot, trial.height));
-    const bitrateBps =
-      (trial.mediaBytes * 8 * source.view.frameRate.num) / ((shot?.frames ?? 1) * source.view.frameRate.den);
-    const { height: lines, crf, resumed, kind } = trial;
-    const facts = {
-      shot: trial.shot,
-      codec: kind.codec.name,
-      height: lines,
-      crf,
-      bitrateBps,
-      quality: trial.quality.mean,
-      resumed,
-    };
-    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * (done / total));
+  made: { readonly source: Source; readonly kinds: readonly LadderKind[]; readonly units: readonly Unit<Shot>[] },
+): Promise<{ trials: Trial[]; hastyUnits: number }> {
+  const { num, den } = made.source.view.frameRate;
+  const onTrial = (trial: Trial, doneRatio: number): void => {
+    const bitrateBps = (trial.mediaBytes * 8 * num) / ((made.units[trial.unit]?.frames ?? 1) * den);
+    const { shot, unit, kind, height, crf, resumed } = trial;
+    const facts = { shot, unit, codec: kind.codec.name, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
+    tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  const plan: TrialPlan = {
-    ...{ source, kinds, heights, crfs, ffmpeg, journal, onTrial },
-    ...{ preset: job.preset, subsample: job.trials.subsample, segmentSeconds: job.segmentSeconds },
-    folder: join(job.outDir, 'trials'),
-  };
-  await sweepTrials(job.outDir);
-  const queue = shots.map((shot, at) => ({ shot, at })).sort((a, b) => b.shot.frames - a.shot.frames);
-  const trials: Trial[] = [];
-  const worker = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
-      const own = haste.gridOf(next.at) === 'full' ? plan : { ...plan, crfs: middle };
-      trials.push(...(await runShotTrials(own, next.shot, next.at)));
-    }
-  };
-  await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
-  return { trials: trials.sort((a, b) => a.shot - b.shot), hastyShots: haste.hastyShots() };
-}
-
-/** Removes what a killed run left half done; finished trials stay. */
-async function sweepTrials(outDir: string): Promise<void> {
-  const folder = join(outDir, 'trials');
-  await mkdir(folder, { recursive: true });
-  for (const name of await readdir(folder)) {
-    if (/^(?:tmp|shot)-/.test(name)) await rm(join(folder, name), { force: true });
-  }
+  const endsAt = startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+  return searchTitle({ job, ffmpeg, journal, ...made, endsAt, onTrial });
 }

@@ -1,4 +1,5 @@
-// Trial encodes: one shot at every height and CRF, each measured, each kept for the package.
+// Trial encodes: units of a title at the heights and CRFs that the search asks for, each measured, each kept for the
+// package.
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from './errors.ts';
@@ -6,178 +7,188 @@ import { type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale
 import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { VideoRange } from './ffmpeg/codecs/codec.ts';
 import type { Source } from './ffmpeg/probe.ts';
-import { measureQuality, type Quality } from './ffmpeg/quality.ts';
+import { measureQuality, type Quality, type QualityTarget } from './ffmpeg/quality.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import { extractShot, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf } from './journal.ts';
 import { parseFragmented } from './package/fmp4.ts';
 import { differingBoxes } from './package/init.ts';
-import { splitEvenly } from './plan/cuts.ts';
+import { MOST_SAMPLING_ERROR, samplingError } from './plan/metric.ts';
 import { widthAt } from './plan/trials.ts';
+import type { Unit } from './plan/units.ts';
 
 /** What the journal keeps of a trial. */
 type TrialResult = { readonly bytes: number; readonly mediaBytes: number; readonly quality: Quality };
 
-/** One encoded and measured trial; `file` is a fragmented MP4 with one fragment per segment. */
-export type Trial = TrialResult & {
+/** How a unit is to be encoded; CRF and preset as x264 has them: each encoder takes its own that are like them. */
+export type TrialWish = {
   readonly kind: LadderKind;
-  readonly shot: number;
   readonly height: number;
-  /** On the encoder's own scale. */
-  readonly crf: number;
-  readonly file: string;
-  /** Found in the journal. */
-  readonly resumed: boolean;
+  readonly x264Crf: number;
+  readonly preset: string;
 };
+
+/** One encoded and measured trial; `file` is a fragmented MP4 of one fragment. */
+export type Trial = TrialResult &
+  TrialWish & {
+    /** Index of the unit, and of the shot that it is part of. */
+    readonly unit: number;
+    readonly shot: number;
+    /** On the encoder's own scale. */
+    readonly crf: number;
+    readonly file: string;
+    /** Found in the journal. */
+    readonly resumed: boolean;
+  };
 
 /** What all trials of a job share. */
 export type TrialPlan = {
   readonly source: Source;
-  readonly kinds: readonly LadderKind[];
-  readonly heights: readonly number[];
-  /** On x264's scale, as is the preset among x264's names; each encoder has its own of both. */
-  readonly crfs: readonly number[];
-  readonly preset: string;
   readonly subsample: number;
-  readonly segmentSeconds: number;
-  /** Folder of the kept encodes and of the shot while it is worked on. */
+  /** Folder of the kept encodes and of the units while they are worked on. */
   readonly folder: string;
+  /** Lossless copies of units stay for later rounds; whoever asks for them removes them. */
+  readonly keepsCopies: boolean;
   readonly ffmpeg: Ffmpeg;
   readonly journal: Journal;
   readonly onTrial: (trial: Trial) => void;
 };
 
-/** One height of one shot in one ladder. */
-type Group = {
-  readonly plan: TrialPlan;
-  readonly kind: LadderKind;
-  readonly at: number;
-  readonly shot: Shot;
-  readonly height: number;
-};
+/** A unit and its index. */
+type At = { readonly plan: TrialPlan; readonly at: number; readonly unit: Unit<Shot> };
 
-/** Quality values of a kind, on its encoder's scale, best first. */
-export function ownCrfs({ codec }: LadderKind, crfs: readonly number[]): number[] {
-  return [...new Set(crfs.map(codec.qualityAt))].sort((a, b) => a - b);
-}
-
-/** First frames of the segments of a shot, within the shot; none is longer than segmentSeconds. */
-function segmentStarts(plan: Pick<TrialPlan, 'source' | 'segmentSeconds'>, frames: number): number[] {
-  const { num, den } = plan.source.view.frameRate;
-  const longest = Math.max(1, Math.floor((plan.segmentSeconds * num) / den + 1e-6));
-  return splitEvenly(frames, longest).map((part) => part.start);
-}
-
-/** All trials of one shot. The lossless copy that they read lives only as long as one of them is missing. */
-export async function runShotTrials(plan: TrialPlan, shot: Shot, at: number): Promise<Trial[]> {
-  const groups = plan.kinds.flatMap((kind) => plan.heights.map((height): Group => ({ plan, kind, at, shot, height })));
-  const kept = await Promise.all(
-    groups.map(async (group) => {
-      const wanted = ownCrfs(group.kind, plan.crfs);
-      const trials = await Promise.all(wanted.map((crf) => findTrial(group, crf)));
-      return { group, trials, missing: wanted.filter((_, index) => trials[index] === undefined) };
-    }),
-  );
-  const found = kept.flatMap(({ trials }) => trials).filter((trial) => trial !== undefined);
+/**
+ * The trials of one unit, in any order. The lossless copy that they read lives only as long as one of them is missing,
+ * unless copies are kept; those of one height and preset are encoded by one ffmpeg, from one decode and one scaling.
+ */
+export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
+  const { plan, unit } = at;
+  const distinct = [...new Map(wishes.map((wish) => [trialKey(at, wish), wish])).values()];
+  const kept = await Promise.all(distinct.map((wish) => findTrial(at, wish)));
+  const found = kept.filter((trial) => trial !== undefined);
   for (const trial of found) plan.onTrial(trial);
-  const open = kept.filter(({ missing }) => missing.length > 0);
-  if (open.length === 0) return found;
+  const missing = distinct.filter((_, index) => kept[index] === undefined);
+  if (missing.length === 0) return found;
   await mkdir(plan.folder, { recursive: true });
-  const ranges = new Set(open.map(({ group }) => group.kind.picture.videoRange));
-  const copies: ShotCopies = [...ranges].map((range) => ({ range, file: shotFile(at, range) }));
+  const ranges = new Set(missing.map(({ kind }) => kind.picture.videoRange));
+  const copies: ShotCopies = [...ranges].map((range) => ({ range, file: unitFile(at.at, range) }));
   try {
-    await extractShot(plan.ffmpeg, plan.source.view, { ...shot, cwd: plan.folder, copies });
-    const runs = await plan.ffmpeg.all(open.map(({ group, missing }) => runGroup(group, missing)));
+    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
+    if (!plan.keepsCopies || isMade.includes(false)) {
+      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
+    }
+    const groups = new Map<string, TrialWish[]>();
+    for (const wish of missing) {
+      const key = `${wish.kind.id} ${wish.height} ${wish.preset}`;
+      groups.set(key, [...(groups.get(key) ?? []), wish]);
+    }
+    const runs = await plan.ffmpeg.all([...groups.values()].map((group) => runGroup(at, group)));
     return found.concat(runs.flat());
   } finally {
-    for (const { file } of copies) await rm(join(plan.folder, file), { force: true });
+    for (const { file } of plan.keepsCopies ? [] : copies) await rm(join(plan.folder, file), { force: true });
   }
 }
 
-function shotFile(at: number, range: VideoRange): string {
-  return `shot-${at}-${range}.nut`;
+function isThere(path: string): Promise<boolean> {
+  return stat(path).then(
+    () => true,
+    () => false,
+  );
 }
 
-function trialGroup({ plan, kind, at, shot, height }: Group, outputs: TrialGroup['outputs']): TrialGroup {
+function unitFile(at: number, range: VideoRange): string {
+  return `unit-${at}-${range}.nut`;
+}
+
+function trialGroup({ plan, at }: At, wish: TrialWish, outputs: TrialGroup['outputs']): TrialGroup {
   const { view } = plan.source;
+  const { kind, height, preset } = wish;
   return {
     kind,
-    input: shotFile(at, kind.picture.videoRange),
+    input: unitFile(at, kind.picture.videoRange),
     width: widthAt(view, height),
     height,
     frameRate: view.frameRate,
-    keyframes: segmentStarts(plan, shot.frames).slice(1),
-    preset: kind.codec.presetAt(plan.preset),
+    keyframes: [],
+    preset: kind.codec.presetAt(preset),
     threads: plan.ffmpeg.threads,
     outputs,
   };
 }
 
+function ownCrf({ kind, x264Crf }: TrialWish): number {
+  return kind.codec.qualityAt(x264Crf);
+}
+
 /** Everything that determines a trial and its score, but not names, nor how many threads it took. */
-function trialKey(group: Group, crf: number): string {
-  const { plan, shot } = group;
+function trialKey(at: At, wish: TrialWish): string {
+  const { plan, unit } = at;
   const { tool } = plan.ffmpeg;
   const { path: _, ...view } = plan.source.view;
-  const args = trialArgs({ ...trialGroup(group, [{ crf, file: '' }]), input: '', threads: 0 });
-  const measure = [group.kind.metric, VMAF_MODEL, plan.subsample];
-  return keyOf('trial', plan.source.sha256, view, shot.start, shot.frames, args, tool.version, measure);
+  const args = trialArgs({ ...trialGroup(at, wish, [{ crf: ownCrf(wish), file: '' }]), input: '', threads: 0 });
+  const measure = [wish.kind.metric, VMAF_MODEL, plan.subsample, MOST_SAMPLING_ERROR];
+  return keyOf('trial', plan.source.sha256, view, unit.start, unit.frames, args, tool.version, measure);
 }
 
-function trialFile(group: Group, crf: number): string {
-  return `${trialKey(group, crf)}.mp4`;
+function trialFile(at: At, wish: TrialWish): string {
+  return `${trialKey(at, wish)}.mp4`;
 }
 
-async function findTrial(group: Group, crf: number): Promise<Trial | undefined> {
-  const result = group.plan.journal.find<TrialResult>(trialKey(group, crf));
+async function findTrial(at: At, wish: TrialWish): Promise<Trial | undefined> {
+  const result = at.plan.journal.find<TrialResult>(trialKey(at, wish));
   if (result === undefined) return undefined;
-  const file = join(group.plan.folder, trialFile(group, crf));
+  const file = join(at.plan.folder, trialFile(at, wish));
   const size = await stat(file).then(
     (found) => found.size,
     () => undefined,
   );
   return size === result.bytes
-    ? { ...result, kind: group.kind, shot: group.at, height: group.height, crf, file, resumed: true }
+    ? { ...result, ...wish, crf: ownCrf(wish), unit: at.at, shot: at.unit.shot, file, resumed: true }
     : undefined;
 }
 
-/** Encodes the missing CRFs in one run, then scores each in its own. */
-async function runGroup(group: Group, crfs: readonly number[]): Promise<Trial[]> {
-  const { plan } = group;
-  const outputs = crfs.map((crf) => ({ crf, file: `tmp-${trialFile(group, crf)}` }));
-  const encoded = await plan.ffmpeg.run({ args: trialArgs(trialGroup(group, outputs)), cwd: plan.folder });
-  if (encoded.frames !== group.shot.frames) {
+/** Encodes wishes of one kind, height and preset in one run, then scores each in its own. */
+async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
+  const { plan, unit } = at;
+  const [first] = wishes;
+  if (first === undefined) return [];
+  const outputs = wishes.map((wish) => ({ ...wish, crf: ownCrf(wish), file: `tmp-${trialFile(at, wish)}` }));
+  const encoded = await plan.ffmpeg.run({ args: trialArgs(trialGroup(at, first, outputs)), cwd: plan.folder });
+  if (encoded.frames !== unit.frames) {
     throw new EncoderError(
       'ENCODER_FRAMES_DIFFER',
-      `shot ${group.at} at ${group.height} lines has ${encoded.frames} frames instead of ${group.shot.frames}`,
+      `unit ${at.at} at ${first.height} lines has ${encoded.frames} frames instead of ${unit.frames}`,
     );
   }
-  await requireSharedInit(group, outputs);
-  return plan.ffmpeg.all(outputs.map((output) => scoreTrial(group, output)));
+  await requireSharedInit(at, first, outputs);
+  return plan.ffmpeg.all(outputs.map((output) => scoreTrial(at, output)));
 }
 
-/** Shots of one rung play from one init segment: an encoder that writes its quality into it cannot be used so. */
-async function requireSharedInit({ plan, kind, height }: Group, outputs: TrialGroup['outputs']): Promise<void> {
+/** Units of one rung play from one init segment: an encoder that writes its quality into it cannot be used so. */
+async function requireSharedInit({ plan }: At, wish: TrialWish, outputs: TrialGroup['outputs']): Promise<void> {
   const inits = await Promise.all(
     outputs.map(async ({ file }) => parseFragmented(await readFile(join(plan.folder, file))).init),
   );
   const [first] = inits;
   const differing = first === undefined ? [] : inits.flatMap((init) => differingBoxes(first, init));
   if (differing.length === 0) return;
-  const { codec } = kind;
+  const { codec } = wish.kind;
   throw new EncoderError(
     'ENCODER_INIT_DIFFERS',
-    `${codec.encoder} writes another ${differing[0]} for each quality value at ${height} lines: give one value in ` +
-      `trials.crfs, or take ${codec.name} from codecs`,
+    `${codec.encoder} writes another ${differing[0]} for each quality value at ${wish.height} lines: give one value ` +
+      `in trials.crfs and the grid 'full', or take ${codec.name} from codecs`,
   );
 }
 
-async function scoreTrial(group: Group, output: { readonly crf: number; readonly file: string }): Promise<Trial> {
-  const { plan, kind, shot, at } = group;
+async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; readonly file: string }): Promise<Trial> {
+  const { plan, unit } = at;
+  const { file: written, ...wish } = output;
+  const { kind } = wish;
   const { view } = plan.source;
-  const mediaBytes = await checkFragments(group, join(plan.folder, output.file));
-  const quality = await measureQuality(plan.ffmpeg, {
-    distorted: output.file,
-    reference: shotFile(at, kind.picture.videoRange),
+  const mediaBytes = await checkFragment(at, join(plan.folder, written));
+  const quality = await scoreClosely(plan, {
+    distorted: written,
+    reference: unitFile(at.at, kind.picture.videoRange),
     width: view.width,
     height: view.height,
     metric: kind.metric,
@@ -185,41 +196,44 @@ async function scoreTrial(group: Group, output: { readonly crf: number; readonly
     bitDepth: kind.picture.videoRange === view.picture.videoRange ? view.picture.bitDepth : kind.picture.bitDepth,
     subsample: plan.subsample,
     threads: plan.ffmpeg.threads,
-    log: `${output.file}.log`,
+    log: `${written}.log`,
     cwd: plan.folder,
-    frames: shot.frames,
+    frames: unit.frames,
   });
-  const file = join(plan.folder, trialFile(group, output.crf));
-  await rename(join(plan.folder, output.file), file);
+  const file = join(plan.folder, trialFile(at, wish));
+  await rename(join(plan.folder, written), file);
   const { size } = await stat(file);
   const result: TrialResult = { bytes: size, mediaBytes, quality };
-  await plan.journal.add(trialKey(group, output.crf), result);
-  const trial: Trial = { ...result, kind, shot: at, height: group.height, crf: output.crf, file, resumed: false };
+  await plan.journal.add(trialKey(at, wish), result);
+  const trial: Trial = { ...result, ...wish, unit: at.at, shot: unit.shot, file, resumed: false };
   plan.onTrial(trial);
   return trial;
 }
 
-/** Bytes of the fragments; they must be the planned segments, each from a keyframe, frame for frame. */
-async function checkFragments(group: Group, path: string): Promise<number> {
+/** Scores every n-th frame, and all of them where these few leave the mean too uncertain. */
+async function scoreClosely({ ffmpeg, subsample }: TrialPlan, target: QualityTarget): Promise<Quality> {
+  const quality = await measureQuality(ffmpeg, target);
+  const error = samplingError(quality.scores, target.frames);
+  return subsample === 1 || target.metric !== 'vmaf' || error <= MOST_SAMPLING_ERROR
+    ? quality
+    : measureQuality(ffmpeg, { ...target, subsample: 1 });
+}
+
+/** Bytes of the fragment; there must be one, from a keyframe, frame for frame. */
+async function checkFragment({ plan, at, unit }: At, path: string): Promise<number> {
   const { fragments, timescale } = parseFragmented(await readFile(path));
-  const starts = segmentStarts(group.plan, group.shot.frames);
-  const { frameTicks, timescale: wanted } = videoTimescale(group.plan.source.view.frameRate);
+  const { frameTicks, timescale: wanted } = videoTimescale(plan.source.view.frameRate);
+  const [fragment] = fragments;
   const isPlanned =
     timescale === wanted &&
-    fragments.length === starts.length &&
-    fragments.every((fragment, at) => {
-      const frames = (starts[at + 1] ?? group.shot.frames) - (starts[at] ?? 0);
-      const base = (starts[at] ?? 0) * frameTicks;
-      return (
-        fragment.startsWithKey &&
-        fragment.samples === frames &&
-        fragment.ticks === frames * frameTicks &&
-        fragment.baseTicks === base
-      );
-    });
+    fragments.length === 1 &&
+    fragment?.startsWithKey === true &&
+    fragment.samples === unit.frames &&
+    fragment.ticks === unit.frames * frameTicks &&
+    fragment.baseTicks === 0;
   if (!isPlanned) {
-    const got = fragments.map((fragment) => `${fragment.baseTicks}+${fragment.ticks}`).join(' ');
-    throw new EncoderError('ENCODER_FRAMES_DIFFER', `shot ${group.at} was cut at other frames than planned (${got})`);
+    const got = fragments.map(({ baseTicks, ticks }) => `${baseTicks}+${ticks}`).join(' ');
+    throw new EncoderError('ENCODER_FRAMES_DIFFER', `unit ${at} was cut at other frames than planned (${got})`);
   }
-  return fragments.reduce((sum, fragment) => sum + fragment.bytes.length, 0);
+  return fragment.bytes.length;
 }

@@ -7,7 +7,7 @@ export const ARMS = ['opening', 'action', 'scenery', 'quiet'] as const;
 export type Arm = (typeof ARMS)[number];
 
 /** What a shot looks and sounds like, each 0..1. */
-export type Features = TitleShot['features'];
+export type Features = Pick<TitleShot['features'], 'spatial' | 'temporal' | 'luma' | 'saturation' | 'loudness'>;
 
 /** A run of whole segments: media time in seconds and its features, weighted by duration. */
 export type Moment = { readonly startSeconds: number; readonly durationSeconds: number; readonly features: Features };

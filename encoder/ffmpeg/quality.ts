@@ -7,18 +7,18 @@ import { comparedFrames, type QualityRun, qualityArgs } from './args.ts';
 import { parseStats, parseVmafLog } from './parse.ts';
 import type { Ffmpeg } from './run.ts';
 
-/** Pooled scores on the metric's own scale. */
-export type Quality = ReturnType<typeof poolScores>;
+/** Scores on the metric's own scale: pooled, and of each scored frame to two decimals. */
+export type Quality = ReturnType<typeof poolScores> & { readonly scores: readonly number[] };
+
+/** A comparison in a folder; `frames` is what the unit has. */
+export type QualityTarget = QualityRun & { readonly cwd: string; readonly frames: number };
 
 /**
- * Measures; `frames` is what the shot has, and both the comparison and the scores must cover exactly those. Throws
+ * Measures; both the comparison and the scores must cover exactly the unit's frames. Throws
  * ENCODER_FRAMES_DIFFER when the comparison does not, ENCODER_METRIC_FAILED when scores are missing or no numbers, or when
  * the metric does not run at all.
  */
-export async function measureQuality(
-  ffmpeg: Ffmpeg,
-  run: QualityRun & { readonly cwd: string; readonly frames: number },
-): Promise<Quality> {
+export async function measureQuality(ffmpeg: Ffmpeg, run: QualityTarget): Promise<Quality> {
   const log = join(run.cwd, run.log);
   try {
     const { frames } = await ffmpeg.run({ args: qualityArgs(run), cwd: run.cwd }).catch((cause: unknown) => {
@@ -39,7 +39,7 @@ export async function measureQuality(
         `${run.metric} gave no number for ${missing} of ${scored} frames`,
       );
     }
-    return poolScores(scores);
+    return { ...poolScores(scores), scores: scores.map((score) => Math.round(score * 100) / 100) };
   } finally {
     await rm(log, { force: true });
   }

@@ -11,6 +11,9 @@ export type FrameMeasure = {
   readonly temporal: number;
   readonly luma: number;
   readonly saturation: number;
+  readonly motion: number;
+  readonly noise: number;
+  readonly darkness: number;
 };
 
 /** Features of a shot, all 0..1. */
@@ -20,10 +23,25 @@ export type ShotFeatures = {
   readonly luma: number;
   readonly saturation: number;
   readonly loudness: number;
+  /** How far edges move from frame to frame: 1 is 4 pixels of the small frame, a fortieth of the width. */
+  readonly motion: number;
+  /** Change where the picture is stillest, which is grain and sensor noise: 1 is a mean of 4 levels of 255. */
+  readonly noise: number;
+  /** Share of pixels that are nearly black. */
+  readonly darkness: number;
 };
 
 /** Sobel deviation and difference deviation (ITU-T P.910 SI and TI, 8 bit) at which a feature is full. */
 const FULL = { spatial: 120, temporal: 60 } as const;
+/** Pixels of the small frame at which motion is full, and levels of luma at which noise is. */
+const FULL_MOTION = 4;
+const FULL_NOISE = 4;
+/** Luma below this is dark (an eighth of the way from black to white in TV range). */
+const DARK = 43;
+/** Side of the square blocks in which the stillest part of a frame is looked for. */
+const BLOCK = 10;
+/** A block with a smaller range of luma is a black bar or a title card: it has no noise that would tell anything. */
+const FLAT_RANGE = 3;
 /** Loudness is 0 at this level and 1 at full scale. */
 const SILENT_DB = -60;
 
@@ -35,24 +53,52 @@ export function measureFrame(frame: Uint8Array, before: Uint8Array | undefined):
   let change = 0;
   let difference = 0;
   let squares = 0;
+  let dark = 0;
   for (let at = 0; at < pixels; at++) {
     const value = frame[at] ?? 0;
     luma += value;
+    if (value < DARK) dark += 1;
     const delta = before === undefined ? 0 : value - (before[at] ?? 0);
     change += Math.abs(delta);
     difference += delta;
     squares += delta * delta;
   }
+  const edges = sobel(frame);
   return {
     change: (change / pixels / 255) * 100,
-    spatial: Math.min(1, sobelDeviation(frame) / FULL.spatial),
+    spatial: Math.min(1, edges.deviation / FULL.spatial),
     temporal: Math.min(1, Math.sqrt(Math.max(0, squares / pixels - (difference / pixels) ** 2)) / FULL.temporal),
     luma: luma / pixels / 255,
     saturation: saturationOf(frame),
+    // Normal flow (Horn and Schunck 1981): brightness change over brightness gradient; a Sobel sum is 8 gradients.
+    motion: Math.min(1, change / pixels / (edges.mean / 8 + 0.5) / FULL_MOTION),
+    noise: before === undefined ? 0 : Math.min(1, stillestChange(frame, before) / FULL_NOISE),
+    darkness: dark / pixels,
   };
 }
 
-function sobelDeviation(frame: Uint8Array): number {
+/** Mean absolute difference in the quarter of the blocks that changes least; 0 where every block is flat. */
+function stillestChange(frame: Uint8Array, before: Uint8Array): number {
+  const changes: number[] = [];
+  for (let top = 0; top < SMALL.height; top += BLOCK) {
+    for (let left = 0; left < SMALL.width; left += BLOCK) {
+      let [sum, low, high] = [0, 255, 0];
+      for (let y = top; y < top + BLOCK; y++) {
+        for (let at = y * SMALL.width + left; at < y * SMALL.width + left + BLOCK; at++) {
+          const value = frame[at] ?? 0;
+          sum += Math.abs(value - (before[at] ?? 0));
+          low = Math.min(low, value);
+          high = Math.max(high, value);
+        }
+      }
+      if (high - low >= FLAT_RANGE) changes.push(sum / (BLOCK * BLOCK));
+    }
+  }
+  const still = changes.sort((a, b) => a - b).slice(0, Math.ceil(changes.length / 4));
+  return still.length === 0 ? 0 : still.reduce((sum, change) => sum + change, 0) / still.length;
+}
+
+function sobel(frame: Uint8Array): { readonly mean: number; readonly deviation: number } {
   const { width, height } = SMALL;
   let sum = 0;
   let squares = 0;
@@ -70,7 +116,8 @@ function sobelDeviation(frame: Uint8Array): number {
     }
   }
   const count = (width - 2) * (height - 2);
-  return Math.sqrt(Math.max(0, squares / count - (sum / count) ** 2));
+  const mean = sum / count;
+  return { mean, deviation: Math.sqrt(Math.max(0, squares / count - mean ** 2)) };
 }
 
 function saturationOf(frame: Uint8Array): number {
@@ -108,5 +155,8 @@ export function shotFeatures(frames: readonly FrameMeasure[], meanSquare: number
     luma: mean(frames.map((frame) => frame.luma)),
     saturation: mean(frames.map((frame) => frame.saturation)),
     loudness: loudnessOf(meanSquare),
+    motion: mean(frames.slice(1).map((frame) => frame.motion)),
+    noise: mean(frames.slice(1).map((frame) => frame.noise)),
+    darkness: mean(frames.map((frame) => frame.darkness)),
   };
 }

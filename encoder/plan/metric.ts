@@ -31,3 +31,45 @@ export function poolScores(scores: readonly number[]): { mean: number; harmonicM
   const p5 = sorted[Math.floor((sorted.length - 1) * 0.05)] ?? mean;
   return { mean, harmonicMean: 1 / inverse - 1, p5 };
 }
+
+/** Scores of a part of a title, each standing for an equal share of its frames. */
+export type ScoredPart = { readonly scores: readonly number[]; readonly frames: number };
+
+/** Pools parts that were scored at different densities: every frame counts the same. Throws RangeError without scores. */
+export function poolParts(parts: readonly ScoredPart[]): { mean: number; harmonicMean: number; p5: number } {
+  const weighted = parts.flatMap(({ scores, frames }) =>
+    scores.map((score) => ({ score, weight: frames / scores.length })),
+  );
+  const total = weighted.reduce((sum, { weight }) => sum + weight, 0);
+  if (total === 0) throw new RangeError('no scores to pool');
+  const mean = weighted.reduce((sum, { score, weight }) => sum + score * weight, 0) / total;
+  const inverse = weighted.reduce((sum, { score, weight }) => sum + weight / (Math.max(0, score) + 1), 0) / total;
+  const sorted = weighted.toSorted((a, b) => a.score - b.score);
+  let below = 0;
+  const p5 = sorted.find(({ weight }) => {
+    below += weight;
+    return below > total * 0.05;
+  });
+  return { mean, harmonicMean: 1 / inverse - 1, p5: p5?.score ?? mean };
+}
+
+/**
+ * Where the standard error below exceeds this many points, all frames are scored. It is about twice the true error on
+ * x264's alternating frame types (29 units of Big Buck Bunny: 0.28 points, root mean square, where it said 0.34 to 0.86):
+ * what is left moves the mean by 0.3.
+ */
+export const MOST_SAMPLING_ERROR = 0.6;
+
+/**
+ * Standard error of the mean of every n-th score of `frames`, in points: the estimator of successive differences for
+ * systematic samples (Wolter 1984), so that a slow drift, which every sample follows, does not count. Infinite for one
+ * score of several frames.
+ */
+export function samplingError(scores: readonly number[], frames: number): number {
+  const count = scores.length;
+  if (count >= frames) return 0;
+  if (count < 2) return Number.POSITIVE_INFINITY;
+  const steps = scores.slice(1).map((score, at) => (score - (scores[at] ?? score)) ** 2);
+  const variance = steps.reduce((sum, step) => sum + step, 0) / (2 * (count - 1));
+  return Math.sqrt(((1 - count / frames) * variance) / count);
+}

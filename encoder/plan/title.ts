@@ -1,56 +1,61 @@
-// From trials to rungs: which trial of each shot ships in which rendition, and what that saves. Pure.
-import { allocate, type ShotTrials, uniform } from './allocate.ts';
-import { chooseLadder, type LadderLimits } from './ladder.ts';
+// From trials to rungs: which trial of each unit ships in which rendition, and what that saves. Pure.
+import { allocate, uniform } from './allocate.ts';
+import { type Audience, chooseLadder, earnStorage } from './ladder.ts';
 import { estimateSavings, type Savings } from './savings.ts';
+import { curvesOf, type Measured, madeRungs, predictPoints, type SearchTitle } from './search.ts';
 
-/** A measured trial, as far as planning needs it; quality in points. */
-export type PlannedTrial = {
-  readonly shot: number;
-  readonly height: number;
-  readonly crf: number;
-  readonly bits: number;
-  readonly quality: number;
-};
-
-/** A rendition to ship: one height, one trial per shot in shot order. */
-export type Rung<Trial extends PlannedTrial> = {
+/** A rendition to ship: one height, one trial per unit in order. */
+export type Rung<Trial extends Measured> = {
   readonly height: number;
   readonly trials: readonly Trial[];
   readonly bits: number;
   readonly quality: number;
 };
 
-/** What the title is, and what its ladder must keep to. */
-export type TitleLimits = LadderLimits & {
-  readonly floorDrop: number;
-  readonly sourceHeight: number;
-  readonly durationSeconds: number;
-};
+/** The title, how long it is, and who watches it. */
+export type TitlePlan = { readonly title: SearchTitle; readonly durationSeconds: number; readonly audience: Audience };
 
-/** Chooses the renditions, best first, and estimates what they save. Every shot needs trials at every height. */
-export function planTitle<Trial extends PlannedTrial>(
+/**
+ * Chooses the renditions, best first, and estimates what they save. At least one height needs a shipping trial of every
+ * unit; other heights are left out. Candidates are the planned rungs and all allocations of constant slope over what was
+ * measured, so that a full grid, or a search that was cut short, gives a ladder too.
+ */
+export function planTitle<Trial extends Measured>(
   trials: readonly Trial[],
-  shotFrames: readonly number[],
-  limits: TitleLimits,
+  { title, durationSeconds, audience }: TitlePlan,
 ): { rungs: Rung<Trial>[]; savings: Savings } {
-  const heights = [...new Set(trials.map((trial) => trial.height))];
-  const byHeight = heights.map((height) => {
-    const shots = shotFrames.map((frames, shot): ShotTrials<Trial> => {
-      const points = trials.filter((trial) => trial.height === height && trial.shot === shot);
-      return { frames, points: points.sort((a, b) => a.crf - b.crf) };
-    });
-    return { height, shots };
+  const { units, limits, heights } = title;
+  const shipping = trials.filter((trial) => trial.ships);
+  const measured = heights.flatMap((height) => {
+    const own = units.map(({ frames }, unit) => ({
+      frames,
+      points: shipping.filter((trial) => trial.height === height && trial.unit === unit).sort((a, b) => a.crf - b.crf),
+    }));
+    if (own.some(({ points }) => points.length === 0)) return [];
+    return allocate(own, limits.floorDrop).map((allocation) => ({
+      ...allocation,
+      height,
+    }));
   });
-  const candidates = byHeight.flatMap(({ height, shots }) =>
-    allocate(shots, limits.floorDrop).map(({ points, bits, quality }) => ({ height, trials: points, bits, quality })),
+  const candidates = [...measured, ...madeRungs(title, trials)].map(
+    ({ points, ...rest }): Rung<Trial> => ({ ...rest, trials: points }),
   );
   const perSecond = <Point extends { bits: number; quality: number }>({ bits, quality }: Point) => ({
-    bits: bits / limits.durationSeconds,
+    bits: bits / durationSeconds,
     quality,
   });
-  const curves = {
-    uniform: byHeight.map(({ height, shots }) => ({ height, points: uniform(shots).map(perSecond) })),
-    allocated: candidates.map(perSecond),
-  };
-  return { rungs: chooseLadder(candidates, limits), savings: estimateSavings(curves, limits.sourceHeight, limits) };
+  const curves = curvesOf(title, trials);
+  const savings = estimateSavings(
+    {
+      uniform: heights.map((height) => ({
+        height,
+        points: uniform(predictPoints(title, curves, height)).map(perSecond),
+      })),
+      allocated: candidates.map(perSecond),
+    },
+    title.height,
+    limits,
+  );
+  const rungs = earnStorage(chooseLadder(candidates, limits), durationSeconds, audience);
+  return { rungs, savings };
 }

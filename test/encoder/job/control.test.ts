@@ -30,6 +30,7 @@ const jobOf = (id: string, more: Partial<EncodeJobInput> = {}): EncodeJobInput =
   ...{ version: 1, id, input: clip, outDir: join(folder, `${id}.out`), preset: 'ultrafast' },
   ladder: { heights: [144], minimumStep: 1 },
   trials: { crfs: [24, 38] },
+  search: { grid: 'full' },
   budget: { parallel: 1 },
   ...more,
 });
@@ -135,6 +136,6 @@ test('a deadline that has passed ships a whole ladder of one encode at each heig
   if (last?.event !== 'done') throw new Error('not done');
   const title = titleSchema.parse(JSON.parse(readFileSync(join(last.dir, 'title.json'), 'utf8')));
   expect(title.renditions.length).toBeGreaterThanOrEqual(1);
-  expect(title.notes).toMatchObject([{ code: 'deadline', message: expect.stringContaining('2 of 2 shots') }]);
+  expect(title.notes).toMatchObject([{ code: 'deadline', message: expect.stringContaining('2 of 2 units') }]);
   expect(events.map(({ event }) => event)).toContain('check');
 });

@@ -36,6 +36,7 @@ const jobOf = (name: string, more: Partial<EncodeJobInput> = {}): EncodeJobInput
   preset: 'ultrafast',
   ladder: { heights: [180, 144], minimumStep: 1 },
   trials: { crfs: [24, 38] },
+  search: { grid: 'full' },
   segmentSeconds: 1,
   budget: { stallSeconds: 20 },
   ...more,
@@ -180,6 +181,28 @@ describe('a title', () => {
     expect(kept.images).toEqual({ poster: 'poster.jpg' });
     expect(existsSync(at('kept.out/report.html'))).toBe(true);
   });
+});
+
+test('a search asks for few trials, ships a ladder of them, and a proposing preset ships none of its own', async () => {
+  const { search: _, ladder: __, ...job } = jobOf('searched', { input: at('silent.mp4') });
+  const ladder = { heights: [180], maxRungs: 2 };
+  const search = { mostSeeds: 1, rounds: 1, mostTrials: 3, preset: 'superfast' };
+  const ended = await start({ ...job, ladder, search });
+  const title = readTitle(ended.events.at(-1));
+  const trials = trialsOf(ended.events);
+  expect(trials.length).toBeLessThanOrEqual(9);
+  expect(title.renditions.length).toBeGreaterThan(0);
+  for (const [index, shot] of title.shots.entries()) {
+    const crfs = trials.slice(CLIP_SHOTS.length).flatMap((trial) => (trial.shot === index ? [trial.crf] : []));
+    for (const { crf, mean, p5 } of Object.values(shot.quality)) {
+      expect(crfs).toContain(crf);
+      expect(p5).toBeLessThanOrEqual(mean);
+    }
+  }
+  expect(title.cost.trials).toBeLessThan(title.cost.cpuSeconds);
+  const again = await start({ ...job, ladder, search, publishTo: at('elsewhere') });
+  expect(trialsOf(again.events).length).toBe(trials.length);
+  expect(trialsOf(again.events).every((trial) => trial.resumed)).toBe(true);
 });
 
 describe('killed and stopped', () => {

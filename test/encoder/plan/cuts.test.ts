@@ -178,7 +178,9 @@ describe('features', () => {
   };
 
   test('a flat grey picture has no detail, change or colour', () => {
-    expect(measureFrame(flat(51), flat(51))).toEqual({ change: 0, spatial: 0, temporal: 0, luma: 0.2, saturation: 0 });
+    const none = { change: 0, spatial: 0, temporal: 0, saturation: 0, motion: 0, noise: 0, darkness: 0 };
+    expect(measureFrame(flat(51), flat(51))).toEqual({ ...none, luma: 0.2 });
+    expect(measureFrame(flat(20), flat(20))).toMatchObject({ darkness: 1 });
   });
   test('black to white changes everything', () => {
     expect(measureFrame(flat(255), flat(0))).toMatchObject({ change: 100, luma: 1 });
@@ -189,6 +191,29 @@ describe('features', () => {
     const measured = measureFrame(edge, undefined);
     expect(measured.spatial).toBeGreaterThan(0.3);
     expect(measured.saturation).toBeGreaterThan(0.9);
+  });
+  test('an edge that moves is motion, as far as it moves; a still one is none', () => {
+    const ramp = (shift: number): Uint8Array => {
+      const picture = flat(0);
+      for (let at = 0; at < SMALL.width * SMALL.height; at++) {
+        picture[at] = 128 + 60 * Math.sin(((at % SMALL.width) + shift) / 6);
+      }
+      return picture;
+    };
+    expect(measureFrame(ramp(0), ramp(0)).motion).toBe(0);
+    const [one, two] = [measureFrame(ramp(0), ramp(1)).motion, measureFrame(ramp(0), ramp(2)).motion];
+    expect(one).toBeGreaterThan(0.15);
+    expect(two / one).toBeGreaterThan(1.7);
+  });
+  test('change in the stillest part is noise; black bars say nothing of it', () => {
+    const still = flat(0);
+    const grainy = flat(0);
+    for (let at = 3200; at < 11_200; at++) {
+      still[at] = 100 + (at % 7);
+      grainy[at] = 100 + (at % 7) + (at % 3) - 1;
+    }
+    expect(measureFrame(still, still).noise).toBe(0);
+    expect(measureFrame(grainy, still).noise).toBeCloseTo(2 / 3 / 4, 1);
   });
   test('all features stay in 0..1', () => {
     const noise = fc.uint8Array({ minLength: SMALL.bytes, maxLength: SMALL.bytes });

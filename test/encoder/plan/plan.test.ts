@@ -6,7 +6,6 @@ import { convexHull, slope } from '../../../encoder/plan/hull.ts';
 import { chooseLadder, paretoFront } from '../../../encoder/plan/ladder.ts';
 import { METRICS, poolScores, toPoints } from '../../../encoder/plan/metric.ts';
 import { estimateSavings } from '../../../encoder/plan/savings.ts';
-import { planTitle } from '../../../encoder/plan/title.ts';
 import { chooseHeights, widthAt } from '../../../encoder/plan/trials.ts';
 
 const point = fc.record({
@@ -246,27 +245,6 @@ describe('savings', () => {
     const dear = [{ bits: 9e6, quality: 50 }];
     expect(estimateSavings({ uniform: [{ height: 360, points: dear }], allocated: dear }, 360, limits)).toEqual(none);
   });
-});
-
-test('a title is planned with one height per rung and one trial per shot', () => {
-  const trials = [0, 1, 2].flatMap((shot) =>
-    [720, 360].flatMap((height) =>
-      [22, 35].map((crf) => ({
-        shot,
-        height,
-        crf,
-        bits: (height * (40 - crf) * (shot + 1)) / 2,
-        quality: height / 15 + (60 - crf),
-      })),
-    ),
-  );
-  const limits = { maxRungs: 5, qualityCap: 95, minimumStep: 6, floorDrop: 4, sourceHeight: 720, durationSeconds: 3 };
-  const { rungs } = planTitle(trials, [24, 24, 24], limits);
-  expect(rungs.length).toBeGreaterThan(1);
-  for (const rung of rungs) {
-    expect(rung.trials.map((trial) => trial.shot)).toEqual([0, 1, 2]);
-    expect(new Set(rung.trials.map((trial) => trial.height))).toEqual(new Set([rung.height]));
-  }
 });
 
 describe('metrics', () => {
