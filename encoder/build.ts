@@ -221,8 +221,9 @@ async function writeTexts(
     const vtt = failure === undefined ? await readFile(output, 'utf8') : '';
     await rm(output, { force: true });
     if (vtt.includes('-->')) {
-      const id = `t${text.length + 1}`;
-      text.push(await writeText(folder, { id, language: stream.language, vtt }, durationSeconds));
+      const { language, role, name } = stream;
+      const track = { id: `t${text.length + 1}`, language, role, ...(name === undefined ? {} : { name }) };
+      text.push(await writeText(folder, { ...track, vtt }, durationSeconds));
     } else {
       const message = `stream ${stream.index} (${stream.codec}) holds no subtitles that can be read`;
       notes.push({ code: 'subtitles-left', message });

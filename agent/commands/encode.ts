@@ -62,6 +62,34 @@ const OPTIONS = {
   deadline: { type: 'string' },
 } as const;
 
+type Values = { readonly [Name in keyof typeof OPTIONS]?: string | undefined };
+type Place = { readonly id: string; readonly input: string; readonly out: string; readonly cwd: string };
+
+/** The job as the command line says it, for the schema to judge. */
+function jobOf(values: Values, { id, input, out, cwd }: Place): unknown {
+  const publishTo = resolve(cwd, out);
+  return {
+    version: 1,
+    id,
+    name: values.name,
+    input: resolve(cwd, input),
+    sourceClass: values['source-class'],
+    outDir: values.work === undefined ? resolve(publishTo, '.work', id) : resolve(cwd, values.work),
+    publishTo,
+    codecs: values.codecs?.split(','),
+    devices: values.devices?.split(','),
+    hardware: values.hardware,
+    audio: { codecs: values.audio?.split(','), surround: values.surround },
+    preset: values.preset,
+    ladder: {
+      ...(values['vmaf-cap'] === undefined ? {} : { vmafCap: Number(values['vmaf-cap']) }),
+      ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
+    },
+    budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
+    ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
+  };
+}
+
 /** Encodes one file; run it again with the same arguments to resume or to pay nothing. */
 export const encodeCommand: Command = {
   name: 'encode',
@@ -88,38 +116,14 @@ export const encodeCommand: Command = {
 
 Prints one JSON line per step, bars on a terminal. FFMPEG_PATH names the ffmpeg to use.`,
   run: async (args, io) => {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      options: OPTIONS,
-      allowPositionals: true,
-    });
+    const { values, positionals } = parseArgs({ args: [...args], options: OPTIONS, allowPositionals: true });
     const [input, out] = positionals;
     if (input === undefined || out === undefined || positionals.length > 2) {
       io.stderr.write('nearcast encode: it takes INPUT and OUT; "nearcast encode --help" shows more\n');
       return EXIT_USAGE;
     }
     const id = values.id ?? idFrom(input);
-    const publishTo = resolve(io.cwd, out);
-    const parsed = jobSchema.safeParse({
-      version: 1,
-      id,
-      name: values.name,
-      input: resolve(io.cwd, input),
-      sourceClass: values['source-class'],
-      outDir: values.work === undefined ? resolve(publishTo, '.work', id) : resolve(io.cwd, values.work),
-      publishTo,
-      codecs: values.codecs?.split(','),
-      devices: values.devices?.split(','),
-      hardware: values.hardware,
-      audio: { codecs: values.audio?.split(','), surround: values.surround },
-      preset: values.preset,
-      ladder: {
-        ...(values['vmaf-cap'] === undefined ? {} : { vmafCap: Number(values['vmaf-cap']) }),
-        ...(values.heights === undefined ? {} : { heights: values.heights.split(',').map(Number) }),
-      },
-      budget: values.parallel === undefined ? {} : { parallel: Number(values.parallel) },
-      ...(values.deadline === undefined ? {} : { deadlineSeconds: Number(values.deadline) }),
-    });
+    const parsed = jobSchema.safeParse(jobOf(values, { id, input, out, cwd: io.cwd }));
     if (!parsed.success) {
       for (const issue of parsed.error.issues)
         io.stderr.write(`nearcast encode: ${issue.path.join('.')}: ${issue.message}\n`);

@@ -6,6 +6,7 @@ import { opened, type SourceView } from './args.ts';
 import { AUDIO_CODECS, type AudioPlan, audioFilters, fragmentMicroseconds } from './audio.ts';
 import type { TextStream } from './describe.ts';
 import { type Loudness, parseCpuSeconds, parseLoudness } from './parse.ts';
+import { stillFilters } from './picture.ts';
 import { type Ffmpeg, KILL_AFTER_MS, stopped } from './run.ts';
 
 /** A poster is at most this high. */
@@ -77,7 +78,7 @@ export async function writePoster(
   const width = Math.round((view.width * height) / view.height / 2) * 2;
   const command = open(ffmpeg, ['-ss', target.seconds.toFixed(6), ...opened(view)])
     .noAudio()
-    .videoFilters([`scale=${width}:${height}:flags=bicubic`, 'setsar=1'])
+    .videoFilters(stillFilters(view, { width, height }, ffmpeg.tool.canToneMap))
     .outputOptions(['-map', `0:${view.videoIndex}`, '-frames:v', '1', '-q:v', '4', '-fflags', '+bitexact'])
     .outputOptions(['-update', '1', '-map_metadata', '-1'])
     .format('image2')

@@ -67,6 +67,22 @@ export function rangeFilter(view: Pick<PictureView, 'picture'>, range: VideoRang
   return range === view.picture.videoRange ? 'null' : toneMapFilter();
 }
 
+/** From the source to a still picture that people look at: progressive, square pixels, SDR where that can be made. */
+export function stillFilters(
+  view: PictureView,
+  { width, height }: { readonly width: number; readonly height: number },
+  canToneMap: boolean,
+): string[] {
+  const isMapped = view.picture.videoRange !== 'SDR' && canToneMap;
+  const mapped = [`format=${pixelFormat(view.picture)}`, labelled(view.picture.colour), toneMapFilter()];
+  return [
+    ...(view.isInterlaced ? ['bwdif=mode=send_frame'] : []),
+    `scale=${width}:${height}:flags=bicubic`,
+    'setsar=1',
+    ...(isMapped ? mapped : []),
+  ];
+}
+
 /** A lossless intermediate of that depth: utvideo is faster, and has 8 bits only. */
 export function losslessCodec({ bitDepth }: Pick<PictureFormat, 'bitDepth'>): 'utvideo' | 'ffvhuff' {
   return bitDepth === 10 ? 'ffvhuff' : 'utvideo';

@@ -81,6 +81,6 @@ describe('an HDR10 master', () => {
       ['mp4a.40.2', 'opus'].flatMap((codec) => [`${codec} 2 de`, `${codec} 1 en`, `${codec} 6 de`]),
     );
     for (const { loudness } of title.audio) expect(loudness?.integratedLufs).toBeLessThan(0);
-    expect(title.text).toMatchObject([{ language: 'fr' }]);
+    expect(title.text).toMatchObject([{ language: 'fr', role: 'subtitles' }]);
   });
 });

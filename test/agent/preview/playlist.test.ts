@@ -70,6 +70,15 @@ describe('preview playlist', () => {
   ])('rendition: %s', (_name, hint, id) => {
     expect(chooseRendition(makeTitle('rungs', [{ seconds: 4 }]).renditions, hint)?.id).toBe(id);
   });
+
+  test('rendition: of several codecs and ranges the one that any player decodes', () => {
+    const [best, ...others] = makeTitle('rungs', [{ seconds: 4 }]).renditions;
+    if (best === undefined) throw new Error('the title has renditions');
+    const hdr = { ...best, id: 'hdr', codec: 'hvc1.2.4.L93.90', videoRange: 'PQ' as const, peakBandwidthBps: 1000 };
+    const av1 = { ...best, id: 'av1', codec: 'av01.0.04M.08', peakBandwidthBps: 2000 };
+    expect(chooseRendition([hdr, av1, best, ...others], { throughputBps: 1500 })?.id).toBe(others.at(-1)?.id);
+    expect(chooseRendition([hdr, av1], { throughputBps: 1500 })?.id).toBe('hdr');
+  });
 });
 
 describe('timeline playlist', () => {

@@ -331,6 +331,17 @@ describe('quality', () => {
     expect(far.mean).toBeLessThan((await measureQuality(ffmpeg, same)).mean);
   });
 
+  test('the same pictures in files of other timebases are equal, frame for frame', async () => {
+    // 23.976 frames a second: Matroska holds whole milliseconds only.
+    const copy = ['-itsscale', `${25.025 / 24}`, '-i', at('clip.mp4'), '-an', '-c', 'copy'];
+    make(tool, [...copy, '-video_track_timescale', '24000', at('fine.mp4')]);
+    make(tool, [...copy, at('coarse.mkv')]);
+    const { ffmpeg } = openOne(tool);
+    const files = { distorted: 'fine.mp4', reference: 'coarse.mkv', cwd: folder, frames: 60 };
+    // Equal pictures are infinitely many decibels apart, which is read as 100.
+    expect((await measureQuality(ffmpeg, { ...run, ...files, metric: 'psnr', subsample: 1 })).mean).toBe(100);
+  });
+
   test('a comparison of other frames than planned is refused', async () => {
     const { ffmpeg } = openOne(tool);
     const measured = measureQuality(ffmpeg, { ...run, metric: 'vmaf', subsample: 5, cwd: folder, frames: 59 });
