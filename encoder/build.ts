@@ -128,8 +128,8 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
   const ladder = new Map(
     renditions.map(({ id }, at) => [id, new Set(rungs[at]?.trials.map(({ trial }) => trial))] as const),
   );
-  const { trials } = build;
-  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, shots, trials, ladder }) };
+  const { trials, units } = build;
+  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, units, trials, ladder }) };
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */

@@ -41,12 +41,10 @@ export const searchSchema = z
       .string()
       .regex(/^[a-z]+$/)
       .optional(),
-    /** Encodes of a unit before its rungs are decided. */
-    mostSeeds: z.number().int().min(1).max(8).default(2),
+    /** Encodes of each of the few units that go ahead, before any rung is decided. */
+    mostSeeds: z.number().int().min(1).max(8).default(3),
     /** Encodes of a unit in all. */
     mostTrials: z.number().int().min(1).max(40).default(12),
-    /** Passes over the rungs after that; each encodes what they still lack. */
-    rounds: z.number().int().min(1).max(4).default(3),
     /** A trial at most this many CRF steps from the wanted one ships in its place. */
     snap: z.number().min(0).max(4).default(1.5),
   })

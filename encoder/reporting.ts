@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Title } from './contract.ts';
 import type { FrameRate } from './ffmpeg/describe.ts';
 import type { Shot } from './ffmpeg/shots.ts';
+import type { Unit } from './plan/units.ts';
 import { type ReportFacts, type ReportTrial, summarise } from './report/facts.ts';
 import { writePage } from './report/page.ts';
 import type { Trial } from './trial.ts';
@@ -11,23 +12,23 @@ import type { Trial } from './trial.ts';
 /** What the report is made from; `ladder` names the trials that each rendition ships. */
 export type Reported = {
   readonly frameRate: FrameRate;
-  readonly shots: readonly Shot[];
+  readonly units: readonly Unit<Shot>[];
   readonly trials: readonly Trial[];
   readonly ladder: ReadonlyMap<string, ReadonlySet<Trial>>;
 };
 
 /** Gathers the facts of a finished title. */
-export function reportFacts(title: Title, { frameRate, shots, trials, ladder }: Reported): ReportFacts {
+export function reportFacts(title: Title, { frameRate, units, trials, ladder }: Reported): ReportFacts {
   const { num, den } = frameRate;
-  const parts = shots.map(({ start, frames }, shot) => {
+  const parts = units.map(({ start, frames, shot }) => {
     return { shot, startSeconds: (start * den) / num, durationSeconds: (frames * den) / num };
   });
   const told = trials.map((trial): ReportTrial => {
-    const { shot, kind, height, crf, mediaBytes, quality } = trial;
+    const { unit, kind, height, crf, mediaBytes, quality } = trial;
     const { mean, harmonicMean, p5 } = quality;
-    const bitrateBps = (mediaBytes * 8) / (parts[shot]?.durationSeconds ?? 1);
+    const bitrateBps = (mediaBytes * 8) / (parts[unit]?.durationSeconds ?? 1);
     const renditions = [...ladder].flatMap(([id, shipped]) => (shipped.has(trial) ? [id] : []));
-    return { part: shot, kind: kind.id, height, crf, bitrateBps, mean, harmonicMean, p5, renditions };
+    return { part: unit, kind: kind.id, height, crf, bitrateBps, mean, harmonicMean, p5, renditions };
   });
   return { title, parts, trials: told };
 }

@@ -12,7 +12,8 @@ import type { Journal } from './journal.ts';
 import { COEFFICIENTS } from './plan/coefficients.ts';
 import { tailCost } from './plan/deadline.ts';
 import { toPoints } from './plan/metric.ts';
-import { type Measured, rungWishes, type SearchTitle, seedWishes, type Wish } from './plan/search.ts';
+import type { Model } from './plan/model.ts';
+import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from './plan/search.ts';
 import type { TitlePlan } from './plan/title.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import type { Unit } from './plan/units.ts';
@@ -29,8 +30,8 @@ const TOLERANCE = 1;
 const MOST_COPY_BYTES = 1 << 30;
 const COPY_BYTES_PER_PIXEL = 0.75;
 
-/** Trials of a unit after its seeds, as a rule. */
-const EXPECTED_AFTER_SEEDS = 5;
+/** Trials of a unit, as a rule. */
+const EXPECTED_TRIALS = 7;
 
 /** What a search works on. */
 export type Search = {
@@ -40,6 +41,8 @@ export type Search = {
   readonly source: Source;
   readonly kinds: readonly LadderKind[];
   readonly units: readonly Unit<Shot>[];
+  /** Absent: the trained one. The benchmark gives one that has not seen its clip. */
+  readonly model?: Model;
   /** The deadline on the clock of performance.now(); Infinity: there is none. */
   readonly endsAt: number;
   /** Hears of every trial, and how much of the search is done. */
@@ -51,7 +54,7 @@ export type Candidate = Measured & { readonly trial: Trial };
 
 /** The plan of one ladder of a title: what limits it, and what it is made of. */
 export function titlePlan(
-  { job, source, units }: Pick<Search, 'job' | 'source' | 'units'>,
+  { job, source, units, model = COEFFICIENTS }: Pick<Search, 'job' | 'source' | 'units' | 'model'>,
   { codec, metric }: LadderKind,
 ): Omit<TitlePlan, 'durationSeconds'> {
   const { maxRungs, vmafCap, minimumStep, floorDrop, audience } = job.ladder;
@@ -68,7 +71,7 @@ export function titlePlan(
       step: Math.max(CRF_STEP, codec.quality.step),
       trust: metric === 'vmaf' ? trust : Math.min(trust, TRUST.otherMetric),
     },
-    model: COEFFICIENTS,
+    model,
   };
   return { title, audience };
 }
@@ -97,30 +100,21 @@ export async function searchTitle(search: Search): Promise<{ trials: Trial[]; ha
   await sweepTrials(job.outDir);
   const isFull = job.search.grid === 'full';
   const proposing = isFull ? job.preset : (job.search.preset ?? job.preset);
-  const ask = (wishesOf: (kind: LadderKind) => readonly Wish[], preset: string): KindWish[] =>
-    kinds.flatMap((kind) => wishesOf(kind).map((wish) => ({ ...wish, kind, preset })));
-  const expected = search.units.length * kinds.length * (job.search.mostSeeds + EXPECTED_AFTER_SEEDS);
+  const ask = (of: (kind: LadderKind) => readonly Wish[], preset: string): KindWish[] =>
+    kinds.flatMap((kind) => of(kind).map((wish) => ({ ...wish, kind, preset })));
+  const expected = search.units.length * kinds.length * EXPECTED_TRIALS;
   const state: State = { trials: [], hasty: new Set(), expected };
   if (isFull) {
     const wishes = ask((kind) => gridWishes(search, kind), proposing);
     await runWishes(search, wishes, { ...state, expected: wishes.length });
   } else {
     const plans = new Map(kinds.map((kind) => [kind.id, titlePlan(search, kind).title]));
-    const planned = (kind: LadderKind, wishes: (title: SearchTitle) => Wish[]): Wish[] => {
-      const title = plans.get(kind.id);
-      return title === undefined ? [] : wishes(title);
-    };
-    await runWishes(
-      search,
-      ask((kind) => planned(kind, seedWishes), proposing),
-      state,
-    );
-    // A final preset of its own takes one round more: the first shows what it does to the curves.
-    const rounds = job.search.rounds + (proposing === job.preset ? 0 : 1);
-    for (let round = 0; round < rounds; round++) {
-      const wishesOf = (kind: LadderKind): Wish[] =>
-        planned(kind, (title) => rungWishes(title, candidatesOf(search, kind, state.trials), round > 0));
-      await runWishes(search, ask(wishesOf, job.preset), state);
+    for (const round of ROUNDS) {
+      const wishesIn = (kind: LadderKind): Wish[] => {
+        const title = plans.get(kind.id);
+        return title === undefined ? [] : wishesOf(title, candidatesOf(search, kind, state.trials), round);
+      };
+      await runWishes(search, ask(wishesIn, round === 'seeds' ? proposing : job.preset), state);
     }
   }
   await sweepTrials(job.outDir);

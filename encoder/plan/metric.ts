@@ -58,7 +58,7 @@ export function poolParts(parts: readonly ScoredPart[]): { mean: number; harmoni
  * x264's alternating frame types (29 units of Big Buck Bunny: 0.28 points, root mean square, where it said 0.34 to 0.86):
  * what is left moves the mean by 0.3.
  */
-export const MOST_SAMPLING_ERROR = 0.6;
+export const MOST_SAMPLING_ERROR = 0.8;
 
 /**
  * Standard error of the mean of every n-th score of `frames`, in points: the estimator of successive differences for

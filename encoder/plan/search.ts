@@ -24,6 +24,8 @@ const SLACK = 0.5;
 /** Trials that ship in place of wanted ones may move their rung by this many points together. */
 const MOST_SHIFT = 0.4;
 
+/** How many units go ahead: a share of them, but no fewer and no more than this. */
+const PILOTS = { share: 0.25, least: 2, most: 12 } as const;
 /** Another height rivals a rung when it comes within so many points of it for at most so many times its bits. */
 const RIVAL = { points: 3, bits: 1.6 } as const;
 /** Twice the bits are worth about this many points in the middle of a ladder. */
@@ -139,17 +141,43 @@ function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): Plann
   });
 }
 
+/** The rounds of a search: `seeds` and `pilots` of a few units, `most` and `all` of every unit, `fix` where rungs fail. */
+export const ROUNDS = ['seeds', 'pilots', 'most', 'all', 'fix'] as const;
+/** One of them. */
+export type Round = (typeof ROUNDS)[number];
+
+/** Whether the trials make as many rungs as the curves promise. */
+function isWhole(title: SearchTitle, trials: readonly Measured[]): boolean {
+  const planned = predictLadder(title, curvesOf(title, trials));
+  return chooseLadder(measuredCandidates(title, trials), title.limits).length >= planned.length;
+}
+
+/**
+ * The encodes of a round. A few pilot units, spread over the title, first learn what its units have in common, where most
+ * predictions that turn out wrong are paid for; with that known, the others need little beyond their rungs.
+ */
+export function wishesOf(title: SearchTitle, trials: readonly Measured[], round: Round): Wish[] {
+  const count = title.units.length;
+  const pilotCount = Math.min(count, Math.max(PILOTS.least, Math.min(PILOTS.most, Math.ceil(count * PILOTS.share))));
+  const pilots = new Set(Array.from({ length: pilotCount }, (_, at) => Math.floor(((at + 0.5) * count) / pilotCount)));
+  if (round === 'seeds') return seedWishes(title, pilots);
+  if (round === 'fix' && isWhole(title, trials)) return [];
+  const wishes = rungWishes(title, trials, round === 'all' || round === 'fix');
+  return round === 'pilots' ? wishes.filter((wish) => pilots.has(wish.unit)) : wishes;
+}
+
 /**
  * The first encodes: at the places of the predicted rungs and of their nearest rivals at the other heights, those first
  * that leave least doubt, and no more than the doubt asks. Every unit begins at the top rung, so that there is always
  * one whole rung. What a unit's trials say of the whole title counts for the units after it.
  */
-export function seedWishes(title: SearchTitle): Wish[] {
+function seedWishes(title: SearchTitle, pilots: ReadonlySet<number>): Wish[] {
   const curves = curvesOf(title, []);
   const rungs = predictLadder(title, curves);
   const rivals = rungs.flatMap((rung) => rivalsOf(title, curves, rung));
   let shift = titleShift(title.model, title.search.trust);
   return title.units.flatMap(({ features }, unit) => {
+    if (!pilots.has(unit)) return [];
     const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points.filter((p) => p.unit === unit));
     const [onRungs, places] = [mine(rungs), mine([...rungs, ...rivals])];
     const prior = priorCurves(features, title.model, title.search.trust);
@@ -204,7 +232,7 @@ function learnBlind(title: SearchTitle, curves: ShotCurves, wish: Wish): ShotCur
  * last round every other rung: what these turn out to be may move those between them. With a final preset of its own (no
  * trial ships yet) only the top rung, for then the others are planned from what the preset turned out to do.
  */
-export function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
+function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
   const curves = curvesOf(title, trials);
   const rungs = predictLadder(title, curves);
   const shipping = trials.filter((trial) => trial.ships);
@@ -270,7 +298,7 @@ function standIn<Trial extends Measured>(
  * The predicted rungs as the trials can ship them: at every unit the trial nearest to the wanted CRF, and a better one
  * where that turned out below the floor. Only rungs of which no unit is further off than `snap`.
  */
-export function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
+function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
   const shipping = trials.filter((trial) => trial.ships);
   return predictLadder(title, curvesOf(title, trials)).flatMap((rung) => {
     const { height, points: wanted } = rung;
@@ -298,4 +326,18 @@ function lift<Trial extends Measured>(
     if (raised.length === 0) return { points, quality, bits: points.reduce((sum, point) => sum + point.bits, 0) };
     for (const { unit, next } of raised) points[unit] = next;
   }
+}
+
+/** Everything that the trials can ship at one height: allocations of constant slope, and the predicted rungs as made. */
+export function measuredCandidates<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
+  const shipping = trials.filter((trial) => trial.ships);
+  const measured = title.heights.flatMap((height) => {
+    const own = title.units.map(({ frames }, unit) => ({
+      frames,
+      points: shipping.filter((trial) => trial.height === height && trial.unit === unit),
+    }));
+    if (own.some(({ points }) => points.length === 0)) return [];
+    return allocate(own, title.limits.floorDrop).map((allocation) => ({ ...allocation, height }));
+  });
+  return [...measured, ...madeRungs(title, trials)];
 }

@@ -1,8 +1,8 @@
 // From trials to rungs: which trial of each unit ships in which rendition, and what that saves. Pure.
-import { allocate, uniform } from './allocate.ts';
+import { uniform } from './allocate.ts';
 import { type Audience, chooseLadder, earnStorage } from './ladder.ts';
 import { estimateSavings, type Savings } from './savings.ts';
-import { curvesOf, type Measured, madeRungs, predictPoints, type SearchTitle } from './search.ts';
+import { curvesOf, type Measured, measuredCandidates, predictPoints, type SearchTitle } from './search.ts';
 
 /** A rendition to ship: one height, one trial per unit in order. */
 export type Rung<Trial extends Measured> = {
@@ -24,20 +24,8 @@ export function planTitle<Trial extends Measured>(
   trials: readonly Trial[],
   { title, durationSeconds, audience }: TitlePlan,
 ): { rungs: Rung<Trial>[]; savings: Savings } {
-  const { units, limits, heights } = title;
-  const shipping = trials.filter((trial) => trial.ships);
-  const measured = heights.flatMap((height) => {
-    const own = units.map(({ frames }, unit) => ({
-      frames,
-      points: shipping.filter((trial) => trial.height === height && trial.unit === unit).sort((a, b) => a.crf - b.crf),
-    }));
-    if (own.some(({ points }) => points.length === 0)) return [];
-    return allocate(own, limits.floorDrop).map((allocation) => ({
-      ...allocation,
-      height,
-    }));
-  });
-  const candidates = [...measured, ...madeRungs(title, trials)].map(
+  const { limits, heights } = title;
+  const candidates = measuredCandidates(title, trials).map(
     ({ points, ...rest }): Rung<Trial> => ({ ...rest, trials: points }),
   );
   const perSecond = <Point extends { bits: number; quality: number }>({ bits, quality }: Point) => ({

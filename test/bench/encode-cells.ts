@@ -11,6 +11,7 @@ import { extractShot, type Shot } from '../../encoder/ffmpeg/shots.ts';
 import { type Journal, keyOf } from '../../encoder/journal.ts';
 import { parseFragmented } from '../../encoder/package/fmp4.ts';
 import { widthAt } from '../../encoder/plan/trials.ts';
+import type { Unit } from '../../encoder/plan/units.ts';
 
 /** Changes when encodes or scores are made differently, so that no old cell is mixed with new ones. */
 const METHOD = 2;
@@ -27,12 +28,12 @@ export type Bench = {
   readonly journal: Journal;
   /** Cache folder. */
   readonly folder: string;
-  /** Hears of each finished measurement. */
-  readonly onStep: (text: string) => void;
+  /** Hears of each finished measurement: of which clip, what, and how much of the batch is done. */
+  readonly onStep: (clip: string, text: string, doneRatio: number) => void;
 };
 
 /** A clip as the encoder sees it; its shots are units of encoding, none longer than a segment. */
-export type Clip = { readonly name: string; readonly source: Source; readonly shots: readonly Shot[] };
+export type Clip = { readonly name: string; readonly source: Source; readonly shots: readonly Unit<Shot>[] };
 
 /** Which encode of a shot. */
 export type Wish = { readonly shot: number; readonly height: number; readonly crf: number; readonly preset: string };
@@ -89,7 +90,7 @@ export async function measureCells(bench: Bench, clip: Clip, wishes: readonly Wi
       const kept = await measureCell(bench, { clip, shot, work }, wish);
       await bench.journal.add(keyOfWish(bench, clip, wish), kept);
       done += 1;
-      bench.onStep(`${clip.name}: shot ${at} at ${wish.height}, crf ${wish.crf} (${done} of ${missing.length})`);
+      bench.onStep(clip.name, `unit ${at} at ${wish.height}, crf ${wish.crf}`, done / missing.length);
     }
     await rm(work, { recursive: true, force: true });
   }
@@ -128,7 +129,7 @@ async function measureCell(
 }
 
 /** Two inputs of the same frames; `normalise` is the filter chain of the reference. */
-type Comparison = {
+export type Comparison = {
   readonly cwd: string;
   readonly distorted: readonly string[];
   readonly reference: readonly string[];
@@ -139,7 +140,7 @@ type Comparison = {
 };
 
 /** Scores with all three metrics at the source's size; throws where the frames do not match one to one. */
-async function scoreFile(ffmpeg: Ffmpeg, run: Comparison): Promise<{ scores: Scores; cpuSeconds: number }> {
+export async function scoreFile(ffmpeg: Ffmpeg, run: Comparison): Promise<{ scores: Scores; cpuSeconds: number }> {
   const log = join(run.cwd, 'scores.json');
   const models = "model='version=vmaf_v0.6.1\\:name=vmaf|version=vmaf_v0.6.1neg\\:name=neg':feature='name=psnr'";
   const options = `n_subsample=${KEPT.length}:n_threads=${ffmpeg.threads}:log_fmt=json:log_path=scores.json`;

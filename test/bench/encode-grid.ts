@@ -8,6 +8,7 @@ import { openFfmpeg } from '../../encoder/ffmpeg/run.ts';
 import { openJournal } from '../../encoder/journal.ts';
 import { type Bench, measureCells } from './encode-cells.ts';
 import { CLIPS, clipsFolder, gridOf, openClip } from './encode-clips.ts';
+import { gridFileOf } from './encode-simulate.ts';
 
 const folder = process.argv[2] ?? '/tmp/nearcast-bench-encode';
 const wanted = process.argv[3]?.split(',');
@@ -18,7 +19,7 @@ const bench: Bench = {
   ffmpeg,
   folder,
   journal: await openJournal(folder),
-  onStep: (text) => console.log(new Date().toISOString().slice(11, 19), text),
+  onStep: (clip, text, doneRatio) => console.log(`${(doneRatio * 100).toFixed(0)} % ${clip}: ${text}`),
 };
 const clips = clipsFolder();
 if (clips === undefined) throw new Error('no clips');
@@ -27,13 +28,5 @@ for (const name of CLIPS) {
   const clip = await openClip(bench, clips, name);
   console.log(name.name, clip.shots.map((shot) => `${shot.start}+${shot.frames}`).join(' '));
   const cells = await measureCells(bench, clip, gridOf(clip, 'veryfast'));
-  await writeFile(
-    join(folder, `grid-${name.name}.json`),
-    JSON.stringify({
-      name: name.name,
-      view: clip.source.view,
-      shots: clip.shots.map(({ checksums: _, ...shot }) => shot),
-      cells,
-    }),
-  );
+  await writeFile(join(folder, `grid-${name.name}.json`), JSON.stringify(gridFileOf(clip, cells)));
 }

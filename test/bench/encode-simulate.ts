@@ -4,9 +4,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toPointsOf, toScore } from '../../encoder/plan/curves.ts';
 import type { ShotFeatures } from '../../encoder/plan/features.ts';
-import { type Measured, rungWishes, type SearchTitle, seedWishes, type Wish } from '../../encoder/plan/search.ts';
+import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from '../../encoder/plan/search.ts';
 import { interpolate } from './encode-bd.ts';
-import type { Cell } from './encode-cells.ts';
+import type { Cell, Clip } from './encode-cells.ts';
 
 /** What encode-grid.ts writes. */
 export type GridFile = {
@@ -15,6 +15,16 @@ export type GridFile = {
   readonly shots: readonly { readonly start: number; readonly frames: number; readonly features: ShotFeatures }[];
   readonly cells: readonly Cell[];
 };
+
+/** A grid as a file. */
+export function gridFileOf({ name, source, shots }: Clip, cells: readonly Cell[]): GridFile {
+  return {
+    name,
+    view: source.view,
+    shots: shots.map(({ start, frames, features }) => ({ start, frames, features })),
+    cells,
+  };
+}
 
 /** All grids in a folder. */
 export function readGrids(folder: string): GridFile[] {
@@ -53,18 +63,13 @@ export function truthOf(grid: GridFile): (wish: Wish) => { bits: number; quality
 export const mean = (values: readonly number[]): number =>
   values.reduce((sum, value) => sum + value, 0) / values.length;
 
-/** The search of a title, played to its end: all trials in the order in which they were asked for. */
-export function playSearch(
-  title: SearchTitle,
-  truth: (wish: Wish) => { bits: number; quality: number },
-  rounds: number,
-) {
+/** The search of a title, played to its end: all trials in the order in which they were asked for, and how many a round. */
+export function playSearch(title: SearchTitle, truth: (wish: Wish) => { bits: number; quality: number }) {
   const trials: Measured[] = [];
-  const counts: number[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials, round >= 2);
-    counts.push(wishes.length);
+  const counts = ROUNDS.map((round) => {
+    const wishes = wishesOf(title, trials, round);
     trials.push(...wishes.map((wish) => ({ ...wish, ...truth(wish), ships: true })));
-  }
+    return wishes.length;
+  });
   return { trials, counts };
 }

@@ -44,10 +44,10 @@ function planOf(model: Model, grid: GridFile): string {
       limits,
       model,
     },
-    search: { mostSeeds: 2, mostTrials: 12, tolerance: 1, snap: 1.5, step: 0.5, trust: 1 },
+    search: { mostSeeds: 3, mostTrials: 12, tolerance: 1, snap: 1.5, step: 0.5, trust: 1 },
   };
   const truth = truthOf(grid);
-  const { trials, counts } = playSearch(title, truth, 3);
+  const { trials, counts } = playSearch(title, truth);
   const audience = { medianBps: 5e6, spread: 1, views: 1e6 };
   const { rungs } = planTitle(trials, { title, durationSeconds: 10, audience });
   const linesOf = (crfs: readonly number[], height: number) =>

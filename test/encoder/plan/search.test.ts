@@ -15,14 +15,7 @@ import {
 import { observe, predict } from '../../../encoder/plan/gaussian.ts';
 import { earnStorage, reach } from '../../../encoder/plan/ladder.ts';
 import { poolParts, poolScores, samplingError } from '../../../encoder/plan/metric.ts';
-import {
-  type Measured,
-  madeRungs,
-  rungWishes,
-  type SearchTitle,
-  seedWishes,
-  type Wish,
-} from '../../../encoder/plan/search.ts';
+import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from '../../../encoder/plan/search.ts';
 import { planTitle } from '../../../encoder/plan/title.ts';
 import { longestUnit, unitsOf } from '../../../encoder/plan/units.ts';
 
@@ -61,11 +54,10 @@ const encode =
   };
 const NONE: CurveFeatures = { spatial: 0.4, temporal: 0.1, motion: 0.1, noise: 0.1, darkness: 0.1 };
 
-const play = (title: SearchTitle, units: Hidden, rounds: number): Measured[] => {
+const play = (title: SearchTitle, units: Hidden): Measured[] => {
   const trials: Measured[] = [];
-  for (let round = 0; round <= rounds; round++) {
-    const wishes = round === 0 ? seedWishes(title) : rungWishes(title, trials, round > 1);
-    trials.push(...wishes.map((wish) => ({ ...wish, ...encode(units)(wish), ships: true })));
+  for (const round of ROUNDS) {
+    trials.push(...wishesOf(title, trials, round).map((wish) => ({ ...wish, ...encode(units)(wish), ships: true })));
   }
   return trials;
 };
@@ -123,13 +115,12 @@ describe('search', () => {
     fc.assert(
       fc.property(titles, (units) => {
         const title = titleOf(units);
-        const seeds = seedWishes(title);
+        const seeds = wishesOf(title, [], 'seeds');
+        expect(new Set(seeds.map((wish) => wish.unit)).size).toBe(Math.min(units.length, 2));
         for (const at of units.keys()) {
-          const mine = seeds.filter((wish) => wish.unit === at);
-          expect(mine.length).toBeGreaterThan(0);
-          expect(mine.length).toBeLessThanOrEqual(3);
+          expect(seeds.filter((wish) => wish.unit === at).length).toBeLessThanOrEqual(3);
         }
-        const trials = play(title, units, 3);
+        const trials = play(title, units);
         expect(trials.length).toBeLessThanOrEqual(units.length * 9);
         expect(new Set(trials.map((trial) => JSON.stringify([trial.unit, trial.height, trial.crf]))).size).toBe(
           trials.length,
@@ -144,7 +135,7 @@ describe('search', () => {
     fc.assert(
       fc.property(titles, (units) => {
         const title = titleOf(units);
-        const trials = play(title, units, 2);
+        const trials = play(title, units);
         const { rungs } = planTitle(trials, {
           title,
           durationSeconds: 10,
@@ -170,32 +161,19 @@ describe('search', () => {
   test('with a final preset of its own, nothing of the proposing one ships, and its shift is learnt', () => {
     const units = [0, 0.5, -0.5].map((surprise) => ({ frames: 96, features: NONE, surprise }));
     const title = titleOf(units);
-    const trials: Measured[] = seedWishes(title).map((wish) => ({ ...wish, ...encode(units)(wish), ships: false }));
-    const counts = [1, 2, 3].map(() => {
-      const wishes = rungWishes(title, trials, true);
+    const seeds = wishesOf(title, [], 'seeds');
+    const trials: Measured[] = seeds.map((wish) => ({ ...wish, ...encode(units)(wish), ships: false }));
+    const counts = (['pilots', 'most', 'all', 'fix'] as const).map((round) => {
+      const wishes = wishesOf(title, trials, round);
       trials.push(...wishes.map((wish) => ({ ...wish, ...encode(units, 0.4)(wish), ships: true })));
       return wishes.length;
     });
-    expect(counts[0]).toBe(3);
+    expect(counts[0]).toBe(2);
     const plan = { title, durationSeconds: 12, audience: { medianBps: 5e6, spread: 1, views: 1e9 } };
     const { rungs } = planTitle(trials, plan);
     expect(rungs.flatMap((rung) => rung.trials).every((trial) => trial.ships)).toBe(true);
     expect(rungs.length).toBeGreaterThan(2);
     expect(Math.abs((rungs[0]?.quality ?? 0) - 95)).toBeLessThan(3);
-  });
-
-  test('rungs are only made of trials that are near enough', () => {
-    const units = [{ frames: 96, features: NONE, surprise: 0 }];
-    const title = titleOf(units);
-    expect(madeRungs(title, [])).toEqual([]);
-    const trials = play(title, units, 2);
-    expect(madeRungs(title, trials).length).toBeGreaterThan(2);
-    expect(
-      madeRungs(
-        { ...title, search: { ...title.search, snap: 0 } },
-        trials.map((t) => ({ ...t, crf: t.crf + 0.3 })),
-      ),
-    ).toEqual([]);
   });
 
   test('a title without a whole height cannot be planned', () => {
