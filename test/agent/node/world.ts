@@ -78,6 +78,8 @@ export function configText(originUrl: string, settings: Settings = {}): string {
     publish: { dir: 'titles' },
     predict: { enabled: false },
     encode: { enabled: false },
+    // Other tests keep the processors busy.
+    power: { foregroundCeiling: 1 },
     ...settings,
   });
 }
