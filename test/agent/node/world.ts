@@ -16,9 +16,9 @@ import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
 import { makeTitle } from '../../fake/title.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const LINE_MS = 15_000;
+const LINE_MS = 60_000;
 /** Below the tests' own deadline, so that a command that hangs is killed by who started it. */
-const COMMAND_MS = 15_000;
+const COMMAND_MS = 60_000;
 
 /** A line of the node's log. */
 export type Line = Readonly<Record<string, unknown>>;
