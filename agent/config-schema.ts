@@ -296,6 +296,12 @@ export const sections = {
         .nullable()
         .default(null)
         .describe('Celsius, of the processor; null: 6 below where the kernel slows it down'),
+      foregroundCeiling: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(0.7)
+        .describe('share of the processors that other work may take before background work slows down; 1: never does'),
       sysfsRoot: z.string().min(1).default('/sys').describe('where sensors are; another one in a container'),
     })
     .prefault({}),

@@ -160,6 +160,7 @@ export function demoConfig(where: {
     publish: { dir: 'public/titles', warmSeconds: 4 },
     // Nothing else runs on a demo's machine; a cache host keeps the default half.
     encode: { cpuShare: 1, reservedCores: 0 },
+    power: { foregroundCeiling: 1 },
     prefetch: { window: { cron: '*/5 * * * *', minutes: 4, timeZone: 'Etc/UTC' } },
   };
   return `# Written by "nearcast demo" at every start.\n${JSON.stringify(config, undefined, 2)}\n`;

@@ -8,6 +8,8 @@ export type Limits = {
   readonly wattsBudget: number | null;
   /** Of the hottest processor zone; null: MARGIN_CELSIUS below its trip point. */
   readonly degreesBudget: number | null;
+  /** Share of all processor time, above 0 and at most 1, beyond which foreground work slows the pace; 1: never. */
+  readonly foregroundCeiling?: number;
 };
 
 /** Everything that is known at one time. */
@@ -92,7 +94,7 @@ const WATTS_AIM = 0.97;
 const WATTS_GAIN = 0.12;
 const WATTS_AHEAD = 0.1;
 /** From this load on the pace falls, to LEAST_SHARE at full load; the scheduler puts viewers first anyway. */
-const BUSY_RATIO = 0.7;
+const FOREGROUND_CEILING = 0.7;
 const LEAST_SHARE = 0.25;
 /** Beyond this ratio to the idle p99 the pace is cut; below the first figure it may rise. Buckets make both rough. */
 const LATENCY = { fine: 1.2, bad: 1.5, leastSeconds: 0.001, cut: 0.7, rise: 0.05, learn: 0.1, forget: 0.03 } as const;
@@ -216,8 +218,8 @@ function judgeLatency(state: GovernorState, { hitP99Seconds, isActive }: Senses)
   return { latencyPace: isBad ? clamp(latencyPace * LATENCY.cut, RESUME_PACE) : latencyPace, idleP99Seconds: normal };
 }
 
-const processorPace = (foregroundRatio: number): number =>
-  clamp((1 - clamp(foregroundRatio)) / (1 - BUSY_RATIO), LEAST_SHARE);
+const processorPace = (foregroundRatio: number, { foregroundCeiling = FOREGROUND_CEILING }: Limits): number =>
+  foregroundCeiling < 1 ? clamp((1 - clamp(foregroundRatio)) / (1 - foregroundCeiling), LEAST_SHARE) : 1;
 
 /** The lowest ceiling; the first of equals. */
 function lowest(ceilings: readonly Ceiling[]): Ceiling {
@@ -264,7 +266,7 @@ export function govern(state: GovernorState, senses: Senses, limits: Limits): Go
     { reason: isThrottled ? 'throttled' : heat.reason === 'none' ? 'heat' : heat.reason, pace: heatPace },
     ...(watts.ceiling === undefined ? [] : [watts.ceiling]),
     { reason: 'latency', pace: latency.latencyPace },
-    { reason: 'processor', pace: processorPace(foregroundRatio) },
+    { reason: 'processor', pace: processorPace(foregroundRatio, limits) },
   ]);
   const pace = isFirst ? wished : settle(state, wished, at);
   const isNewPause = pace === 0 && state.pace > 0;

@@ -5,12 +5,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type FakeOrigin, openFakeOrigin } from '../fake/origin.ts';
+import { openFakeOrigin } from '../fake/origin.ts';
 import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
-import { measureBusy, measureOverload } from './pressure.ts';
+import { FILL_BODY, measureBusy, measureOverload } from './pressure.ts';
 import { CORES_FOR_WORKERS, measureWorkers } from './scaling.ts';
-import { type Place, type Server, startOwn, startServers, takeSecondCore } from './servers.ts';
+import { type Place, type Server, startFillOrigin, startOwn, startServers, takeSecondCore } from './servers.ts';
 
 const ROUNDS = 3;
 const CONNECTIONS = 32;
@@ -150,27 +150,34 @@ function reportHerd({ originFetches, followerP50Ms, followerP95Ms }: Awaited<Ret
   };
 }
 
-async function reportPressure(servers: readonly Server[], origin: FakeOrigin): Promise<Report> {
-  const node = servers.find(({ name }) => name === 'nearcast');
-  if (node === undefined) return { overload_p99_ratio: null, busy_p99_ratio: null };
-  const busy = await measureBusy(node, origin);
-  const idleMs = busy['nothing']?.hitP99Ms ?? Number.NaN;
-  const ratio = (name: string) => rounded((busy[name]?.hitP99Ms ?? Number.NaN) / idleMs);
+async function reportOverload(node: Server): Promise<Report> {
   const { capacityPerSecond, light, heavy, metricsMs } = await measureOverload(node);
   console.log(
     `Hits of 4 MB over new connections, of which one process takes ${Math.round(capacityPerSecond)} a second:`,
   );
   console.table({ '0.8 times as many': light, '4 times as many': heavy });
   console.log(`Slowest /metrics under overload: ${Math.round(metricsMs)} ms.`);
-  console.log(
-    'Hits of 1 KB, alone and beside; elsewhere: fills that the node knows nothing of, on the core of the clients:',
-  );
-  console.table(busy);
   return {
     overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms),
     overload_metrics_ms: Math.round(metricsMs),
     overload_shed: heavy.shed,
     overload_failed: heavy.failed,
+  };
+}
+
+async function reportBusy(node: Server, fillPort: number | undefined): Promise<Report> {
+  if (fillPort === undefined) {
+    console.log('null, busy_p99_ratio: no nginx here, which is the origin of fills');
+    return { busy_p99_ratio: null };
+  }
+  const busy = await measureBusy(node, fillPort);
+  const idleMs = busy['nothing']?.hitP99Ms ?? Number.NaN;
+  const ratio = (name: string) => rounded((busy[name]?.hitP99Ms ?? Number.NaN) / idleMs);
+  console.log(
+    'Hits of 1 KB, alone and beside; elsewhere: fills that the node knows nothing of, on the core of the clients:',
+  );
+  console.table(busy);
+  return {
     busy_p99_ratio: ratio('all three'),
     busy_misses_p99_ratio: ratio('misses'),
     busy_elsewhere_p99_ratio: ratio('elsewhere'),
@@ -184,10 +191,16 @@ async function compare(secondsPerRun?: number): Promise<void> {
   for (const [path, body] of Object.entries(BODIES)) {
     origin.set(path, { body, headers: { 'cache-control': 'max-age=36000' }, etag: `"${body.length}"` });
   }
-  const place = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
+  const others = { directory, originPort: origin.port, path: '/1k', bodies: BODIES };
+  const fills = await startFillOrigin(others, FILL_BODY);
+  const place = { ...others, fillPort: fills?.port };
   let report: Report = {};
   if (secondsPerRun !== undefined) report = reportHerd(await measureHerd());
-  const servers = await (secondsPerRun === undefined ? startOwn(place) : startServers(place));
+  const starting = secondsPerRun === undefined ? startOwn(place) : startServers(place);
+  const servers = await starting.catch(async (error: unknown) => {
+    await fills?.stop();
+    throw error;
+  });
   try {
     if (secondsPerRun !== undefined) {
       report = {
@@ -196,9 +209,13 @@ async function compare(secondsPerRun?: number): Promise<void> {
         ...report,
       };
     }
-    report = { ...report, ...(await reportPressure(servers, origin)) };
+    const [node] = servers;
+    if (node !== undefined) {
+      report = { ...report, ...(await reportOverload(node)), ...(await reportBusy(node, fills?.port)) };
+    }
   } finally {
     await Promise.all(servers.map((server) => server.stop()));
+    await fills?.stop();
     await origin.close();
     await rm(directory, { recursive: true, force: true });
   }

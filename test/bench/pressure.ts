@@ -7,7 +7,6 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { at } from '../../agent/commands/ask.ts';
 import { askControl } from '../../agent/control.ts';
-import type { FakeOrigin } from '../fake/origin.ts';
 import { capacity, type OpenLoad, openLoad } from './overload.ts';
 import type { Server } from './servers.ts';
 
@@ -49,7 +48,8 @@ export async function measureOverload({ port, metricsPort = 0 }: Server): Promis
 /** Hits of 1 KB at a rate that leaves most of a core idle. */
 const LIGHT = { perSecond: 300, forMs: 3_000, leadMs: 1_000 };
 const ROUNDS = 3;
-const FILL_BYTES = 1024 * 1024;
+/** What is below /fill/. */
+export const FILL_BODY: Buffer = Buffer.alloc(1024 * 1024, 'y');
 /** Of one job, so that little is left to do when a run is over. */
 const FILLS_A_JOB = 16;
 
@@ -76,26 +76,23 @@ function startTraining(): ChildProcess {
 
 let filled = 0;
 
-/** Paths of objects of 1 MB that the origin has and nobody has asked for. */
-function newPaths(origin: FakeOrigin, count: number): readonly string[] {
-  const body = Buffer.alloc(FILL_BYTES, 'y');
+/** Paths that the origin of fills has and nobody has asked for. */
+function newPaths(count: number): readonly string[] {
   return Array.from({ length: count }, () => {
     filled += 1;
-    const path = `/fill/${filled}`;
-    origin.set(path, { body, headers: { 'cache-control': 'max-age=600' } });
-    return path;
+    return `/fill/${filled}`;
   });
 }
 
-type Filling = (origin: FakeOrigin, isOver: () => boolean) => Promise<number>;
+type Filling = (isOver: () => boolean) => Promise<number>;
 
 /** Viewers' fills from a port, one after the other. */
 const missesOn =
   (port: number): Filling =>
-  async (origin, isOver) => {
+  async (isOver) => {
     let count = 0;
     for (; !isOver(); count += 1) {
-      const [path = ''] = newPaths(origin, 1);
+      const [path = ''] = newPaths(1);
       await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer();
     }
     return count;
@@ -104,10 +101,10 @@ const missesOn =
 /** Fills ahead of viewers, at the lowest priority, as many at once as an operator's command starts. */
 const fillsAheadOn =
   (socket: string): Filling =>
-  async (origin, isOver) => {
+  async (isOver) => {
     let count = 0;
     while (!isOver()) {
-      const urls = newPaths(origin, FILLS_A_JOB);
+      const urls = newPaths(FILLS_A_JOB);
       let job = await askControl(socket, { method: 'POST', path: '/preposition', body: { urls } });
       while (at(job, 'isDone') !== true) {
         job = await askControl(socket, { method: 'GET', path: `/jobs/${String(at(job, 'job'))}?waitMs=5000` });
@@ -129,11 +126,11 @@ type Beside = { readonly start: readonly (() => ChildProcess)[]; readonly fill?:
 /** Hits beside something, milliseconds, and fills per second meanwhile. */
 export type Busy = { readonly hitP99Ms: number; readonly fillsPerSecond: number };
 
-async function beside(port: number, origin: FakeOrigin, { start, fill }: Beside): Promise<Busy> {
+async function beside(port: number, { start, fill }: Beside): Promise<Busy> {
   const children = start.map((each) => each());
   let isOver = false;
   const startedMs = performance.now();
-  const filling = fill?.(origin, () => isOver);
+  const filling = fill?.(() => isOver);
   const hitP99Ms = await meter(port);
   isOver = true;
   for (const child of children) child.kill('SIGKILL');
@@ -145,11 +142,11 @@ async function beside(port: number, origin: FakeOrigin, { start, fill }: Beside)
  * Hits on an idle node, and beside: fills by others from the origin itself (what this costs the clients' core alone), an
  * encode and training on the node's core, fills ahead at full pace, all three of these, and viewers' fills one after the other.
  */
-export async function measureBusy(node: Server, origin: FakeOrigin): Promise<Readonly<Record<string, Busy>>> {
+export async function measureBusy(node: Server, fillPort: number): Promise<Readonly<Record<string, Busy>>> {
   const ahead = fillsAheadOn(node.socket ?? '');
   const all: Readonly<Record<string, Beside>> = {
     nothing: { start: [] },
-    elsewhere: { start: [], fill: missesOn(origin.port) },
+    elsewhere: { start: [], fill: missesOn(fillPort) },
     encode: { start: [startEncode] },
     training: { start: [startTraining] },
     'fills ahead': { start: [], fill: ahead },
@@ -160,7 +157,7 @@ export async function measureBusy(node: Server, origin: FakeOrigin): Promise<Rea
   const runs: Record<string, Busy[]> = {};
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const [name, each] of Object.entries(all)) {
-      const run = await beside(node.port, origin, each);
+      const run = await beside(node.port, each);
       runs[name] = [...(runs[name] ?? []), run];
     }
   }

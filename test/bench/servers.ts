@@ -25,6 +25,8 @@ export type Place = {
   readonly originPort: number;
   readonly path: string;
   readonly bodies: Readonly<Record<string, Buffer>>;
+  /** The origin of what is below /fill/; absent: the same as of all else. */
+  readonly fillPort?: number | undefined;
 };
 
 const NGINX = '/usr/sbin/nginx';
@@ -145,6 +147,29 @@ http { access_log off; sendfile on; keepalive_requests 100000000; client_body_te
   ];
 }
 
+/** An origin that costs the clients' core next to nothing, as one on another machine would: any path below /fill/ is `body`. */
+export async function startFillOrigin(place: Place, body: Buffer): Promise<Server | undefined> {
+  if (!isThere(NGINX)) return undefined;
+  const port = await freePort();
+  const directory = join(place.directory, 'fill-origin');
+  await mkdir(join(directory, 'www'), { recursive: true });
+  await writeFile(join(directory, 'www', 'body'), body);
+  const file = join(directory, 'nginx.conf');
+  const user = process.getuid?.() === 0 ? 'user root;' : '';
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${directory}/t;`);
+  await writeFile(
+    file,
+    `${user} daemon off; worker_processes 1; worker_priority 19; pid ${directory}/nginx.pid; error_log stderr crit;
+events { worker_connections 1024; }
+http { access_log off; sendfile on; keepalive_requests 100000000; ${paths.join(' ')}
+  server { listen 127.0.0.1:${port}; root ${directory}/www;
+    location /fill/ { add_header Cache-Control max-age=600; try_files /body =404; } } }`,
+  );
+  const running = run([NGINX, '-p', directory, '-c', file], 'inherit', '1');
+  await isListening(port, '/fill/0', running.isAlive);
+  return { name: 'fill origin', port, isTls: false, pid: running.pid, stop: running.stop };
+}
+
 async function startVarnish(place: Place): Promise<Server> {
   const port = await freePort();
   const vcl = join(place.directory, 'bench.vcl');
@@ -188,7 +213,10 @@ export async function startNode(place: Place, setup: NodeSetup): Promise<readonl
     prefetch: { bytesPerSecond: '1GiB' },
     ...(certificate !== undefined && { tls: certificate }),
     state: { dir: join(directory, 'state') },
-    origins: [{ name: 'main', url: `http://127.0.0.1:${place.originPort}`, match: '/' }],
+    origins: [
+      { name: 'fill', url: `http://127.0.0.1:${place.fillPort ?? place.originPort}`, match: '/fill/' },
+      { name: 'main', url: `http://127.0.0.1:${place.originPort}`, match: '/' },
+    ],
     store: { ramBytes: setup.ramBytes, dirs: [{ path: join(directory, 'store'), maxBytes: 1024 ** 3 }] },
     // As the others: nothing stale unless the origin allows it.
     cache: { graceSeconds: 0 },

@@ -71,6 +71,8 @@ beforeAll(async () => {
     store: { ramBytes: '64MiB', dirs: [{ path: 'store', maxBytes: '256MiB' }] },
     catalogue: { file: 'catalogue.jsonl' },
     publish: { dir: 'public/titles' },
+    // Other tests keep the processors busy.
+    power: { foregroundCeiling: 1 },
   };
   writeFileSync(join(dir, 'nearcast.yaml'), JSON.stringify(config));
   node = start(['run', '--config', join(dir, 'nearcast.yaml')]);

@@ -24,7 +24,7 @@ afterAll(async () => {
   await leavePlace(place);
 });
 
-const BIG = 60_000;
+const BIG = 120_000;
 
 type Job = { readonly id: string; readonly state: string; readonly failure?: { code: string; message: string } };
 

@@ -16,9 +16,9 @@ import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
 import { makeTitle } from '../../fake/title.ts';
 
 const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
-const LINE_MS = 15_000;
+const LINE_MS = 60_000;
 /** Below the tests' own deadline, so that a command that hangs is killed by who started it. */
-const COMMAND_MS = 15_000;
+const COMMAND_MS = 60_000;
 
 /** A line of the node's log. */
 export type Line = Readonly<Record<string, unknown>>;
@@ -78,6 +78,8 @@ export function configText(originUrl: string, settings: Settings = {}): string {
     publish: { dir: 'titles' },
     predict: { enabled: false },
     encode: { enabled: false },
+    // Other tests keep the processors busy.
+    power: { foregroundCeiling: 1 },
     ...settings,
   });
 }

@@ -294,6 +294,16 @@ describe('viewers', () => {
     const busy = settled(10, (at) => senses(at, {}, { foregroundRatio: 1 }));
     expect(busy).toMatchObject({ pace: 0.25, reason: 'processor' });
   });
+
+  test.each([
+    [0.5, 0.5, 1],
+    [0.5, 0.75, 0.5],
+    [0.7, 0.7, 1],
+    [1, 1, 1],
+  ])('with a ceiling of %d and a load of %d the pace is %d', (foregroundCeiling, foregroundRatio, pace) => {
+    const limits = { ...NO_LIMITS, foregroundCeiling };
+    expect(settled(10, (at) => senses(at, {}, { foregroundRatio }), limits).pace).toBeCloseTo(pace, 5);
+  });
 });
 
 describe('time', () => {
