@@ -5,8 +5,8 @@ import { SMALL } from '../plan/features.ts';
 import type { MetricName } from '../plan/metric.ts';
 import type { LadderKind } from './codecs/choose.ts';
 import type { BitDepth, PictureFormat, VideoRange } from './codecs/codec.ts';
-import type { FrameRate } from './describe.ts';
 import { SDR_8 } from './codecs/codec.ts';
+import type { FrameRate } from './describe.ts';
 import { labelled, losslessCodec, normalise, type PictureView, pixelFormat, rangeFilter } from './picture.ts';
 
 /** Containers that are opened. Playlists, concat lists, image sequences and devices are none of them. */
