@@ -5,6 +5,7 @@ import { SMALL } from '../plan/features.ts';
 import type { MetricName } from '../plan/metric.ts';
 import type { LadderKind } from './codecs/choose.ts';
 import type { BitDepth, PictureFormat, VideoRange } from './codecs/codec.ts';
+import { SDR_8 } from './codecs/codec.ts';
 import type { FrameRate } from './describe.ts';
 import { labelled, losslessCodec, normalise, type PictureView, pixelFormat, rangeFilter } from './picture.ts';
 
@@ -230,7 +231,8 @@ export function comparedFrames(frames: number, run: Pick<QualityRun, 'metric' | 
  */
 export function qualityArgs(run: QualityRun): string[] {
   const { keep, period, kept } = thinningOf(run.metric, run.subsample);
-  const align = `${keep}settb=1/1000,setpts=N`;
+  // Both sides get the same label, whatever it is: ffmpeg 7 converts one to the other's matrix where they differ.
+  const align = `${keep}settb=1/1000,setpts=N,${labelled(SDR_8.colour)}`;
   const samples = pixelFormat({ bitDepth: run.bitDepth ?? 8 });
   const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=${samples}`;
   const every = period === 1 ? run.subsample : kept.length;

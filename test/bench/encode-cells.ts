@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { type TrialGroup, trialArgs } from '../../encoder/ffmpeg/args.ts';
 import { SDR_8 } from '../../encoder/ffmpeg/codecs/codec.ts';
 import { x264 } from '../../encoder/ffmpeg/codecs/h264.ts';
+import { labelled } from '../../encoder/ffmpeg/picture.ts';
 import type { Source } from '../../encoder/ffmpeg/probe.ts';
 import type { Ffmpeg } from '../../encoder/ffmpeg/run.ts';
 import { extractShot, type Shot } from '../../encoder/ffmpeg/shots.ts';
@@ -108,7 +109,7 @@ async function measureCell(
 ): Promise<Kept> {
   const { view } = at.clip.source;
   const group: TrialGroup = {
-    kind: { id: 'h264-SDR', codec: x264, picture: SDR_8, metric: 'vmaf' },
+    kind: { id: 'h264-SDR', codec: x264, picture: view.picture, metric: 'vmaf' },
     ...{ input: 'shot.nut', width: widthAt(view, wish.height), height: wish.height, frameRate: view.frameRate },
     keyframes: [],
     ...{ preset: wish.preset, threads: ffmpeg.threads, outputs: [{ crf: wish.crf, file: 'cell.mp4' }] },
@@ -145,7 +146,7 @@ export async function scoreFile(ffmpeg: Ffmpeg, run: Comparison): Promise<{ scor
   const models = "model='version=vmaf_v0.6.1\\:name=vmaf|version=vmaf_v0.6.1neg\\:name=neg':feature='name=psnr'";
   const options = `n_subsample=${KEPT.length}:n_threads=${ffmpeg.threads}:log_fmt=json:log_path=scores.json`;
   const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=yuv420p`;
-  const align = `${KEEP}settb=1/1000,setpts=N`;
+  const align = `${KEEP}settb=1/1000,setpts=N,${labelled(SDR_8.colour)}`;
   const reference = run.normalise === undefined ? align : `${run.normalise},${align}`;
   const graph = `[0:v]${align},${scale}[d];[1:v]${reference},format=yuv420p[r];[d][r]libvmaf=${options}:${models}`;
   const { cpuSeconds, frames } = await ffmpeg.run({

@@ -2,7 +2,6 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jobSchema } from '../../encoder/contract.ts';
-import { SDR_8 } from '../../encoder/ffmpeg/codecs/codec.ts';
 import { x264 } from '../../encoder/ffmpeg/codecs/h264.ts';
 import { openFfmpeg } from '../../encoder/ffmpeg/run.ts';
 import { findShots } from '../../encoder/ffmpeg/shots.ts';
@@ -54,7 +53,7 @@ async function runSearch(bench: Bench, clip: Clip, model: Model): Promise<Kept> 
   const { parallel, threads, stallMs, signal } = bench.ffmpeg.options;
   const ffmpeg = openFfmpeg(bench.ffmpeg.tool, { parallel, threads, stallMs, signal });
   const job = jobSchema.parse({ version: 1, id: 'bench', input: clip.source.view.path, outDir });
-  const kind = { id: 'h264-SDR', codec: x264, picture: SDR_8, metric: 'vmaf' } as const;
+  const kind = { id: 'h264-SDR', codec: x264, picture: clip.source.view.picture, metric: 'vmaf' } as const;
   const before = process.cpuUsage();
   await findShots(ffmpeg, clip.source, () => undefined);
   const search = { job, ffmpeg, source: clip.source, units: clip.shots, model };

@@ -342,6 +342,16 @@ describe('quality', () => {
     expect((await measureQuality(ffmpeg, { ...run, ...files, metric: 'psnr', subsample: 1 })).mean).toBe(100);
   });
 
+  test('the same samples under other colour labels are equal: neither side is converted', async () => {
+    // Utvideo tells BT.601 of what is not labelled BT.709.
+    make(tool, ['-i', at('clip.mp4'), '-an', '-frames:v', '10', '-c:v', 'utvideo', at('plain.nut')]);
+    const label = 'setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709';
+    make(tool, ['-i', at('plain.nut'), '-vf', label, '-c:v', 'libx264', '-qp', '0', at('label.mp4')]);
+    const { ffmpeg } = openOne(tool);
+    const files = { distorted: 'label.mp4', reference: 'plain.nut', cwd: folder, frames: 10 };
+    expect((await measureQuality(ffmpeg, { ...run, ...files, metric: 'psnr', subsample: 1 })).mean).toBe(100);
+  });
+
   test('a comparison of other frames than planned is refused', async () => {
     const { ffmpeg } = openOne(tool);
     const measured = measureQuality(ffmpeg, { ...run, metric: 'vmaf', subsample: 5, cwd: folder, frames: 59 });
