@@ -86,11 +86,8 @@ async function runWith(job: EncodeJob, context: JobContext, startedAt: number): 
       stallMs: job.budget.stallSeconds * 1000,
       signal: context.signal,
     });
-    let reached = 0;
-    const tell: Tell = (facts, progressRatio = 0) => {
-      reached = Math.max(reached, Math.min(1, progressRatio));
-      context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
-    };
+    const tell: Tell = (facts, progressRatio = 0) =>
+      context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: Math.min(1, progressRatio), ...facts });
     context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
     try {
       const joules = context.control?.joules;
