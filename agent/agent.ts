@@ -1,6 +1,5 @@
 // Everything behind "agent: on", composed: telemetry, prediction, prefetch, encoding, preview, and the routes and
 // control calls over them. With "agent: off" none of this is opened.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
@@ -17,14 +16,12 @@ import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
-import { openPreviewStore } from './preview-store.ts';
+import { openPreviews, type Previews } from './previews.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -51,7 +48,7 @@ export type Agent = {
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
-  readonly preview: Preview;
+  readonly previews: Previews;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -69,34 +66,11 @@ export type Agent = {
 const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
 const SHOWN_DECISIONS = 30;
-function previewSecret(state: State): Uint8Array {
-  const known = state.secrets.get('preview');
-  if (known !== undefined) return known;
-  const drawn = randomBytes(32);
-  state.secrets.set('preview', drawn);
-  return drawn;
-}
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
-}
-
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
-const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
 /** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
 function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
@@ -173,37 +147,13 @@ function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, d
   });
 }
 
-function openPreviews(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-  durationOf: Durations,
-): Preview {
-  const { catalogue, sessions, timelines, encodes, state } = rooms;
-  return openPreview({
-    packageOf: async (titleId) => {
-      const found = await catalogue.package(titleId);
-      if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
-      if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
-      const timeline = await timelines.forPreview(titleId);
-      if (timeline !== undefined) return { state: 'foreign', timeline };
-      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
-    },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    store: openPreviewStore(state),
-    secret: previewSecret(state),
-    deadlineMs: config.preview.deadlineMs,
-    now,
-    random: Math.random,
-  });
-}
-
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'previews'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  const { catalogue, sessions, prediction, prefetching, previews } = rooms;
   return openIntake({
     sessions,
     now,
@@ -217,10 +167,7 @@ function openIntakeOver(
         prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
       if (kind === 'hover') prefetching.hovered(titleId);
     },
-    onEvent: ({ type, rewardToken }) => {
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
+    onEvent: previews.happened,
     onRequest: ({ path, kind, titleId, nextPaths }) => {
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
@@ -236,7 +183,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
-    rooms.preview.sweep();
+    rooms.previews.sweep();
     rooms.prediction.save();
     rooms.meter.save();
     const today = dayOf(now());
@@ -300,9 +247,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
-  closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const viewed = { catalogue, sessions, timelines, prediction, prefetching, encodes, state, durationOf };
+  const previews = openPreviews({ config: config.preview, cache, now, ...viewed });
+  closers.push(previews.close);
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, previews }, durationOf);
   closers.push(intake.close);
   return {
     catalogue,
@@ -314,7 +262,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     encodes,
     encoding,
     power,
-    preview,
+    previews,
     publishing,
     state,
     meter,
@@ -353,21 +301,18 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 
 /** What viewers' players ask of the node itself. */
 function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 'routes' | 'titles'> {
-  const { catalogue, encodes, intake, prefetching, preview } = rooms;
+  const { catalogue, encodes, intake, prefetching, previews } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
   const routes = viewerRoutes({
     titles,
     events: intake.events,
-    preview: config.preview.enabled
-      ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
-      : undefined,
+    preview: config.preview.enabled ? { preview: previews.preview, ...config.preview } : undefined,
     stats,
     decisions: () =>
       prefetching.decisions
         .latest(SHOWN_DECISIONS)
         .map((decision) => ({ ...decision, title: catalogue.title(decision.titleId)?.name ?? decision.titleId })),
     encodes: () => encodes?.list() ?? [],
-    previewDeadlineMs: config.preview.deadlineMs,
     page: consoleRoutes(),
   });
   return { titles, routes };

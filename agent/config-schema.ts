@@ -306,7 +306,11 @@ export const sections = {
     })
     .prefault({}),
   preview: z
-    .strictObject({ enabled: z.boolean().default(true), deadlineMs: positive.max(10_000).default(100) })
+    .strictObject({
+      enabled: z.boolean().default(true),
+      deadlineMs: positive.max(10_000).default(100).describe('of a playlist: what is late is gone on without'),
+      fileDeadlineMs: positive.max(30_000).default(1_000).describe('of one spliced file, whose segments must be read'),
+    })
     .prefault({}),
   privacy: z
     .strictObject({

@@ -3,6 +3,7 @@ import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
 import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
+import type { PreviewStats } from './preview/preview.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
@@ -31,8 +32,15 @@ export type NodeStats = {
   readonly power: PowerStats | undefined;
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
+    readonly reasons: Readonly<Record<string, number>>;
+    /** Steps that were gone on without. */
+    readonly late: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
-    readonly seconds: Histogram;
+    /** By what was answered with. */
+    readonly seconds: Readonly<Record<string, Histogram>>;
+    readonly skippedSegments: Readonly<Record<string, number>>;
+    /** Previews decided before they were asked for, and what became of them. */
+    readonly ahead: Readonly<Record<string, number>>;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;
@@ -78,12 +86,9 @@ export type CountedAgent = {
   };
   readonly power: { readonly stats: () => PowerStats };
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
-  readonly preview: {
-    readonly stats: () => {
-      readonly answers: Readonly<Record<string, number>>;
-      readonly rewards: { readonly results: Readonly<Record<string, number>> };
-      readonly durationSeconds: Histogram;
-    };
+  readonly previews: {
+    readonly preview: { readonly stats: () => PreviewStats };
+    readonly bandit: { readonly stats: () => { readonly results: Readonly<Record<string, number>> } };
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
@@ -100,7 +105,6 @@ export function readStats(
   const counts = agent?.encodes?.counts;
   const fetcher = agent?.prefetching.fetcher.stats();
   const predicted = agent?.prediction.predictor.stats();
-  const preview = agent?.preview.stats();
   return {
     ...rest,
     cache: cache.stats(),
@@ -126,11 +130,7 @@ export function readStats(
       savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
     },
     power: agent?.power.stats(),
-    preview: {
-      answers: preview?.answers ?? {},
-      rewards: preview?.rewards.results ?? {},
-      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
-    },
+    preview: previewOf(agent),
     events: eventsOf(agent),
     sessions: agent?.sessions.stats().sessions ?? 0,
     whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
@@ -141,6 +141,19 @@ function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['en
   const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
   for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
   return waiting;
+}
+
+function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
+  const stats = agent?.previews.preview.stats();
+  return {
+    answers: stats?.answers ?? {},
+    reasons: stats?.reasons ?? {},
+    late: stats?.late ?? {},
+    rewards: agent?.previews.bandit.stats().results ?? {},
+    seconds: stats?.durationSeconds ?? {},
+    skippedSegments: stats?.films.skipped ?? {},
+    ahead: stats?.ahead ?? {},
+  };
 }
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */

@@ -8,7 +8,7 @@ import type { State } from './state.ts';
 /** Choices whose reward may still come; the oldest is forgotten first, its row stays without a reward. */
 const MAX_WAITING = 20_000;
 
-const isArm = (name: string): name is Arm => ARMS.some((arm) => arm === name);
+const isArm = (name: string): name is Arm => name === 'editor' || ARMS.some((arm) => arm === name);
 
 /** Opens the store over the state's tables of arms and choices. */
 export function openPreviewStore({ arms, choices }: Pick<State, 'arms' | 'choices'>): RewardStore {
@@ -29,8 +29,9 @@ export function openPreviewStore({ arms, choices }: Pick<State, 'arms' | 'choice
     load: (titleId) => posteriors.get(titleId) ?? {},
     save: (titleId, counts) => {
       posteriors.set(titleId, counts);
-      for (const [arm, { successes, failures, at }] of Object.entries(counts))
-        arms.put({ titleId, arm, successes, failures, updatedAt: at });
+      for (const [arm, seen] of Object.entries(counts))
+        if (seen !== undefined)
+          arms.put({ titleId, arm, successes: seen.successes, failures: seen.failures, updatedAt: seen.at });
     },
     log: (record) => {
       if (record.kind === 'choice') return logChoice(record);

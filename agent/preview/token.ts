@@ -1,7 +1,7 @@
 // The reward token: says which cut was shown and with what chance, signed so that no player can make one up, and good
 // for one reward. It carries nothing about the viewer.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { ARMS, type Arm } from './moments.ts';
+import type { Arm } from './moments.ts';
 
 /** What a token vouches for. `day` counts days since the epoch, `propensity` is 0..1. */
 export type TokenClaims = {
@@ -87,9 +87,8 @@ function readClaims(payload: string): TokenClaims | undefined {
   }
   if (!Array.isArray(read) || read[0] !== VERSION) return undefined;
   const fields: readonly unknown[] = read;
-  const [, title, armName, propensity, day, nonce, expiresAt] = fields;
-  const arm = ARMS.find((one) => one === armName);
-  if (typeof title !== 'string' || arm === undefined || typeof nonce !== 'string') return undefined;
+  const [, title, arm, propensity, day, nonce, expiresAt] = fields;
+  if (typeof title !== 'string' || typeof arm !== 'string' || typeof nonce !== 'string') return undefined;
   if (typeof propensity !== 'number' || typeof day !== 'number' || typeof expiresAt !== 'number') return undefined;
   return { title, arm, propensity, day, nonce, expiresAt };
 }

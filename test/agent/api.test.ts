@@ -1,21 +1,17 @@
 // The node's own routes as a player meets them: over HTTP, through a real cache listener, with the real preview,
 // telemetry and counters behind them.
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ListedTitle, summarise, viewerRoutes } from '../../agent/api.ts';
 import { readStats } from '../../agent/node-stats.ts';
+import type { PackageState } from '../../agent/preview/decide.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
-import { openPreviewStore } from '../../agent/preview-store.ts';
-import { openState } from '../../agent/state.ts';
 import { openIntake } from '../../agent/telemetry/intake.ts';
 import { openSessions } from '../../agent/telemetry/sessions.ts';
 import { type Cache, open as openCache, type Route } from '../../cache/cache.ts';
+import { openFakeChooser } from '../fake/chooser.ts';
+import { makeClipPackage } from '../fake/clip-package.ts';
 import { makeVariedTitle, published } from '../fake/title.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'nearcast-api-'));
 const TITLES: readonly ListedTitle[] = [
   {
     id: 'film',
@@ -50,7 +46,7 @@ async function serve(routes: readonly Route[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  const state = openState({ dir: join(root, 'state'), flushMs: 60_000, log: () => undefined });
+  const clip = await makeClipPackage({ id: 'clip', seconds: 6 });
   const sessions = openSessions({ maxSessions: 10, idleMs: 60_000, durationOf: () => 100, now: Date.now });
   const intake = openIntake({
     sessions,
@@ -65,21 +61,26 @@ beforeAll(async () => {
     onRequest: () => undefined,
   });
   const film = published(makeVariedTitle('film'));
+  const packages = new Map<string, PackageState>([
+    ['film', { state: 'ready', ...film }],
+    ['clip', { state: 'ready', title: clip.title, baseUrl: clip.baseUrl }],
+    ['soon', { state: 'pending' }],
+  ]);
   const preview = openPreview({
-    packageOf: (id) => (id === 'film' ? { state: 'ready', ...film } : id === 'soon' ? { state: 'pending' } : undefined),
+    packageOf: (id) => packages.get(id),
     sessionOf: () => undefined,
-    store: openPreviewStore(state),
-    secret: randomBytes(32),
+    bandit: openFakeChooser(),
+    read: async (path) => clip.files.get(path),
     deadlineMs: 5_000,
+    fileDeadlineMs: 5_000,
     now: Date.now,
-    random: () => 0.5,
   });
-  closers.push(state.close, sessions.close, intake.close, preview.close);
+  closers.push(sessions.close, intake.close);
   const build = { version: '1.2.3', node: 'v24' };
   const parts: Parameters<typeof viewerRoutes>[0] = {
     titles: () => TITLES,
     events: intake.events,
-    preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+    preview: { preview, deadlineMs: 5_000, fileDeadlineMs: 5_000 },
     stats: () =>
       readStats(
         { cache, agent: undefined },
@@ -93,7 +94,6 @@ beforeAll(async () => {
         step: of,
         progressRatio: 0,
       })),
-    previewDeadlineMs: 5_000,
     page: [],
   };
   quietUrl = await serve(viewerRoutes({ ...parts, preview: undefined }));
@@ -101,7 +101,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const close of closers.reverse()) await close();
-  rmSync(root, { recursive: true, force: true });
 });
 
 const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(`${url}${path}`, init);
@@ -127,7 +126,10 @@ describe('a preview', () => {
   test.each([
     ['an unknown title', 'other.m3u8', 404],
     ['a title that is still being encoded', 'soon.m3u8', 409],
-    ['what is no playlist', 'film.mp4', 404],
+    ['what is no preview', 'film.webm', 404],
+    ['a file whose segments are not to be had', 'film.mp4', 503],
+    ['captions of no cut', 'film.vtt', 404],
+    ['a cut that there is not', 'film.m3u8?cut=other', 404],
     ['malformed percent-encoding', '%E0%A4%A.m3u8', 404],
     ['no title', '', 404],
   ])('of %s is refused: %s -> %d', async (_name, file, status) => {
@@ -136,6 +138,28 @@ describe('a preview', () => {
 
   test.each(['-1', '0', '1e9999', 'tall', ''])('with maxHeight=%s is one without it', async (height) => {
     expect((await ask(`/.nearcast/preview/film.m3u8?maxHeight=${height}`)).status).toBe(200);
+  });
+
+  test('as one file is whole; of a named cut it may be kept, validated and asked for in ranges', async () => {
+    const chosen = await ask('/.nearcast/preview/clip.mp4?sound=1');
+    expect(chosen.status).toBe(200);
+    expect(chosen.headers.get('content-type')).toBe('video/mp4');
+    expect(chosen.headers.get('nearcast-arm')).toMatch(/^token-/);
+    expect(chosen.headers.get('accept-ranges')).toBeNull();
+    const path = '/.nearcast/preview/clip.mp4?cut=opening';
+    const whole = await ask(path);
+    const bytes = Buffer.from(await whole.arrayBuffer());
+    const etag = whole.headers.get('etag') ?? '';
+    const range = (value: string, more: Record<string, string> = {}) =>
+      ask(path, { headers: { range: value, ...more } });
+    const part = await range('bytes=100-199');
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 100-199/${bytes.length}`]);
+    expect(Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(100, 200))).toBe(true);
+    expect(Buffer.from(await (await range('bytes=-7')).arrayBuffer()).equals(bytes.subarray(-7))).toBe(true);
+    expect((await range(`bytes=${bytes.length}-`)).status).toBe(416);
+    expect((await range('bytes=0-1,4-5')).status).toBe(200);
+    expect((await range('bytes=0-1', { 'if-range': '"other"' })).status).toBe(200);
+    expect((await ask(path, { headers: { 'if-none-match': etag } })).status).toBe(304);
   });
 
   test('has no route where previews are off', async () => {

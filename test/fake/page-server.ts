@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { consoleRoutes } from '../../agent/console/console.ts';
+import { type OpenChooser, openChooser } from '../../agent/preview/chooser.ts';
 import { openPreview, type Preview } from '../../agent/preview/preview.ts';
 import type { PreviewRecord } from '../../agent/preview/rewards.ts';
 import { CONTRACT_VERSION, type Title } from '../../encoder/contract.ts';
@@ -76,7 +77,13 @@ export async function openPageServer(options: {
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
   const records: PreviewRecord[] = [];
-  const preview = openPagePreview(made, records);
+  const bandit = openChooser({
+    store: { load: () => ({}), save: () => undefined, log: (record) => void records.push(record) },
+    secret: Buffer.alloc(32, 5),
+    now: () => Date.now(),
+    random: () => 0.1,
+  });
+  const preview = openPagePreview(made, bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
   const waiting = new Set<(beacon: Beacon) => void>();
@@ -105,13 +112,13 @@ export async function openPageServer(options: {
     async close() {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
-      await preview.close();
+      await bandit.close();
     },
   };
   function onBeacon(beacon: Beacon): void {
     beacons.push(beacon);
     for (const { rewardToken, type } of beacon.events)
-      if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) preview.reward(rewardToken, type);
+      if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) bandit.reward(rewardToken, type);
     for (const tell of waiting) tell(beacon);
   }
   return server;
@@ -135,18 +142,18 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(titles: readonly Title[], records: PreviewRecord[]): Preview {
+function openPagePreview(titles: readonly Title[], bandit: OpenChooser): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);
       return title === undefined ? undefined : { state: 'ready', title, baseUrl: `/titles/${id}/${HASH}/` };
     },
     sessionOf: () => undefined,
-    store: { load: () => ({}), save: () => undefined, log: (record) => void records.push(record) },
-    secret: Buffer.alloc(32, 5),
+    bandit,
+    read: async () => undefined,
     deadlineMs: 1000,
+    fileDeadlineMs: 1000,
     now: () => Date.now(),
-    random: () => 0.1,
   });
 }
 

@@ -1,0 +1,99 @@
+// Routes for previews: TITLE.m3u8, TITLE.mp4 and TITLE.vtt below /.nearcast/preview/, each within its deadline.
+import { createHash } from 'node:crypto';
+import type { Route, RouteReply, RouteRequest } from '../cache/cache.ts';
+import type { RenditionHint } from './preview/playlist.ts';
+import type { Preview, PreviewReply, PreviewRequest } from './preview/preview.ts';
+
+/** What the routes are made of. */
+export type PreviewRoutesParts = {
+  readonly preview: Pick<Preview, 'answer' | 'film' | 'captions'>;
+  readonly deadlineMs: number;
+  readonly fileDeadlineMs: number;
+  /** Answer for a path that is no preview. */
+  readonly refused: (message: string) => RouteReply;
+};
+
+const PREFIX = '/.nearcast/preview/';
+/** An answer is at its deadline by itself; this only stops a fault from hanging a player. */
+const MARGIN_MS = 2_000;
+const NAME = /^(.+)\.(m3u8|mp4|vtt)$/;
+/** Names of codecs that a device may say it decodes, and how many. */
+const CODEC = /^[a-z0-9.]{2,32}$/i;
+const MOST_CODECS = 8;
+const MOST_CHARACTERS = 64;
+
+/** The routes. */
+export function previewRoutes(parts: PreviewRoutesParts): readonly Route[] {
+  return [
+    {
+      prefix: PREFIX,
+      methods: ['GET', 'HEAD'],
+      maxBodyBytes: 0,
+      deadlineMs: Math.max(parts.deadlineMs, parts.fileDeadlineMs) + MARGIN_MS,
+      answer: (request) => answer(parts, request),
+    },
+  ];
+}
+
+async function answer({ preview, refused }: PreviewRoutesParts, request: RouteRequest): Promise<RouteReply> {
+  const [, name = '', kind] = NAME.exec(request.path.slice(PREFIX.length)) ?? [];
+  const titleId = decoded(name);
+  if (titleId === undefined || kind === undefined)
+    return refused('previews are TITLE.m3u8, TITLE.mp4 and, for a cut, TITLE.vtt');
+  const { query, signal } = request;
+  const asked: PreviewRequest = {
+    ...{ titleId, signal, sid: query.get('sid') ?? undefined, hint: hintOf(query) },
+    ...{ arm: shortText(query.get('cut')), language: shortText(query.get('lang')) },
+    hasSound: query.get('sound') === '1',
+  };
+  if (kind === 'm3u8') return toRoute(await preview.answer(asked));
+  if (kind === 'vtt') return toRoute(await preview.captions(asked));
+  const reply = await preview.film(asked);
+  return reply.status === 200 && asked.arm !== undefined ? ranged(reply, request) : toRoute(reply);
+}
+
+const toRoute = ({ status, headers, body }: PreviewReply): RouteReply => ({ status, headers, body });
+
+/** What a route's query says of device and line: `maxHeight` in pixels, `throughput` in kbit/s, `codecs` by commas. */
+export function hintOf(query: URLSearchParams): RenditionHint {
+  const codecs = (query.get('codecs') ?? '').split(',').filter((name) => CODEC.test(name));
+  const kbps = positive(query.get('throughput'));
+  return {
+    heightPixels: positive(query.get('maxHeight')),
+    throughputBps: kbps === undefined ? undefined : kbps * 1000,
+    codecs: codecs.slice(0, MOST_CODECS),
+  };
+}
+
+function positive(text: string | null): number | undefined {
+  const value = Number(text ?? Number.NaN);
+  return Number.isInteger(value) && value > 0 ? value : undefined;
+}
+
+const shortText = (text: string | null): string | undefined =>
+  text === null || text === '' ? undefined : text.slice(0, MOST_CHARACTERS);
+
+/** A path segment without its percent-encoding; undefined where that is malformed. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined; // URIError: no title has such a name.
+  }
+}
+
+/** One range of a file that is the same for everybody (RFC 9110 section 14.2); several, or none that fits: all of it. */
+function ranged(reply: PreviewReply, { headers: asked }: RouteRequest): RouteReply {
+  const body = typeof reply.body === 'string' ? Buffer.from(reply.body) : reply.body;
+  const etag = `"${createHash('sha256').update(body).digest('base64url').slice(0, 22)}"`;
+  const headers = { ...reply.headers, etag, 'accept-ranges': 'bytes' };
+  if ((asked['if-none-match'] ?? '').split(/\s*,\s*/).includes(etag)) return { status: 304, headers };
+  const [, first = '', last = ''] = /^bytes=(\d*)-(\d*)$/.exec(asked['range'] ?? '') ?? [];
+  const isOther = asked['if-range'] !== undefined && asked['if-range'] !== etag;
+  if ((first === '' && last === '') || isOther) return { status: 200, headers, body };
+  const start = first === '' ? Math.max(0, body.length - Number(last)) : Number(first);
+  const end = first === '' || last === '' ? body.length - 1 : Math.min(Number(last), body.length - 1);
+  if (start > end) return { status: 416, headers: { ...headers, 'content-range': `bytes */${body.length}` } };
+  const range = { 'content-range': `bytes ${start}-${end}/${body.length}` };
+  return { status: 206, headers: { ...headers, ...range }, body: body.subarray(start, end + 1) };
+}

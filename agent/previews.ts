@@ -1,0 +1,175 @@
+// Previews on this node: the room of previews with what it needs of the others, who chooses for it, what viewers did with
+// what they were shown, and the previews that are made ready before they are asked for.
+import { randomBytes } from 'node:crypto';
+import type { Cache } from '../cache/cache.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Config } from './config.ts';
+import type { EncodeStatus, Encodes } from './encodes.ts';
+import type { Prediction } from './prediction.ts';
+import type { Prefetching } from './prefetching.ts';
+import { type OpenChooser, openChooser } from './preview/chooser.ts';
+import type { PackageState, ViewerHistory } from './preview/decide.ts';
+import { createInterest } from './preview/interest.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
+import { openPreviewStore } from './preview-store.ts';
+import type { State } from './state.ts';
+import { dayOf } from './state-schema.ts';
+import type { ViewerEvent } from './telemetry/event.ts';
+import type { Session } from './telemetry/session.ts';
+import type { Sessions } from './telemetry/sessions.ts';
+import type { Timelines } from './timelines.ts';
+
+/** What openPreviews() needs. */
+export type PreviewsOptions = {
+  readonly config: Config['preview'];
+  readonly cache: Pick<Cache, 'read'>;
+  readonly catalogue: Catalogue;
+  readonly sessions: Sessions;
+  readonly timelines: Timelines;
+  readonly prediction: Prediction;
+  readonly prefetching: Prefetching;
+  readonly encodes: Encodes | undefined;
+  readonly state: Pick<State, 'arms' | 'choices' | 'secrets' | 'snapshots'>;
+  readonly durationOf: (titleId: string) => number | undefined;
+  readonly now: () => number;
+};
+
+/** Previews as the node sees them. */
+export type Previews = {
+  readonly preview: Preview;
+  readonly bandit: OpenChooser;
+  /** A player told of something; the session is there for consented viewers alone. */
+  readonly happened: (event: ViewerEvent, session: Session | undefined) => void;
+  /** Makes the previews of these titles ready, and fetches what they begin with; for one viewer, or whoever comes. */
+  readonly expected: (titleIds: readonly string[], sid?: string) => Promise<void>;
+  /** Housekeeping; every minute. */
+  readonly sweep: () => void;
+  readonly close: () => Promise<void>;
+};
+
+/** Rewards that a player can report. */
+const REWARD_OF = ['open', 'play', 'unhover'] as const;
+/** What a viewer does after which other titles may be looked at. */
+const TURNS: ReadonlySet<string> = new Set(['open', 'stop', 'next', 'unhover', 'hover']);
+/** Titles made ready, for one viewer and for everybody. */
+const MOST_EXPECTED = 8;
+/** Not for the same viewer again within this time. */
+const AGAIN_AFTER_MS = 5_000;
+const MOST_VIEWERS = 5_000;
+/** An object that is fetched ahead of a look is of no use after this long. */
+const USEFUL_MS = 30_000;
+const SNAPSHOT = 'preview-interest';
+
+const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
+
+/** Opens previews. Throws RangeError for a stored secret that is too short. */
+export function openPreviews(options: PreviewsOptions): Previews {
+  const { cache, config, prefetching, prediction, sessions, state, durationOf, now } = options;
+  const bandit = openChooser({
+    store: openPreviewStore(state),
+    secret: previewSecret(state.secrets),
+    now,
+    random: Math.random,
+  });
+  const interest = createInterest(state.snapshots.get(SNAPSHOT));
+  const preview = openPreview({
+    packageOf: (titleId) => packageOf(options, titleId),
+    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    interestOf: interest.of,
+    bandit,
+    read: async (url, limits) => (await cache.read(url, limits))?.bytes,
+    deadlineMs: config.deadlineMs,
+    fileDeadlineMs: config.fileDeadlineMs,
+    now,
+  });
+  const lookedAhead = new Map<string, number>();
+
+  async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
+    const objects = await preview.expect({ titleIds, sid });
+    for (const { titleId, url, bytes } of objects) {
+      const why = 'its preview is likely to be looked at';
+      const expiresAt = now() + USEFUL_MS;
+      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'hover', priority: 'in-session' });
+    }
+  }
+
+  /** Once in a while for one viewer: what is likely next changes with what was done, not with every event. */
+  function lookAhead(session: Session): void {
+    const at = lookedAhead.get(session.sid);
+    if (at !== undefined && Math.abs(now() - at) < AGAIN_AFTER_MS) return;
+    lookedAhead.delete(session.sid);
+    lookedAhead.set(session.sid, now());
+    const [oldest] = lookedAhead.size > MOST_VIEWERS ? lookedAhead.keys() : [];
+    if (oldest !== undefined) lookedAhead.delete(oldest);
+    void prediction.rank({ session, limit: MOST_EXPECTED }).then(({ titles }) =>
+      expected(
+        titles.map(({ titleId }) => titleId),
+        session.sid,
+      ),
+    );
+  }
+
+  return {
+    preview,
+    bandit,
+    expected,
+    happened(event, session) {
+      const { type, title: titleId, positionSeconds, rewardToken } = event;
+      const heard = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+      interest.heard(heard, durationOf(titleId), dayOf(now()));
+      const outcome = REWARD_OF.find((name) => name === type);
+      if (rewardToken !== undefined && outcome !== undefined) bandit.reward(rewardToken, outcome);
+      if (config.enabled && session !== undefined && TURNS.has(type)) lookAhead(session);
+    },
+    sweep() {
+      bandit.sweep();
+      state.snapshots.put(SNAPSHOT, interest.snapshot());
+      if (config.enabled)
+        void expected(
+          prediction.predictor
+            .shares()
+            .slice(0, MOST_EXPECTED)
+            .map(({ titleId }) => titleId),
+        );
+    },
+    async close() {
+      state.snapshots.put(SNAPSHOT, interest.snapshot());
+      await bandit.close();
+    },
+  };
+}
+
+function previewSecret(secrets: State['secrets']): Uint8Array {
+  const known = secrets.get('preview');
+  if (known !== undefined) return known;
+  const drawn = randomBytes(32);
+  secrets.set('preview', drawn);
+  return drawn;
+}
+
+async function packageOf(
+  { catalogue, timelines, encodes }: PreviewsOptions,
+  titleId: string,
+): Promise<PackageState | undefined> {
+  const found = await catalogue.package(titleId);
+  if (found !== undefined) {
+    const { title, baseUrl, overrides } = found;
+    return { state: 'ready', title, baseUrl, overrides };
+  }
+  if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
+  const timeline = await timelines.forPreview(titleId);
+  if (timeline !== undefined) return { state: 'foreign', timeline };
+  return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
+}
+
+function historyOf(
+  session: Session | undefined,
+  durationOf: (titleId: string) => number | undefined,
+): ViewerHistory | undefined {
+  if (session === undefined) return undefined;
+  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
+    const duration = durationSeconds ?? durationOf(titleId);
+    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
+  });
+  return { watched };
+}
