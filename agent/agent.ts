@@ -248,7 +248,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   running.encodes = encodes;
   closers.push(() => encodes?.close());
   const viewed = { catalogue, sessions, timelines, prediction, prefetching, encodes, state, durationOf };
-  const previews = openPreviews({ config: config.preview, cache, now, ...viewed });
+  const previews = openPreviews({ config: config.preview, cache, now, log, ...viewed });
   closers.push(previews.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, previews }, durationOf);
   closers.push(intake.close);
@@ -306,7 +306,7 @@ function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 
   const routes = viewerRoutes({
     titles,
     events: intake.events,
-    preview: config.preview.enabled ? { preview: previews.preview, ...config.preview } : undefined,
+    preview: config.preview.enabled ? { preview: previews.preview, ads: previews.ads, ...config.preview } : undefined,
     stats,
     decisions: () =>
       prefetching.decisions

@@ -39,6 +39,13 @@ export const PREVIEW: readonly Entry[] = [
     read: ({ preview }) => by('outcome', preview.ahead),
   },
   {
+    name: 'nearcast_preview_slots_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Ad slots. budget: the promos that were left have been shown as often as by now they may; too-short: no title fills it.',
+    read: ({ preview }) => by('outcome', preview.slots),
+  },
+  {
     name: 'nearcast_preview_rewards_total',
     type: 'counter',
     labels: ['outcome'],

@@ -41,6 +41,8 @@ export type NodeStats = {
     readonly skippedSegments: Readonly<Record<string, number>>;
     /** Previews decided before they were asked for, and what became of them. */
     readonly ahead: Readonly<Record<string, number>>;
+    /** Ad slots. */
+    readonly slots: Readonly<Record<string, number>>;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;
@@ -88,6 +90,7 @@ export type CountedAgent = {
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
   readonly previews: {
     readonly preview: { readonly stats: () => PreviewStats };
+    readonly ads: { readonly stats: () => Readonly<Record<string, number>> };
     readonly bandit: { readonly stats: () => { readonly results: Readonly<Record<string, number>> } };
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
@@ -153,6 +156,7 @@ function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
     seconds: stats?.durationSeconds ?? {},
     skippedSegments: stats?.films.skipped ?? {},
     ahead: stats?.ahead ?? {},
+    slots: agent?.previews.ads.stats() ?? {},
   };
 }
 

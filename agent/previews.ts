@@ -1,16 +1,19 @@
 // Previews on this node: the room of previews with what it needs of the others, who chooses for it, what viewers did with
 // what they were shown, and the previews that are made ready before they are asked for.
 import { randomBytes } from 'node:crypto';
-import type { Cache } from '../cache/cache.ts';
+import { readFile, stat } from 'node:fs/promises';
+import type { Cache, Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
+import { type Ads, openAds } from './preview/ads.ts';
 import { type OpenChooser, openChooser } from './preview/chooser.ts';
 import type { PackageState, ViewerHistory } from './preview/decide.ts';
 import { createInterest } from './preview/interest.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
+import { type Promo, parsePromos } from './preview/promos.ts';
 import { openPreviewStore } from './preview-store.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
@@ -32,12 +35,14 @@ export type PreviewsOptions = {
   readonly state: Pick<State, 'arms' | 'choices' | 'secrets' | 'snapshots'>;
   readonly durationOf: (titleId: string) => number | undefined;
   readonly now: () => number;
+  readonly log: Log;
 };
 
 /** Previews as the node sees them. */
 export type Previews = {
   readonly preview: Preview;
   readonly bandit: OpenChooser;
+  readonly ads: Ads;
   /** A player told of something; the session is there for consented viewers alone. */
   readonly happened: (event: ViewerEvent, session: Session | undefined) => void;
   /** Makes the previews of these titles ready, and fetches what they begin with; for one viewer, or whoever comes. */
@@ -59,6 +64,9 @@ const MOST_VIEWERS = 5_000;
 /** An object that is fetched ahead of a look is of no use after this long. */
 const USEFUL_MS = 30_000;
 const SNAPSHOT = 'preview-interest';
+const ADS_SNAPSHOT = 'preview-ads';
+/** Largest list of promos that is read, bytes. */
+const MAX_PROMO_BYTES = 1024 * 1024;
 
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
@@ -78,10 +86,25 @@ export function openPreviews(options: PreviewsOptions): Previews {
     interestOf: interest.of,
     bandit,
     read: async (url, limits) => (await cache.read(url, limits))?.bytes,
+    imagesOf: (titleId) => options.catalogue.title(titleId)?.images,
     deadlineMs: config.deadlineMs,
     fileDeadlineMs: config.fileDeadlineMs,
     now,
   });
+  const promos = watchPromos(config.promos, options.log);
+  const ads = openAds({
+    promos: promos.list,
+    limits: { perViewerPerHour: config.promosPerViewerPerHour, noRepeatWithin: config.promoNoRepeatWithin },
+    mayRemember: sessions.has,
+    ...{ decider: preview.decider, films: preview.films, bandit, now },
+    secret: previewSecret(state.secrets),
+    deadlineMs: config.fileDeadlineMs,
+    spent: state.snapshots.get(ADS_SNAPSHOT),
+  });
+  const save = () => {
+    state.snapshots.put(SNAPSHOT, interest.snapshot());
+    state.snapshots.put(ADS_SNAPSHOT, ads.snapshot());
+  };
   const lookedAhead = new Map<string, number>();
 
   async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
@@ -112,6 +135,7 @@ export function openPreviews(options: PreviewsOptions): Previews {
   return {
     preview,
     bandit,
+    ads,
     expected,
     happened(event, session) {
       const { type, title: titleId, positionSeconds, rewardToken } = event;
@@ -123,7 +147,9 @@ export function openPreviews(options: PreviewsOptions): Previews {
     },
     sweep() {
       bandit.sweep();
-      state.snapshots.put(SNAPSHOT, interest.snapshot());
+      ads.sweep();
+      void promos.read();
+      save();
       if (config.enabled)
         void expected(
           prediction.predictor
@@ -133,10 +159,33 @@ export function openPreviews(options: PreviewsOptions): Previews {
         );
     },
     async close() {
-      state.snapshots.put(SNAPSHOT, interest.snapshot());
+      save();
       await bandit.close();
     },
   };
+}
+
+/** The operator's promos, read at once and then when the file is another one; one that cannot be read changes nothing. */
+function watchPromos(
+  file: string | null,
+  log: Log,
+): { readonly list: () => readonly Promo[]; readonly read: () => Promise<void> } {
+  let promos: readonly Promo[] = [];
+  let stamp = '';
+  async function read(): Promise<void> {
+    if (file === null) return;
+    try {
+      const { mtimeMs, size } = await stat(file);
+      if (`${mtimeMs} ${size}` === stamp) return;
+      stamp = `${mtimeMs} ${size}`;
+      if (size > MAX_PROMO_BYTES) throw new Error(`larger than ${MAX_PROMO_BYTES} bytes`);
+      promos = parsePromos(await readFile(file, 'utf8'));
+    } catch (error) {
+      log('warn', 'preview.bad_promos', { error });
+    }
+  }
+  void read();
+  return { list: () => promos, read };
 }
 
 function previewSecret(secrets: State['secrets']): Uint8Array {

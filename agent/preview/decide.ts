@@ -86,9 +86,19 @@ export type Decision =
 /** Decides for one request after the other; remembers what is derived from titles. */
 export type Decider = {
   readonly decide: (wanted: Wanted, budget: Budget) => Promise<Decision>;
+  /** A title's package within its share of the time, or the last one that was seen when the newest is late. */
+  readonly find: (titleId: string, budget: Budget) => Promise<Found>;
+  /** The cuts of a published title; undefined when it is not one, or late. */
+  readonly cutsOf: (
+    titleId: string,
+    budget: Budget,
+  ) => Promise<{ readonly published: Published; readonly cuts: readonly Cut[] } | undefined>;
   /** The viewer's taste in the features' space; undefined without consent or history. */
   readonly tasteOf: (sid: string) => Promise<Taste | undefined>;
 };
+
+/** A package, undefined for an unknown title, or why there is none. */
+export type Found = PackageState | undefined | 'package-late' | 'package-failed';
 
 /** A taste. */
 export type Taste = { readonly features: Features | undefined; readonly throughputBps: number | undefined };
@@ -120,6 +130,13 @@ export function openDecider(options: DecideOptions, onLate: (step: Step) => void
   const room: Room = { ...options, onLate, profiles: new WeakMap(), remembered: new Map() };
   return {
     decide: (wanted, budget) => decide(room, wanted, budget),
+    find: (titleId, budget) => findPackage(room, titleId, budget),
+    cutsOf: async (titleId, budget) => {
+      const found = await findPackage(room, titleId, budget);
+      if (typeof found !== 'object' || found.state !== 'ready') return undefined;
+      const { title, baseUrl, overrides } = found;
+      return { published: { title, baseUrl }, cuts: profileOf(room, title, overrides).cuts };
+    },
     tasteOf: (sid) => readTaste(room, sid),
   };
 }
@@ -166,12 +183,7 @@ async function decide(room: Room, wanted: Wanted, budget: Budget): Promise<Decis
   return { ...known, cut, choice, answer: 'personal', reason: 'chosen', traits };
 }
 
-/** The title's package, or the last one that was seen when the newest is late. */
-async function findPackage(
-  room: Room,
-  titleId: string,
-  budget: Budget,
-): Promise<PackageState | undefined | 'package-late' | 'package-failed'> {
+async function findPackage(room: Room, titleId: string, budget: Budget): Promise<Found> {
   const found = await budget.by(
     'package',
     attempt(() => room.packageOf(titleId)),

@@ -10,8 +10,10 @@ import { type Placed, type Spliced, splice } from './splice.ts';
 export type FilmPlan = {
   /** Names the bytes: the same for the same package, segments and tracks. */
   readonly key: string;
+  /** RFC 6381, for `video/mp4; codecs=`. */
+  readonly codecs: string;
   readonly video: { readonly initUrl: string; readonly urls: readonly string[] };
-  readonly sound: { readonly initUrl: string; readonly urls: readonly string[] } | undefined;
+  readonly sound: { readonly initUrl: string; readonly urls: readonly string[]; readonly codec: string } | undefined;
 };
 
 /** Reads a whole object; undefined: not there, or larger than allowed. */
@@ -57,6 +59,7 @@ export function planFilm(
   const places = segments.map(({ index }) => index).join('.');
   return {
     key: `${baseUrl} ${rendition.id} ${places} ${sound === undefined ? '' : 'sound'}`,
+    codecs: sound === undefined ? rendition.codec : `${rendition.codec}, ${sound.codec}`,
     video: { initUrl: baseUrl + rendition.initUrl, urls },
     sound,
   };
@@ -73,7 +76,7 @@ function soundOf(title: Title, baseUrl: string, video: NonNullable<ReturnType<ty
         startTicks * scale < segment.startTicks + segment.ticks && (startTicks + ticks) * scale > segment.startTicks,
     ),
   );
-  return { initUrl: baseUrl + track.initUrl, urls: heard.map(({ url }) => baseUrl + url) };
+  return { initUrl: baseUrl + track.initUrl, urls: heard.map(({ url }) => baseUrl + url), codec: track.codec };
 }
 
 /** Where the segments of a cut lie in its file when none is left out; undefined when none lies in the moments. */

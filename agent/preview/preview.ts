@@ -1,11 +1,20 @@
 // Answers for previews: a playlist of segments that exist, the same as one spliced file, and its captions. Each within
 // its deadline; what is not there by then is gone on without.
 import { type AheadStats, type ExpectedObject, openAhead } from './ahead.ts';
+import { type ArtworkChoice, chooseArtwork, type ImagesOf, openVariants, pictureFor, srcsetOf } from './artwork.ts';
 import { attempt, type Budget, openBudget } from './budget.ts';
 import { moveCaptions } from './captions.ts';
 import { type Counted, createCounts, type Kind } from './counts.ts';
-import { type Answer, type Decided, type DecideOptions, type Decision, openDecider, type Reason } from './decide.ts';
-import { type FilmStats, openFilms, placesOf, planFilm, type ReadBytes } from './films.ts';
+import {
+  type Answer,
+  type Decided,
+  type DecideOptions,
+  type Decider,
+  type Decision,
+  openDecider,
+  type Reason,
+} from './decide.ts';
+import { type FilmStats, type Films, openFilms, placesOf, planFilm, type ReadBytes } from './films.ts';
 import { previewPlaylist, type RenditionHint, timelinePlaylist } from './playlist.ts';
 
 /** Everything openPreview() needs. */
@@ -15,6 +24,8 @@ export type PreviewOptions = DecideOptions & {
   /** Of a playlist, and of a file, whose segments have to be read. */
   readonly deadlineMs: number;
   readonly fileDeadlineMs: number;
+  /** Pictures of titles that the publisher's catalogue names. */
+  readonly imagesOf: ImagesOf;
   readonly now: () => number;
 };
 
@@ -52,12 +63,17 @@ export type Preview = {
   readonly film: (request: PreviewRequest) => Promise<PreviewReply>;
   /** WebVTT for a cut that `arm` names, in its time. */
   readonly captions: (request: PreviewRequest) => Promise<PreviewReply>;
+  /** Which picture stands for a title, as JSON; `width` in device pixels, that of `src`. */
+  readonly artwork: (request: PreviewRequest & { readonly width?: number | undefined }) => Promise<PreviewReply>;
   /** Decides ahead; gives the objects with which those previews begin. */
   readonly expect: (asked: {
     readonly titleIds: readonly string[];
     readonly sid?: string | undefined;
   }) => Promise<readonly ExpectedObject[]>;
   readonly stats: () => PreviewStats;
+  /** What ad slots share with previews. */
+  readonly decider: Decider;
+  readonly films: Films;
 };
 
 const MAX_CAPTION_BYTES = 4 * 1024 * 1024;
@@ -167,7 +183,7 @@ export function openPreview(options: PreviewOptions): Preview {
       if (film === 'busy') return { status: 503, reason: 'busy' };
       if (film === undefined) return { status: 503, reason: 'media-missing' };
       const headers = { 'nearcast-seconds': film.seconds.toFixed(3), 'nearcast-skipped': String(film.skipped) };
-      return { body: film.bytes, type: 'video/mp4', headers };
+      return { body: film.bytes, type: `video/mp4; codecs="${plan.codecs}"`, headers };
     },
   };
 
@@ -191,11 +207,36 @@ export function openPreview(options: PreviewOptions): Preview {
     },
   };
 
+  const pictures = { decider, bandit: options.bandit, imagesOf: options.imagesOf, variantsOf: openVariants() };
+  async function artwork(request: PreviewRequest & { readonly width?: number | undefined }): Promise<PreviewReply> {
+    const startedAt = performance.now();
+    const { titleId, sid, width } = request;
+    const chosen = await chooseArtwork(pictures, { titleId, sid }, openBudget(options.deadlineMs, request.signal));
+    const reply = 'status' in chosen ? refuse(chosen.status, chosen.reason) : picture(chosen, { titleId, width });
+    counts.answered('artwork', reply, (performance.now() - startedAt) / 1000);
+    return reply;
+  }
+
+  function picture(
+    { variant, choice, answer, reason, traits }: Exclude<ArtworkChoice, { status: number }>,
+    { titleId, width }: { readonly titleId: string; readonly width: number | undefined },
+  ): PreviewReply {
+    const best = pictureFor(variant, width);
+    const token = choice === undefined ? undefined : options.bandit.shown(choice);
+    const why = { answer, reason, variant: variant.id, chance: choice?.propensity ?? 1, like: traits };
+    const body = { version: 1, title: titleId, ...best, src: best.url, srcset: srcsetOf(variant), why, token };
+    const headers = { 'content-type': 'application/json', 'cache-control': PRIVATE, 'content-location': best.url };
+    return { status: 200, headers, body: JSON.stringify(body), answer, reason };
+  }
+
   return {
+    artwork,
     answer: (request) => conduct(playlist, request),
     film: (request) => conduct(file, request),
     captions: (request) => conduct(captions, { ...request, arm: request.arm ?? '' }),
     expect: ahead.expect,
+    decider,
+    films,
     stats: () => ({ ...counts.read(), films: films.stats(), ahead: ahead.stats() }),
   };
 }

@@ -3,8 +3,10 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ListedTitle, summarise, viewerRoutes } from '../../agent/api.ts';
 import { readStats } from '../../agent/node-stats.ts';
+import { openAds } from '../../agent/preview/ads.ts';
 import type { PackageState } from '../../agent/preview/decide.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
+import { parsePromos } from '../../agent/preview/promos.ts';
 import { openIntake } from '../../agent/telemetry/intake.ts';
 import { openSessions } from '../../agent/telemetry/sessions.ts';
 import { type Cache, open as openCache, type Route } from '../../cache/cache.ts';
@@ -73,14 +75,23 @@ beforeAll(async () => {
     read: async (path) => clip.files.get(path),
     deadlineMs: 5_000,
     fileDeadlineMs: 5_000,
+    imagesOf: () => undefined,
     now: Date.now,
   });
   closers.push(sessions.close, intake.close);
+  const ads = openAds({
+    promos: () => parsePromos(JSON.stringify({ version: 1, promos: [{ id: 'spring', titleId: 'clip', perDay: 1e6 }] })),
+    limits: { perViewerPerHour: 2, noRepeatWithin: 0 },
+    mayRemember: () => false,
+    ...{ decider: preview.decider, films: preview.films, bandit: openFakeChooser(), now: Date.now },
+    secret: Buffer.alloc(32, 3),
+    deadlineMs: 5_000,
+  });
   const build = { version: '1.2.3', node: 'v24' };
   const parts: Parameters<typeof viewerRoutes>[0] = {
     titles: () => TITLES,
     events: intake.events,
-    preview: { preview, deadlineMs: 5_000, fileDeadlineMs: 5_000 },
+    preview: { preview, ads, promos: 'promos.json', deadlineMs: 5_000, fileDeadlineMs: 5_000 },
     stats: () =>
       readStats(
         { cache, agent: undefined },
@@ -143,7 +154,7 @@ describe('a preview', () => {
   test('as one file is whole; of a named cut it may be kept, validated and asked for in ranges', async () => {
     const chosen = await ask('/.nearcast/preview/clip.mp4?sound=1');
     expect(chosen.status).toBe(200);
-    expect(chosen.headers.get('content-type')).toBe('video/mp4');
+    expect(chosen.headers.get('content-type')).toBe('video/mp4; codecs="avc1.64001f, mp4a.40.2"');
     expect(chosen.headers.get('nearcast-arm')).toMatch(/^token-/);
     expect(chosen.headers.get('accept-ranges')).toBeNull();
     const path = '/.nearcast/preview/clip.mp4?cut=opening';
@@ -166,6 +177,68 @@ describe('a preview', () => {
     const response = await fetch(`${quietUrl}/.nearcast/preview/film.m3u8`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ code: 'ROUTE_NOT_FOUND' });
+  });
+});
+
+describe('artwork', () => {
+  test('is JSON with every width and why, or the way to the picture', async () => {
+    const response = await ask('/.nearcast/artwork/film?width=640');
+    expect(response.headers.get('cache-control')).toBe('private, no-store');
+    const poster = '/titles/film/0123456789abcdef/poster.jpg';
+    expect(await response.json()).toMatchObject({
+      ...{ version: 1, title: 'film', src: poster, srcset: '', token: expect.stringMatching(/^token-/) },
+      why: { answer: 'default', reason: 'one-cut', variant: 'poster', chance: 1, like: [] },
+    });
+    const way = await ask('/.nearcast/artwork/film?redirect=1', { redirect: 'manual' });
+    expect([way.status, way.headers.get('location')]).toEqual([302, poster]);
+    for (const [path, status] of [
+      ['other', 404],
+      ['soon', 409],
+      ['', 404],
+      ['%E0%A4%A', 404],
+    ] as const)
+      expect((await ask(`/.nearcast/artwork/${path}`)).status).toBe(status);
+  });
+});
+
+describe('an ad slot', () => {
+  const post = (body: unknown) =>
+    ask('/.nearcast/ad/slot', { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
+
+  test('is filled with one file of its length at most, until the viewer has seen enough', async () => {
+    const first = await post({ version: 1, seconds: 4 });
+    expect(first.status).toBe(200);
+    expect(Object.fromEntries(first.headers)).toMatchObject({
+      'content-type': 'video/mp4; codecs="avc1.64001f, mp4a.40.2"',
+      ...{ 'nearcast-promo': 'spring', 'nearcast-title': 'clip', 'cache-control': 'private, no-store' },
+    });
+    expect(Number(first.headers.get('nearcast-seconds'))).toBeLessThanOrEqual(4);
+    expect(Buffer.from(await first.arrayBuffer()).toString('latin1', 4, 8)).toBe('ftyp');
+    const second = await post({ version: 1, seconds: 4, note: first.headers.get('nearcast-note') });
+    const note = second.headers.get('nearcast-note') ?? '';
+    const third = await post({ version: 1, seconds: 4, note });
+    expect([third.status, third.headers.get('nearcast-why')]).toEqual([204, 'capped']);
+    expect((await post({ version: 1, seconds: 4, note: `${note}x` })).status).toBe(200);
+    const got = await ask(`/.nearcast/ad/slot?seconds=4&note=${note}`);
+    expect([got.status, got.headers.get('nearcast-why')]).toEqual([204, 'capped']);
+    expect((await ask('/.nearcast/ad/slot?seconds=4')).status).toBe(200);
+  });
+
+  test('of another kind is refused, of one too long left empty', async () => {
+    const bad = [
+      '{',
+      '[]',
+      { version: 2, seconds: 4 },
+      { version: 1 },
+      { version: 1, seconds: -1 },
+      { version: 1, seconds: 1e9 },
+    ];
+    for (const body of [...bad, { version: 1, seconds: 4, sid: 7 }, { version: 1, seconds: 4, maxHeight: 'tall' }])
+      expect((await post(body)).status).toBe(400);
+    expect((await ask('/.nearcast/ad/slot')).status).toBe(400);
+    expect((await post('x'.repeat(9_000))).status).toBe(413);
+    const long = await post({ version: 1, seconds: 110 });
+    expect([long.status, long.headers.get('nearcast-why')]).toEqual([204, 'too-short']);
   });
 });
 

@@ -98,6 +98,7 @@ function exampleStats(): NodeStats {
       seconds: { playlist: histogram },
       skippedSegments: { corrupt: 1 },
       ahead: { used: 1 },
+      slots: { filled: 1 },
     },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,

@@ -26,7 +26,7 @@ export async function startNode(dir: string, publicDir: string, clips: readonly 
   const config = {
     version: 1,
     node: { id: 'bench', region: 'test' },
-    listen: { http: '127.0.0.1:0', limits: { addressLimit: { connections: null } } },
+    listen: { http: '127.0.0.1:0' },
     admin: { metrics: '127.0.0.1:0', socket: 'nearcast.sock' },
     state: { dir: 'state' },
     origins: [{ name: 'main', url: `http://127.0.0.1:${origin.port}`, match: '/' }],
@@ -36,6 +36,8 @@ export async function startNode(dir: string, publicDir: string, clips: readonly 
     encode: { enabled: false },
     telemetry: { maxEventsPerViewerPerMinute: 100_000 },
   };
+  const lines = clips.map(({ title: { id, durationSeconds } }) => JSON.stringify({ id, name: id, durationSeconds }));
+  writeFileSync(join(dir, 'catalogue.jsonl'), `${lines.join('\n')}\n`);
   writeFileSync(join(dir, 'nearcast.yaml'), JSON.stringify(config));
   const running = start(['run', '--config', join(dir, 'nearcast.yaml')]);
   const ready = await running.line(({ event }) => event === 'node.ready');

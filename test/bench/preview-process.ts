@@ -49,6 +49,7 @@ export async function measurePlaylists(): Promise<Record<string, number>> {
     read: async () => undefined,
     deadlineMs: 1000,
     fileDeadlineMs: 1000,
+    imagesOf: () => undefined,
     now: () => 1_700_000_000_000,
   });
   const measure = async (rounds: number) => {

@@ -41,16 +41,20 @@ const dir = mkdtempSync(join(tmpdir(), 'nearcast-bench-preview-'));
 try {
   const publicDir = join(dir, 'public');
   const clips = await publishTitles(publicDir);
-  const playlists = await measurePlaylists();
-  const splices = await measureSplices(publicDir, clips);
-  const node = await measureNode(join(dir, 'load'), publicDir, clips);
-  const hover = await measureHover(join(dir, 'hover'), publicDir, clips);
-  const figures: Record<string, number> = { ...playlists, ...splices, ...node, ...hover };
-  figures['new_media_bytes'] = (node['new_media_bytes'] ?? 0) + (hover['new_media_bytes'] ?? 0);
-  for (const [name, value] of Object.entries(figures)) {
-    const goal = GOALS[name];
-    const told = goal === undefined ? '' : `goal ${goal === 0 ? '0' : `< ${goal}`}`;
-    console.log(`${name.padEnd(32)}${value.toFixed(2).padStart(12)}   ${told}`);
+  const figures: Record<string, number> = {};
+  const parts = [
+    measurePlaylists,
+    () => measureSplices(publicDir, clips),
+    () => measureNode(join(dir, 'load'), publicDir, clips),
+    () => measureHover(join(dir, 'hover'), publicDir, clips),
+  ];
+  for (const measure of parts) {
+    for (const [name, value] of Object.entries(await measure())) {
+      figures[name] = name === 'new_media_bytes' ? (figures[name] ?? 0) + value : value;
+      const goal = GOALS[name];
+      const told = goal === undefined ? '' : `goal ${goal === 0 ? '0' : `< ${goal}`}`;
+      console.log(`${name.padEnd(32)}${value.toFixed(2).padStart(12)}   ${told}`);
+    }
   }
   console.log(JSON.stringify(figures));
 } finally {

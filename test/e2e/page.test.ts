@@ -117,7 +117,7 @@ describe('page', () => {
     const [choice, reward] = server.records.slice(known);
     expect(choice).toMatchObject({ kind: 'choice', title: 'one', answer: 'cohort' });
     expect(reward).toMatchObject({ kind: 'reward', id: choice?.id, reward: 0, outcome: 'unhover' });
-    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.m3u8'));
+    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.mp4'));
     expect(asked.at(-1)).not.toContain('sid=');
   });
 

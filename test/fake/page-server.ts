@@ -83,7 +83,7 @@ export async function openPageServer(options: {
     now: () => Date.now(),
     random: () => 0.1,
   });
-  const preview = openPagePreview(made, bandit);
+  const preview = openPagePreview(options.dir, made, bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
   const waiting = new Set<(beacon: Beacon) => void>();
@@ -142,7 +142,7 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(titles: readonly Title[], bandit: OpenChooser): Preview {
+function openPagePreview(dir: string, titles: readonly Title[], bandit: OpenChooser): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);
@@ -150,9 +150,10 @@ function openPagePreview(titles: readonly Title[], bandit: OpenChooser): Preview
     },
     sessionOf: () => undefined,
     bandit,
-    read: async () => undefined,
+    read: (path) => readFile(join(dir, path)).catch(() => undefined),
     deadlineMs: 1000,
     fileDeadlineMs: 1000,
+    imagesOf: () => undefined,
     now: () => Date.now(),
   });
 }
@@ -198,9 +199,10 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
     site.onBeacon(JSON.parse(await readBody(request)) as Beacon);
     return send(204, {});
   }
-  const [, titleId] = /^\/\.nearcast\/preview\/(.+)\.m3u8$/.exec(path) ?? [];
-  if (titleId !== undefined) {
-    const reply = await server.preview.answer({ titleId, signal });
+  const [, what, titleId = '', kind] = /^\/\.nearcast\/(preview|artwork)\/(.+?)(?:\.(\w+))?$/.exec(path) ?? [];
+  if (what !== undefined) {
+    const way = what === 'artwork' ? 'artwork' : kind === 'mp4' ? 'film' : 'answer';
+    const reply = await server.preview[way]({ titleId, signal, sid: url.searchParams.get('sid') ?? undefined });
     return send(reply.status, { ...reply.headers }, reply.body);
   }
   if (!path.startsWith('/titles/') || path.includes('..')) return send(404, {});
