@@ -3,7 +3,7 @@
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from './errors.ts';
-import { type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
+import { NEG_MODEL, type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
 import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { VideoRange } from './ffmpeg/codecs/codec.ts';
 import type { Source } from './ffmpeg/probe.ts';
@@ -62,7 +62,7 @@ type At = { readonly plan: TrialPlan; readonly at: number; readonly unit: Unit<S
  * unless copies are kept; those of one height and preset are encoded by one ffmpeg, from one decode and one scaling.
  */
 export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
-  const { plan, unit } = at;
+  const { plan } = at;
   const distinct = [...new Map(wishes.map((wish) => [trialKey(at, wish), wish])).values()];
   const kept = await Promise.all(distinct.map((wish) => findTrial(at, wish)));
   const found = kept.filter((trial) => trial !== undefined);
@@ -72,11 +72,7 @@ export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promi
   await mkdir(plan.folder, { recursive: true });
   const ranges = new Set(missing.map(({ kind }) => kind.picture.videoRange));
   const copies: ShotCopies = [...ranges].map((range) => ({ range, file: unitFile(at.at, range) }));
-  try {
-    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
-    if (!plan.keepsCopies || isMade.includes(false)) {
-      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
-    }
+  return withCopies(at, copies, async () => {
     const groups = new Map<string, TrialWish[]>();
     for (const wish of missing) {
       const key = `${wish.kind.id} ${wish.height} ${wish.preset}`;
@@ -84,9 +80,58 @@ export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promi
     }
     const runs = await plan.ffmpeg.all([...groups.values()].map((group) => runGroup(at, group)));
     return found.concat(runs.flat());
+  });
+}
+
+/** Works with the lossless copies of a unit, which are made where they are missing. */
+async function withCopies<Result>(
+  { plan, unit }: At,
+  copies: ShotCopies,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
+    if (!plan.keepsCopies || isMade.includes(false)) {
+      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
+    }
+    return await work();
   } finally {
     for (const { file } of plan.keepsCopies ? [] : copies) await rm(join(plan.folder, file), { force: true });
   }
+}
+
+/** Frames between those that the NEG model scores: it decides nothing, and its mean is told for a whole rendition. */
+const NEG_SUBSAMPLE = 12;
+
+/**
+ * Mean of VMAF's NEG model of finished trials of one unit that VMAF scored, from the journal or measured now; costs one
+ * copy of the unit where any is missing. Rejects as measureQuality does.
+ */
+export async function scoreNeg(at: At, trials: readonly Trial[]): Promise<ReadonlyMap<Trial, number>> {
+  const { plan } = at;
+  const found = new Map<Trial, number>();
+  const keyed = trials.map((trial) => ({ trial, key: keyOf('neg', trialKey(at, trial), NEG_MODEL, NEG_SUBSAMPLE) }));
+  for (const { trial, key } of keyed) {
+    const known = plan.journal.find<number>(key);
+    if (known !== undefined) found.set(trial, known);
+  }
+  const missing = keyed.filter(({ trial }) => !found.has(trial));
+  const ranges = [...new Set(missing.map(({ trial }) => trial.kind.picture.videoRange))];
+  if (missing.length === 0) return found;
+  return withCopies(
+    at,
+    ranges.map((range) => ({ range, file: unitFile(at.at, range) })),
+    async () => {
+      const measured = missing.map(async ({ trial, key }) => {
+        const target = qualityTarget(at, trial, trialFile(at, trial));
+        const { mean } = await measureQuality(plan.ffmpeg, { ...target, model: NEG_MODEL, subsample: NEG_SUBSAMPLE });
+        await plan.journal.add(key, mean);
+        found.set(trial, mean);
+      });
+      await plan.ffmpeg.all(measured);
+      return found;
+    },
+  );
 }
 
 function isThere(path: string): Promise<boolean> {
@@ -183,23 +228,8 @@ async function requireSharedInit({ plan }: At, wish: TrialWish, outputs: TrialGr
 async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; readonly file: string }): Promise<Trial> {
   const { plan, unit } = at;
   const { file: written, ...wish } = output;
-  const { kind } = wish;
-  const { view } = plan.source;
   const mediaBytes = await checkFragment(at, join(plan.folder, written));
-  const quality = await scoreClosely(plan, {
-    distorted: written,
-    reference: unitFile(at.at, kind.picture.videoRange),
-    width: view.width,
-    height: view.height,
-    metric: kind.metric,
-    // What the reference holds: a source of ten bits is no less for an encode of eight.
-    bitDepth: kind.picture.videoRange === view.picture.videoRange ? view.picture.bitDepth : kind.picture.bitDepth,
-    subsample: plan.subsample,
-    threads: plan.ffmpeg.threads,
-    log: `${written}.log`,
-    cwd: plan.folder,
-    frames: unit.frames,
-  });
+  const quality = await scoreClosely(plan, qualityTarget(at, wish, written));
   const file = join(plan.folder, trialFile(at, wish));
   await rename(join(plan.folder, written), file);
   const { size } = await stat(file);
@@ -208,6 +238,25 @@ async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; re
   const trial: Trial = { ...result, ...wish, unit: at.at, shot: unit.shot, file, resumed: false };
   plan.onTrial(trial);
   return trial;
+}
+
+/** The comparison of an encode with its unit, on every n-th frame. */
+function qualityTarget({ plan, at, unit }: At, { kind }: TrialWish, distorted: string): QualityTarget {
+  const { view } = plan.source;
+  return {
+    distorted,
+    reference: unitFile(at, kind.picture.videoRange),
+    width: view.width,
+    height: view.height,
+    metric: kind.metric,
+    // What the reference holds: a source of ten bits is no less for an encode of eight.
+    bitDepth: kind.picture.videoRange === view.picture.videoRange ? view.picture.bitDepth : kind.picture.bitDepth,
+    subsample: plan.subsample,
+    threads: plan.ffmpeg.threads,
+    log: `${distorted}.log`,
+    cwd: plan.folder,
+    frames: unit.frames,
+  };
 }
 
 /** Scores every n-th frame, and all of them where these few leave the mean too uncertain. */

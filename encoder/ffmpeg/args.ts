@@ -193,6 +193,8 @@ export type QualityRun = {
   readonly width: number;
   readonly height: number;
   readonly metric: MetricName;
+  /** VMAF's, VMAF_MODEL when absent. */
+  readonly model?: typeof VMAF_MODEL | typeof NEG_MODEL;
   /** Of the reference, in which both are compared; 8 when absent. */
   readonly bitDepth?: BitDepth;
   readonly subsample: number;
@@ -202,6 +204,8 @@ export type QualityRun = {
 
 /** The model that VMAF scores are given for. */
 export const VMAF_MODEL = 'vmaf_v0.6.1';
+/** The same with no reward for sharpening ("no enhancement gain"; Netflix, "Toward a Better Quality Metric", 2020). */
+export const NEG_MODEL = 'vmaf_v0.6.1neg';
 
 /** Which frames a run compares so that every n-th can be scored, as an expression of ffmpeg's select filter. */
 type Thinning = { readonly keep: string; readonly period: number; readonly kept: readonly number[] };
@@ -236,7 +240,7 @@ export function qualityArgs(run: QualityRun): string[] {
   const samples = pixelFormat({ bitDepth: run.bitDepth ?? 8 });
   const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=${samples}`;
   const every = period === 1 ? run.subsample : kept.length;
-  const model = `model=version=${VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
+  const model = `model=version=${run.model ?? VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
   const filter =
     run.metric === 'vmaf' ? `libvmaf=log_fmt=json:log_path=${run.log}:${model}` : `${run.metric}=stats_file=${run.log}`;
   const graph = `[0:v]${align},${scale}[d];[1:v]${align},format=${samples}[r];[d][r]${filter}`;
