@@ -299,7 +299,7 @@ describe('commands', () => {
     const all = await command(['purge', '--prefix', '/titles/film/', '--soft', ...at]);
     expect(all.stdout).toMatch(/^\d+ objects? marked to be revalidated\n$/);
     const resumed = await command(['resume', 'prefetch', ...at]);
-    expect(JSON.parse(resumed.stdout)).toEqual({ what: 'prefetch', isPaused: false });
+    expect(JSON.parse(resumed.stdout)).toEqual({ what: ['prefetch'], isPaused: false });
     for (const asked of [
       ['explain', 'no-slash'],
       ['purge', 'ftp://host/clip.m4s'],
