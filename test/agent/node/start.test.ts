@@ -301,7 +301,7 @@ describe('commands', () => {
     const resumed = await command(['resume', 'prefetch', ...at]);
     expect(JSON.parse(resumed.stdout)).toEqual({ what: ['prefetch'], isPaused: false });
     for (const asked of [
-      ['explain', 'no-slash'],
+      ['explain', 'ftp://host/clip.m4s'],
       ['purge', 'ftp://host/clip.m4s'],
       ['purge', '--prefix', 'titles/'],
     ]) {
