@@ -157,7 +157,7 @@ function readSlot(
 const toRoute = ({ status, headers, body }: PreviewReply): RouteReply => ({ status, headers, body });
 
 /** What a route's query says of device and line: `maxHeight` in pixels, `throughput` in kbit/s, `codecs` by commas. */
-export function hintOf(query: URLSearchParams): RenditionHint {
+function hintOf(query: URLSearchParams): RenditionHint {
   const codecs = (query.get('codecs') ?? '').split(',').filter((name) => CODEC.test(name));
   const kbps = positive(query.get('throughput'));
   return {

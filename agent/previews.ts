@@ -11,7 +11,7 @@ import type { Prefetching } from './prefetching.ts';
 import { type Ads, openAds } from './preview/ads.ts';
 import { type OpenChooser, openChooser } from './preview/chooser.ts';
 import type { PackageState, ViewerHistory } from './preview/decide.ts';
-import { createInterest } from './preview/interest.ts';
+import { createInterest, type Interest } from './preview/interest.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { type Promo, parsePromos } from './preview/promos.ts';
 import { openPreviewStore } from './preview-store.ts';
@@ -72,66 +72,25 @@ const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state
 
 /** Opens previews. Throws RangeError for a stored secret that is too short. */
 export function openPreviews(options: PreviewsOptions): Previews {
-  const { cache, config, prefetching, prediction, sessions, state, durationOf, now } = options;
-  const bandit = openChooser({
-    store: openPreviewStore(state),
-    secret: previewSecret(state.secrets),
-    now,
-    random: Math.random,
-  });
+  const { config, prediction, sessions, state, durationOf, now } = options;
+  const secret = previewSecret(state.secrets);
+  const bandit = openChooser({ store: openPreviewStore(state), secret, now, random: Math.random });
   const interest = createInterest(state.snapshots.get(SNAPSHOT));
-  const preview = openPreview({
-    packageOf: (titleId) => packageOf(options, titleId),
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    interestOf: interest.of,
-    bandit,
-    read: async (url, limits) => (await cache.read(url, limits))?.bytes,
-    imagesOf: (titleId) => options.catalogue.title(titleId)?.images,
-    deadlineMs: config.deadlineMs,
-    fileDeadlineMs: config.fileDeadlineMs,
-    now,
-  });
+  const preview = openPreviewRoom(options, bandit, interest);
   const promos = watchPromos(config.promos, options.log);
   const ads = openAds({
     promos: promos.list,
     limits: { perViewerPerHour: config.promosPerViewerPerHour, noRepeatWithin: config.promoNoRepeatWithin },
     mayRemember: sessions.has,
-    ...{ decider: preview.decider, films: preview.films, bandit, now },
-    secret: previewSecret(state.secrets),
+    ...{ decider: preview.decider, films: preview.films, bandit, secret, now },
     deadlineMs: config.fileDeadlineMs,
     spent: state.snapshots.get(ADS_SNAPSHOT),
   });
+  const { expected, lookAhead } = openLookAhead(options, preview);
   const save = () => {
     state.snapshots.put(SNAPSHOT, interest.snapshot());
     state.snapshots.put(ADS_SNAPSHOT, ads.snapshot());
   };
-  const lookedAhead = new Map<string, number>();
-
-  async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
-    const objects = await preview.expect({ titleIds, sid });
-    for (const { titleId, url, bytes } of objects) {
-      const why = 'its preview is likely to be looked at';
-      const expiresAt = now() + USEFUL_MS;
-      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'hover', priority: 'in-session' });
-    }
-  }
-
-  /** Once in a while for one viewer: what is likely next changes with what was done, not with every event. */
-  function lookAhead(session: Session): void {
-    const at = lookedAhead.get(session.sid);
-    if (at !== undefined && Math.abs(now() - at) < AGAIN_AFTER_MS) return;
-    lookedAhead.delete(session.sid);
-    lookedAhead.set(session.sid, now());
-    const [oldest] = lookedAhead.size > MOST_VIEWERS ? lookedAhead.keys() : [];
-    if (oldest !== undefined) lookedAhead.delete(oldest);
-    void prediction.rank({ session, limit: MOST_EXPECTED }).then(({ titles }) =>
-      expected(
-        titles.map(({ titleId }) => titleId),
-        session.sid,
-      ),
-    );
-  }
-
   return {
     preview,
     bandit,
@@ -150,19 +109,60 @@ export function openPreviews(options: PreviewsOptions): Previews {
       ads.sweep();
       void promos.read();
       save();
-      if (config.enabled)
-        void expected(
-          prediction.predictor
-            .shares()
-            .slice(0, MOST_EXPECTED)
-            .map(({ titleId }) => titleId),
-        );
+      const popular = prediction.predictor.shares().slice(0, MOST_EXPECTED);
+      if (config.enabled) void expected(popular.map(({ titleId }) => titleId));
     },
     async close() {
       save();
       await bandit.close();
     },
   };
+}
+
+function openPreviewRoom(options: PreviewsOptions, bandit: OpenChooser, interest: Interest): Preview {
+  const { cache, catalogue, config, sessions, durationOf, now } = options;
+  return openPreview({
+    packageOf: (titleId) => packageOf(options, titleId),
+    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    interestOf: interest.of,
+    bandit,
+    read: async (url, limits) => (await cache.read(url, limits))?.bytes,
+    imagesOf: (titleId) => catalogue.title(titleId)?.images,
+    deadlineMs: config.deadlineMs,
+    fileDeadlineMs: config.fileDeadlineMs,
+    now,
+  });
+}
+
+/** Makes previews ready before they are asked for, and fetches what they begin with. */
+function openLookAhead({ prediction, prefetching, now }: PreviewsOptions, preview: Preview) {
+  const lookedAt = new Map<string, number>();
+
+  async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
+    const objects = await preview.expect({ titleIds, sid });
+    for (const { titleId, url, bytes } of objects) {
+      const why = 'its preview is likely to be looked at';
+      const expiresAt = now() + USEFUL_MS;
+      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'hover', priority: 'in-session' });
+    }
+  }
+
+  /** Once in a while for one viewer: what is likely next changes with what was done, not with every event. */
+  function lookAhead(session: Session): void {
+    const at = lookedAt.get(session.sid);
+    if (at !== undefined && Math.abs(now() - at) < AGAIN_AFTER_MS) return;
+    lookedAt.delete(session.sid);
+    lookedAt.set(session.sid, now());
+    const [oldest] = lookedAt.size > MOST_VIEWERS ? lookedAt.keys() : [];
+    if (oldest !== undefined) lookedAt.delete(oldest);
+    const ranked = prediction.rank({ session, limit: MOST_EXPECTED });
+    void ranked.then(({ titles }) => {
+      const titleIds = titles.map(({ titleId }) => titleId);
+      return expected(titleIds, session.sid);
+    });
+  }
+
+  return { expected, lookAhead };
 }
 
 /** The operator's promos, read at once and then when the file is another one; one that cannot be read changes nothing. */

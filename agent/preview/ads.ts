@@ -5,7 +5,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { openBudget } from './budget.ts';
 import type { Choice, Chooser, OfferedArm } from './choice.ts';
 import type { Decider } from './decide.ts';
-import { vectorOf } from './descriptor.ts';
+import { type Features, vectorOf } from './descriptor.ts';
 import { type Films, planFilm } from './films.ts';
 import { SPOILER_RATIO } from './moments.ts';
 import type { Published, RenditionHint, Span } from './playlist.ts';
@@ -86,80 +86,17 @@ type Filling = {
   readonly arm: OfferedArm;
 };
 
+type Room = Omit<AdsOptions, 'spent'> & { readonly remembered: Map<string, Seen>; spent: Spent };
+
 /** Opens the slots. */
 export function openAds(options: AdsOptions): Ads {
-  const { decider, bandit, films, limits, now } = options;
+  const { now } = options;
   const counts = { filled: 0, 'no-promo': 0, capped: 0, repeat: 0, budget: 0, 'too-short': 0, failed: 0 };
   const remembered = new Map<string, Seen>();
-  let spent = readSpent(options.spent);
-
-  /** The cuts of each promo's title that fill the slot. */
-  async function listFillings(promos: readonly Promo[], request: SlotRequest): Promise<readonly Filling[]> {
-    const budget = openBudget(options.deadlineMs, request.signal);
-    const found = await Promise.all(
-      promos.slice(0, MOST_PROMOS).map(async (promo): Promise<readonly Filling[]> => {
-        const known = await decider.cutsOf(promo.titleId, budget);
-        if (known === undefined) return [];
-        const { published, cuts } = known;
-        const endSeconds = published.title.durationSeconds * (1 - SPOILER_RATIO);
-        return cuts.flatMap(({ arm, moments, features }) => {
-          const spans = fillSlot(published.title, moments, { seconds: request.seconds, endSeconds });
-          const offered = { id: `${promo.id}/${arm}`, features: vectorOf(features) };
-          return spans === undefined ? [] : [{ promo, published, spans, arm: offered }];
-        });
-      }),
-    );
-    return found.flat().slice(0, MOST_ARMS);
-  }
-
-  function choose(
-    fillings: readonly Filling[],
-    sid: string | undefined,
-    taste: Float64Array | undefined,
-  ): Choice | undefined {
-    try {
-      return bandit.choose({
-        ...{ slot: 'ad', titleId: '', arms: fillings.map(({ arm }) => arm) },
-        ...(sid === undefined ? {} : { sid }),
-        ...(taste === undefined ? {} : { context: taste }),
-      });
-    } catch {
-      return undefined; // Counted as failed.
-    }
-  }
-
-  async function fill(request: SlotRequest): Promise<SlotReply> {
-    const { sid, hint } = request;
-    const isKnown = sid !== undefined && options.mayRemember(sid);
-    const seen = [...readNote(options.secret, request.note, now()), ...(isKnown ? (remembered.get(sid) ?? []) : [])];
-    seen.sort((a, b) => a.at - b.at);
-    const eligible = eligiblePromos(options.promos(), { seen, spent, limits, now: now() });
-    if (typeof eligible === 'string') return { outcome: eligible };
-    const fillings = await listFillings(eligible, request);
-    if (fillings.length === 0) return { outcome: 'too-short' };
-    const taste = isKnown ? (await decider.tasteOf(sid).catch(() => undefined))?.features : undefined;
-    const choice = choose(fillings, sid, taste === undefined ? undefined : vectorOf(taste));
-    const filling = choice === undefined || choice.isHeldOut ? undefined : fillings[choice.index];
-    if (choice === undefined || filling === undefined) return { outcome: 'failed' };
-    const { promo, published, spans } = filling;
-    const plan = planFilm(published, spans, { ...hint, hasSound: true });
-    const film =
-      plan === undefined ? undefined : await films.film(plan, openBudget(options.deadlineMs, request.signal));
-    if (plan === undefined || film === undefined || film === 'busy') return { outcome: 'failed' };
-    const shown = { promo: promo.id, at: now() };
-    spent = spend(spent, promo.id, now());
-    if (isKnown) remember(remembered, sid, shown);
-    return {
-      ...{ outcome: 'filled', promo: promo.id, titleId: promo.titleId, bytes: film.bytes, seconds: film.seconds },
-      codecs: plan.codecs,
-      token: bandit.shown(choice),
-      note: writeNote(options.secret, isKnown ? [] : [...seen, shown]),
-    };
-  }
-
+  const spending: Room = { ...options, remembered, spent: readSpent(options.spent) };
   return {
     async fill(request) {
-      const reply = await fill(request);
+      const reply = await fill(spending, request);
       counts[reply.outcome] += 1;
       return reply;
     },
@@ -167,9 +104,79 @@ export function openAds(options: AdsOptions): Ads {
       for (const [sid, seen] of remembered)
         if (!options.mayRemember(sid) || now() - (seen.at(-1)?.at ?? 0) > DAY_MS) remembered.delete(sid);
     },
-    snapshot: () => JSON.stringify({ version: VERSION, day: spent.day, shown: [...spent.shown] }),
+    snapshot: () => JSON.stringify({ version: VERSION, day: spending.spent.day, shown: [...spending.spent.shown] }),
     stats: () => ({ ...counts }),
   };
+}
+
+async function fill(room: Room, request: SlotRequest): Promise<SlotReply> {
+  const { decider, films, limits, remembered, now } = room;
+  const { sid, hint } = request;
+  const known = sid !== undefined && room.mayRemember(sid) ? sid : undefined;
+  const seen = [
+    ...readNote(room.secret, request.note, now()),
+    ...(known === undefined ? [] : (remembered.get(known) ?? [])),
+  ].toSorted((a, b) => a.at - b.at);
+  const eligible = eligiblePromos(room.promos(), { seen, spent: room.spent, limits, now: now() });
+  if (typeof eligible === 'string') return { outcome: eligible };
+  const fillings = await listFillings(room, eligible, request);
+  if (fillings.length === 0) return { outcome: 'too-short' };
+  const taste = known === undefined ? undefined : (await decider.tasteOf(known).catch(() => undefined))?.features;
+  const choice = choose(room, fillings, { sid: known, taste });
+  const filling = choice === undefined || choice.isHeldOut ? undefined : fillings[choice.index];
+  if (choice === undefined || filling === undefined) return { outcome: 'failed' };
+  const { promo, published, spans } = filling;
+  const plan = planFilm(published, spans, { ...hint, hasSound: true });
+  const film = plan && (await films.film(plan, openBudget(room.deadlineMs, request.signal)));
+  if (plan === undefined || film === undefined || film === 'busy') return { outcome: 'failed' };
+  const shown = { promo: promo.id, at: now() };
+  room.spent = spend(room.spent, promo.id, now());
+  if (known !== undefined) remember(remembered, known, shown);
+  return {
+    ...{ outcome: 'filled', promo: promo.id, titleId: promo.titleId, bytes: film.bytes, seconds: film.seconds },
+    codecs: plan.codecs,
+    token: room.bandit.shown(choice),
+    note: writeNote(room.secret, known === undefined ? [...seen, shown] : []),
+  };
+}
+
+/** The cuts of each promo's title that fill the slot. */
+async function listFillings(
+  { decider, deadlineMs }: Room,
+  promos: readonly Promo[],
+  { seconds, signal }: SlotRequest,
+): Promise<readonly Filling[]> {
+  const budget = openBudget(deadlineMs, signal);
+  const found = await Promise.all(
+    promos.slice(0, MOST_PROMOS).map(async (promo): Promise<readonly Filling[]> => {
+      const known = await decider.cutsOf(promo.titleId, budget);
+      if (known === undefined) return [];
+      const { published, cuts } = known;
+      const endSeconds = published.title.durationSeconds * (1 - SPOILER_RATIO);
+      return cuts.flatMap(({ arm, moments, features }) => {
+        const spans = fillSlot(published.title, moments, { seconds, endSeconds });
+        const offered = { id: `${promo.id}/${arm}`, features: vectorOf(features) };
+        return spans === undefined ? [] : [{ promo, published, spans, arm: offered }];
+      });
+    }),
+  );
+  return found.flat().slice(0, MOST_ARMS);
+}
+
+function choose(
+  { bandit }: Room,
+  fillings: readonly Filling[],
+  { sid, taste }: { readonly sid: string | undefined; readonly taste: Features | undefined },
+): Choice | undefined {
+  try {
+    return bandit.choose({
+      ...{ slot: 'ad', titleId: '', arms: fillings.map(({ arm }) => arm) },
+      ...(sid === undefined ? {} : { sid }),
+      ...(taste === undefined ? {} : { context: vectorOf(taste) }),
+    });
+  } catch {
+    return undefined; // Counted as failed.
+  }
 }
 
 function remember(remembered: Map<string, Seen>, sid: string, shown: Seen[number]): void {

@@ -113,17 +113,11 @@ export function openFilms({ read }: { readonly read: ReadBytes }): Films {
   async function make(plan: FilmPlan, budget: Budget): Promise<Spliced | undefined> {
     const ended = new AbortController();
     const get = async (url: string) => {
-      const got = await budget.by(
-        'media',
-        attempt(() => read(url, { maxBytes: MAX_SEGMENT_BYTES, signal: ended.signal })),
-      );
+      const work = attempt(() => read(url, { maxBytes: MAX_SEGMENT_BYTES, signal: ended.signal }));
+      const got = await budget.by('media', work);
       return got.ended === 'value' ? got.value : undefined;
     };
-    const all = async (track: { initUrl: string; urls: readonly string[] }) => {
-      const [init, ...segments] = await Promise.all([track.initUrl, ...track.urls].map(get));
-      return { init, segments };
-    };
-    const [video, sound] = await Promise.all([all(plan.video), plan.sound === undefined ? undefined : all(plan.sound)]);
+    const [video, sound] = await Promise.all([readAll(plan.video, get), plan.sound && readAll(plan.sound, get)]);
     ended.abort();
     const missing = [...video.segments, ...(sound?.segments ?? [])].filter((one) => one === undefined).length;
     if (video.init === undefined) {
@@ -164,6 +158,15 @@ export function openFilms({ read }: { readonly read: ReadBytes }): Films {
     },
     stats: () => ({ spliced: counts.spliced, reused: counts.reused, skipped: { ...counts.skipped } }),
   };
+}
+
+/** Init and segments of a track at once; undefined in place of what is not to be had. */
+async function readAll(
+  track: { readonly initUrl: string; readonly urls: readonly string[] },
+  get: (url: string) => Promise<Buffer | undefined>,
+) {
+  const [init, ...segments] = await Promise.all([track.initUrl, ...track.urls].map(get));
+  return { init, segments };
 }
 
 /** An init segment that is none makes no file, as if nothing could be had. */

