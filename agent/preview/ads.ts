@@ -91,7 +91,7 @@ type Room = Omit<AdsOptions, 'spent'> & { readonly remembered: Map<string, Seen>
 /** Opens the slots. */
 export function openAds(options: AdsOptions): Ads {
   const { now } = options;
-  const counts = { filled: 0, 'no-promo': 0, capped: 0, repeat: 0, budget: 0, 'too-short': 0, failed: 0 };
+  const counts = { filled: 0, 'no-promo': 0, capped: 0, repeat: 0, budget: 0, 'too-short': 0, holdout: 0, failed: 0 };
   const remembered = new Map<string, Seen>();
   const spending: Room = { ...options, remembered, spent: readSpent(options.spent) };
   return {
@@ -123,7 +123,11 @@ async function fill(room: Room, request: SlotRequest): Promise<SlotReply> {
   if (fillings.length === 0) return { outcome: 'too-short' };
   const taste = known === undefined ? undefined : (await decider.tasteOf(known).catch(() => undefined))?.features;
   const choice = choose(room, fillings, { sid: known, taste });
-  const filling = choice === undefined || choice.isHeldOut ? undefined : fillings[choice.index];
+  if (choice?.isHeldOut === true) {
+    room.bandit.shown(choice);
+    return { outcome: 'holdout' };
+  }
+  const filling = choice === undefined ? undefined : fillings[choice.index];
   if (choice === undefined || filling === undefined) return { outcome: 'failed' };
   const { promo, published, spans } = filling;
   const plan = planFilm(published, spans, { ...hint, hasSound: true });

@@ -108,7 +108,7 @@ export async function chooseArtwork(
   } catch {
     return { ...byDefault, reason: 'choice-failed' }; // Counted as that.
   }
-  if (choice.isHeldOut) return { ...byDefault, reason: 'holdout' };
+  if (choice.isHeldOut) return { ...byDefault, choice, reason: 'holdout' };
   const variant = variants[choice.index] ?? standard;
   if (variants.length === 1) return { ...byDefault, choice, reason: 'one-cut' };
   if (context === undefined) {

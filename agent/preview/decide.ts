@@ -81,7 +81,13 @@ export type Decided = {
 export type Decision =
   | Decided
   | { readonly kind: 'timeline'; readonly timeline: Timeline }
-  | { readonly kind: 'none'; readonly status: 404 | 409 | 503; readonly reason: Reason };
+  | {
+      readonly kind: 'none';
+      readonly status: 404 | 409 | 503;
+      readonly reason: Reason;
+      /** Of a viewer who is held out: to be logged like one that is shown. */
+      readonly choice?: Choice;
+    };
 
 /** Decides for one request after the other; remembers what is derived from titles. */
 export type Decider = {
@@ -103,11 +109,10 @@ export type Found = PackageState | undefined | 'package-late' | 'package-failed'
 /** A taste. */
 export type Taste = { readonly features: Features | undefined; readonly throughputBps: number | undefined };
 
-/** What is derived from a title: its cuts, their vectors, and the mean of all its shots. */
+/** What is derived from a title: its cuts and their vectors. */
 type Profile = {
   readonly cuts: readonly [Cut, ...Cut[]];
   readonly vectors: readonly Float64Array[];
-  readonly features: Features | undefined;
   readonly interest: number;
   readonly overrides: Overrides | undefined;
 };
@@ -121,13 +126,15 @@ const MOST_TRAITS = 2;
 
 type Room = DecideOptions & {
   readonly profiles: WeakMap<Title, Profile>;
+  /** Mean of all shots of a title, which is all that a taste needs of it. */
+  readonly means: WeakMap<Title, { readonly features: Features | undefined }>;
   readonly remembered: Map<string, PackageState>;
   readonly onLate: (step: Step) => void;
 };
 
 /** Opens a decider. `onLate` hears each step that was not done by its share. */
 export function openDecider(options: DecideOptions, onLate: (step: Step) => void): Decider {
-  const room: Room = { ...options, onLate, profiles: new WeakMap(), remembered: new Map() };
+  const room: Room = { ...options, onLate, profiles: new WeakMap(), means: new WeakMap(), remembered: new Map() };
   return {
     decide: (wanted, budget) => decide(room, wanted, budget),
     find: (titleId, budget) => findPackage(room, titleId, budget),
@@ -171,7 +178,7 @@ async function decide(room: Room, wanted: Wanted, budget: Budget): Promise<Decis
   const choice = choose(room, { profile, titleId, sid, context });
   if (budget.isOver('choice')) room.onLate('choice');
   if (choice === undefined) return { ...known, cut: standard, answer: 'default', reason: 'choice-failed' };
-  if (choice.isHeldOut) return { kind: 'none', status: 409, reason: 'holdout' };
+  if (choice.isHeldOut) return { kind: 'none', status: 409, reason: 'holdout', choice };
   const cut = profile.cuts[choice.index] ?? standard;
   if (profile.cuts.length === 1) return { ...known, cut, choice, answer: 'default', reason: 'one-cut' };
   if (context === undefined) {
@@ -233,22 +240,22 @@ function profileOf(room: Room, title: Title, overrides: Overrides | undefined): 
   const version = interest?.version ?? 0;
   const known = room.profiles.get(title);
   if (known !== undefined && known.interest === version && known.overrides === overrides) return known;
-  const shots = shotFeatures(title);
   const cuts = chooseMoments(title, { ...room.hints, overrides, interest: interest?.over });
-  const profile: Profile = {
-    cuts,
-    vectors: cuts.map(({ features }) => vectorOf(features)),
-    features: meanFeatures(
-      title.shots.flatMap(({ durationSeconds }, index) => {
-        const features = shots[index];
-        return features === undefined ? [] : [{ features, weight: durationSeconds }];
-      }),
-    ),
-    interest: version,
-    overrides,
-  };
+  const vectors = cuts.map(({ features }) => vectorOf(features));
+  const profile: Profile = { cuts, vectors, interest: version, overrides };
   room.profiles.set(title, profile);
   return profile;
+}
+
+function meanOf({ means }: Room, title: Title): Features | undefined {
+  const known = means.get(title);
+  if (known !== undefined) return known.features;
+  const shots = shotFeatures(title);
+  const features = meanFeatures(
+    shots.map((own, at) => ({ features: own, weight: title.shots[at]?.durationSeconds ?? 0 })),
+  );
+  means.set(title, { features });
+  return features;
 }
 
 /** Mean of what a viewer watched, each title weighted by how much of it was watched. */
@@ -258,7 +265,7 @@ async function readTaste(room: Room, sid: string): Promise<Taste | undefined> {
   const watched = history.watched.filter((one) => one.watchedRatio > 0).slice(0, MOST_WATCHED);
   const states = await Promise.all(watched.map(({ titleId }) => room.packageOf(titleId)));
   const titles = states.flatMap((known, index) => {
-    const features = known?.state === 'ready' ? profileOf(room, known.title, known.overrides).features : undefined;
+    const features = known?.state === 'ready' ? meanOf(room, known.title) : undefined;
     return features === undefined ? [] : [{ features, weight: Math.min(1, watched[index]?.watchedRatio ?? 0) }];
   });
   return { features: meanFeatures(titles), throughputBps: history.throughputBps };

@@ -139,6 +139,7 @@ async function conduct(room: Room, way: Way, request: PreviewRequest): Promise<P
   const before = arm === undefined ? room.ahead.take(titleId, sid) : undefined;
   const decision = before ?? (await room.decider.decide({ titleId, sid, arm }, budget));
   if (arm === undefined) room.ahead.seen(request.hint ?? {});
+  if (decision.kind === 'none') tokenOf(room, decision.choice);
   const reply =
     decision.kind === 'none'
       ? refuse(decision.status, decision.reason)
@@ -164,7 +165,8 @@ function show(room: Room, decision: Showing['decision'], written: Written): Prev
 /** The token of a choice that goes out now; without one where it cannot be had: the preview is worth more than its reward. */
 function tokenOf({ options }: Room, choice: Choice | undefined): string | undefined {
   try {
-    return choice === undefined ? undefined : options.bandit.shown(choice);
+    const token = choice === undefined ? '' : options.bandit.shown(choice);
+    return token === '' ? undefined : token;
   } catch {
     return undefined; // As said.
   }

@@ -28,7 +28,7 @@ export type Seen = readonly { readonly promo: string; readonly at: number }[];
 export type Spent = { readonly day: number; readonly shown: ReadonlyMap<string, number> };
 
 /** Why a slot stays empty. */
-export const UNFILLED = ['no-promo', 'capped', 'repeat', 'budget', 'too-short', 'failed'] as const;
+export const UNFILLED = ['no-promo', 'capped', 'repeat', 'budget', 'too-short', 'holdout', 'failed'] as const;
 /** One of UNFILLED. */
 export type Unfilled = (typeof UNFILLED)[number];
 

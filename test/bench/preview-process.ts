@@ -47,8 +47,8 @@ export async function measurePlaylists(): Promise<Record<string, number>> {
     }),
     bandit,
     read: async () => undefined,
-    deadlineMs: 1000,
-    fileDeadlineMs: 1000,
+    deadlineMs: 10_000,
+    fileDeadlineMs: 10_000,
     imagesOf: () => undefined,
     now: () => 1_700_000_000_000,
   });

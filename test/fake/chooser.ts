@@ -27,6 +27,7 @@ export function openFakeChooser(): FakeChooser {
       return choice;
     },
     shown(choice) {
+      if (choice.isHeldOut) return '';
       shownArms.push(arms.get(choice) ?? '');
       return `token-${shownArms.length}`;
     },

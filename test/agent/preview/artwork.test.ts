@@ -91,7 +91,6 @@ describe('artwork', () => {
       answer: 'default',
       reason: 'holdout',
       variant: { id: 'poster' },
-      choice: undefined,
     });
   });
 

@@ -171,9 +171,12 @@ describe('slots', () => {
       expect((await open(new Set(), broken).fill()).outcome).toBe('filled');
   });
 
-  test('a chooser that fails leaves the slot empty', async () => {
+  test('who is held out sees none, and nothing is spent on them', async () => {
     const { fill, bandit } = open(new Set());
     bandit.isHeldOut = true;
-    expect((await fill()).outcome).toBe('failed');
+    expect((await fill()).outcome).toBe('holdout');
+    bandit.isHeldOut = false;
+    expect((await fill()).outcome).toBe('filled');
+    expect((await fill()).outcome).toBe('filled');
   });
 });
