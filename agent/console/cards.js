@@ -110,7 +110,7 @@ function makeCard(title, onOpen) {
   /** @type {Card} */
   const card = { item, button, art, image, name, note, progress, report, title };
   const rest = () => {
-    if (card.title.ready) restOn(card.title.id, art);
+    if (card.title.ready) restOn(card.title.id, art, card.title.isEncodedHere !== false);
   };
   button.addEventListener('pointerenter', (event) => {
     if (event.pointerType === 'mouse') rest();

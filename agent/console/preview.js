@@ -29,6 +29,7 @@ const TRAITS = /** @type {Record<string, string>} */ ({
  * @property {string} title
  * @property {number} since
  * @property {HTMLElement} art
+ * @property {boolean} hasFile
  * @property {HTMLVideoElement} video
  * @property {AbortController} leaving
  * @property {Hls | undefined} hls
@@ -51,19 +52,20 @@ function isWanted() {
  * Plays the preview of a title over its art once the pointer has rested.
  * @param {string} title
  * @param {HTMLElement} art
+ * @param {boolean} hasFile Of titles that others publish there are only playlists.
  */
-export function restOn(title, art) {
+export function restOn(title, art, hasFile) {
   if (shown?.title === title) return;
   leave();
-  resting = setTimeout(() => start(title, art), PASS_MS);
+  resting = setTimeout(() => start(title, art, hasFile), PASS_MS);
 }
 
 /** Starts the preview that is shown anew: what it knows of its viewer has changed. */
 export function showAnew() {
   if (shown === undefined) return;
-  const { title, art } = shown;
+  const { title, art, hasFile } = shown;
   end();
-  start(title, art);
+  start(title, art, hasFile);
 }
 
 /** Ends the preview that plays or was about to. */
@@ -110,8 +112,9 @@ function end() {
 /**
  * @param {string} title
  * @param {HTMLElement} art
+ * @param {boolean} hasFile
  */
-function start(title, art) {
+function start(title, art, hasFile) {
   const video = document.createElement('video');
   video.muted = true;
   video.playsInline = true;
@@ -121,7 +124,7 @@ function start(title, art) {
   video.tabIndex = -1;
   const leaving = new AbortController();
   /** @type {Shown} */
-  const own = { title, since: performance.now(), art, video, leaving, hls: undefined, token: undefined };
+  const own = { title, since: performance.now(), art, hasFile, video, leaving, hls: undefined, token: undefined };
   shown = own;
   if (!isWanted()) return tell({ type: 'hover', title });
   const asked = new URLSearchParams({ maxHeight: String(Math.round(art.clientHeight * devicePixelRatio)) });
@@ -130,10 +133,12 @@ function start(title, art) {
   const rested = new Promise((resolve) => setTimeout(resolve, REST_MS - PASS_MS));
   video.addEventListener('playing', () => rested.then(() => video.classList.add('on')), { once: true });
   art.append(video);
-  playFile(own, `${url}.mp4?${asked}`).catch(() => {
-    // No such file, or no browser for it: the playlist, unless the pointer has left meanwhile.
+  const playNext = () => {
     if (shown === own) playPlaylist(own, `${url}.m3u8?${asked}`);
-  });
+  };
+  // Where there is no such file, or no browser for it: the playlist, unless the pointer has left meanwhile.
+  if (hasFile) playFile(own, `${url}.mp4?${asked}`).catch(playNext);
+  else playNext();
   tell({ type: 'hover', title });
 }
 

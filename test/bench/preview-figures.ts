@@ -1,9 +1,9 @@
 // What the parts of bench:preview share: percentiles, and a node as a process in front of an origin of published titles.
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { openOrigin } from '../../agent/commands/origin.ts';
 import { start } from '../e2e/process.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
+import { servePackage } from '../fake/package-server.ts';
 
 /** The value below which that share of the values lies; NaN of none. */
 export function percentile(values: readonly number[], ratio: number): number {
@@ -15,21 +15,22 @@ export function percentile(values: readonly number[], ratio: number): number {
 export type BenchNode = {
   readonly port: number;
   /** Bytes of media that its origin has sent since it was warm. */
-  readonly originBytes: () => Promise<number>;
+  readonly originBytes: () => number;
   readonly stop: () => Promise<void>;
 };
 
 /** Starts a node in an own process, and has every object of the titles in its cache. */
 export async function startNode(dir: string, publicDir: string, clips: readonly ClipPackage[]): Promise<BenchNode> {
   mkdirSync(dir, { recursive: true });
-  const origin = await openOrigin({ dir: publicDir, host: '127.0.0.1', port: 0, log: () => undefined });
+  const origin = await servePackage({ titles: join(publicDir, 'titles') });
   const config = {
     version: 1,
     node: { id: 'bench', region: 'test' },
     listen: { http: '127.0.0.1:0' },
     admin: { metrics: '127.0.0.1:0', socket: 'nearcast.sock' },
     state: { dir: 'state' },
-    origins: [{ name: 'main', url: `http://127.0.0.1:${origin.port}`, match: '/' }],
+    origins: [{ name: 'main', url: origin.url.slice(0, -1), match: '/' }],
+    cache: { defaultTtlSeconds: 3600 },
     store: { ramBytes: '256MiB', dirs: [{ path: 'store', maxBytes: '1GiB' }] },
     catalogue: { file: 'catalogue.jsonl' },
     publish: { dir: join(publicDir, 'titles') },
@@ -43,15 +44,16 @@ export async function startNode(dir: string, publicDir: string, clips: readonly 
   const ready = await running.line(({ event }) => event === 'node.ready');
   const url = `http://127.0.0.1:${ready['port']}`;
   for (const { files } of clips) for (const path of files.keys()) await (await fetch(url + path)).arrayBuffer();
-  const received = async () => {
-    const text = await (await fetch(`http://127.0.0.1:${ready['metricsPort']}/metrics`)).text();
-    const lines = text.split('\n').filter((line) => line.startsWith('nearcast_origin_received_bytes_total'));
-    return lines.reduce((sum, line) => sum + Number(line.split(' ').at(-1)), 0);
-  };
-  const before = await received();
+  const warm = origin.asked.length;
+  const sizes = new Map(clips.flatMap(({ files }) => [...files].map(([path, bytes]) => [path, bytes.length] as const)));
+  const isMedia = (path: string) => /\.(?:m4s|mp4)$/.test(path);
   return {
     port: Number(ready['port']),
-    originBytes: async () => (await received()) - before,
+    originBytes: () =>
+      origin.asked
+        .slice(warm)
+        .filter(isMedia)
+        .reduce((sum, path) => sum + (sizes.get(path) ?? 0), 0),
     stop: async () => {
       running.child.kill('SIGTERM');
       await running.ended;

@@ -56,7 +56,7 @@ export async function measureHover(
     return {
       hover_to_frame_p50_ms: percentile(frames.slice(clips.length), 0.5),
       hover_to_frame_p95_ms: percentile(frames.slice(clips.length), 0.95),
-      new_media_bytes: await node.originBytes(),
+      new_media_bytes: node.originBytes(),
     };
   } finally {
     await browser.close();

@@ -84,7 +84,7 @@ export async function measureNode(
       first_byte_p99_ms: percentile(timesOf(previews), 0.99),
       segment_first_byte_p99_ms: percentile(timesOf(segments), 0.99),
       failed_requests: failed,
-      new_media_bytes: await node.originBytes(),
+      new_media_bytes: node.originBytes(),
     };
   } finally {
     agent.destroy();
