@@ -1,9 +1,9 @@
 // Everything behind "agent: on", composed: telemetry, prediction, prefetch, encoding, preview, and the routes and
 // control calls over them. With "agent: off" none of this is opened.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
+import { type Bandits, openBandits } from './bandits.ts';
 import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
@@ -18,7 +18,6 @@ import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
-import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
@@ -52,6 +51,7 @@ export type Agent = {
   readonly encoding: Encoding | undefined;
   readonly power: Power;
   readonly preview: Preview;
+  readonly bandits: Bandits;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -69,19 +69,10 @@ export type Agent = {
 const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
 const SHOWN_DECISIONS = 30;
-function previewSecret(state: State): Uint8Array {
-  const known = state.secrets.get('preview');
-  if (known !== undefined) return known;
-  const drawn = randomBytes(32);
-  state.secrets.set('preview', drawn);
-  return drawn;
-}
 
 function historyOf(
   session: Session | undefined,
@@ -174,11 +165,11 @@ function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, d
 }
 
 function openPreviews(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
+  { config }: AgentOptions,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'bandits'>,
   durationOf: Durations,
 ): Preview {
-  const { catalogue, sessions, timelines, encodes, state } = rooms;
+  const { catalogue, sessions, timelines, encodes, bandits } = rooms;
   return openPreview({
     packageOf: async (titleId) => {
       const found = await catalogue.package(titleId);
@@ -189,21 +180,18 @@ function openPreviews(
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
     sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    store: openPreviewStore(state),
-    secret: previewSecret(state),
+    bandit: bandits.bandit,
     deadlineMs: config.preview.deadlineMs,
-    now,
-    random: Math.random,
   });
 }
 
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'bandits'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  const { catalogue, sessions, prediction, prefetching, bandits } = rooms;
   return openIntake({
     sessions,
     now,
@@ -217,10 +205,7 @@ function openIntakeOver(
         prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
       if (kind === 'hover') prefetching.hovered(titleId);
     },
-    onEvent: ({ type, rewardToken }) => {
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
+    onEvent: bandits.told,
     onRequest: ({ path, kind, titleId, nextPaths }) => {
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
@@ -236,7 +221,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
-    rooms.preview.sweep();
+    rooms.bandits.sweep();
     rooms.prediction.save();
     rooms.meter.save();
     const today = dayOf(now());
@@ -300,9 +285,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
-  closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const bandits = await openBandits({ config, state, sessions, durationOf, now, log });
+  closers.push(bandits.close);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, bandits }, durationOf);
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, bandits }, durationOf);
   closers.push(intake.close);
   return {
     catalogue,
@@ -315,6 +301,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     encoding,
     power,
     preview,
+    bandits,
     publishing,
     state,
     meter,

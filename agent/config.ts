@@ -209,6 +209,11 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
     publish: { ...config.publish, dir: from(config.publish.dir) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
+    preview: {
+      ...config.preview,
+      modules: config.preview.modules.map(from),
+      priors: config.preview.priors === null ? null : from(config.preview.priors),
+    },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,

@@ -3,6 +3,7 @@ import { SOURCE_CLASSES } from '../encoder/contract.ts';
 import { summarise } from './api.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { cacheCalls, explainUrl } from './control-cache.ts';
+import { experimentCalls } from './control-experiments.ts';
 import { bad, type Controlled, keyOf, MAX_EXPLAINED, OFF, ok, textOf } from './control-input.ts';
 import { AgentError } from './errors.ts';
 
@@ -124,6 +125,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     },
     { method: 'GET', path: '/models', answer: () => (agent === undefined ? OFF : ok(agent.prediction.models())) },
     ...cacheCalls(controlled),
+    ...experimentCalls(controlled),
     { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },

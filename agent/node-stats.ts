@@ -3,6 +3,7 @@ import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
 import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
+import type { BanditStats } from './preview/bandit-room.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
@@ -32,6 +33,12 @@ export type NodeStats = {
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
+    /** Choices that were shown, by slot, and the sum of their rewards. */
+    readonly choices: Readonly<Record<string, number>>;
+    readonly earned: number;
+    /** Times that tastes were found to have drifted; arms that do harm and rest. */
+    readonly drifts: number;
+    readonly stoppedArms: number;
     readonly seconds: Histogram;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
@@ -81,10 +88,10 @@ export type CountedAgent = {
   readonly preview: {
     readonly stats: () => {
       readonly answers: Readonly<Record<string, number>>;
-      readonly rewards: { readonly results: Readonly<Record<string, number>> };
       readonly durationSeconds: Histogram;
     };
   };
+  readonly bandits: { readonly bandit: { readonly stats: () => BanditStats } };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
   readonly meter: { readonly figures: () => NodeStats['whatIf'] };
@@ -101,6 +108,7 @@ export function readStats(
   const fetcher = agent?.prefetching.fetcher.stats();
   const predicted = agent?.prediction.predictor.stats();
   const preview = agent?.preview.stats();
+  const bandit = agent?.bandits.bandit.stats();
   return {
     ...rest,
     cache: cache.stats(),
@@ -128,7 +136,11 @@ export function readStats(
     power: agent?.power.stats(),
     preview: {
       answers: preview?.answers ?? {},
-      rewards: preview?.rewards.results ?? {},
+      rewards: bandit?.results ?? {},
+      choices: bandit?.choices ?? {},
+      earned: bandit?.rewards ?? 0,
+      drifts: bandit?.drifts ?? 0,
+      stoppedArms: bandit?.stopped.length ?? 0,
       seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
     },
     events: eventsOf(agent),

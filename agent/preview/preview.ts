@@ -1,21 +1,14 @@
-// Answers one request for a preview: package, posteriors and taste are asked at once, each races the one deadline, and
-// the best answer so far is given: personal, then the title's own posterior, then the default cut.
+// Answers one request for a preview: package and taste are asked at once, each races the one deadline, and the best answer
+// so far is given: chosen by taste, then by what all viewers did, then the default cut.
 import { HISTOGRAM_SECONDS, type Histogram } from '../../cache/cache.ts';
 import type { Title } from '../../encoder/contract.ts';
-import { cutAffinities } from './affinity.ts';
-import { believe, chooseArm, discount, UNSEEN } from './bandit.ts';
+import type { Choice, Chooser } from './choice.ts';
 import { type Cut, chooseMoments, type Features, meanFeatures } from './moments.ts';
 import { type Published, previewPlaylist, type Timeline, timelinePlaylist } from './playlist.ts';
-import type { TitlePosteriors } from './posteriors.ts';
-import {
-  type Answer,
-  type ArmChoice,
-  openRewards,
-  type RewardOutcome,
-  type RewardResult,
-  type RewardStats,
-  type RewardStore,
-} from './rewards.ts';
+
+/** Who made a choice; `none`: there was no preview to give. */
+export const ANSWERS = ['personal', 'cohort', 'default', 'none'] as const;
+export type Answer = (typeof ANSWERS)[number];
 
 /** What there is to make a preview from; `pending`: known, but not encoded yet. */
 export type PackageState =
@@ -37,8 +30,7 @@ export const REASONS = [
   'session-failed',
   'one-cut',
   'foreign',
-  'posteriors-late',
-  'posteriors-failed',
+  'held-out',
   'unknown',
   'pending',
   'no-segments',
@@ -53,19 +45,8 @@ export type PreviewOptions = {
   readonly packageOf: (titleId: string) => Promise<PackageState | undefined> | PackageState | undefined;
   /** Undefined without consent or history: then nothing is personal. */
   readonly sessionOf: (sid: string) => Promise<ViewerHistory | undefined> | ViewerHistory | undefined;
-  readonly store: RewardStore;
-  /** At least 16 bytes, the same on all nodes of a site. */
-  readonly secret: Uint8Array;
+  readonly bandit: Chooser;
   readonly deadlineMs: number;
-  readonly now: () => number;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Share of choices that is uniform; default 0.1. */
-  readonly explorationRatio?: number;
-  /** A reward halves in weight after this long; default 14 days. */
-  readonly halfLifeMs?: number;
-  /** A reward may come this long after the preview; default 10 minutes. */
-  readonly rewardTtlMs?: number;
 };
 
 /** A request for the preview of a title. `heightPixels` is how tall it will be shown, in device pixels. */
@@ -89,7 +70,6 @@ export type PreviewReply = {
 export type PreviewStats = {
   readonly answers: Readonly<Record<Answer, number>>;
   readonly reasons: Readonly<Record<Reason, number>>;
-  readonly rewards: RewardStats;
   readonly durationSeconds: Histogram;
 };
 
@@ -99,30 +79,18 @@ export type Preview = {
   readonly answer: (request: PreviewRequest) => Promise<PreviewReply>;
   /** Derives a title's cuts ahead, so that its first viewer does not wait for that; worth it once a package is read. */
   readonly prepare: (title: Title) => void;
-  /** Counts one reward; a bad, used or expired token is counted and changes nothing. */
-  readonly reward: (token: string, outcome: Exclude<RewardOutcome, 'expired'>) => RewardResult;
-  /** Counts choices whose reward never came as failures; every answer and reward does so too. */
-  readonly sweep: () => void;
   readonly stats: () => PreviewStats;
-  /** Resolves when all rewards are stored or lost; bounded by the store's deadline. */
-  readonly close: () => Promise<void>;
 };
 
-const DAY_MS = 86_400_000;
 /** Watched titles that make a taste. */
 const MOST_WATCHED = 8;
 
-/** Opens the conductor. Throws RangeError for a secret shorter than 16 bytes. */
+/** Opens the conductor. */
 export function openPreview(options: PreviewOptions): Preview {
-  const halfLifeMs = options.halfLifeMs ?? 14 * DAY_MS;
-  const { store, secret, now } = options;
-  const rewards = openRewards({ store, secret, ttlMs: options.rewardTtlMs ?? 600_000, halfLifeMs, now });
   const remembered = new WeakMap<Title, Profile>();
   const counts = openCounts();
   const room: Room = {
     options,
-    halfLifeMs,
-    offer: rewards.offer,
     profileOf(title) {
       const profile = remembered.get(title) ?? readProfile(title);
       remembered.set(title, profile);
@@ -138,29 +106,25 @@ export function openPreview(options: PreviewOptions): Preview {
       return reply;
     },
     prepare: (title) => void room.profileOf(title),
-    reward: rewards.take,
-    sweep: rewards.sweep,
-    stats: () => ({ ...counts.read(), rewards: rewards.stats() }),
-    close: rewards.settled,
+    stats: counts.read,
   };
 }
 
 type Room = {
   readonly options: PreviewOptions;
-  readonly halfLifeMs: number;
-  readonly offer: (choice: ArmChoice) => string;
   readonly profileOf: (title: Title) => Profile;
 };
 /** What is derived from a title once: its cuts and the mean of all its shots. */
 type Profile = { readonly cuts: ReturnType<typeof chooseMoments>; readonly features: Features | undefined };
 type Taste = {
   readonly features: Features | undefined;
-  readonly watchedTitles: number;
   readonly throughputBps: number | undefined;
 };
-type Asked = { readonly posteriors: Promise<TitlePosteriors>; readonly taste: Promise<Taste | undefined> };
-type Picked = Pick<ArmChoice, 'arms' | 'answer'> & {
+type Picked = {
+  readonly answer: Answer;
   readonly cut: Cut;
+  /** Undefined where there was nothing to choose. */
+  readonly choice?: Choice;
   readonly throughputBps: number | undefined;
   readonly reason: Reason;
 };
@@ -168,10 +132,7 @@ type Picked = Pick<ArmChoice, 'arms' | 'answer'> & {
 async function conduct(room: Room, request: PreviewRequest, late: AbortSignal): Promise<PreviewReply> {
   const { options } = room;
   const { titleId, sid } = request;
-  const asked: Asked = {
-    posteriors: attempt(() => options.store.load(titleId)),
-    taste: attempt(() => (sid === undefined ? undefined : readTaste(room, sid))),
-  };
+  const asked = attempt(() => (sid === undefined ? undefined : readTaste(room, sid)));
   const found = await within(
     attempt(() => options.packageOf(titleId)),
     late,
@@ -184,44 +145,53 @@ async function conduct(room: Room, request: PreviewRequest, late: AbortSignal): 
     return body === undefined ? refuse(409, 'no-segments') : serve(body, { answer: 'default', reason: 'foreign' });
   }
   const { title, baseUrl } = found.value;
-  const picked = await pickCut(room, title, asked, late);
+  const picked = await pickCut(room, { title, titleId, sid }, asked, late);
+  if (picked.choice?.isHeldOut === true) {
+    options.bandit.shown(picked.choice);
+    return refuse(409, 'held-out');
+  }
   const { heightPixels } = request;
   const hint = { heightPixels, throughputBps: picked.throughputBps };
   const body = previewPlaylist({ title, baseUrl }, picked.cut.moments, hint);
   if (body === undefined) return refuse(409, 'no-segments');
-  const { arm } = picked.cut;
-  const propensity = picked.arms.find((one) => one.arm === arm)?.propensity ?? 1;
-  const token = room.offer({ title: titleId, arm, propensity, answer: picked.answer, arms: picked.arms });
+  const token = picked.choice === undefined ? undefined : options.bandit.shown(picked.choice);
   return serve(body, picked, token);
 }
 
+type Question = { readonly title: Title; readonly titleId: string; readonly sid: string | undefined };
+
 /** Picks a cut of a published title with what arrives in time. */
-async function pickCut(room: Room, title: Title, asked: Asked, late: AbortSignal): Promise<Picked> {
+async function pickCut(
+  room: Room,
+  { title, titleId, sid }: Question,
+  asked: Promise<Taste | undefined>,
+  late: AbortSignal,
+): Promise<Picked> {
   const { cuts } = room.profileOf(title);
   const [standard] = cuts;
-  const taste = await within(asked.taste, late);
+  const taste = await within(asked, late);
   const liked = taste.ended === 'value' ? taste.value : undefined;
   const throughputBps = liked?.throughputBps;
-  const byDefault = { cut: standard, arms: [{ arm: standard.arm, propensity: 1 }], throughputBps };
-  if (cuts.length === 1) return { ...byDefault, answer: 'default', reason: 'one-cut' };
-  const posteriors = await within(asked.posteriors, late);
-  if (posteriors.ended !== 'value')
-    return { ...byDefault, answer: 'default', reason: `posteriors-${posteriors.ended}` };
-  const isPersonal = liked?.features !== undefined;
-  const affinities = isPersonal ? cutAffinities(cuts, liked.features, liked.watchedTitles) : [];
-  const { now, random, explorationRatio = 0.1 } = room.options;
-  const beliefs = cuts.map((cut, index) =>
-    believe(discount(posteriors.value[cut.arm] ?? UNSEEN, now(), room.halfLifeMs), affinities[index]),
-  );
-  const drawn = chooseArm(beliefs, { explorationRatio, random: random() });
+  if (cuts.length === 1) return { cut: standard, throughputBps, answer: 'default', reason: 'one-cut' };
+  const features = liked?.features;
+  const choice = room.options.bandit.choose({
+    slot: 'preview',
+    titleId,
+    arms: cuts.map((cut) => ({ id: cut.arm, features: numbersOf(cut.features) })),
+    ...(features === undefined ? {} : { context: numbersOf(features) }),
+    ...(liked === undefined || sid === undefined ? {} : { sid }),
+  });
   return {
-    cut: cuts[drawn.index] ?? standard,
-    arms: cuts.map(({ arm }, index) => ({ arm, propensity: drawn.propensities[index] ?? 0 })),
+    cut: cuts[choice.index] ?? standard,
+    choice,
     throughputBps,
-    answer: isPersonal ? 'personal' : 'cohort',
-    reason: taste.ended !== 'value' ? `session-${taste.ended}` : isPersonal ? 'chosen' : 'no-history',
+    answer: features === undefined ? 'cohort' : 'personal',
+    reason: taste.ended !== 'value' ? `session-${taste.ended}` : features === undefined ? 'no-history' : 'chosen',
   };
 }
+
+const numbersOf = ({ spatial, temporal, luma, saturation, loudness }: Features): Float64Array =>
+  Float64Array.of(spatial, temporal, luma, saturation, loudness);
 
 /** Mean of what a viewer watched, each title weighted by how much of it was watched. */
 async function readTaste(room: Room, sid: string): Promise<Taste | undefined> {
@@ -234,8 +204,7 @@ async function readTaste(room: Room, sid: string): Promise<Taste | undefined> {
     const features = known?.state === 'ready' ? room.profileOf(known.title).features : undefined;
     return features === undefined ? [] : [{ features, weight: Math.min(1, watched[index]?.watchedRatio ?? 0) }];
   });
-  const watchedTitles = titles.reduce((sum, one) => sum + one.weight, 0);
-  return { features: meanFeatures(titles), watchedTitles, throughputBps: history.throughputBps };
+  return { features: meanFeatures(titles), throughputBps: history.throughputBps };
 }
 
 function readProfile(title: Title): Profile {
@@ -302,7 +271,7 @@ function openCounts() {
       total += 1;
       sum += seconds;
     },
-    read(): Omit<PreviewStats, 'rewards'> {
+    read(): PreviewStats {
       return {
         answers: { ...answers },
         reasons: countReasons(reasons),

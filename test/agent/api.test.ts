@@ -1,6 +1,5 @@
 // The node's own routes as a player meets them: over HTTP, through a real cache listener, with the real preview,
 // telemetry and counters behind them.
-import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,11 +7,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ListedTitle, summarise, viewerRoutes } from '../../agent/api.ts';
 import { readStats } from '../../agent/node-stats.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
-import { openPreviewStore } from '../../agent/preview-store.ts';
 import { openState } from '../../agent/state.ts';
 import { openIntake } from '../../agent/telemetry/intake.ts';
 import { openSessions } from '../../agent/telemetry/sessions.ts';
 import { type Cache, open as openCache, type Route } from '../../cache/cache.ts';
+import { fakeBandit } from '../fake/bandit.ts';
 import { makeVariedTitle, published } from '../fake/title.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-api-'));
@@ -68,13 +67,10 @@ beforeAll(async () => {
   const preview = openPreview({
     packageOf: (id) => (id === 'film' ? { state: 'ready', ...film } : id === 'soon' ? { state: 'pending' } : undefined),
     sessionOf: () => undefined,
-    store: openPreviewStore(state),
-    secret: randomBytes(32),
+    bandit: fakeBandit().bandit,
     deadlineMs: 5_000,
-    now: Date.now,
-    random: () => 0.5,
   });
-  closers.push(state.close, sessions.close, intake.close, preview.close);
+  closers.push(state.close, sessions.close, intake.close);
   const build = { version: '1.2.3', node: 'v24' };
   const parts: Parameters<typeof viewerRoutes>[0] = {
     titles: () => TITLES,

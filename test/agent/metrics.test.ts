@@ -90,7 +90,10 @@ function exampleStats(): NodeStats {
     },
     encode,
     power,
-    preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
+    preview: {
+      ...{ answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
+      ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0 },
+    },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },

@@ -2,6 +2,7 @@
 // percentile. A title of two hours; a viewer with a history of eight titles.
 import { openPreview, type PackageState } from '../../agent/preview/preview.ts';
 import type { Title } from '../../encoder/contract.ts';
+import { fakeBandit } from '../fake/bandit.ts';
 import { makeTitle, published } from '../fake/title.ts';
 
 const GOAL_MS = 20;
@@ -35,15 +36,8 @@ const preview = openPreview({
   sessionOf: () => ({
     watched: Array.from({ length: 8 }, (_, n) => ({ titleId: `film-${n + 1}`, watchedRatio: next() })),
   }),
-  store: {
-    load: () => ({ opening: { successes: 12.5, failures: 90, at: 0 }, action: { successes: 30, failures: 80, at: 0 } }),
-    save: () => undefined,
-    log: () => undefined,
-  },
-  secret: Buffer.alloc(32, 1),
+  bandit: fakeBandit({ random: next }).bandit,
   deadlineMs: 1000,
-  now: () => 1_700_000_000_000,
-  random: next,
 });
 
 async function measure(rounds: number): Promise<readonly number[]> {
@@ -75,4 +69,3 @@ const row = (name: string, p50: number, p99: number) =>
 row('cuts known', figures.preview_p50_ms, figures.preview_p99_ms);
 row('cuts chosen anew', figures.preview_cold_p50_ms, figures.preview_cold_p99_ms);
 console.log(JSON.stringify(figures));
-await preview.close();
