@@ -96,7 +96,7 @@ export async function openBandits(options: BanditsOptions): Promise<Bandits> {
       return { version: 1, regions: { [node.region]: Object.fromEntries(slots) } };
     },
     sweep: () => {
-      bandit.sweep();
+      for (const arm of bandit.sweep()) log('warn', 'preview.arm-stopped', arm);
       experiments.sweep();
     },
     close: () => {

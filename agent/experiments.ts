@@ -5,7 +5,7 @@ import type { Log } from '../cache/cache.ts';
 import { type Experiment, HOLDOUT, problemOf, type Variant, variantOf } from './experiment/assign.ts';
 import { type PolicyReport, reportPolicies } from './experiment/policies.ts';
 import { type ExperimentReport, reportSteps } from './experiment/report.ts';
-import type { Assignment } from './preview/bandit-room.ts';
+import type { Assignment } from './preview/bandit-decide.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { Session } from './telemetry/session.ts';
@@ -26,7 +26,27 @@ export type ExperimentsOptions = {
 };
 
 /** Open experiments. */
-export type Experiments = ReturnType<typeof openExperiments>;
+export type Experiments = {
+  /** What experiments decide for a session: the first that names a policy, and any holdout. */
+  readonly assign: (asked: { readonly sid: string }) => Assignment | undefined;
+  /** A session was exposed: it saw a choice, or was held out. Its first exposure counts. */
+  readonly exposed: (sid: string) => void;
+  /** Looks after what sessions did; every minute. */
+  readonly sweep: () => void;
+  readonly list: () => readonly (Experiment & { readonly units: number })[];
+  /** Starts one; the text of what stands against it, or undefined. */
+  readonly start: (plan: ExperimentPlan) => string | undefined;
+  /** Stops one; false when none of that name runs. Its report stays. */
+  readonly stop: (id: string) => boolean;
+  /** Forgets a stopped one and its exposures; false when there is none of that name or it runs. */
+  readonly remove: (id: string) => boolean;
+  /** Works a report out, giving viewers their turn between steps; undefined for none of that name. */
+  readonly report: (id: string) => Promise<ExperimentReport | undefined>;
+  /** What other policies would have earned with the choices of the last 30 days. */
+  readonly policies: () => PolicyReport;
+  readonly stats: () => { readonly running: number; readonly units: number };
+  readonly close: () => void;
+};
 
 const SNAPSHOT = 'experiments';
 const MOST_EXPERIMENTS = 200;
@@ -48,137 +68,148 @@ type Followed = {
   outcomes: readonly number[];
 };
 
-/** Opens what ran when the node stopped. */
-export function openExperiments(options: ExperimentsOptions) {
-  const { state, now, log } = options;
-  let experiments = readExperiments(state.snapshots.get(SNAPSHOT));
+/** What there is of open experiments. */
+type Room = {
+  readonly options: ExperimentsOptions;
+  experiments: readonly Experiment[];
   /** By experiment and unit; in order of exposure. */
-  const followed = new Map<string, Followed>();
-  const units = new Map<string, number>();
-  for (const { id } of experiments) units.set(id, state.exposures.of(id).length);
+  readonly followed: Map<string, Followed>;
+  /** Sessions of each experiment. */
+  readonly units: Map<string, number>;
+};
 
-  const save = () => state.snapshots.put(SNAPSHOT, JSON.stringify({ version: 1, experiments }));
-  const running = () => experiments.filter(({ stoppedAt }) => stoppedAt === undefined);
-
-  /** The experiments that a session is in, each with its variant. */
-  function placesOf(sid: string): readonly { experiment: Experiment; variant: Variant; session: Session }[] {
-    const now_ = running();
-    const session = now_.length === 0 ? undefined : options.sessionOf(sid);
-    if (session === undefined) return [];
-    return now_.flatMap((experiment) => {
-      const variant = variantOf(experiment, session.viewer);
-      return variant === undefined ? [] : [{ experiment, variant, session }];
-    });
-  }
-
-  /** What a session has done by now, in the order of METRICS. */
-  function doneBy({ history }: Session): readonly number[] {
-    const begun = history.filter(({ watchedSeconds }) => watchedSeconds >= BEGUN_SECONDS).length;
-    const minutes = history.reduce((sum, { watchedSeconds }) => sum + watchedSeconds, 0) / 60;
-    return [begun, minutes, history.filter(({ isCompleted }) => isCompleted).length];
-  }
-
-  /** What sessions did since their exposure. */
-  function follow(): void {
-    for (const [key, one] of followed) {
-      const session = options.sessionOf(one.sid);
-      if (session !== undefined) {
-        const outcomes = doneBy(session).map((value, index) => Math.max(0, value - (one.before[index] ?? 0)));
-        if (outcomes.some((value, index) => value !== one.outcomes[index])) {
-          one.outcomes = outcomes;
-          state.exposures.update(one.id, outcomes);
-        }
-      }
-      if (session === undefined || Math.abs(now() - one.at) > FOLLOW_MS) followed.delete(key);
-    }
-  }
-
+/** Opens what ran when the node stopped. */
+export function openExperiments(options: ExperimentsOptions): Experiments {
+  const { state } = options;
+  const experiments = readExperiments(state.snapshots.get(SNAPSHOT));
+  const units = new Map(experiments.map(({ id }) => [id, state.exposures.of(id).length]));
+  const room: Room = { options, experiments, units, followed: new Map() };
   return {
-    /** What experiments decide for a session; the first that names a policy, and any holdout. */
-    assign({ sid }: { readonly sid: string }): Assignment | undefined {
-      const policies = placesOf(sid).map(({ variant }) => variant.policy);
+    assign({ sid }) {
+      const policies = placesOf(room, sid).map(({ variant }) => variant.policy);
       if (policies.length === 0) return undefined;
       return { policy: policies.find((policy) => policy !== HOLDOUT), isHeldOut: policies.includes(HOLDOUT) };
     },
-
-    /** A session was exposed: it saw a choice, or was held out. Its first exposure counts. */
-    exposed(sid: string): void {
-      for (const { experiment, variant, session } of placesOf(sid)) {
-        const key = `${experiment.id}\n${session.viewer}`;
-        const known = units.get(experiment.id) ?? 0;
-        if (followed.has(key) || followed.size >= MOST_FOLLOWED || known >= MOST_UNITS) continue;
-        units.set(experiment.id, known + 1);
-        const before = doneBy(session);
-        const outcomes = before.map(() => 0);
-        const [begun = 0, minutes = 0, completed = 0] = before;
-        const covariates = [Math.log1p(minutes), begun, completed];
-        const row = { day: dayOf(now()), experiment: experiment.id, variant: variant.name, covariates, outcomes };
-        followed.set(key, { id: state.exposures.add(row), sid, before, at: now(), outcomes });
-      }
-    },
-
-    /** Looks after what sessions did; every minute. */
-    sweep: follow,
-
-    list: () => experiments.map((experiment) => ({ ...experiment, units: units.get(experiment.id) ?? 0 })),
-
-    /** Starts one; the text of what stands against it, or undefined. */
-    start(plan: ExperimentPlan): string | undefined {
-      const experiment: Experiment = { ...plan, startedAt: now() };
-      const unknown = plan.variants.find(({ policy }) => policy !== HOLDOUT && !options.isPolicy(policy));
-      const problem =
-        unknown === undefined
-          ? problemOf(experiment, experiments)
-          : `there is no policy "${unknown.policy}": name one of the node, a ranker of a module, or holdout`;
-      if (problem !== undefined) return problem;
-      if (experiments.length >= MOST_EXPERIMENTS)
-        return `a node keeps ${MOST_EXPERIMENTS} experiments; remove one first`;
-      experiments = [...experiments, experiment];
-      save();
-      log('info', 'experiment.started', { experiment: experiment.id, layer: experiment.layer });
-      return undefined;
-    },
-
-    /** Stops one; false when none of that name runs. Its report stays. */
-    stop(id: string): boolean {
-      if (!running().some((one) => one.id === id)) return false;
-      follow();
-      experiments = experiments.map((one) => (one.id === id ? { ...one, stoppedAt: now() } : one));
-      save();
-      log('info', 'experiment.stopped', { experiment: id });
-      return true;
-    },
-
-    /** Forgets a stopped one and its exposures; false when there is none of that name or it runs. */
-    remove(id: string): boolean {
-      if (!experiments.some((one) => one.id === id && one.stoppedAt !== undefined)) return false;
-      experiments = experiments.filter((one) => one.id !== id);
+    exposed: (sid) => expose(room, sid),
+    sweep: () => follow(room),
+    list: () => room.experiments.map((experiment) => ({ ...experiment, units: units.get(experiment.id) ?? 0 })),
+    start: (plan) => start(room, plan),
+    stop: (id) => stop(room, id),
+    remove(id) {
+      if (!room.experiments.some((one) => one.id === id && one.stoppedAt !== undefined)) return false;
       state.exposures.remove(id);
       units.delete(id);
-      save();
+      save(
+        room,
+        room.experiments.filter((one) => one.id !== id),
+      );
       return true;
     },
-
-    /** Works a report out, giving viewers their turn between steps; undefined for none of that name. */
-    async report(id: string): Promise<ExperimentReport | undefined> {
-      const experiment = experiments.find((one) => one.id === id);
-      if (experiment === undefined) return undefined;
-      follow();
-      await nextTurn();
-      const steps = reportSteps(experiment, state.exposures.of(id), options.random);
-      for (;;) {
-        const { value, done } = steps.next();
-        if (done === true) return value;
-        await nextTurn();
-      }
-    },
-
-    /** What other policies would have earned with the choices of the last 30 days. */
-    policies: (): PolicyReport => reportPolicies(state.choices.since(dayOf(now()) - POLICY_DAYS)),
-
-    stats: () => ({ running: running().length, units: [...units.values()].reduce((sum, count) => sum + count, 0) }),
-    close: follow,
+    report: (id) => report(room, id),
+    policies: () => reportPolicies(state.choices.since(dayOf(options.now()) - POLICY_DAYS)),
+    stats: () => ({ running: running(room).length, units: [...units.values()].reduce((sum, count) => sum + count, 0) }),
+    close: () => follow(room),
   };
+}
+
+const running = ({ experiments }: Room): readonly Experiment[] =>
+  experiments.filter(({ stoppedAt }) => stoppedAt === undefined);
+
+function save(room: Room, experiments: readonly Experiment[]): void {
+  room.experiments = experiments;
+  room.options.state.snapshots.put(SNAPSHOT, JSON.stringify({ version: 1, experiments }));
+}
+
+/** The experiments that a session is in, each with its variant. */
+function placesOf(
+  room: Room,
+  sid: string,
+): readonly { readonly experiment: Experiment; readonly variant: Variant; readonly session: Session }[] {
+  const now = running(room);
+  const session = now.length === 0 ? undefined : room.options.sessionOf(sid);
+  if (session === undefined) return [];
+  return now.flatMap((experiment) => {
+    const variant = variantOf(experiment, session.viewer);
+    return variant === undefined ? [] : [{ experiment, variant, session }];
+  });
+}
+
+/** What a session has done by now, in the order of METRICS. */
+function doneBy({ history }: Session): readonly number[] {
+  const begun = history.filter(({ watchedSeconds }) => watchedSeconds >= BEGUN_SECONDS).length;
+  const minutes = history.reduce((sum, { watchedSeconds }) => sum + watchedSeconds, 0) / 60;
+  return [begun, minutes, history.filter(({ isCompleted }) => isCompleted).length];
+}
+
+function expose(room: Room, sid: string): void {
+  const { options, followed, units } = room;
+  for (const { experiment, variant, session } of placesOf(room, sid)) {
+    const key = `${experiment.id}\n${session.viewer}`;
+    const known = units.get(experiment.id) ?? 0;
+    if (followed.has(key) || followed.size >= MOST_FOLLOWED || known >= MOST_UNITS) continue;
+    units.set(experiment.id, known + 1);
+    const before = doneBy(session);
+    const outcomes = before.map(() => 0);
+    const [begun = 0, minutes = 0, completed = 0] = before;
+    const covariates = [Math.log1p(minutes), begun, completed];
+    const day = dayOf(options.now());
+    const row = { day, experiment: experiment.id, variant: variant.name, covariates, outcomes };
+    followed.set(key, { id: options.state.exposures.add(row), sid, before, at: options.now(), outcomes });
+  }
+}
+
+/** What sessions did since their exposure. */
+function follow({ options, followed }: Room): void {
+  for (const [key, one] of followed) {
+    const session = options.sessionOf(one.sid);
+    if (session !== undefined) {
+      const outcomes = doneBy(session).map((value, index) => Math.max(0, value - (one.before[index] ?? 0)));
+      if (outcomes.some((value, index) => value !== one.outcomes[index])) {
+        one.outcomes = outcomes;
+        options.state.exposures.update(one.id, outcomes);
+      }
+    }
+    if (session === undefined || Math.abs(options.now() - one.at) > FOLLOW_MS) followed.delete(key);
+  }
+}
+
+function start(room: Room, plan: ExperimentPlan): string | undefined {
+  const { isPolicy, now, log } = room.options;
+  const experiment: Experiment = { ...plan, startedAt: now() };
+  const unknown = plan.variants.find(({ policy }) => policy !== HOLDOUT && !isPolicy(policy));
+  if (unknown !== undefined)
+    return `there is no policy "${unknown.policy}": name one of the node, a ranker of a module, or holdout`;
+  const problem = problemOf(experiment, room.experiments);
+  if (problem !== undefined) return problem;
+  if (room.experiments.length >= MOST_EXPERIMENTS) return `a node keeps ${MOST_EXPERIMENTS} experiments; remove one`;
+  save(room, [...room.experiments, experiment]);
+  log('info', 'experiment.started', { experiment: experiment.id, layer: experiment.layer });
+  return undefined;
+}
+
+function stop(room: Room, id: string): boolean {
+  const { now, log } = room.options;
+  if (!running(room).some((one) => one.id === id)) return false;
+  follow(room);
+  save(
+    room,
+    room.experiments.map((one) => (one.id === id ? { ...one, stoppedAt: now() } : one)),
+  );
+  log('info', 'experiment.stopped', { experiment: id });
+  return true;
+}
+
+async function report(room: Room, id: string): Promise<ExperimentReport | undefined> {
+  const experiment = room.experiments.find((one) => one.id === id);
+  if (experiment === undefined) return undefined;
+  follow(room);
+  await nextTurn();
+  const steps = reportSteps(experiment, room.options.state.exposures.of(id), room.options.random);
+  for (;;) {
+    const { value, done } = steps.next();
+    if (done === true) return value;
+    await nextTurn();
+  }
 }
 
 /** Experiments as they were saved; none where there are none, or where a later version wrote them. */

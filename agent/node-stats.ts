@@ -39,6 +39,8 @@ export type NodeStats = {
     /** Times that tastes were found to have drifted; arms that do harm and rest. */
     readonly drifts: number;
     readonly stoppedArms: number;
+    /** Experiments that run. */
+    readonly experiments: number;
     readonly seconds: Histogram;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
@@ -91,7 +93,10 @@ export type CountedAgent = {
       readonly durationSeconds: Histogram;
     };
   };
-  readonly bandits: { readonly bandit: { readonly stats: () => BanditStats } };
+  readonly bandits: {
+    readonly bandit: { readonly stats: () => BanditStats };
+    readonly experiments: { readonly stats: () => { readonly running: number } };
+  };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
   readonly meter: { readonly figures: () => NodeStats['whatIf'] };
@@ -141,6 +146,7 @@ export function readStats(
       earned: bandit?.rewards ?? 0,
       drifts: bandit?.drifts ?? 0,
       stoppedArms: bandit?.stopped.length ?? 0,
+      experiments: agent?.bandits.experiments.stats().running ?? 0,
       seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
     },
     events: eventsOf(agent),

@@ -57,8 +57,9 @@ export function openGuard({
       });
     },
 
-    /** Stops arms whose completions are surely too few beside those of all others of their slot; saves. */
-    sweep(): void {
+    /** Stops arms whose completions are surely too few beside those of all others of their slot, and names them; saves. */
+    sweep(): readonly { readonly slot: string; readonly arm: string }[] {
+      const harmful: { slot: string; arm: string }[] = [];
       const totals = new Map<string, { plays: number; completions: number }>();
       for (const { slot, plays, completions } of arms.values()) {
         const { plays: all = 0, completions: done = 0 } = totals.get(slot) ?? {};
@@ -70,14 +71,16 @@ export function openGuard({
         const others = sumsOf(total.plays - plays, total.completions - completions);
         const { high } = differenceSequence(sumsOf(plays, completions), others, ALPHA, PLANNED_PLAYS);
         // Counted anew after its rest: it may have been another title's fault, or mended.
-        if (high < -options.marginRatio)
-          put(slot, arm, { plays: 0, completions: 0, stoppedUntil: now() + options.stopMs });
+        if (high >= -options.marginRatio) continue;
+        put(slot, arm, { plays: 0, completions: 0, stoppedUntil: now() + options.stopMs });
+        harmful.push({ slot, arm });
       }
       for (const name of changed) {
         const state = arms.get(name);
         if (state !== undefined) store.saveGuard({ slot: state.slot, arm: state.arm }, state);
       }
       changed.clear();
+      return harmful;
     },
 
     /** A stop that lies further ahead than any can, because the clock was set back, is over. */

@@ -1,11 +1,10 @@
 // Chooses among arms for previews, artwork and ads, shows what it chose, and learns from what comes of it. One front for
 // all slots; no arm, model or viewer is known outside.
-import { drawArm, POLICIES, type Policy, policyShares, withFloor } from './bandit.ts';
+import { type ChoiceSettings, type Deciding, decide, inputOf, isEven, steps } from './bandit-decide.ts';
 import { type GuardOptions, type GuardStore, openGuard } from './bandit-guard.ts';
-import { modelInput, type Prior, priorFrom, type Scores } from './bandit-linear.ts';
-import type { Choice, ChoiceAsked, OfferedArm } from './choice.ts';
-import type { Ranker } from './modules.ts';
-import { openPosteriors, type PosteriorStore } from './posteriors.ts';
+import { type Prior, priorFrom } from './bandit-linear.ts';
+import type { Choice, ChoiceAsked, Chooser, OfferedArm } from './choice.ts';
+import { openPosteriors, type PosteriorStore, type Posteriors } from './posteriors.ts';
 import {
   openRewards,
   REWARD_RESULTS,
@@ -15,7 +14,7 @@ import {
   type SpentStore,
   type Told,
 } from './rewards.ts';
-import { openTokens } from './token.ts';
+import { openTokens, type Tokens } from './token.ts';
 
 /** Where something is chosen; each has models of its own. */
 export const SLOTS = ['preview', 'artwork', 'ad'] as const satisfies readonly ChoiceAsked['slot'][];
@@ -43,30 +42,21 @@ export type BanditStore = PosteriorStore &
     readonly addReward: (id: number, amount: number) => void;
   };
 
-/** What an experiment decides for a session; undefined where none is concerned. */
-export type Assignment = { readonly policy?: string | undefined; readonly isHeldOut: boolean };
-
 /** Everything openBandit() needs. */
-export type BanditOptions = {
+export type BanditOptions = Pick<Deciding, 'rankers' | 'assign'> & {
   readonly store: BanditStore;
   /** At least 16 bytes. */
   readonly secret: Uint8Array;
   readonly now: () => number;
   readonly random: () => number;
   readonly prior: (slot: string, length: number) => Prior;
-  readonly rankers: readonly Ranker[];
-  readonly assign: (asked: { readonly slot: Slot; readonly sid: string }) => Assignment | undefined;
   /** A session saw a choice, or was held out. */
   readonly exposed: (sid: string) => void;
   readonly settings: BanditSettings;
 };
 
 /** Settings; bounds and defaults are those of `preview` in the configuration. */
-export type BanditSettings = {
-  readonly policy: string;
-  readonly explorationRatio: number;
-  readonly leastPropensity: number;
-  readonly confidence: number;
+export type BanditSettings = ChoiceSettings & {
   readonly halfLifeMs: number;
   readonly weights: RewardWeights;
   readonly guard: GuardOptions;
@@ -85,14 +75,9 @@ export type BanditStats = {
   readonly badRankings: number;
 };
 
-/** An open bandit. */
-export type Bandit = ReturnType<typeof openBandit>;
-
 /** Choices whose first reward may still come, for the check on drift; the oldest is forgotten first. */
 const MOST_WAITING = 20_000;
 const DAY_MS = 86_400_000;
-/** Longest descriptor; a token carries it. */
-const MOST_FEATURES = 64;
 /** A prior made of this node's models is worth at most so many choices elsewhere. */
 const PRIOR_CHOICES = 500;
 
@@ -107,202 +92,147 @@ type Details = {
 type Forecast = { readonly steady: number; readonly quick: number };
 type Waiting = { readonly slot: string; readonly forecast: Forecast; readonly dueAt: number; reward: number };
 
+/** What another region may begin with. */
+export type ExportedPrior = {
+  readonly length: number;
+  readonly mean: readonly number[];
+  readonly precision: readonly number[];
+};
+
+/** An arm of a slot. */
+export type SlotArm = { readonly slot: string; readonly arm: string };
+
+/** An open bandit. */
+export type Bandit = Chooser & {
+  /** What an event with a token says: counts its outcomes, once each. Undefined for an event that says nothing. */
+  readonly told: (token: string, event: Told, durationSeconds?: number) => RewardResult | undefined;
+  /** Judges choices whose time for a first reward is over, stops arms that do harm and names them, and saves. */
+  readonly sweep: () => readonly SlotArm[];
+  /** Undefined for a slot that was never used. */
+  readonly exportPrior: (slot: Slot) => ExportedPrior | undefined;
+  readonly stats: () => BanditStats;
+  /** Queues what was learnt since the last time. */
+  readonly save: () => void;
+};
+
+/** What there is of an open bandit. */
+type Room = {
+  readonly options: BanditOptions;
+  readonly tokens: Tokens;
+  readonly posteriors: Posteriors;
+  readonly take: ReturnType<typeof openRewards>;
+  readonly guard: ReturnType<typeof openGuard>;
+  readonly waiting: Map<number, Waiting>;
+  readonly details: WeakMap<Choice, Details>;
+  readonly results: Record<RewardResult, number>;
+  readonly choices: Record<Slot, number>;
+  readonly sums: { rewards: number; badRankings: number };
+};
+
 /** Opens the bandit. Throws RangeError for a secret shorter than 16 bytes. */
-export function openBandit(options: BanditOptions) {
-  const { store, settings, now, random } = options;
+export function openBandit(options: BanditOptions): Bandit {
+  const { store, settings, now } = options;
   const tokens = openTokens(options.secret);
   const posteriors = openPosteriors({ store, prior: options.prior, halfLifeMs: settings.halfLifeMs, now });
-  const take = openRewards({ tokens, spent: store.spent, weights: settings.weights, now });
   const guard = openGuard({ store, options: settings.guard, now });
-  const waiting = new Map<number, Waiting>();
-  const details = new WeakMap<Choice, Details>();
-  const results = zeroes(REWARD_RESULTS);
-  const choices = zeroes(SLOTS);
-  let rewards = 0;
-  let badRankings = 0;
-
-  function ranked(asked: ChoiceAsked, taste: Float64Array | undefined, policy: string) {
-    const { slot, titleId, arms } = asked;
-    const { scores } = posteriors.believe(slot, titleId, taste, arms);
-    const ranker = options.rankers.find(({ id }) => id === policy);
-    if (ranker !== undefined) {
-      const shares = rankerShares(ranker, { context: taste, arms, scores });
-      if (shares !== undefined) return { scores, shares, policy };
-      badRankings += 1;
-    }
-    const own = policyOf(policy);
-    return { scores, policy: own, shares: policyShares(scores, { ...settings, policy: own, random }) };
-  }
-
-  function decide(asked: ChoiceAsked, context: Uint8Array | undefined): Choice {
-    const { slot, sid, arms } = asked;
-    const assigned = sid === undefined ? undefined : options.assign({ slot, sid });
-    const isHeldOut = assigned?.isHeldOut ?? false;
-    const policy = assigned?.policy ?? settings.policy;
-    const taste = context === undefined ? undefined : ratios(context);
-    const open = arms
-      .filter(({ id }, index) => index === 0 || !guard.isStopped(slot, id))
-      .map(({ id, features }) => ({ id, features: ratios(steps(features)) }));
-    const none = arms.map(() => 0);
-    const [first] = open;
-    if (first === undefined || policy === 'default' || open.length === 1 || !isEven(open, taste)) {
-      const propensities = arms.map((_, index) => (index === 0 ? 1 : 0));
-      const only = { index: arms.length === 0 ? -1 : 0, propensity: propensities[0] ?? 0, propensities };
-      return { ...only, policy: 'default', isHeldOut, expected: none };
-    }
-    const result = ranked({ ...asked, arms: open }, taste, policy);
-    const chances = withFloor(result.shares, settings);
-    const chosen = open[drawArm(chances, random())] ?? first;
-    const places = arms.map(({ id }) => open.findIndex((arm) => arm.id === id));
-    const propensities = places.map((place) => chances[place] ?? 0);
-    const index = arms.findIndex(({ id }) => id === chosen.id);
-    const expected = places.map((place) => result.scores.means[place] ?? 0);
-    return { index, propensity: propensities[index] ?? 0, propensities, policy: result.policy, isHeldOut, expected };
-  }
-
-  /** Without any effect: a choice counts when it is shown. Never throws. */
-  function choose(asked: ChoiceAsked): Choice {
-    const { slot, titleId, arms } = asked;
-    const context = asked.context === undefined ? undefined : steps(asked.context);
-    const choice = decide(asked, context);
-    details.set(choice, { slot, titleId, arms, context, sid: asked.sid });
-    return choice;
-  }
-
-  /**
-   * The choice goes out: logs and counts it, and gives its token. One that is held out, and so does not, is an exposure
-   * all the same; it has no token ('' is given). Throws RangeError for a choice of no arm.
-   */
-  function shown(choice: Choice): string {
-    const asked = details.get(choice);
-    const arm = asked?.arms[choice.index];
-    if (asked?.sid !== undefined) options.exposed(asked.sid);
-    if (choice.isHeldOut) return '';
-    if (asked === undefined || arm === undefined) throw new RangeError('a choice without an arm cannot be shown');
-    const { slot, titleId, arms, context } = asked;
-    const { propensity, propensities, expected, policy, index } = choice;
-    const descriptor = steps(arm.features);
-    const input = inputOf(context, descriptor);
-    const forecast = posteriors.forecast(slot, input);
-    const { length } = descriptor;
-    const counted = posteriors.shown({ slot, title: titleId, arm: arm.id, input, length });
-    const ids = arms.map(({ id }) => id);
-    const day = Math.floor(now() / DAY_MS);
-    const id = store.addChoice({ day, slot, titleId, policy, chosen: index, arms: ids, propensities, expected });
-    choices[slot] += 1;
-    waiting.set(id, { slot, forecast, dueAt: now() + SILENCE_MS, reward: 0 });
-    const [oldest] = waiting.size > MOST_WAITING ? waiting.keys() : [];
-    if (oldest !== undefined) waiting.delete(oldest);
-    const claims = { id, slot, title: titleId, arm: arm.id, propensity, ...counted };
-    return tokens.seal({ ...claims, descriptor, taste: context ?? new Uint8Array(0) });
-  }
-
-  /** What an event with a token says: counts its outcomes, once each. Undefined for an event that says nothing. */
-  function told(token: string, event: Told, durationSeconds?: number): RewardResult | undefined {
-    const taken = take(token, event, durationSeconds);
-    if (taken.result === undefined) return undefined;
-    results[taken.result] += 1;
-    for (const { claims, outcome, amount } of taken.rewards) {
-      posteriors.rewarded({ ...claims, input: inputOf(claims.taste, claims.descriptor) }, amount);
-      store.addReward(claims.id, amount);
-      guard.count(claims.slot, claims.arm, outcome);
-      rewards += amount;
-      const pending = waiting.get(claims.id);
-      if (pending !== undefined) pending.reward += amount;
-    }
-    return taken.result;
-  }
-
-  /** Judges choices whose time for a first reward is over, looks after arms that do harm, and saves. */
-  function sweep(): void {
-    for (const [id, { slot, forecast, dueAt, reward }] of waiting) {
-      if (dueAt > now() && dueAt <= now() + SILENCE_MS) break;
-      waiting.delete(id);
-      posteriors.judge(slot, forecast, reward);
-    }
-    guard.sweep();
-    posteriors.save();
-  }
-
+  const sums = { rewards: 0, badRankings: 0 };
+  const onBadRanking = () => {
+    sums.badRankings += 1;
+  };
+  const deciding: Deciding = { ...options, posteriors, isStopped: guard.isStopped, onBadRanking };
+  const room: Room = {
+    ...{ options, tokens, posteriors, guard, sums, waiting: new Map(), details: new WeakMap() },
+    take: openRewards({ tokens, spent: store.spent, weights: settings.weights, now }),
+    results: zeroes(REWARD_RESULTS),
+    choices: zeroes(SLOTS),
+  };
   return {
-    choose,
-    shown,
-    told,
-    sweep,
-    /** What another region may begin with; undefined for a slot that was never used. */
-    exportPrior(
-      slot: Slot,
-    ): { readonly length: number; readonly mean: number[]; readonly precision: number[] } | undefined {
+    choose(asked) {
+      const { slot, titleId, arms, sid } = asked;
+      const context = asked.context === undefined ? undefined : steps(asked.context);
+      const choice = decide(deciding, asked, context);
+      room.details.set(choice, { slot, titleId, arms, context, sid });
+      return choice;
+    },
+    shown: (choice) => show(room, choice),
+    told: (token, event, durationSeconds) => hear(room, token, event, durationSeconds),
+    sweep: () => sweep(room),
+    exportPrior(slot) {
       const model = posteriors.model(slot);
       if (model === undefined) return undefined;
       const { mean, precision } = priorFrom(model.linear, model.prior, PRIOR_CHOICES);
       return { length: model.length, mean: [...mean], precision: [...precision] };
     },
-    stats: (): BanditStats => ({
-      results: { ...results },
-      choices: { ...choices },
-      rewards,
-      waiting: waiting.size,
-      drifts: posteriors.stats().reduce((sum, slot) => sum + slot.drifts, 0),
+    stats: () => ({
+      results: { ...room.results },
+      choices: { ...room.choices },
+      ...sums,
+      waiting: room.waiting.size,
+      drifts: posteriors.drifts(),
       stopped: guard.stopped(),
-      badRankings,
     }),
-    /** Queues what was learnt since the last time. */
     save: posteriors.save,
   };
 }
 
-/** A policy's name; one that no module has any more means the node's own. */
-const policyOf = (name: string): Policy => POLICIES.find((policy) => policy === name) ?? 'linucb';
+/**
+ * The choice goes out: logs and counts it, and gives its token. One that is held out, and so does not, is an exposure all
+ * the same; it has no token ('' is given). Throws RangeError for a choice of no arm.
+ */
+function show({ options, posteriors, tokens, details, waiting, choices }: Room, choice: Choice): string {
+  const asked = details.get(choice);
+  const arm = asked?.arms[choice.index];
+  if (asked?.sid !== undefined) options.exposed(asked.sid);
+  if (choice.isHeldOut) return '';
+  if (asked === undefined || arm === undefined) throw new RangeError('a choice without an arm cannot be shown');
+  const { slot, titleId, arms, context } = asked;
+  const { propensity, propensities, expected, policy, index } = choice;
+  const now = options.now();
+  const day = Math.floor(now / DAY_MS);
+  const ids = arms.map(({ id }) => id);
+  const id = options.store.addChoice({ day, slot, titleId, policy, chosen: index, arms: ids, propensities, expected });
+  choices[slot] += 1;
+  // Looks of several lengths mean nothing: shown all the same, but nothing is learnt of it.
+  const isLearnt = isEven(arms, context);
+  const descriptor = isLearnt ? steps(arm.features) : new Uint8Array(0);
+  const taste = isLearnt && context !== undefined ? context : new Uint8Array(0);
+  const claims = { id, slot, title: titleId, arm: arm.id, propensity, descriptor, taste };
+  if (!isLearnt) return tokens.seal({ ...claims, weight: 0, order: 0, issuedAt: now });
+  const input = inputOf(taste, descriptor);
+  waiting.set(id, { slot, forecast: posteriors.forecast(slot, input), dueAt: now + SILENCE_MS, reward: 0 });
+  const [oldest] = waiting.size > MOST_WAITING ? waiting.keys() : [];
+  if (oldest !== undefined) waiting.delete(oldest);
+  return tokens.seal({ ...claims, ...posteriors.shown({ slot, title: titleId, arm: arm.id, input }) });
+}
+
+function hear(room: Room, token: string, event: Told, durationSeconds?: number): RewardResult | undefined {
+  const taken = room.take(token, event, durationSeconds);
+  if (taken.result === undefined) return undefined;
+  room.results[taken.result] += 1;
+  for (const { claims, outcome, amount } of taken.rewards) {
+    if (claims.weight > 0)
+      room.posteriors.rewarded({ ...claims, input: inputOf(claims.taste, claims.descriptor) }, amount);
+    room.options.store.addReward(claims.id, amount);
+    room.guard.count(claims.slot, claims.arm, outcome);
+    room.sums.rewards += amount;
+    const pending = room.waiting.get(claims.id);
+    if (pending !== undefined) pending.reward += amount;
+  }
+  return taken.result;
+}
+
+function sweep({ options: { now }, waiting, posteriors, guard }: Room): readonly SlotArm[] {
+  for (const [id, { slot, forecast, dueAt, reward }] of waiting) {
+    if (dueAt > now() && dueAt <= now() + SILENCE_MS) break;
+    waiting.delete(id);
+    posteriors.judge(slot, forecast, reward);
+  }
+  const harmful = guard.sweep();
+  posteriors.save();
+  return harmful;
+}
 
 function zeroes<const Name extends string>(names: readonly Name[]): Record<Name, number> {
   // Sound: one entry for each name.
   return Object.fromEntries(names.map((name) => [name, 0])) as Record<Name, number>;
-}
-
-/** Numbers of 0..1 in steps of 1/255, as a token carries them; what is no number is neutral. */
-function steps(values: ArrayLike<number>): Uint8Array {
-  const stepped = new Uint8Array(Math.min(values.length, MOST_FEATURES));
-  for (let i = 0; i < stepped.length; i += 1) {
-    const value = values[i] ?? 0.5;
-    stepped[i] = Number.isNaN(value) ? 128 : Math.round(255 * Math.min(1, Math.max(0, value)));
-  }
-  return stepped;
-}
-
-function ratios(stepped: Uint8Array): Float64Array {
-  const values = new Float64Array(stepped.length);
-  for (let i = 0; i < values.length; i += 1) values[i] = (stepped[i] ?? 0) / 255;
-  return values;
-}
-
-/** The model's input of what a token carries. */
-function inputOf(taste: Uint8Array | undefined, descriptor: Uint8Array): Float64Array {
-  return modelInput(taste === undefined || taste.length === 0 ? undefined : ratios(taste), ratios(descriptor));
-}
-
-/** All descriptors, and the taste if there is one, have one length. */
-function isEven(arms: readonly OfferedArm[], taste: Float64Array | undefined): boolean {
-  const length = arms[0]?.features.length ?? 0;
-  return (
-    length > 0 &&
-    (taste === undefined || taste.length === length) &&
-    arms.every((arm) => arm.features.length === length)
-  );
-}
-
-function rankerShares(
-  ranker: Ranker,
-  { context, arms, scores }: Pick<ChoiceAsked, 'arms'> & { context: Float64Array | undefined; scores: Scores },
-): readonly number[] | undefined {
-  const { length } = arms;
-  const deviations = Array.from(scores.means, (_, i) => Math.sqrt(scores.covariance[i * length + i] ?? 0));
-  try {
-    const shares = ranker.propensities({ context, arms, expected: [...scores.means], deviations });
-    const sum = shares.reduce((total, share) => total + share, 0);
-    const isSound = shares.length === length && shares.every((share) => share >= 0) && Math.abs(sum - 1) < 1e-6;
-    return isSound ? shares : undefined;
-  } catch {
-    return undefined; // A fault of somebody else's module: counted, and the node's own policy chooses.
-  }
 }

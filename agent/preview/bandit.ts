@@ -94,7 +94,7 @@ export function drawArm(propensities: readonly number[], random: number): number
 }
 
 /** Index of the first largest value. */
-export function largestOf(values: ArrayLike<number>): number {
+function largestOf(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i += 1) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
   return best;

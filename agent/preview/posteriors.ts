@@ -54,25 +54,19 @@ export type PosteriorOptions = {
   readonly now: () => number;
 };
 
-/** An arm as it is asked about. */
-export type Arm = { readonly id: string; readonly features: ArrayLike<number> };
+/** What an arm looks like, under its name. */
+export type OfferedLook = { readonly id: string; readonly features: ArrayLike<number> };
 
-/** What is believed of the arms of a title, and what the choice of one has to carry. */
-export type Belief = {
-  readonly scores: Scores;
-  readonly inputs: readonly Float64Array[];
-};
+/** What both models expected of a choice. */
+export type Forecast = { readonly steady: number; readonly quick: number };
+
+type ArmKey = { readonly slot: string; readonly title: string; readonly arm: string };
+
+/** An arm that is shown, and the model's input of it. */
+export type ShownArm = ArmKey & { readonly input: Float64Array };
 
 /** A choice that was shown, as its token holds it. */
-export type Shown = {
-  readonly slot: string;
-  readonly title: string;
-  readonly arm: string;
-  readonly input: Float64Array;
-  readonly weight: number;
-  readonly order: number;
-  readonly issuedAt: number;
-};
+export type Shown = ShownArm & { readonly weight: number; readonly order: number; readonly issuedAt: number };
 
 /** The quick model's evidence halves after so many choices, but not within a day, which has its own hours. */
 const QUICK_CHOICES = 500;
@@ -106,148 +100,166 @@ type Slot = {
 };
 
 /** The models of all slots. */
-export type Posteriors = ReturnType<typeof openPosteriors>;
+export type Posteriors = {
+  /** Expected rewards of arms for a taste; all descriptors, and the taste if there is one, have one length. */
+  readonly believe: (
+    slot: string,
+    title: string,
+    taste: ArrayLike<number> | undefined,
+    arms: readonly OfferedLook[],
+  ) => Scores;
+  /** Counts a choice as one without reward; gives what its token must carry. */
+  readonly shown: (choice: ShownArm) => Pick<Shown, 'weight' | 'order' | 'issuedAt'>;
+  /** Adds to the reward of a choice, as if it had been known when it was shown. */
+  readonly rewarded: (shown: Shown, amount: number) => void;
+  /** What both models expect of an input: the forecast that judge() is given when its reward is known. */
+  readonly forecast: (slot: string, input: Float64Array) => Forecast;
+  /** Compares both models by a reward that is now known, 0..1; the quick one may take over. */
+  readonly judge: (slot: string, forecast: Forecast, reward: number) => void;
+  /** Queues what changed since the last save. */
+  readonly save: () => void;
+  /** Drifts found in all slots. */
+  readonly drifts: () => number;
+  /** A slot's model and the prior it stands on; undefined before its first use. */
+  readonly model: (
+    slot: string,
+  ) => { readonly linear: Linear; readonly prior: Prior; readonly length: number } | undefined;
+};
+
+type Room = PosteriorOptions & { readonly slots: Map<string, Slot> };
 
 /** Opens the models as they were stored; a slot whose looks have another length than before begins anew. */
-export function openPosteriors({ store, prior, halfLifeMs, now }: PosteriorOptions) {
+export function openPosteriors(options: PosteriorOptions): Posteriors {
   const slots = new Map<string, Slot>();
-
-  function slotOf(name: string, length: number): Slot {
-    const known = slots.get(name);
-    if (known?.length === length) return known;
-    const stored = known === undefined ? store.loadSlot(name) : undefined;
-    const opened = openSlot(stored?.length === length ? stored : emptySlot(length, now()), prior(name, length));
-    for (const arm of store.armsOf(name)) countArm(opened, arm, 1);
-    slots.set(name, opened);
-    return opened;
-  }
-
-  /** Lets a slot's evidence fade to now, before a choice is added. A clock set back fades nothing. */
-  function catchUp(slot: Slot): void {
-    const gapMs = Math.min(LONGEST_GAP_MS, Math.max(0, now() - slot.at));
-    fade(slot.steady, 0.5 ** (gapMs / halfLifeMs));
-    const halves = Math.min(1 / QUICK_CHOICES, gapMs / QUICK_MS);
-    fade(slot.quick, 0.5 ** halves);
-    slot.order += halves;
-    slot.at = now();
-  }
-
-  function armOf(slot: string, title: string, arm: string): ArmState {
-    const { information = 0, response = 0, at = now() } = store.loadArm(slot, title, arm) ?? {};
-    const faded = 0.5 ** (Math.min(LONGEST_GAP_MS, Math.max(0, now() - at)) / halfLifeMs);
-    return { information: information * faded, response: response * faded, at: now() };
-  }
-
-  /** Adds to what is known of an arm by itself, once the slot's model is learnt. */
-  function addToArm(slot: Slot, key: { slot: string; title: string; arm: string }, added: Omit<ArmState, 'at'>): void {
-    if (slot.steady.weight < LEARNT_CHOICES * slot.steady.size) return;
-    const stored = store.loadArm(key.slot, key.title, key.arm);
-    const faded = armOf(key.slot, key.title, key.arm);
-    const { information, response } = added;
-    const state = { information: faded.information + information, response: faded.response + response, at: now() };
-    if (stored !== undefined) countArm(slot, stored, -1);
-    countArm(slot, state, 1);
-    store.saveArm(key, state);
-  }
-
+  const room: Room = { ...options, slots };
   return {
-    /** Expected rewards of arms for a taste; all descriptors, and the taste if there is one, have one length. */
-    believe(slotName: string, title: string, taste: ArrayLike<number> | undefined, arms: readonly Arm[]): Belief {
-      const slot = slotOf(slotName, arms[0]?.features.length ?? 0);
-      const inputs = arms.map(({ features }) => modelInput(taste, features));
-      const scores = score(solvedOf(slot, 'steady'), inputs);
+    believe(slotName, title, taste, arms) {
+      const slot = slotOf(room, slotName, arms[0]?.features.length ?? 0);
+      const scores = score(
+        solvedOf(slot, 'steady'),
+        arms.map(({ features }) => modelInput(taste, features)),
+      );
       const spread = armVariance(slot);
       for (const [index, { id }] of arms.entries()) {
-        const { information, response } = armOf(slotName, title, id);
+        const { information, response } = armOf(room, { slot: slotName, title, arm: id });
         const variance = 1 / (1 / spread + information);
         scores.means[index] = (scores.means[index] ?? 0) + variance * response;
         const at = index * arms.length + index;
         scores.covariance[at] = (scores.covariance[at] ?? 0) + variance;
       }
-      return { scores, inputs };
+      return scores;
     },
-
-    /** Counts a choice as one without reward; gives what its token must carry. */
-    shown({
-      slot: slotName,
-      title,
-      arm,
-      input,
-      length,
-    }: Pick<Shown, 'slot' | 'title' | 'arm' | 'input'> & { length: number }) {
-      const slot = slotOf(slotName, length);
-      const expected = expectedReward(solvedOf(slot, 'steady'), input);
-      const weight = precisionOf(expected);
-      catchUp(slot);
-      addChoice(slot.steady, input, weight);
-      addChoice(slot.quick, input, weight);
-      touch(slot);
-      addToArm(slot, { slot: slotName, title, arm }, { information: weight, response: -weight * expected });
-      return { weight, order: slot.order, issuedAt: now() };
-    },
-
-    /** Adds to the reward of a choice, as if it had been known when it was shown. */
-    rewarded(shown: Shown, amount: number): void {
-      const slot = slots.get(shown.slot) ?? slotOf(shown.slot, (shown.input.length - 2) / 2);
-      // A token of other looks than today's teaches nothing any more.
-      if (inputSize(slot.length) !== shown.input.length) return;
-      // Evidence counts as of the last choice; what came between this one and that has faded it.
-      const ageMs = Math.min(LONGEST_GAP_MS, Math.max(0, slot.at - shown.issuedAt));
-      const faded = shown.weight * amount * 0.5 ** (ageMs / halfLifeMs);
-      addReward(slot.steady, shown.input, faded);
-      addReward(slot.quick, shown.input, shown.weight * amount * 0.5 ** Math.max(0, slot.order - shown.order));
-      touch(slot);
-      addToArm(slot, shown, { information: 0, response: faded });
-    },
-
-    /** What both models expect of an input: the forecast that judge() is given when its reward is known. */
-    forecast(slotName: string, input: Float64Array): { readonly steady: number; readonly quick: number } {
-      const slot = slotOf(slotName, (input.length - 2) / 2);
+    shown: (choice) => addShown(room, choice),
+    rewarded: (shown, amount) => addLate(room, shown, amount),
+    forecast(slotName, input) {
+      const slot = slotOf(room, slotName, lengthOf(input));
       const [steady, quick] = [solvedOf(slot, 'steady'), solvedOf(slot, 'quick')];
       return { steady: expectedReward(steady, input), quick: expectedReward(quick, input) };
     },
-
-    /**
-     * Compares both models by a reward that is now known (0..1): a one-sided CUSUM of the quick one's log-likelihood
-     * lead (Page 1954). When it leads by DRIFT_NATS the steady model becomes a copy of it. Each forecast is scaled to
-     * the mean of the rewards first: those that come late are not in yet, and the level of all arms decides nothing.
-     */
-    judge(slotName: string, forecast: { readonly steady: number; readonly quick: number }, reward: number): void {
+    judge(slotName, forecast, reward) {
       const slot = slots.get(slotName);
-      if (slot === undefined) return;
-      const { levels } = slot;
-      const fitted = (kind: 'steady' | 'quick') =>
-        logLikelihood((forecast[kind] * levels.reward) / levels[kind], reward);
-      slot.lead = Math.max(0, slot.lead + fitted('quick') - fitted('steady'));
-      const kept = 0.5 ** (1 / QUICK_CHOICES);
-      levels.reward = levels.reward * kept + reward;
-      levels.steady = levels.steady * kept + Math.max(LEAST_CHANCE, forecast.steady);
-      levels.quick = levels.quick * kept + Math.max(LEAST_CHANCE, forecast.quick);
-      if (slot.lead < DRIFT_NATS) return;
-      slot.steady = copyLinear(slot.quick);
-      slot.lead = 0;
-      slot.drifts += 1;
-      touch(slot);
+      if (slot !== undefined) judge(slot, forecast, reward);
     },
-
-    /** Queues what changed since the last save. */
-    save(): void {
+    save() {
       for (const [name, slot] of slots) {
         if (!slot.isDirty) continue;
         slot.isDirty = false;
-        store.saveSlot(name, slot);
+        options.store.saveSlot(name, slot);
       }
     },
-
-    /** Of each slot: what its evidence counts now, in choices, and drifts found. */
-    stats: () => [...slots].map(([slot, { drifts, steady }]) => ({ slot, drifts, weight: steady.weight })),
-
-    /** A slot's model and the prior it stands on; undefined before its first use. */
-    model: (name: string): { readonly linear: Linear; readonly prior: Prior; readonly length: number } | undefined => {
+    drifts: () => [...slots.values()].reduce((sum, { drifts }) => sum + drifts, 0),
+    model(name) {
       const slot = slots.get(name);
       return slot === undefined ? undefined : { linear: slot.steady, prior: slot.prior, length: slot.length };
     },
   };
+}
+
+const lengthOf = (input: Float64Array): number => (input.length - inputSize(0)) / 2;
+
+function slotOf({ slots, store, prior, now }: Room, name: string, length: number): Slot {
+  const known = slots.get(name);
+  if (known?.length === length) return known;
+  const stored = known === undefined ? store.loadSlot(name) : undefined;
+  const opened = openSlot(stored?.length === length ? stored : emptySlot(length, now()), prior(name, length));
+  for (const arm of store.armsOf(name)) countArm(opened, arm, 1);
+  slots.set(name, opened);
+  return opened;
+}
+
+/** Lets a slot's evidence fade to now, before a choice is added. A clock set back fades nothing. */
+function catchUp({ now, halfLifeMs }: Room, slot: Slot): void {
+  const gapMs = Math.min(LONGEST_GAP_MS, Math.max(0, now() - slot.at));
+  fade(slot.steady, 0.5 ** (gapMs / halfLifeMs));
+  const halves = Math.min(1 / QUICK_CHOICES, gapMs / QUICK_MS);
+  fade(slot.quick, 0.5 ** halves);
+  slot.order += halves;
+  slot.at = now();
+}
+
+function armOf({ store, now, halfLifeMs }: Room, { slot, title, arm }: ArmKey): ArmState {
+  const { information = 0, response = 0, at = now() } = store.loadArm(slot, title, arm) ?? {};
+  const faded = 0.5 ** (Math.min(LONGEST_GAP_MS, Math.max(0, now() - at)) / halfLifeMs);
+  return { information: information * faded, response: response * faded, at: now() };
+}
+
+/** Adds to what is known of an arm by itself, once the slot's model is learnt. */
+function addToArm(room: Room, slot: Slot, { slot: name, title, arm }: ArmKey, added: Omit<ArmState, 'at'>): void {
+  if (slot.steady.weight < LEARNT_CHOICES * slot.steady.size) return;
+  const key = { slot: name, title, arm };
+  const stored = room.store.loadArm(name, title, arm);
+  const { information, response, at } = armOf(room, key);
+  const state = { information: information + added.information, response: response + added.response, at };
+  if (stored !== undefined) countArm(slot, stored, -1);
+  countArm(slot, state, 1);
+  room.store.saveArm(key, state);
+}
+
+function addShown(room: Room, choice: ShownArm): Pick<Shown, 'weight' | 'order' | 'issuedAt'> {
+  const { input } = choice;
+  const slot = slotOf(room, choice.slot, lengthOf(input));
+  const expected = expectedReward(solvedOf(slot, 'steady'), input);
+  const weight = precisionOf(expected);
+  catchUp(room, slot);
+  addChoice(slot.steady, input, weight);
+  addChoice(slot.quick, input, weight);
+  touch(slot);
+  addToArm(room, slot, choice, { information: weight, response: -weight * expected });
+  return { weight, order: slot.order, issuedAt: room.now() };
+}
+
+function addLate(room: Room, shown: Shown, amount: number): void {
+  const { input, weight } = shown;
+  const slot = room.slots.get(shown.slot) ?? slotOf(room, shown.slot, lengthOf(input));
+  // A token of other looks than today's teaches nothing any more.
+  if (inputSize(slot.length) !== input.length) return;
+  // Evidence counts as of the last choice; what came between this one and that has faded it.
+  const ageMs = Math.min(LONGEST_GAP_MS, Math.max(0, slot.at - shown.issuedAt));
+  const faded = weight * amount * 0.5 ** (ageMs / room.halfLifeMs);
+  addReward(slot.steady, input, faded);
+  addReward(slot.quick, input, weight * amount * 0.5 ** Math.max(0, slot.order - shown.order));
+  touch(slot);
+  addToArm(room, slot, shown, { information: 0, response: faded });
+}
+
+/**
+ * A one-sided CUSUM of the quick model's log-likelihood lead (Page 1954). When it leads by DRIFT_NATS the steady model
+ * becomes a copy of it. Each forecast is scaled to the mean of the rewards first: those that come late are not in yet, and
+ * the level of all arms decides nothing.
+ */
+function judge(slot: Slot, forecast: Forecast, reward: number): void {
+  const { levels } = slot;
+  const fitted = (kind: 'steady' | 'quick') => logLikelihood((forecast[kind] * levels.reward) / levels[kind], reward);
+  slot.lead = Math.max(0, slot.lead + fitted('quick') - fitted('steady'));
+  const kept = 0.5 ** (1 / QUICK_CHOICES);
+  levels.reward = levels.reward * kept + reward;
+  levels.steady = levels.steady * kept + Math.max(LEAST_CHANCE, forecast.steady);
+  levels.quick = levels.quick * kept + Math.max(LEAST_CHANCE, forecast.quick);
+  if (slot.lead < DRIFT_NATS) return;
+  slot.steady = copyLinear(slot.quick);
+  slot.lead = 0;
+  slot.drifts += 1;
+  touch(slot);
 }
 
 function emptySlot(length: number, at: number): SlotState {

@@ -6,9 +6,8 @@ import { SEAL_REFUSALS, type TokenClaims, type Tokens } from './token.ts';
 export const OUTCOMES = ['played', 'watched', 'completed', 'returned'] as const;
 export type Outcome = (typeof OUTCOMES)[number];
 
-/** Why a reward was not counted. `early`: it cannot have happened yet, or a clock was set back; `full`: too many at once. */
-export const REWARD_REFUSALS = [...SEAL_REFUSALS, 'expired', 'early', 'replayed'] as const;
-export type RewardRefusal = (typeof REWARD_REFUSALS)[number];
+/** Why a reward was not counted. `early`: it cannot have happened yet, or a clock was set back. */
+const REWARD_REFUSALS = [...SEAL_REFUSALS, 'expired', 'early', 'replayed'] as const;
 
 /** How a report was taken; `failure`: the viewer left the preview. */
 export const REWARD_RESULTS = [...OUTCOMES, 'failure', ...REWARD_REFUSALS] as const;
@@ -38,7 +37,7 @@ const WINDOWS: Readonly<Record<Outcome, { readonly fromMs: number; readonly toMs
 /** After this long a choice without a play is one that nobody wanted. */
 export const SILENCE_MS = WINDOWS.played.toMs;
 /** A token is worth nothing after this long. */
-export const TOKEN_TTL_MS = WINDOWS.returned.toMs;
+const TOKEN_TTL_MS = WINDOWS.returned.toMs;
 /** A node's clock may be set back so far before its own tokens are from the future. */
 const CLOCK_SLACK_MS = 1_000;
 const WATCHED_SECONDS = 120;

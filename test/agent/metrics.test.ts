@@ -92,7 +92,7 @@ function exampleStats(): NodeStats {
     power,
     preview: {
       ...{ answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
-      ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0 },
+      ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0, experiments: 0 },
     },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,

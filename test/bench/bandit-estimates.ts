@@ -8,11 +8,11 @@ import { differenceSequence, sumsOf } from '../../agent/experiment/sequences.ts'
 import { beginLife, drawLook, drawWorld, normal, seeded } from './bandit-worlds.ts';
 
 const LOGS = 60;
-const CHOICES = 3_000;
+const CHOICES = 4_000;
 /** A title has about so many cuts. */
 const ARMS = 4;
-/** Share of uniform choices in these logs: with the default of 0.02 most estimates are refused, as they should be. */
-const EXPLORATION = 0.3;
+/** Share of uniform choices in these logs: with the default of 0.01 most estimates are refused, as they should be. */
+const EXPLORATION = 0.4;
 const TRUTH_CONTEXTS = 2_000;
 
 const TARGETS: Readonly<Record<string, TargetPolicy>> = {

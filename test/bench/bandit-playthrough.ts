@@ -1,7 +1,7 @@
 // Play-through of personal choices against the best single preview of each title, and how long one choice takes.
 import { beginLife, drawLook, normal, seeded } from './bandit-worlds.ts';
 
-const TITLES = 30;
+const TITLES = 12;
 const CUTS = 4;
 const WIDTH = 12;
 const ROUNDS = 40_000;

@@ -13,9 +13,9 @@ import {
 import type { ArmState, SlotState } from '../../agent/preview/posteriors.ts';
 
 /** The defaults of agent/config-schema.ts, but that a play is the whole reward and comes at once. */
-export const SETTINGS: BanditSettings = {
+const SETTINGS: BanditSettings = {
   policy: 'linucb',
-  explorationRatio: 0.02,
+  explorationRatio: 0.01,
   leastPropensity: 0,
   confidence: 1,
   halfLifeMs: 28 * 86_400_000,
