@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
 import { loadModules } from '../../../agent/preview/modules.ts';
 import { fakeBandit } from '../../fake/bandit.ts';
+import { nearcast } from '../../fake/preview-module.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-modules-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -20,6 +21,7 @@ const written = (text: string): string => {
 
 test('an example is loaded, and its ranker chooses', async () => {
   const { arms, momentScorers, rankers } = await loadModules([example]);
+  expect(arms).toEqual(nearcast.arms);
   expect(arms[0]?.score({ luma: 0.75 })).toBe(-0.75);
   expect(momentScorers[0]?.score({ loudness: 1 })).toBe(-0.5);
   const { bandit } = fakeBandit({ rankers, settings: { policy: 'surest', explorationRatio: 0 } });
