@@ -3,6 +3,7 @@
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
+import { type Bandits, openBandits } from './bandits.ts';
 import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
@@ -48,6 +49,7 @@ export type Agent = {
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
+  readonly bandits: Bandits;
   readonly previews: Previews;
   readonly publishing: Publishing;
   readonly state: State;
@@ -265,10 +267,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, durationOf };
+  const bandits = await openBandits({ config, state, sessions, durationOf, now, log });
+  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, durationOf, bandits };
   const previews = openPreviews({ config: config.preview, ...viewed });
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, previews }, durationOf);
-  closers.push(previews.close, intake.close);
+  closers.push(bandits.close, previews.close, intake.close);
   return {
     catalogue,
     sessions,
@@ -278,8 +281,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     timelines,
     encodes,
     encoding,
-    power,
-    previews,
+    ...{ power, bandits, previews },
     publishing,
     state,
     meter,

@@ -207,9 +207,14 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     state: { dir: from(config.state.dir) },
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
-    preview: { ...config.preview, promos: config.preview.promos === null ? null : from(config.preview.promos) },
     publish: { ...config.publish, dir: from(config.publish.dir) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
+    preview: {
+      ...config.preview,
+      promos: config.preview.promos === null ? null : from(config.preview.promos),
+      modules: config.preview.modules.map(from),
+      priors: config.preview.priors === null ? null : from(config.preview.priors),
+    },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,

@@ -3,6 +3,7 @@ import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
 import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
+import type { BanditStats } from './preview/bandit-room.ts';
 import type { PreviewStats } from './preview/preview.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
@@ -48,6 +49,14 @@ export type NodeStats = {
     readonly ahead: Readonly<Record<string, number>>;
     /** Ad slots. */
     readonly slots: Readonly<Record<string, number>>;
+    /** Choices that were shown, by slot, and the sum of their rewards. */
+    readonly choices: Readonly<Record<string, number>>;
+    readonly earned: number;
+    /** Times that tastes were found to have drifted; arms that do harm and rest. */
+    readonly drifts: number;
+    readonly stoppedArms: number;
+    /** Experiments that run. */
+    readonly experiments: number;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;
@@ -126,7 +135,10 @@ export type CountedAgent = {
   readonly previews: {
     readonly preview: { readonly stats: () => PreviewStats };
     readonly ads: { readonly stats: () => Readonly<Record<string, number>> };
-    readonly bandit: { readonly stats: () => { readonly results: Readonly<Record<string, number>> } };
+  };
+  readonly bandits: {
+    readonly bandit: { readonly stats: () => BanditStats };
+    readonly experiments: { readonly stats: () => { readonly running: number } };
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
@@ -186,11 +198,17 @@ function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['en
 
 function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
   const stats = agent?.previews.preview.stats();
+  const bandit = agent?.bandits.bandit.stats();
   return {
     answers: stats?.answers ?? {},
     reasons: stats?.reasons ?? {},
     late: stats?.late ?? {},
-    rewards: agent?.previews.bandit.stats().results ?? {},
+    rewards: bandit?.results ?? {},
+    choices: bandit?.choices ?? {},
+    earned: bandit?.rewards ?? 0,
+    drifts: bandit?.drifts ?? 0,
+    stoppedArms: bandit?.stopped.length ?? 0,
+    experiments: agent?.bandits.experiments.stats().running ?? 0,
     seconds: stats?.durationSeconds ?? {},
     skippedSegments: stats?.films.skipped ?? {},
     ahead: stats?.ahead ?? {},

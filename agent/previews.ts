@@ -3,18 +3,20 @@
 import { randomBytes } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import type { Cache, Log } from '../cache/cache.ts';
+import type { Bandits } from './bandits.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
 import { type Ads, openAds } from './preview/ads.ts';
-import { type OpenChooser, openChooser } from './preview/chooser.ts';
 import type { PackageState, ViewerHistory } from './preview/decide.ts';
+import type { Features } from './preview/descriptor.ts';
 import { createInterest, type Interest } from './preview/interest.ts';
+import type { PreviewModules } from './preview/modules.ts';
+import type { MomentHints } from './preview/moments.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { type Promo, parsePromos } from './preview/promos.ts';
-import { openPreviewStore } from './preview-store.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { ViewerEvent } from './telemetry/event.ts';
@@ -32,7 +34,8 @@ export type PreviewsOptions = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly encodes: Encodes | undefined;
-  readonly state: Pick<State, 'arms' | 'choices' | 'secrets' | 'snapshots'>;
+  readonly bandits: Pick<Bandits, 'bandit' | 'modules' | 'told' | 'sweep'>;
+  readonly state: Pick<State, 'secrets' | 'snapshots'>;
   readonly durationOf: (titleId: string) => number | undefined;
   readonly now: () => number;
   readonly log: Log;
@@ -41,7 +44,6 @@ export type PreviewsOptions = {
 /** Previews as the node sees them. */
 export type Previews = {
   readonly preview: Preview;
-  readonly bandit: OpenChooser;
   readonly ads: Ads;
   /** A player told of something; the session is there for consented viewers alone. */
   readonly happened: (event: ViewerEvent, session: Session | undefined) => void;
@@ -49,11 +51,9 @@ export type Previews = {
   readonly expected: (titleIds: readonly string[], sid?: string) => Promise<void>;
   /** Housekeeping; every minute. */
   readonly sweep: () => void;
-  readonly close: () => Promise<void>;
+  readonly close: () => void;
 };
 
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** What a viewer does after which other titles may be looked at. */
 const TURNS: ReadonlySet<string> = new Set(['open', 'stop', 'next', 'unhover', 'hover']);
 /** Titles made ready, for one viewer and for everybody. */
@@ -73,16 +73,15 @@ const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state
 /** Opens previews. Throws RangeError for a stored secret that is too short. */
 export function openPreviews(options: PreviewsOptions): Previews {
   const { config, prediction, sessions, state, durationOf, now } = options;
-  const secret = previewSecret(state.secrets);
-  const bandit = openChooser({ store: openPreviewStore(state), secret, now, random: Math.random });
+  const { bandit } = options.bandits;
   const interest = createInterest(state.snapshots.get(SNAPSHOT));
-  const preview = openPreviewRoom(options, bandit, interest);
+  const preview = openPreviewRoom(options, interest);
   const promos = watchPromos(config.promos, options.log);
   const ads = openAds({
     promos: promos.list,
     limits: { perViewerPerHour: config.promosPerViewerPerHour, noRepeatWithin: config.promoNoRepeatWithin },
     mayRemember: sessions.has,
-    ...{ decider: preview.decider, films: preview.films, bandit, secret, now },
+    ...{ decider: preview.decider, films: preview.films, bandit, secret: noteSecret(state.secrets), now },
     deadlineMs: config.fileDeadlineMs,
     spent: state.snapshots.get(ADS_SNAPSHOT),
   });
@@ -93,45 +92,57 @@ export function openPreviews(options: PreviewsOptions): Previews {
   };
   return {
     preview,
-    bandit,
     ads,
     expected,
     happened(event, session) {
-      const { type, title: titleId, positionSeconds, rewardToken } = event;
+      const { type, title: titleId, positionSeconds } = event;
       const heard = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       interest.heard(heard, durationOf(titleId), dayOf(now()));
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) bandit.reward(rewardToken, outcome);
+      options.bandits.told(event);
       if (config.enabled && session !== undefined && TURNS.has(type)) lookAhead(session);
     },
     sweep() {
-      bandit.sweep();
+      options.bandits.sweep();
       ads.sweep();
       void promos.read();
       save();
       const popular = prediction.predictor.shares().slice(0, MOST_EXPECTED);
       if (config.enabled) void expected(popular.map(({ titleId }) => titleId));
     },
-    async close() {
-      save();
-      await bandit.close();
-    },
+    close: save,
   };
 }
 
-function openPreviewRoom(options: PreviewsOptions, bandit: OpenChooser, interest: Interest): Preview {
+function openPreviewRoom(options: PreviewsOptions, interest: Interest): Preview {
   const { cache, catalogue, config, sessions, durationOf, now } = options;
   return openPreview({
     packageOf: (titleId) => packageOf(options, titleId),
     sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
     interestOf: interest.of,
-    bandit,
+    hints: hintsOf(options.bandits.modules),
+    bandit: options.bandits.bandit,
     read: async (url, limits) => (await cache.read(url, limits))?.bytes,
     imagesOf: (titleId) => catalogue.title(titleId)?.images,
     deadlineMs: config.deadlineMs,
     fileDeadlineMs: config.fileDeadlineMs,
     now,
   });
+}
+
+/** Themes and scorers of modules; one that throws, or gives no number, says nothing. */
+function hintsOf({ arms, momentScorers }: PreviewModules): Pick<MomentHints, 'themes' | 'scorers'> {
+  const safe = (score: (ranks: Features) => number) => (ranks: Features) => {
+    try {
+      const value = score(ranks);
+      return Number.isFinite(value) ? value : 0;
+    } catch {
+      return 0; // As said.
+    }
+  };
+  return {
+    themes: arms.map(({ id, score }) => ({ id, score: safe(score) })),
+    scorers: momentScorers.map(({ score }) => safe(score)),
+  };
 }
 
 /** Makes previews ready before they are asked for, and fetches what they begin with. */
@@ -188,11 +199,12 @@ function watchPromos(
   return { list: () => promos, read };
 }
 
-function previewSecret(secrets: State['secrets']): Uint8Array {
-  const known = secrets.get('preview');
+/** Of the notes that clients hold of promos; drawn once. */
+function noteSecret(secrets: State['secrets']): Uint8Array {
+  const known = secrets.get('promo-notes');
   if (known !== undefined) return known;
   const drawn = randomBytes(32);
-  secrets.set('preview', drawn);
+  secrets.set('promo-notes', drawn);
   return drawn;
 }
 

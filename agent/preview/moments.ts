@@ -14,8 +14,6 @@ import { NO_OVERRIDES, type Overrides, type Span } from './sidecar.ts';
 
 /** The cuts that a title may have, in order; the first is the default. An operator's own cut, `editor`, goes before all. */
 export const ARMS = ['opening', 'action', 'dialogue', 'scenery', 'quiet'] as const;
-/** One of them, `editor`, or a theme of somebody else's. */
-export type Arm = string;
 
 /** A run of whole segments: media time in seconds and its features, weighted by duration. */
 export type Moment = { readonly startSeconds: number; readonly durationSeconds: number; readonly features: Features };
@@ -33,7 +31,7 @@ export type MomentHints = {
   readonly interest?: ((startSeconds: number, endSeconds: number) => number) | undefined;
   /** Themes behind our own, and what is added to the score of every theme but `opening`. */
   readonly themes?: readonly Theme[] | undefined;
-  readonly scorers?: readonly ((moment: Moment) => number)[] | undefined;
+  readonly scorers?: readonly Theme['score'][] | undefined;
 };
 
 /** A moment lasts this long in seconds. */
@@ -193,7 +191,7 @@ function order(moments: readonly Moment[], { score, rank, hints }: Order): Momen
     const { startSeconds, durationSeconds } = moment;
     const interest = hints.interest?.(startSeconds, startSeconds + durationSeconds) ?? 0;
     const common = WEIGHTS.spatial * own.spatial + WEIGHTS.saliency * own.saliency + WEIGHTS.interest * interest;
-    const added = (hints.scorers ?? []).reduce((sum, scorer) => sum + scorer(moment), 0);
+    const added = (hints.scorers ?? []).reduce((sum, scorer) => sum + scorer(own), 0);
     return [{ moment, score: score(own) + common + added }];
   });
   const sorted = scored.sort((a, b) => b.score - a.score || a.moment.startSeconds - b.moment.startSeconds);

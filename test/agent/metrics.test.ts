@@ -110,6 +110,7 @@ function exampleStats(): NodeStats {
       skippedSegments: { corrupt: 1 },
       ahead: { used: 1 },
       slots: { filled: 1 },
+      ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0, experiments: 0 },
     },
     events: { accepted: 5, invalid: 1, dropped: 0 },
     sessions: 1,

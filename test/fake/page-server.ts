@@ -6,10 +6,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { consoleRoutes } from '../../agent/console/console.ts';
-import { type OpenChooser, openChooser } from '../../agent/preview/chooser.ts';
 import { openPreview, type Preview } from '../../agent/preview/preview.ts';
-import type { PreviewRecord } from '../../agent/preview/rewards.ts';
 import { CONTRACT_VERSION, type Title } from '../../encoder/contract.ts';
+import { type FakeBandit, fakeBandit } from './bandit.ts';
 
 const run = promisify(execFile);
 const FFMPEG_MS = 30_000;
@@ -59,7 +58,8 @@ export type PageServer = {
   /** False: every answer is 503, as from a node in trouble. */
   isUp: boolean;
   readonly beacons: readonly Beacon[];
-  readonly records: readonly PreviewRecord[];
+  /** Choices that were shown, with their rewards. */
+  readonly bandit: FakeBandit;
   readonly preview: Preview;
   /** Resolves with the first beacon, past or future, that satisfies. Waits as long as the test lives. */
   readonly waitForBeacon: (satisfies: (beacon: Beacon) => boolean) => Promise<Beacon>;
@@ -76,13 +76,7 @@ export async function openPageServer(options: {
   readonly seconds: number;
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
-  const records: PreviewRecord[] = [];
-  const bandit = openChooser({
-    store: { load: () => ({}), save: () => undefined, log: (record) => void records.push(record) },
-    secret: Buffer.alloc(32, 5),
-    now: () => Date.now(),
-    random: () => 0.1,
-  });
+  const bandit = fakeBandit();
   const preview = openPagePreview(options.dir, made, bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
@@ -99,7 +93,7 @@ export async function openPageServer(options: {
     activity: IDLE,
     isUp: true,
     beacons,
-    records,
+    bandit,
     preview,
     asked,
     waitForBeacon(satisfies) {
@@ -112,13 +106,12 @@ export async function openPageServer(options: {
     async close() {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
-      await bandit.close();
     },
   };
   function onBeacon(beacon: Beacon): void {
     beacons.push(beacon);
     for (const { rewardToken, type } of beacon.events)
-      if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) bandit.reward(rewardToken, type);
+      if (rewardToken !== undefined) bandit.bandit.told(rewardToken, { type });
     for (const tell of waiting) tell(beacon);
   }
   return server;
@@ -142,7 +135,7 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(dir: string, titles: readonly Title[], bandit: OpenChooser): Preview {
+function openPagePreview(dir: string, titles: readonly Title[], { bandit }: FakeBandit): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);

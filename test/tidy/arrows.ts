@@ -51,6 +51,8 @@ const PURE = [
   'agent/preview/playlist.ts',
   'agent/preview/splice.ts',
   'agent/preview/bandit.ts',
+  'agent/preview/bandit-linear.ts',
+  'agent/preview/choice.ts',
   'agent/federate/privacy.ts',
   'agent/federate/accountant.ts',
   'agent/power/governor.ts',
