@@ -55,7 +55,7 @@ export type Previews = {
 };
 
 /** What a viewer does after which other titles may be looked at. */
-const TURNS: ReadonlySet<string> = new Set(['open', 'stop', 'next', 'unhover', 'hover']);
+const TURNS: ReadonlySet<string> = new Set(['open', 'play', 'stop', 'next', 'unhover', 'hover']);
 /** Titles made ready, for one viewer and for everybody. */
 const MOST_EXPECTED = 8;
 /** Not for the same viewer again within this time. */

@@ -6,7 +6,7 @@ import { openFilms, planFilm } from '../../agent/preview/films.ts';
 import { chooseMoments } from '../../agent/preview/moments.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
 import { open as openCache } from '../../cache/cache.ts';
-import { openFakeChooser } from '../fake/chooser.ts';
+import { fakeBandit } from '../fake/bandit.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
 import { makeTitle, published } from '../fake/title.ts';
 import { percentile } from './preview-figures.ts';
@@ -35,7 +35,6 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 export async function measurePlaylists(): Promise<Record<string, number>> {
   const titles = new Map(Array.from({ length: 9 }, (_, n) => [`film-${n}`, film(`film-${n}`)]));
   let isCold = false;
-  const bandit = openFakeChooser();
   const preview = openPreview({
     packageOf: (id) => {
       const title = titles.get(id);
@@ -45,7 +44,7 @@ export async function measurePlaylists(): Promise<Record<string, number>> {
     sessionOf: () => ({
       watched: Array.from({ length: 8 }, (_, n) => ({ titleId: `film-${n + 1}`, watchedRatio: next() })),
     }),
-    bandit,
+    bandit: fakeBandit({ random: next }).bandit,
     read: async () => undefined,
     deadlineMs: 10_000,
     fileDeadlineMs: 10_000,
@@ -56,7 +55,6 @@ export async function measurePlaylists(): Promise<Record<string, number>> {
     const { signal } = new AbortController();
     const times: number[] = [];
     for (let n = 0; n < rounds; n += 1) {
-      bandit.pick = n % 5;
       await turn();
       const startedAt = performance.now();
       const { status, answer } = await preview.answer({ titleId: 'film-0', sid: 's', signal });

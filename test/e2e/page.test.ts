@@ -169,8 +169,13 @@ describe('page', () => {
     await page.hover(card('one'));
     await playsPast('.card video', 0.1);
     expect(server.asked.findLast((path) => path.includes('/preview/'))).toContain(`sid=${given.sid}`);
+    const artwork = () => server.asked.filter((path) => path.startsWith('/.nearcast/artwork/one'));
+    expect(artwork().at(-1)).toContain(`sid=${given.sid}`);
     const sent = server.beacons.length;
+    const pictures = artwork().length;
     await page.click('#forget');
+    await expect.poll(() => artwork().length, { timeout: WAIT_MS }).toBeGreaterThan(pictures);
+    expect(artwork().at(-1)).not.toContain('sid=');
     const isNew = (beacon: (typeof server.beacons)[number]) => server.beacons.indexOf(beacon) >= sent;
     const erased = await server.waitForBeacon((beacon) => isNew(beacon) && beacon.consent === 'none');
     expect(erased).toMatchObject({ sid: given.sid, events: [] });
