@@ -137,7 +137,8 @@ function inverseTile(lower: Float64Array): Float64Array {
     inverse[column * SIDE + column] = 1 / (lower[column * SIDE + column] ?? 1);
     for (let row = column + 1; row < SIDE; row += 1) {
       let sum = 0;
-      for (let at = column; at < row; at += 1) sum += (lower[row * SIDE + at] ?? 0) * (inverse[at * SIDE + column] ?? 0);
+      for (let at = column; at < row; at += 1)
+        sum += (lower[row * SIDE + at] ?? 0) * (inverse[at * SIDE + column] ?? 0);
       inverse[row * SIDE + column] = -sum / (lower[row * SIDE + row] ?? 1);
     }
   }

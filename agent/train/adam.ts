@@ -8,7 +8,10 @@ const SECOND_DECAY = 0.98;
 const EPSILON = 1e-8;
 
 /** Names of the graph's inputs and outputs for a parameter: it, and its moments; outputs are `next_` and the name. */
-export const momentsOf = (parameter: string): readonly [string, string] => [`first_${parameter}`, `second_${parameter}`];
+export const momentsOf = (parameter: string): readonly [string, string] => [
+  `first_${parameter}`,
+  `second_${parameter}`,
+];
 /** Name under which a step gives an input's next value. */
 export const nextOf = (name: string): string => `next_${name}`;
 

@@ -205,7 +205,9 @@ export function startTape(graph: GraphBuilder): Tape {
       const total = apply('ReduceSum', [weights.name], [], { keepdims: { kind: 'int', value: 0 } });
       const share = apply('Div', [weights.name, total.name], weights.dims);
       const likely = apply('Softmax', [logits.name], logits.dims, { axis: { kind: 'int', value: -1 } });
-      const chosen = apply('GatherElements', [likely.name, targets.name], [count, 1], { axis: { kind: 'int', value: 1 } });
+      const chosen = apply('GatherElements', [likely.name, targets.name], [count, 1], {
+        axis: { kind: 'int', value: 1 },
+      });
       // A chance of 0 in 32 bits would be a loss without end.
       const floored = apply('Max', [chosen.name, scalar(1e-30)], chosen.dims);
       const each = times(apply('Log', [floored.name], chosen.dims), share);

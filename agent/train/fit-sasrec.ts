@@ -3,7 +3,15 @@
 import { momentsOf, nextOf, stepLength } from './adam.ts';
 import { type GraphTensor, openGraph } from './graph-session.ts';
 import { type Random, seededRandom } from './random.ts';
-import { LOSS, MASKED, type SasrecShape, type SasrecWeights, sasrecParameters, startWeights, trainingGraph } from './sasrec.ts';
+import {
+  LOSS,
+  MASKED,
+  type SasrecShape,
+  type SasrecWeights,
+  sasrecParameters,
+  startWeights,
+  trainingGraph,
+} from './sasrec.ts';
 
 /** One viewer's titles in order of time: rows of the title table (1..titles) and the weight of each. */
 export type TitleHistory = { readonly rows: Int32Array; readonly weights: Float32Array };
@@ -17,9 +25,10 @@ export type SasrecFit = {
   readonly dropoutRatio: number;
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
-  /** Awaited before each step, so that a busy host may slow training down. */
-  readonly pace?: (() => Promise<void>) | undefined;
-  readonly onStep?: ((doneRatio: number, loss: number) => void) | undefined;
+  /** Weights to go on from; drawn from the seed unless given. */
+  readonly start?: SasrecWeights;
+  /** Awaited after each step, so that a busy host may slow training down. */
+  readonly onStep?: (doneRatio: number, loss: number) => void | Promise<void>;
 };
 
 /** Histories a step, for catalogues whose scores of all places fit into MAX_LOGITS. */
@@ -83,43 +92,56 @@ function batchOf(windows: readonly Window[], batch: number, places: number): Rec
 /** Rises to 1, then falls to 0. */
 function rateAt(step: number, steps: number): number {
   const rising = Math.max(1, WARM_UP_RATIO * steps);
-  return step < rising ? (step + 1) / rising : 0.5 * (1 + Math.cos((Math.PI * (step - rising)) / Math.max(1, steps - rising)));
+  return step < rising
+    ? (step + 1) / rising
+    : 0.5 * (1 + Math.cos((Math.PI * (step - rising)) / Math.max(1, steps - rising)));
 }
 
 /** Trains. Rejects with the signal's reason when it aborts, and with a RangeError when there is nothing to learn from. */
 export async function fitSasrec(histories: readonly TitleHistory[], options: SasrecFit): Promise<SasrecWeights> {
   const { shape, seed, epochs, signal } = options;
-  const batch = Math.max(1, Math.min(BATCH, Math.floor(MAX_LOGITS / (shape.history * (shape.titles + 1)))));
   const random = seededRandom(seed);
   const windows = windowsOf(histories, shape.history);
   if (windows.length === 0) throw new RangeError('No history has two titles');
+  const room = Math.floor(MAX_LOGITS / (shape.history * (shape.titles + 1)));
+  const batch = Math.max(1, Math.min(BATCH, windows.length, room));
   const parameters = sasrecParameters(shape);
-  const start = startWeights(shape, random);
+  const start = options.start ?? startWeights(shape, random);
   let state: Record<string, GraphTensor> = Object.fromEntries(
     parameters.flatMap(({ name, dims }) => {
       const values = start.get(name) ?? new Float32Array();
-      const moments = momentsOf(`w_${name}`).map((moment) => [moment, { type: 'float32', dims, values: new Float32Array(values.length) }] as const);
+      const moments = momentsOf(`w_${name}`).map(
+        (moment) => [moment, { type: 'float32', dims, values: new Float32Array(values.length) }] as const,
+      );
       return [[`w_${name}`, { type: 'float32', dims, values }] as const, ...moments];
     }),
   );
   const names = Object.keys(state);
-  const session = await openGraph(trainingGraph({ shape, batch, dropoutRatio: options.dropoutRatio, seed: seed % 1000 }), options.threads);
+  const session = await openGraph(
+    trainingGraph({ shape, batch, dropoutRatio: options.dropoutRatio, seed: seed % 1000 }),
+    options.threads,
+  );
   try {
     const stepsAnEpoch = Math.ceil(windows.length / batch);
     const steps = epochs * stepsAnEpoch;
     for (let step = 0; step < steps; step += 1) {
       signal?.throwIfAborted();
-      await options.pace?.();
       const at = (step % stepsAnEpoch) * batch;
       if (at === 0) shuffle(windows, random);
       const rate = options.learningRate * rateAt(step, steps);
       const length: GraphTensor = { type: 'float32', dims: [], values: Float32Array.of(stepLength(rate, step + 1)) };
-      const results = await session.run({ ...state, ...batchOf(windows.slice(at, at + batch), batch, shape.history), length });
-      state = Object.fromEntries(names.flatMap((name) => {
-        const next = results[nextOf(name)];
-        return next === undefined ? [] : [[name, next]];
-      }));
-      options.onStep?.((step + 1) / steps, Number(results[LOSS]?.values[0]));
+      const results = await session.run({
+        ...state,
+        ...batchOf(windows.slice(at, at + batch), batch, shape.history),
+        length,
+      });
+      state = Object.fromEntries(
+        names.flatMap((name) => {
+          const next = results[nextOf(name)];
+          return next === undefined ? [] : [[name, next]];
+        }),
+      );
+      await options.onStep?.((step + 1) / steps, Number(results[LOSS]?.values[0]));
     }
   } finally {
     await session.close();

@@ -34,7 +34,10 @@ export function buildGraph(name: string): GraphBuilder {
   const nodes: GraphNode[] = [];
 
   const applyMany: GraphBuilder['applyMany'] = (op, from, count, attributes = {}) => {
-    const made = Array.from({ length: count }, (_, at) => `${op.toLowerCase()}_${nodes.length}${at > 0 ? `_${at}` : ''}`);
+    const made = Array.from(
+      { length: count },
+      (_, at) => `${op.toLowerCase()}_${nodes.length}${at > 0 ? `_${at}` : ''}`,
+    );
     nodes.push({ op, inputs: from, outputs: made, attributes });
     return made;
   };

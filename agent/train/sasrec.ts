@@ -145,14 +145,21 @@ export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraini
   const length = graph.input({ name: TRAIN_INPUTS.length, type: 'float', dims: [] });
   const mask = tape.add(tape.constant('causal', [1, history, history], causal(history)), padding);
 
-  const embedded = tape.reshape(tape.scale(tape.gather(weight('titles'), rows), Math.sqrt(width)), [batch, history, width]);
+  const embedded = tape.reshape(tape.scale(tape.gather(weight('titles'), rows), Math.sqrt(width)), [
+    batch,
+    history,
+    width,
+  ]);
   let x = drop(tape.reshape(tape.add(embedded, weight('positions')), [batch * history, width]));
   for (let at = 0; at < layers; at += 1) {
     x = tape.add(x, drop(attend(block, x, mask, at)));
     x = tape.add(x, drop(forward(block, x, at)));
   }
   const last = levelled(block, x, 'last');
-  const logits = tape.add(tape.matmul(last, weight('titles'), true), tape.reshape(weight('title_bias'), [1, titles + 1]));
+  const logits = tape.add(
+    tape.matmul(last, weight('titles'), true),
+    tape.reshape(weight('title_bias'), [1, titles + 1]),
+  );
   const loss = tape.crossEntropy(logits, targets, rowWeights);
   graph.output(loss.name, { name: LOSS, type: 'float', dims: [] });
   const all = [...parameters.values()];
@@ -160,5 +167,10 @@ export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraini
     const parameter = all[at];
     if (parameter !== undefined) addAdamStep(graph, parameter, gradient, length);
   });
-  return encodeModel({ graph: graph.build(), producer: 'nearcast', opset: SASREC_OPSET, metadata: { kind: 'sasrec-training', version: '1' } });
+  return encodeModel({
+    graph: graph.build(),
+    producer: 'nearcast',
+    opset: SASREC_OPSET,
+    metadata: { kind: 'sasrec-training', version: '1' },
+  });
 }

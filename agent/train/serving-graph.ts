@@ -23,7 +23,10 @@ export type Serving = {
 const INT8_LIMIT = 64;
 
 /** Whole numbers and the scale of each column of a matrix [rows, columns]. */
-function quantised(values: Float32Array, columns: number): { readonly whole: Int8Array; readonly scales: Float32Array } {
+function quantised(
+  values: Float32Array,
+  columns: number,
+): { readonly whole: Int8Array; readonly scales: Float32Array } {
   const scales = new Float32Array(columns);
   for (let at = 0; at < values.length; at += 1) {
     const column = at % columns;
@@ -39,7 +42,10 @@ function quantised(values: Float32Array, columns: number): { readonly whole: Int
 /** Rows by columns, turned. */
 function turned(values: Float32Array, columns: number): Float32Array {
   const rows = values.length / columns;
-  return Float32Array.from({ length: values.length }, (_, at) => values[(at % rows) * columns + Math.floor(at / rows)] ?? 0);
+  return Float32Array.from(
+    { length: values.length },
+    (_, at) => values[(at % rows) * columns + Math.floor(at / rows)] ?? 0,
+  );
 }
 
 type Writer = {
@@ -51,7 +57,12 @@ type Writer = {
 };
 
 /** x [.., rows] by a matrix [rows, columns]. */
-function product({ graph, isInt8 }: Writer, x: string, name: string, matrix: { values: Float32Array; columns: number }): string {
+function product(
+  { graph, isInt8 }: Writer,
+  x: string,
+  name: string,
+  matrix: { values: Float32Array; columns: number },
+): string {
   const { values, columns } = matrix;
   const dims = [values.length / columns, columns];
   if (!isInt8) return graph.apply('MatMul', [x, graph.weights(name, dims, values)]);
@@ -74,31 +85,42 @@ const levelled = ({ graph, weight }: Writer, x: string, which: string): string =
   );
 };
 
-/** The rows of the title table at `history`, times the root of the width. */
-function embedded({ graph, weight, isInt8, scalar }: Writer, history: string, shape: SasrecShape): string {
+/** The rows of the title table at `history`, times the root of the width, which is multiplied in beforehand. */
+function embedded({ graph, weight, isInt8 }: Writer, history: string, shape: SasrecShape): string {
   const { titles, width } = shape;
-  const table = weight('titles');
-  const root = scalar(Math.sqrt(width));
+  const root = Math.sqrt(width);
+  const table = weight('titles').map((value) => value * root);
   const axis = { axis: { kind: 'int', value: 0 } } as const;
   if (!isInt8) {
-    const rows = graph.apply('Gather', [graph.weights('titles', [titles + 1, width], table), history], axis);
-    return graph.apply('Mul', [rows, root]);
+    return graph.apply('Gather', [graph.weights('titles', [titles + 1, width], table), history], axis);
   }
   // One scale a title: turned, a title is a column.
   const { whole, scales } = quantised(turned(table, width), titles + 1);
-  const back = Int8Array.from({ length: whole.length }, (_, at) => whole[(at % width) * (titles + 1) + Math.floor(at / width)] ?? 0);
+  const back = Int8Array.from(
+    { length: whole.length },
+    (_, at) => whole[(at % width) * (titles + 1) + Math.floor(at / width)] ?? 0,
+  );
   const small = graph.constant({ name: 'titles_whole', type: 'int8', dims: [titles + 1, width], values: back });
   const rows = graph.apply('Cast', [graph.apply('Gather', [small, history], axis)], { to: { kind: 'int', value: 1 } });
   const each = graph.apply('Gather', [graph.weights('titles_scales', [titles + 1, 1], scales), history], axis);
-  return graph.apply('Mul', [graph.apply('Mul', [rows, each]), root]);
+  return graph.apply('Mul', [rows, each]);
 }
 
 /** One layer. In the last layer only the newest place asks: the others have nobody left to tell. */
-function layer(writer: Writer, x: string, mask: string, at: { readonly layer: number; readonly width: number; readonly isLast: boolean }): string {
-  const { graph, weight, whole, scalar } = writer;
+function layer(
+  writer: Writer,
+  x: string,
+  mask: string,
+  at: { readonly layer: number; readonly width: number; readonly isLast: boolean },
+): string {
+  const { graph, weight, whole } = writer;
   const { layer: number, width } = at;
-  const square = (value: string, name: string): string =>
-    product(writer, value, `${name}_${number}`, { values: weight(`${name}_${number}`), columns: width });
+  // Attention divides by the root of the width: once and for all, in the weights of what asks.
+  const square = (value: string, name: string): string => {
+    const factor = name === 'query' ? 1 / Math.sqrt(width) : 1;
+    const values = weight(`${name}_${number}`).map((one) => one * factor);
+    return product(writer, value, `${name}_${number}`, { values, columns: width });
+  };
   const newest = (value: string): string =>
     at.isLast ? graph.apply('Slice', [value, whole([-1]), whole([Number.MAX_SAFE_INTEGER]), whole([1])]) : value;
   const biased = (value: string, name: string): string =>
@@ -107,10 +129,12 @@ function layer(writer: Writer, x: string, mask: string, at: { readonly layer: nu
   const level = levelled(writer, x, `attend_${number}`);
   const query = square(newest(level), 'query');
   const key = graph.apply('Transpose', [square(level, 'key')], { perm: { kind: 'ints', value: [0, 2, 1] } });
-  const scores = graph.apply('Mul', [graph.apply('MatMul', [query, key]), scalar(1 / Math.sqrt(width))]);
+  const scores = graph.apply('MatMul', [query, key]);
   const chances = graph.apply('Softmax', [graph.apply('Add', [scores, mask])], { axis: { kind: 'int', value: -1 } });
   const attended = graph.apply('Add', [newest(x), graph.apply('MatMul', [chances, square(level, 'value')])]);
-  const inner = graph.apply('Relu', [biased(square(levelled(writer, attended, `forward_${number}`), 'inner'), 'inner_bias')]);
+  const inner = graph.apply('Relu', [
+    biased(square(levelled(writer, attended, `forward_${number}`), 'inner'), 'inner_bias'),
+  ]);
   return graph.apply('Add', [attended, biased(square(inner, 'outer'), 'outer_bias')]);
 }
 
@@ -152,7 +176,9 @@ export function servingGraph({ shape, weights, isInt8, top, adapterRank }: Servi
   const nothing = graph.constant({ name: 'nothing', type: 'int64', dims: [], values: [0] });
   const isEmpty = graph.apply('Cast', [graph.apply('Equal', [history, nothing])], { to: { kind: 'int', value: 1 } });
   const padding = graph.apply('Unsqueeze', [graph.apply('Mul', [isEmpty, writer.scalar(MASKED)]), writer.whole([1])]);
-  const causal = Float32Array.from({ length: places ** 2 }, (_, at) => (at % places > Math.floor(at / places) ? MASKED : 0));
+  const causal = Float32Array.from({ length: places ** 2 }, (_, at) =>
+    at % places > Math.floor(at / places) ? MASKED : 0,
+  );
   const mask = graph.apply('Add', [graph.weights('causal', [1, places, places], causal), padding]);
   const positions = graph.weights('positions', [places, width], writer.weight('positions'));
 

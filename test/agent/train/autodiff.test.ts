@@ -62,12 +62,28 @@ function graphOf({ a, b, rows = [0], of }: Case): Uint8Array {
   const graph = buildGraph('case');
   const tape = startTape(graph);
   const inputs = { a: tape.parameter('a', a), b: tape.parameter('b', b), rows: tape.rows('rows', [rows.length]) };
-  const rowsOf = rows.length === 3 ? { name: graph.apply('Unsqueeze', ['rows', graph.constant({ name: 'one', type: 'int64', dims: [1], values: [1] })]), dims: [3] } : inputs.rows;
+  const rowsOf =
+    rows.length === 3
+      ? {
+          name: graph.apply('Unsqueeze', [
+            'rows',
+            graph.constant({ name: 'one', type: 'int64', dims: [1], values: [1] }),
+          ]),
+          dims: [3],
+        }
+      : inputs.rows;
   const made = of(tape, { ...inputs, rows: rowsOf });
   const size = made.dims.reduce((product, dim) => product * dim, 1);
   const flat = tape.reshape(made, [1, size]);
   const sum = tape.reshape(
-    tape.matmul(flat, tape.constant('factors', [size, 1], Float32Array.from({ length: size }, (_, at) => 1 + (at % 3)))),
+    tape.matmul(
+      flat,
+      tape.constant(
+        'factors',
+        [size, 1],
+        Float32Array.from({ length: size }, (_, at) => 1 + (at % 3)),
+      ),
+    ),
     [],
   );
   graph.output(sum.name, { name: 'sum', type: 'float', dims: [] });
@@ -88,7 +104,10 @@ describe('gradients', () => {
     } as const;
     const { byA, byB } = await session.run(feeds);
     const step = 1 / 128;
-    for (const [name, gradient] of [['a', byA], ['b', byB]] as const) {
+    for (const [name, gradient] of [
+      ['a', byA],
+      ['b', byB],
+    ] as const) {
       for (let at = 0; at < feeds[name].values.length; at += 1) {
         const sums: number[] = [];
         for (const sign of [1, -1]) {
@@ -110,7 +129,10 @@ describe('gradients', () => {
     const tape = startTape(graph);
     const a = tape.parameter('a', [1, 4000]);
     const dropped = tape.dropout(a, 0.25, 3);
-    const sum = tape.reshape(tape.matmul(dropped, tape.constant('ones', [4000, 1], new Float32Array(4000).fill(1))), []);
+    const sum = tape.reshape(
+      tape.matmul(dropped, tape.constant('ones', [4000, 1], new Float32Array(4000).fill(1))),
+      [],
+    );
     graph.output(dropped.name, { name: 'dropped', type: 'float', dims: [1, 4000] });
     const [byA] = tape.gradients(sum, [a]);
     graph.output(byA?.name ?? '', { name: 'byA', type: 'float', dims: [1, 4000] });
@@ -149,15 +171,27 @@ describe('Adam', () => {
     const [gradient] = tape.gradients(sum, [x]);
     if (gradient === undefined) throw new Error('no gradient');
     addAdamStep(graph, x, gradient, length.name);
-    const session = await openGraph(encodeModel({ graph: graph.build(), producer: 'test', opset: OPSET, metadata: {} }), 1);
+    const session = await openGraph(
+      encodeModel({ graph: graph.build(), producer: 'test', opset: OPSET, metadata: {} }),
+      1,
+    );
     const [first, second] = momentsOf('x');
-    let state = [[1, -2, 0.5], [0, 0, 0], [0, 0, 0]].map((values) => Float32Array.from(values));
+    let state = [
+      [1, -2, 0.5],
+      [0, 0, 0],
+      [0, 0, 0],
+    ].map((values) => Float32Array.from(values));
     const plain = { x: [1, -2, 0.5], m: [0, 0, 0], v: [0, 0, 0] };
     for (let step = 1; step <= 5; step += 1) {
       const [xNow, mNow, vNow] = state.map((values) => tensor([1, 3], values));
       if (xNow === undefined || mNow === undefined || vNow === undefined) throw new Error('three values');
       const lengthNow = stepLength(0.1, step);
-      const next = await session.run({ x: xNow, [first]: mNow, [second]: vNow, length: tensor([], Float32Array.of(lengthNow)) });
+      const next = await session.run({
+        x: xNow,
+        [first]: mNow,
+        [second]: vNow,
+        length: tensor([], Float32Array.of(lengthNow)),
+      });
       state = ['x', first, second].map((name) => Float32Array.from(next[nextOf(name)]?.values ?? [], Number));
       for (let at = 0; at < 3; at += 1) {
         const slope = 2 * (at + 1) * (plain.x[at] ?? 0);
