@@ -63,46 +63,114 @@ function broadcast(one: readonly number[], other: readonly number[]): readonly n
 /** Added to a variance before its root, as in the paper's code. */
 const NORMALISE_EPSILON = 1e-5;
 
-/** Starts a tape that writes into `graph`. */
-export function startTape(graph: GraphBuilder): Tape {
-  const steps: Step[] = [];
+/** What operators write with: plain graph nodes, and notes of how gradients pass back. */
+type Pen = {
+  readonly graph: GraphBuilder;
+  readonly steps: Step[];
   /** Names of values that depend on a parameter; nothing is passed back to others. */
-  const wanted = new Set<string>();
-  let constants = 0;
-
-  const apply = (
+  readonly wanted: Set<string>;
+  readonly apply: (
     op: string,
     inputs: readonly string[],
     dims: readonly number[],
-    attributes: Parameters<GraphBuilder['apply']>[2] = {},
-  ): Value => ({ name: graph.apply(op, inputs, attributes), dims });
+    attributes?: Parameters<GraphBuilder['apply']>[2],
+  ) => Value;
+  readonly whole: (values: readonly number[]) => string;
+  readonly scalar: (value: number) => string;
+  /** Notes how a value passes its gradient back, if it depends on a parameter. */
+  readonly note: (made: Value, inputs: readonly Value[], back: Step['back']) => Value;
+  readonly times: (a: Value, b: Value) => Value;
+  readonly timesNumber: (a: Value, factor: number) => Value;
+  readonly reshaped: (a: Value, dims: readonly number[]) => Value;
+  readonly overLast: (op: 'ReduceSum' | 'ReduceMean', a: Value) => Value;
+};
+
+function openPen(graph: GraphBuilder): Pen {
+  const steps: Step[] = [];
+  const wanted = new Set<string>();
+  let constants = 0;
+  const apply: Pen['apply'] = (op, inputs, dims, attributes = {}) => ({
+    name: graph.apply(op, inputs, attributes),
+    dims,
+  });
   const whole = (values: readonly number[]): string =>
     graph.constant({ name: `whole_${constants++}`, type: 'int64', dims: [values.length], values });
   const scalar = (value: number): string => graph.weights(`scalar_${constants++}`, [], [value]);
-  /** Notes how a value passes its gradient back, if it depends on a parameter. */
-  const note = (made: Value, inputs: readonly Value[], back: Step['back']): Value => {
-    if (!inputs.some(({ name }) => wanted.has(name))) return made;
-    wanted.add(made.name);
-    steps.push({ made, back });
-    return made;
+  return {
+    graph,
+    steps,
+    wanted,
+    apply,
+    whole,
+    scalar,
+    note: (made, inputs, back) => {
+      if (!inputs.some(({ name }) => wanted.has(name))) return made;
+      wanted.add(made.name);
+      steps.push({ made, back });
+      return made;
+    },
+    times: (a, b) => apply('Mul', [a.name, b.name], broadcast(a.dims, b.dims)),
+    timesNumber: (a, factor) => apply('Mul', [a.name, scalar(factor)], a.dims),
+    reshaped: (a, dims) => apply('Reshape', [a.name, whole(dims)], dims),
+    overLast: (op, a) =>
+      apply(op, [a.name, whole([-1])], [...a.dims.slice(0, -1), 1], { keepdims: { kind: 'int', value: 1 } }),
   };
-  const times = (a: Value, b: Value): Value => apply('Mul', [a.name, b.name], broadcast(a.dims, b.dims));
-  const timesNumber = (a: Value, factor: number): Value => apply('Mul', [a.name, scalar(factor)], a.dims);
-  const reshaped = (a: Value, dims: readonly number[]): Value => apply('Reshape', [a.name, whole(dims)], dims);
-  const overLast = (op: 'ReduceSum' | 'ReduceMean', a: Value): Value =>
-    apply(op, [a.name, whole([-1])], [...a.dims.slice(0, -1), 1], { keepdims: { kind: 'int', value: 1 } });
-  const transposed = (a: Value): Value =>
-    apply('Transpose', [a.name], [a.dims[0] ?? 0, a.dims[2] ?? 0, a.dims[1] ?? 0], {
-      perm: { kind: 'ints', value: [0, 2, 1] },
-    });
+}
 
-  /** Sums a gradient over what was broadcast. */
-  const unbroadcast = (gradient: Value, dims: readonly number[]): Value => {
-    if (isEqual(gradient.dims, dims)) return gradient;
-    const ahead = gradient.dims.length - dims.length;
-    const axes = gradient.dims.flatMap((size, at) => (at < ahead || (dims[at - ahead] === 1 && size > 1) ? [at] : []));
-    return reshaped(apply('ReduceSum', [gradient.name, whole(axes)], dims), dims);
+/** Adds values of `updates` into `base` where `rows` says along an axis, one after another: no race, one result. */
+const scatter = ({ apply }: Pen, base: Value, where: { rows: string; axis: number }, updates: Value): Value =>
+  apply('ScatterElements', [base.name, where.rows, updates.name], base.dims, {
+    axis: { kind: 'int', value: where.axis },
+    reduction: { kind: 'string', value: 'add' },
+  });
+
+/** Sums a gradient over what was broadcast. */
+function unbroadcast({ apply, whole, reshaped }: Pen, gradient: Value, dims: readonly number[]): Value {
+  if (isEqual(gradient.dims, dims)) return gradient;
+  const ahead = gradient.dims.length - dims.length;
+  const axes = gradient.dims.flatMap((size, at) => (at < ahead || (dims[at - ahead] === 1 && size > 1) ? [at] : []));
+  return reshaped(apply('ReduceSum', [gradient.name, whole(axes)], dims), dims);
+}
+
+/** Operators on each value by itself. */
+function pointwise(pen: Pen): Pick<Tape, 'add' | 'multiply' | 'scale' | 'reshape' | 'relu' | 'dropout'> {
+  const { apply, note, times, timesNumber, reshaped, scalar, graph, wanted } = pen;
+  const multiply: Tape['multiply'] = (a, b) =>
+    note(times(a, b), [a, b], (gradient) => [
+      ...(wanted.has(a.name) ? [[a, unbroadcast(pen, times(gradient, b), a.dims)] as const] : []),
+      ...(wanted.has(b.name) ? [[b, unbroadcast(pen, times(gradient, a), b.dims)] as const] : []),
+    ]);
+  return {
+    multiply,
+    add: (a, b) =>
+      note(apply('Add', [a.name, b.name], broadcast(a.dims, b.dims)), [a, b], (gradient) => [
+        [a, unbroadcast(pen, gradient, a.dims)],
+        [b, unbroadcast(pen, gradient, b.dims)],
+      ]),
+    scale: (a, factor) => note(timesNumber(a, factor), [a], (gradient) => [[a, timesNumber(gradient, factor)]]),
+    reshape: (a, dims) => {
+      assert.equal(sizeOf(a.dims), sizeOf(dims), `[${a.dims.join()}] is not [${dims.join()}]`);
+      return note(reshaped(a, dims), [a], (gradient) => [[a, reshaped(gradient, a.dims)]]);
+    },
+    relu: (a) => {
+      const made = apply('Relu', [a.name], a.dims);
+      return note(made, [a], (gradient) => [[a, times(gradient, apply('Sign', [made.name], a.dims))]]);
+    },
+    dropout: (a, ratio, seed) => {
+      if (ratio === 0) return a;
+      const drawn = graph.apply('RandomUniform', [], {
+        shape: { kind: 'ints', value: a.dims },
+        seed: { kind: 'float', value: seed },
+      });
+      const kept = graph.apply('GreaterOrEqual', [drawn, scalar(ratio)]);
+      const mask = apply('Cast', [kept], a.dims, { to: { kind: 'int', value: 1 } });
+      return multiply(a, timesNumber(mask, 1 / (1 - ratio)));
+    },
   };
+}
+
+/** Products of matrices. */
+function products({ apply, note }: Pen): Pick<Tape, 'matmul' | 'batchMatmul'> {
   const gemm = (a: Value, b: Value, flip: { readonly a?: boolean; readonly b?: boolean }): Value => {
     const [m, k] = flip.a ? [a.dims[1], a.dims[0]] : a.dims;
     const [inner, n] = flip.b ? [b.dims[1], b.dims[0]] : b.dims;
@@ -110,36 +178,15 @@ export function startTape(graph: GraphBuilder): Tape {
     const flag = (is: boolean | undefined) => ({ kind: 'int', value: is ? 1 : 0 }) as const;
     return apply('Gemm', [a.name, b.name], [m ?? 0, n ?? 0], { transA: flag(flip.a), transB: flag(flip.b) });
   };
+  const transposed = (a: Value): Value =>
+    apply('Transpose', [a.name], [a.dims[0] ?? 0, a.dims[2] ?? 0, a.dims[1] ?? 0], {
+      perm: { kind: 'ints', value: [0, 2, 1] },
+    });
   const batched = (a: Value, b: Value): Value => {
     assert(a.dims.length === 3 && a.dims[0] === b.dims[0] && a.dims[2] === b.dims[1], 'batches do not fit');
     return apply('MatMul', [a.name, b.name], [a.dims[0] ?? 0, a.dims[1] ?? 0, b.dims[2] ?? 0]);
   };
-  /** Adds rows of `updates` into zeros (`axis` 0) or one value a row into `base` (`axis` 1), sequentially: no race. */
-  const scatter = (base: Value, rows: string, updates: Value, axis: number): Value =>
-    apply('ScatterElements', [base.name, rows, updates.name], base.dims, {
-      axis: { kind: 'int', value: axis },
-      reduction: { kind: 'string', value: 'add' },
-    });
-
-  const tape: Omit<Tape, 'gradients'> = {
-    parameter: (name, dims) => {
-      wanted.add(name);
-      return { name: graph.input({ name, type: 'float', dims }), dims };
-    },
-    given: (name, dims) => ({ name: graph.input({ name, type: 'float', dims }), dims }),
-    rows: (name, dims) => ({ name: graph.input({ name, type: 'int64', dims }), dims }),
-    constant: (name, dims, values) => ({ name: graph.weights(name, dims, values), dims }),
-    add: (a, b) =>
-      note(apply('Add', [a.name, b.name], broadcast(a.dims, b.dims)), [a, b], (gradient) => [
-        [a, unbroadcast(gradient, a.dims)],
-        [b, unbroadcast(gradient, b.dims)],
-      ]),
-    multiply: (a, b) =>
-      note(times(a, b), [a, b], (gradient) => [
-        ...(wanted.has(a.name) ? [[a, unbroadcast(times(gradient, b), a.dims)] as const] : []),
-        ...(wanted.has(b.name) ? [[b, unbroadcast(times(gradient, a), b.dims)] as const] : []),
-      ]),
-    scale: (a, factor) => note(timesNumber(a, factor), [a], (gradient) => [[a, timesNumber(gradient, factor)]]),
+  return {
     matmul: (a, b, flipped = false) =>
       note(gemm(a, b, { b: flipped }), [a, b], (gradient) => [
         [a, gemm(gradient, b, { b: !flipped })],
@@ -150,14 +197,12 @@ export function startTape(graph: GraphBuilder): Tape {
         [a, batched(gradient, flipped ? b : transposed(b))],
         [b, flipped ? batched(transposed(gradient), a) : batched(transposed(a), gradient)],
       ]),
-    reshape: (a, dims) => {
-      assert.equal(sizeOf(a.dims), sizeOf(dims), `[${a.dims.join()}] is not [${dims.join()}]`);
-      return note(reshaped(a, dims), [a], (gradient) => [[a, reshaped(gradient, a.dims)]]);
-    },
-    relu: (a) => {
-      const made = apply('Relu', [a.name], a.dims);
-      return note(made, [a], (gradient) => [[a, times(gradient, apply('Sign', [made.name], a.dims))]]);
-    },
+  };
+}
+
+/** Operators over the last axis. */
+function rowwise({ apply, note, times, overLast, scalar }: Pen): Pick<Tape, 'softmax' | 'normalise'> {
+  return {
     softmax: (a) => {
       const made = apply('Softmax', [a.name], a.dims, { axis: { kind: 'int', value: -1 } });
       return note(made, [a], (gradient) => {
@@ -178,6 +223,14 @@ export function startTape(graph: GraphBuilder): Tape {
         return [[a, apply('Div', [rest.name, deviation.name], a.dims)]];
       });
     },
+  };
+}
+
+/** Operators that look rows up. */
+function lookups(pen: Pen): Pick<Tape, 'gather' | 'crossEntropy'> {
+  const { graph, apply, note, times, timesNumber, reshaped, whole, scalar } = pen;
+  const no = { keepdims: { kind: 'int', value: 0 } } as const;
+  return {
     gather: (table, rows) => {
       const width = table.dims[1] ?? 0;
       const count = sizeOf(rows.dims);
@@ -185,57 +238,64 @@ export function startTape(graph: GraphBuilder): Tape {
       return note(made, [table], (gradient) => {
         const column = reshaped(rows, [count, 1]);
         const each = graph.apply('Expand', [column.name, whole([count, width])]);
-        const zeros = apply('Mul', [table.name, scalar(0)], table.dims);
-        return [[table, scatter(zeros, each, gradient, 0)]];
+        return [[table, scatter(pen, timesNumber(table, 0), { rows: each, axis: 0 }, gradient)]];
       });
-    },
-    dropout: (a, ratio, seed) => {
-      if (ratio === 0) return a;
-      const drawn = graph.apply('RandomUniform', [], {
-        shape: { kind: 'ints', value: a.dims },
-        seed: { kind: 'float', value: seed },
-      });
-      const kept = graph.apply('GreaterOrEqual', [drawn, scalar(ratio)]);
-      const mask = apply('Cast', [kept], a.dims, { to: { kind: 'int', value: 1 } });
-      return tape.multiply(a, timesNumber(mask, 1 / (1 - ratio)));
     },
     crossEntropy: (logits, targets, weights) => {
       const count = logits.dims[0] ?? 0;
       assert(isEqual(targets.dims, [count, 1]) && isEqual(weights.dims, [count, 1]), 'one target and weight a row');
-      const total = apply('ReduceSum', [weights.name], [], { keepdims: { kind: 'int', value: 0 } });
+      const total = apply('ReduceSum', [weights.name], [], no);
       const share = apply('Div', [weights.name, total.name], weights.dims);
       const likely = apply('Softmax', [logits.name], logits.dims, { axis: { kind: 'int', value: -1 } });
-      const chosen = apply('GatherElements', [likely.name, targets.name], [count, 1], {
-        axis: { kind: 'int', value: 1 },
-      });
+      const axis = { axis: { kind: 'int', value: 1 } } as const;
+      const chosen = apply('GatherElements', [likely.name, targets.name], [count, 1], axis);
       // A chance of 0 in 32 bits would be a loss without end.
       const floored = apply('Max', [chosen.name, scalar(1e-30)], chosen.dims);
       const each = times(apply('Log', [floored.name], chosen.dims), share);
-      const sum = apply('ReduceSum', [each.name], [], { keepdims: { kind: 'int', value: 0 } });
-      return note(timesNumber(sum, -1), [logits], (gradient) => {
+      return note(timesNumber(apply('ReduceSum', [each.name], [], no), -1), [logits], (gradient) => {
         const part = times(share, gradient);
-        return [[logits, scatter(times(likely, part), targets.name, timesNumber(part, -1), 1)]];
+        const down = timesNumber(part, -1);
+        return [[logits, scatter(pen, times(likely, part), { rows: targets.name, axis: 1 }, down)]];
       });
     },
   };
+}
 
-  const gradients: Tape['gradients'] = (of, by) => {
-    assert.equal(sizeOf(of.dims), 1, 'gradients are of a scalar');
-    const known = new Map<string, Value>([[of.name, { name: scalar(1), dims: [] }]]);
-    for (const { made, back } of [...steps].reverse()) {
-      const gradient = known.get(made.name);
-      if (gradient === undefined) continue;
-      for (const [input, passed] of back(gradient)) {
-        if (!wanted.has(input.name)) continue;
-        const before = known.get(input.name);
-        known.set(input.name, before === undefined ? passed : apply('Add', [before.name, passed.name], input.dims));
-      }
+/** Writes the backward half. */
+function gradientsOf({ steps, wanted, scalar, apply }: Pen, of: Value, by: readonly Value[]): readonly Value[] {
+  assert.equal(sizeOf(of.dims), 1, 'gradients are of a scalar');
+  const known = new Map<string, Value>([[of.name, { name: scalar(1), dims: [] }]]);
+  for (const { made, back } of [...steps].reverse()) {
+    const gradient = known.get(made.name);
+    if (gradient === undefined) continue;
+    for (const [input, passed] of back(gradient)) {
+      if (!wanted.has(input.name)) continue;
+      const before = known.get(input.name);
+      known.set(input.name, before === undefined ? passed : apply('Add', [before.name, passed.name], input.dims));
     }
-    return by.map((parameter) => {
-      const gradient = known.get(parameter.name);
-      assert(gradient !== undefined, `the scalar does not depend on ${parameter.name}`);
-      return gradient;
-    });
+  }
+  return by.map((parameter) => {
+    const gradient = known.get(parameter.name);
+    assert(gradient !== undefined, `the scalar does not depend on ${parameter.name}`);
+    return gradient;
+  });
+}
+
+/** Starts a tape that writes into `graph`. */
+export function startTape(graph: GraphBuilder): Tape {
+  const pen = openPen(graph);
+  return {
+    parameter: (name, dims) => {
+      pen.wanted.add(name);
+      return { name: graph.input({ name, type: 'float', dims }), dims };
+    },
+    given: (name, dims) => ({ name: graph.input({ name, type: 'float', dims }), dims }),
+    rows: (name, dims) => ({ name: graph.input({ name, type: 'int64', dims }), dims }),
+    constant: (name, dims, values) => ({ name: graph.weights(name, dims, values), dims }),
+    ...pointwise(pen),
+    ...products(pen),
+    ...rowwise(pen),
+    ...lookups(pen),
+    gradients: (of, by) => gradientsOf(pen, of, by),
   };
-  return { ...tape, gradients };
 }

@@ -30,8 +30,6 @@ export type SasrecTraining = {
 
 /** Operator set of the graphs: 18 has scatter with addition and axes as inputs. */
 export const SASREC_OPSET = 18;
-/** Inputs of the training graph beside weights and moments. */
-export const TRAIN_INPUTS = { history: 'history', targets: 'targets', weights: 'weights', length: 'length' } as const;
 /** The training graph's scalar output. */
 export const LOSS = 'loss';
 /** Added to the scores of what must not be attended to; far below any score, far above -infinity. */
@@ -138,11 +136,11 @@ export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraini
   const drop = (value: Value): Value => tape.dropout(value, dropoutRatio, seed * 16 + drops++);
   const block: Block = { tape, weight, drop, batch, shape };
 
-  const rows = tape.rows(TRAIN_INPUTS.history, [batch * history]);
-  const targets = tape.rows(TRAIN_INPUTS.targets, [batch * history, 1]);
-  const rowWeights = tape.given(TRAIN_INPUTS.weights, [batch * history, 1]);
+  const rows = tape.rows('history', [batch * history]);
+  const targets = tape.rows('targets', [batch * history, 1]);
+  const rowWeights = tape.given('weights', [batch * history, 1]);
   const padding = tape.given('padding', [batch, 1, history]);
-  const length = graph.input({ name: TRAIN_INPUTS.length, type: 'float', dims: [] });
+  const length = graph.input({ name: 'length', type: 'float', dims: [] });
   const mask = tape.add(tape.constant('causal', [1, history, history], causal(history)), padding);
 
   const embedded = tape.reshape(tape.scale(tape.gather(weight('titles'), rows), Math.sqrt(width)), [

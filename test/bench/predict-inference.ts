@@ -44,7 +44,9 @@ async function retrain(): Promise<Retrain> {
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text += part;
   });
-  const code = await new Promise<number | null>((resolve, reject) => child.once('close', resolve).once('error', reject));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('close', resolve).once('error', reject),
+  );
   if (code !== 0) throw new Error(`training ended with ${code}`);
   // Sound: the program prints one object of this shape and nothing else.
   return JSON.parse(text) as Retrain;
@@ -61,10 +63,14 @@ export async function runInference(print: (text: string) => void): Promise<Recor
       const times = await timesOf(graph, batch);
       const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
       figures[`p99_ms_b${batch}${isInt8 ? '_int8' : ''}`] = p99;
-      print(`${name}, ${SHAPE.titles} titles, batch ${batch}, one thread: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`);
+      print(
+        `${name}, ${SHAPE.titles} titles, batch ${batch}, one thread: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`,
+      );
     }
   }
   const { seconds, rssMb, events, titles } = await retrain();
-  print(`retrain on ${events} interactions with ${titles} titles: ${seconds.toFixed(1)} s, at most ${rssMb.toFixed(0)} MB`);
+  print(
+    `retrain on ${events} interactions with ${titles} titles: ${seconds.toFixed(1)} s, at most ${rssMb.toFixed(0)} MB`,
+  );
   return { ...figures, retrain_s_100k: seconds, rss_mb: rssMb };
 }

@@ -18,7 +18,10 @@ const WEEK_MS = 7 * 86_400_000;
 const TOP = 100;
 
 /** Share of the views of the next seven days, over weeks and regions, that each region's foretold top 100 covers. */
-export function coverageOf(ratings: readonly Rating[], from: number): { readonly coverage: number; readonly precision: number } {
+function coverageOf(
+  ratings: readonly Rating[],
+  from: number,
+): { readonly coverage: number; readonly precision: number } {
   const [before, later] = splitByTime(ratings, from);
   const popularity = createPopularity({ halfLifeMs: DEFAULT_HALF_LIFE_MS });
   for (const { titleId, region, at } of before) popularity.add({ titleId, region, at }, at);
@@ -89,7 +92,9 @@ function listFigures(lists: Lists): { readonly warm: number; readonly cold: numb
   });
   const learnWeeks = Array.from({ length: LEARN_WEEKS - 2 }, (_, at) => at + 2);
   const habits = learnHabits(
-    countries.flatMap((country) => learnWeeks.map((week) => ({ ...warmAt(country, week), next: of(country)[week] ?? [] }))),
+    countries.flatMap((country) =>
+      learnWeeks.map((week) => ({ ...warmAt(country, week), next: of(country)[week] ?? [] })),
+    ),
   );
   const hits = { warm: 0, cold: 0, lastWeek: 0 };
   let places = 0;
@@ -97,7 +102,10 @@ function listFigures(lists: Lists): { readonly warm: number; readonly cold: numb
     for (let week = LEARN_WEEKS; week < of(country).length; week += 1) {
       const truth = new Set(of(country)[week]);
       const right = (list: RankedList): number => list.filter((titleId) => truth.has(titleId)).length;
-      const others = (similar.get(country) ?? []).map(({ other, similarity }) => ({ similarity, lists: recent(other, week) }));
+      const others = (similar.get(country) ?? []).map(({ other, similarity }) => ({
+        similarity,
+        lists: recent(other, week),
+      }));
       hits.warm += right(foretellWarm(warmAt(country, week), habits, LIST));
       hits.cold += right(foretellCold(others, LIST));
       hits.lastWeek += right(of(country)[week - 1] ?? []);
@@ -110,11 +118,15 @@ function listFigures(lists: Lists): { readonly warm: number; readonly cold: numb
 /** Figures about regions, from the folder of evaluation data. */
 export function runRegions(data: string, print: (text: string) => void): Record<string, number> {
   const { coverage, precision } = coverageOf(readMovielens(join(data, 'ml-100k')), 0.8);
-  print(`MovieLens, top 100 of a region's next seven days: coverage ${coverage.toFixed(3)}, precision ${precision.toFixed(3)}`);
+  print(
+    `MovieLens, top 100 of a region's next seven days: coverage ${coverage.toFixed(3)}, precision ${precision.toFixed(3)}`,
+  );
   const films = listFigures(readLists(join(data, 'netflix-top10'), 'Films'));
   const tv = listFigures(readLists(join(data, 'netflix-top10'), 'TV'));
   for (const [name, { warm, cold, lastWeek }] of Object.entries({ films, tv })) {
-    print(`Netflix ${name}, precision of ten: warm ${warm.toFixed(3)} (last week's list ${lastWeek.toFixed(3)}), cold ${cold.toFixed(3)}`);
+    print(
+      `Netflix ${name}, precision of ten: warm ${warm.toFixed(3)} (last week's list ${lastWeek.toFixed(3)}), cold ${cold.toFixed(3)}`,
+    );
   }
   return {
     coverage_top100: coverage,

@@ -111,7 +111,7 @@ describe('gradients', () => {
       for (let at = 0; at < feeds[name].values.length; at += 1) {
         const sums: number[] = [];
         for (const sign of [1, -1]) {
-          const moved = Float32Array.from(feeds[name].values as Float32Array);
+          const moved = Float32Array.from(feeds[name].values, Number);
           moved[at] = (moved[at] ?? 0) + sign * step;
           const { sum } = await session.run({ ...feeds, [name]: tensor(one[name], moved) }, ['sum']);
           sums.push(Number(sum?.values[0]));
