@@ -63,8 +63,9 @@ const epochsFor = (events: number): number =>
 const START_HALF_LIFE_MS = 7 * 86_400_000;
 /** Below this many interactions there is nothing to learn. */
 const MINIMUM_EVENTS = 200;
-/** Share of the epochs in which the trained model also learns what was held out. */
+/** Share of the epochs in which the trained model also learns what was held out, and of the rate: it is nearly there. */
 const CATCH_UP_RATIO = 0.2;
+const CATCH_UP_RATE = 0.4;
 /** Questions of the hold-out at most; more would only take longer. */
 const MAX_QUESTIONS = 5_000;
 
@@ -163,7 +164,7 @@ export async function trainRanker(
   let done = 0;
   const learn = async (
     learnt: readonly NumberedInteraction[],
-    part: Pick<SasrecFit, 'epochs' | 'start'>,
+    part: Pick<SasrecFit, 'epochs'> & Partial<Pick<SasrecFit, 'start' | 'learningRate'>>,
   ): Promise<SasrecWeights> => {
     const histories = [...historiesOf(learnt).values()].map(({ rows, weights }) => ({
       rows: Int32Array.from(rows, (row) => row + 1),
@@ -186,7 +187,11 @@ export async function trainRanker(
   if (catchUp > 0) {
     figures = await figuresOf(work, { weights, neighbours: easeOf(titleIds, past) }, past, events.slice(cut));
     signal?.throwIfAborted();
-    weights = await learn(events, { epochs: catchUp, start: weights });
+    weights = await learn(events, {
+      epochs: catchUp,
+      start: weights,
+      learningRate: FIT.learningRate * CATCH_UP_RATE,
+    });
   }
   const neighbours = easeOf(titleIds, events);
   const learned = embeddingsOf(titleIds, weights);
