@@ -252,6 +252,14 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      similarRegions: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          'JSON file: lists of regions like this one; the first order of titles while nothing was counted here',
+        ),
       retrain: z
         .strictObject({
           enabled: z.boolean().default(true),
