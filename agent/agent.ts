@@ -285,7 +285,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     hasModel: config.predict.enabled,
     deadlineMs: config.predict.deadlineMs,
-    retrain: config.predict.retrain,
+    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
     watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
     pace: () => running.power?.pace().pace ?? 0,
     snapshots: state.snapshots,

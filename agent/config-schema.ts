@@ -252,6 +252,14 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      similarRegions: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          'JSON file: lists of regions like this one; the first order of titles while nothing was counted here',
+        ),
       retrain: z
         .strictObject({
           enabled: z.boolean().default(true),
@@ -263,6 +271,12 @@ export const sections = {
             .enum(['auto', 'manual'])
             .default('auto')
             .describe('manual: a model that won its trial waits for nearcast model promote'),
+          minReachRatio: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.03)
+            .describe('of the titles on offer; a trained model whose first ten never show more is not tried'),
         })
         .prefault({}),
     })
