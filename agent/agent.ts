@@ -12,19 +12,20 @@ import { type Encoding, openEncoding } from './encoding.ts';
 import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
+import { openPlans, type Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
+import { historyOf } from './preview-taste.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -52,6 +53,7 @@ export type Agent = {
   readonly encoding: Encoding | undefined;
   readonly power: Power;
   readonly preview: Preview;
+  readonly plans: Plans;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -81,18 +83,6 @@ function previewSecret(state: State): Uint8Array {
   const drawn = randomBytes(32);
   state.secrets.set('preview', drawn);
   return drawn;
-}
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
 }
 
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
@@ -176,7 +166,6 @@ function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, d
 function openPreviews(
   { config, now }: AgentOptions,
   rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-  durationOf: Durations,
 ): Preview {
   const { catalogue, sessions, timelines, encodes, state } = rooms;
   return openPreview({
@@ -188,7 +177,7 @@ function openPreviews(
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
     store: openPreviewStore(state),
     secret: previewSecret(state),
     deadlineMs: config.preview.deadlineMs,
@@ -200,10 +189,10 @@ function openPreviews(
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'plans'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, plans } = rooms;
   return openIntake({
     sessions,
     now,
@@ -211,17 +200,22 @@ function openIntakeOver(
     isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
     durationOf,
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
+    maxPerAddressPerMinute: config.telemetry.maxEventsPerAddressPerMinute,
     maxPerMinute: config.telemetry.maxEventsPerMinute,
+    maxTitleRatio: config.telemetry.maxTitleRatio,
     onTitle: ({ titleId, kind, amount, at }) => {
       if (kind === 'play')
         prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
       if (kind === 'hover') prefetching.hovered(titleId);
     },
-    onEvent: ({ type, rewardToken }) => {
+    onEvent: (event, session) => {
+      const { type, rewardToken } = event;
+      if (session !== undefined) plans.heard(session, event);
       const outcome = REWARD_OF.find((name) => name === type);
       if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
     },
-    onRequest: ({ path, kind, titleId, nextPaths }) => {
+    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
+      if (session !== undefined) plans.heard(session);
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
     },
@@ -236,6 +230,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.plans.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.meter.save();
@@ -300,9 +295,18 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const plans = openPlans({
+    rank: prediction.rank,
+    sessionOf: sessions.get,
+    turned: prediction.predictor.turned,
+    onPlan: prefetching.likely,
+    maxSessions: config.telemetry.maxSessions,
+    now,
+  });
+  closers.push(plans.close);
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview, plans }, durationOf);
   closers.push(intake.close);
   return {
     catalogue,
@@ -315,6 +319,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     encoding,
     power,
     preview,
+    plans,
     publishing,
     state,
     meter,

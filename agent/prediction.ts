@@ -135,6 +135,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     childRestarts: () => model?.runtime.stats().crashes ?? 0,
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
     close: async () => {
+      predictor.close();
       await model?.runtime.close();
     },
   };

@@ -1,15 +1,17 @@
 // Answers "what will be watched next": the model within the deadline, else plain code. The one place where the pure
 // predictor, live popularity and the model process meet.
 
-import { generateCandidates, type PredictSession } from '../predict/candidates.ts';
+import { generateCandidates } from '../predict/candidates.ts';
 import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts';
 import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { expectDemand, type TitleDemand } from '../predict/demand.ts';
 import { featureRows } from '../predict/features.ts';
 import type { Popularity, TitleShare } from '../predict/popularity.ts';
+import type { PredictSession } from '../predict/profile.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
 import type { Champion } from './champion.ts';
+import { type LearntTables, openKnowledge } from './knowledge.ts';
 import type { ModelRuntime } from './runtime.ts';
 
 /** What the predictor works with. */
@@ -24,6 +26,8 @@ export type PredictorOptions = {
   readonly runtime?: Pick<ModelRuntime, 'score'> | undefined;
   /** Its weights answer when its process does not. */
   readonly champion?: (() => Champion | undefined) | undefined;
+  /** What training learnt of titles; absent: metadata alone. */
+  readonly tables?: (() => LearntTables | undefined) | undefined;
   readonly now: () => number;
 };
 
@@ -53,7 +57,12 @@ export type Predictor = {
   readonly shares: () => readonly TitleShare[];
   /** What the region is expected to watch, for the nightly fill; of nobody in particular. */
   readonly demand: (limit: number) => readonly TitleDemand[];
+  /** A viewer turned to a title after others, newest first: learnt for all viewers together. */
+  readonly turned: (titleId: string, before: readonly string[]) => void;
+  /** Resolves when the index of a new catalogue or model is built; until then the former answers. */
+  readonly settled: () => Promise<void>;
   readonly stats: () => { readonly byModel: number; readonly byRules: number };
+  readonly close: () => void;
 };
 
 /**
@@ -62,14 +71,15 @@ export type Predictor = {
  */
 const SHARES_TTL_MS = 5_000;
 const SHARES_TTL_PER_TITLE_MS = 11;
-/** Most popular titles and launches that every question considers, each. */
-const DEPTH = 200;
+/** Most popular titles that every question considers, and half as many launches. */
+const DEPTH = 150;
 const MAX_SHARES = 5_000;
 
 /** Opens a predictor. */
 export function openPredictor(options: PredictorOptions): Predictor {
   const { popularity, region, runtime, champion, now } = options;
   const count = { byModel: 0, byRules: 0 };
+  const known = openKnowledge(() => options.tables?.());
   let indexed: { readonly version: number; readonly index: CatalogueIndex } | undefined;
   let summed: { readonly at: number; readonly list: readonly TitleShare[] } | undefined;
 
@@ -87,21 +97,23 @@ export function openPredictor(options: PredictorOptions): Predictor {
     return summed.list;
   };
   const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
-    const candidates = generateCandidates({ index: index(), shares: shares(), session, now: now(), depth: DEPTH });
+    const titles = index();
+    const asked = { index: titles, knowledge: known.of(titles), shares: shares(), session, now: now(), depth: DEPTH };
+    const candidates = generateCandidates(asked);
     const features = featureRows(candidates.map(({ facts }) => facts));
     const answer = await runtime?.score(features, candidates.length);
     if (answer !== undefined) {
       count.byModel += 1;
-      const titles = orderByScore(candidates, features, answer.scores, limit);
-      return { answeredBy: 'model', modelVersion: answer.version, titles };
+      const ranked = orderByScore(candidates, features, answer.scores, limit);
+      return { answeredBy: 'model', modelVersion: answer.version, titles: ranked };
     }
     count.byRules += 1;
-    const known = champion?.();
-    const scores = scoreRows(known?.weights ?? RULES, features, candidates.length);
-    const titles = orderByScore(candidates, features, scores, limit);
-    return known?.weights === undefined
-      ? { answeredBy: 'rules', titles }
-      : { answeredBy: 'rules', modelVersion: known.modelVersion, titles };
+    const model = champion?.();
+    const scores = scoreRows(model?.weights ?? RULES, features, candidates.length);
+    const ranked = orderByScore(candidates, features, scores, limit);
+    return model?.weights === undefined
+      ? { answeredBy: 'rules', titles: ranked }
+      : { answeredBy: 'rules', modelVersion: model.modelVersion, titles: ranked };
   };
 
   return {
@@ -115,6 +127,9 @@ export function openPredictor(options: PredictorOptions): Predictor {
     },
     nextOf: (titleId) => index().nextOf(titleId),
     demand: (limit) => expectDemand(index(), shares(), now(), limit),
+    turned: (titleId, before) => known.transitions.add(titleId, before, now()),
+    settled: known.settled,
     stats: () => ({ ...count }),
+    close: known.close,
   };
 }

@@ -18,16 +18,16 @@ import {
   type ViewerEvent,
   type ViewerRequest,
 } from './event.ts';
+import { createPlayCap, type PlayCap } from './play-cap.ts';
+import { openRing } from './ring.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import { COMPLETED_RATIO } from './viewing.ts';
 
-/** Served requests that may wait for a turn of the event loop; a power of two. */
-const RING_SIZE = 8192;
-/** How long one turn of the event loop reads served requests, so that no viewer waits behind them for longer. */
-const READ_FOR_MS = 2;
 /** Titles that were served, remembered so that a beacon cannot make up others. */
 const MAX_SERVED_TITLES = 20_000;
+/** Addresses of a minute that are told apart; the others share one allowance. */
+const MAX_SENDERS = 50_000;
 /** A play that begins later in a title is the end of a pause, seconds. */
 const PLAY_STARTS_WITHIN_SECONDS = 30;
 const NOT_MODIFIED = 304;
@@ -49,8 +49,12 @@ export type IntakeOptions = {
   readonly durationOf: (titleId: string) => number | undefined;
   /** Events and requests of one consented session that change its state. */
   readonly maxPerViewerPerMinute: number;
+  /** Events of one address, behind which there may be a household or a school. */
+  readonly maxPerAddressPerMinute: number;
   /** Events of all viewers together. */
   readonly maxPerMinute: number;
+  /** Most that one title may have of the plays that count, 0..1 (agent/telemetry/play-cap.ts). */
+  readonly maxTitleRatio: number;
 };
 
 /** What the events route answers. */
@@ -65,14 +69,16 @@ export type IntakeStats = {
   readonly invalid: number;
   /** Over an allowance, or served requests that found the ring full. */
   readonly dropped: number;
+  /** Plays that count for no title: over its cap, so that no flood moves its popularity further. */
+  readonly capped: number;
   readonly cmcdParsed: number;
   readonly cmcdInvalid: number;
 };
 
 /** An open intake. */
 export type Intake = {
-  /** Takes the body of POST /.nearcast/events. Never throws. */
-  readonly events: (body: Buffer, contentType: string) => EventsAnswer;
+  /** Takes the body of POST /.nearcast/events; `sender` is the day's hash of its address. Never throws. */
+  readonly events: (body: Buffer, contentType: string, sender: string) => EventsAnswer;
   /** Takes a served request: one write into a ring, read in a later turn. Never throws. */
   readonly served: (record: ServedRecord) => void;
   readonly stats: () => IntakeStats;
@@ -85,21 +91,26 @@ type Room = IntakeOptions & {
   /** In order of their last request. */
   readonly servedTitles: Set<string>;
   readonly window: { minute: number; used: number };
+  /** Events of this minute by sender; forgotten with it. */
+  readonly senders: Map<string, number>;
+  readonly cap: PlayCap;
 };
 
 /** Opens the intake. */
 export function openIntake(options: IntakeOptions): Intake {
   const room: Room = {
     ...options,
-    counts: { accepted: 0, invalid: 0, dropped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
+    counts: { accepted: 0, invalid: 0, dropped: 0, capped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
     servedTitles: new Set(),
     window: { minute: 0, used: 0 },
+    senders: new Map(),
+    cap: createPlayCap({ titleRatio: options.maxTitleRatio }),
   };
-  const ring = openRing((record) => readServed(room, record));
+  const ring = openRing<ServedRecord>((record) => readServed(room, record));
   return {
-    events: (body, contentType) => {
+    events: (body, contentType, sender) => {
       const isCmcd = /^\s*application\/cmcd\b/i.test(contentType);
-      const answer = isCmcd ? takeCmcd(room, body) : takeBeacon(room, body);
+      const answer = isCmcd ? takeCmcd(room, body, sender) : takeBeacon(room, body, sender);
       if (answer.status === 400) room.counts.invalid += 1;
       return answer;
     },
@@ -111,63 +122,31 @@ export function openIntake(options: IntakeOptions): Intake {
   };
 }
 
-type Ring = { readonly push: (record: ServedRecord) => boolean; readonly close: () => void };
-
-/** A bounded queue that is read in turns of the event loop after the one that filled it. */
-function openRing(read: (record: ServedRecord) => void): Ring {
-  const slots = new Array<ServedRecord | undefined>(RING_SIZE);
-  let head = 0;
-  let tail = 0;
-  let isOpen = true;
-  let turn: NodeJS.Immediate | undefined;
-  const readUntil = (deadline: number): void => {
-    while (head < tail) {
-      const record = slots[head % RING_SIZE];
-      slots[head % RING_SIZE] = undefined;
-      head += 1;
-      if (record !== undefined) read(record);
-      if (performance.now() >= deadline) return;
-    }
-  };
-  const schedule = (): void => {
-    turn ??= setImmediate(() => {
-      turn = undefined;
-      readUntil(performance.now() + READ_FOR_MS);
-      if (head < tail) schedule();
-    });
-  };
-  return {
-    push: (record) => {
-      if (!isOpen || tail - head >= RING_SIZE) return false;
-      slots[tail % RING_SIZE] = record;
-      tail += 1;
-      schedule();
-      return true;
-    },
-    close: () => {
-      isOpen = false;
-      clearImmediate(turn);
-      readUntil(Number.POSITIVE_INFINITY);
-    },
-  };
-}
-
 /** How many of so many events may pass in this minute; the others are counted as dropped. */
-function admit(room: Room, count: number): number {
+function admit(room: Room, count: number, sender: string): number {
   const minute = Math.floor(room.now() / 60_000);
-  if (room.window.minute !== minute) Object.assign(room.window, { minute, used: 0 });
-  const admitted = Math.max(0, Math.min(count, room.maxPerMinute - room.window.used));
+  if (room.window.minute !== minute) {
+    Object.assign(room.window, { minute, used: 0 });
+    room.senders.clear();
+  }
+  const name = room.senders.has(sender) || room.senders.size < MAX_SENDERS ? sender : '';
+  const sent = room.senders.get(name) ?? 0;
+  const admitted = Math.max(
+    0,
+    Math.min(count, room.maxPerMinute - room.window.used, room.maxPerAddressPerMinute - sent),
+  );
   room.window.used += admitted;
+  room.senders.set(name, sent + admitted);
   room.counts.dropped += count - admitted;
   return admitted;
 }
 
-function takeBeacon(room: Room, body: Buffer): EventsAnswer {
+function takeBeacon(room: Room, body: Buffer, sender: string): EventsAnswer {
   const parsed = parseEvents(body, room.now());
   if (!parsed.ok) return { status: 400, code: parsed.code, message: parsed.message };
   const { batch } = parsed;
   room.counts.invalid += batch.invalid;
-  const events = batch.events.slice(0, admit(room, batch.events.length));
+  const events = batch.events.slice(0, admit(room, batch.events.length, sender));
   // A word about consent is always heard, also when a flood drops the events beside it.
   const session = batch.consent === 'none' ? withdraw(room, batch) : takePersonal(room, batch, events);
   const passed = session === undefined ? events : events.slice(0, session.passed);
@@ -210,12 +189,14 @@ function distinctFacts(facts: readonly TitleFact[]): readonly TitleFact[] {
   return [...new Map(facts.map((fact) => [`${fact.kind} ${fact.titleId}`, fact])).values()];
 }
 
-/** Passes a fact on, unless its title was made up. */
+/** Passes a fact on, unless its title was made up, or is played more than one title can be. */
 function tellTitle(room: Room, fact: TitleFact): void {
-  if (room.isTitle(fact.titleId) || room.servedTitles.has(fact.titleId)) room.onTitle(fact);
+  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return;
+  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) room.counts.capped += 1;
+  else room.onTitle(fact);
 }
 
-function takeCmcd(room: Room, body: Buffer): EventsAnswer {
+function takeCmcd(room: Room, body: Buffer, sender: string): EventsAnswer {
   if (body.byteLength > MAX_BATCH_BYTES) {
     return { status: 400, code: 'EVENTS_TOO_LARGE', message: `a report has at most ${MAX_BATCH_BYTES} bytes` };
   }
@@ -225,7 +206,7 @@ function takeCmcd(room: Room, body: Buffer): EventsAnswer {
     return { status: 400, code: 'EVENTS_INVALID', message: 'expected CMCD reports in UTF-8, one a line' };
   }
   room.counts.invalid += invalid;
-  for (const report of reports.slice(0, admit(room, reports.length))) takeReport(room, report);
+  for (const report of reports.slice(0, admit(room, reports.length, sender))) takeReport(room, report);
   return { status: 204 };
 }
 
@@ -299,8 +280,10 @@ function readServed(room: Room, record: ServedRecord): void {
   const isGood = record.status >= 200 && record.status < 300;
   if (titleId !== undefined && isGood) rememberTitle(room.servedTitles, titleId);
   const sid = report?.sid;
+  const request = requestOf(record, titleId, report);
   if (report !== undefined && sid !== undefined && isGood && passes(room, sid)) {
-    room.sessions.hear(sid, { report, titleId, at: record.at });
+    const announced = request.nextPaths.map(room.titleOf).find((other) => other !== undefined && other !== titleId);
+    room.sessions.hear(sid, { report, titleId, at: record.at, announced });
   }
   const isVideo = report?.objectType === 'video' || report?.objectType === 'muxed';
   if (isVideo && isGood && record.isComplete && titleId !== undefined && report.objectSeconds !== undefined) {
@@ -308,7 +291,7 @@ function readServed(room: Room, record: ServedRecord): void {
     tellTitle(room, { titleId, kind: 'watch', amount, at: record.at });
   }
   if (!isGood && record.status !== NOT_MODIFIED) return;
-  room.onRequest(requestOf(record, titleId, report), sid === undefined ? undefined : room.sessions.get(sid));
+  room.onRequest(request, sid === undefined ? undefined : room.sessions.get(sid));
 }
 
 function readCmcd(room: Room, source: RawCmcd): CmcdReport | undefined {

@@ -22,6 +22,8 @@ export type Viewer = {
   /** Under which rows of this viewer stand on disk. */
   readonly pseudonyms: Set<string>;
   seenAt: number;
+  /** What others call this viewer on that day; made when it is first asked for. */
+  name: { readonly day: number; readonly name: string } | undefined;
 };
 
 /** A session while it lives. */
@@ -31,6 +33,7 @@ export type Live = {
   /** Title that plays, and whether an event or only a request told so. */
   current: { readonly titleId: string; readonly isTold: boolean } | undefined;
   hovered: Hover | undefined;
+  announced: string | undefined;
   /** Newest first. */
   actions: readonly Action[];
   orientation: Orientation | undefined;
@@ -41,7 +44,7 @@ export type Live = {
 
 /** A viewer of whom nothing is known yet. */
 export function newViewer(key: string, at: number): Viewer {
-  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at };
+  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at, name: undefined };
 }
 
 /** A session in which nothing happened yet. */
@@ -51,12 +54,24 @@ export function newLive(sid: string, viewer: Viewer, at: number): Live {
     viewer,
     current: undefined,
     hovered: undefined,
+    announced: undefined,
     actions: [],
     orientation: undefined,
     seenAt: at,
     minute: 0,
     usedThisMinute: 0,
   };
+}
+
+/** A day is over: of a viewer without a token only what plays now is remembered, and which rows to erase. */
+export function endDay(viewer: Viewer, lives: Iterable<Live>): void {
+  const playing = new Set<string>();
+  for (const live of lives) {
+    live.actions = [];
+    if (live.current !== undefined) playing.add(live.current.titleId);
+  }
+  for (const titleId of viewer.tracks.keys()) if (!playing.has(titleId)) viewer.tracks.delete(titleId);
+  viewer.hovers = [];
 }
 
 /** Adds to a viewer all that is known of another, who turned out to be the same. */
@@ -178,16 +193,24 @@ const PLAYING: ReadonlySet<PlayState> = new Set(['playing']);
 const HALTED: ReadonlySet<PlayState> = new Set(['paused', 'waiting', 'rebuffering', 'failed', 'seeking']);
 const LEFT: ReadonlySet<PlayState> = new Set(['ended', 'quit']);
 
-type Heard = { readonly report: CmcdReport; readonly titleId: string | undefined; readonly at: number };
+/** CMCD with what the node knows of its request; `announced` is another title that its next objects are of. */
+export type Heard = {
+  readonly report: CmcdReport;
+  readonly titleId: string | undefined;
+  readonly at: number;
+  readonly announced?: string | undefined;
+};
 
 /**
  * Takes a CMCD report; gives the track that it changed, if one. An event goes before a request: a player that fetches
  * another title (a preview, say) does not change what the viewer was told to be watching.
  */
-export function takeReport(live: Live, { report, titleId, at }: Heard, durationOf: DurationOf): Track | undefined {
+export function takeReport(live: Live, heard: Heard, durationOf: DurationOf): Track | undefined {
+  const { report, titleId, at } = heard;
   const isOther = live.current !== undefined && live.current.titleId !== titleId;
   if (titleId === undefined || (isOther && live.current?.isTold === true)) return undefined;
   if (isOther) haltTrack(live.viewer.tracks.get(live.current?.titleId ?? ''), at);
+  live.announced = heard.announced;
   const track = trackOf(live.viewer, titleId, at, durationOf);
   live.current = { titleId, isTold: live.current?.isTold === true };
   track.seenAt = Math.max(track.seenAt, at);
@@ -223,6 +246,7 @@ export function snapshot(live: Live, name: string, now: number): Session {
     viewer: raw(name),
     ...(current === undefined ? {} : { current: currentOf(current, now) }),
     ...(live.hovered === undefined ? {} : { hovered: live.hovered }),
+    ...(live.announced === undefined ? {} : { announced: { titleId: live.announced } }),
     history: tracks.map((track) => viewingOf(track, now)),
     hovers: live.viewer.hovers,
     actions: live.actions,

@@ -46,6 +46,8 @@ export type Session = {
   readonly current?: CurrentViewing;
   /** The title under the pointer now. */
   readonly hovered?: Hover;
+  /** Another title of which the player said, with its last request, that it asks for it next. */
+  readonly announced?: { readonly titleId: string };
   /** Newest first, the current one included, at most 50; each title once. */
   readonly history: readonly Viewing[];
   /** Newest first, at most 20. */

@@ -1,11 +1,22 @@
 // Sessions of viewers who consented: bounded in number and age, in RAM alone. Who did not consent is not here. What
 // goes to disk is a pseudonym under a key that lives for one day, in RAM: after that day nobody can join its rows to a
-// viewer or to another day, and only a session that is still open remembers which rows to erase.
+// viewer or to another day, and only a session that is still open remembers which rows to erase. In RAM the memory of a
+// viewer without a token ends with the day too.
 import { createHmac, randomBytes } from 'node:crypto';
 import { dayOf, type WatchRow, watchBucket } from '../state-schema.ts';
-import type { CmcdReport } from './cmcd.ts';
 import { isSid, type ViewerEvent } from './event.ts';
-import { type Live, mergeViewer, newLive, newViewer, snapshot, takeEvent, takeReport, type Viewer } from './live.ts';
+import {
+  endDay,
+  type Heard,
+  type Live,
+  mergeViewer,
+  newLive,
+  newViewer,
+  snapshot,
+  takeEvent,
+  takeReport,
+  type Viewer,
+} from './live.ts';
 import type { Session } from './session.ts';
 import { verifyViewerToken } from './token.ts';
 import { type Track, watchedAt } from './viewing.ts';
@@ -32,9 +43,6 @@ export type SessionsOptions = {
 
 /** What an erasure removed. */
 export type Erasure = { readonly sessions: number; readonly rows: number };
-
-/** CMCD with what the node knows of its request. */
-export type Heard = { readonly report: CmcdReport; readonly titleId: string | undefined; readonly at: number };
 
 /** Sessions and their viewers. Everything is synchronous. */
 export type Sessions = {
@@ -142,8 +150,13 @@ class Names {
   }
 
   /** A viewer's name in RAM: a token's viewer keeps it while the process lives, a session's changes with the day. */
-  ofViewer({ key }: Viewer): string {
-    return key.startsWith('token:') ? hash(this.#processKey, key) : this.ofToday(key);
+  ofViewer(viewer: Viewer): string {
+    const day = this.rotate();
+    if (viewer.name?.day !== day) {
+      const { key } = viewer;
+      viewer.name = { day, name: hash(key.startsWith('token:') ? this.#processKey : this.#dayKey, key) };
+    }
+    return viewer.name.name;
   }
 }
 
@@ -158,14 +171,32 @@ class Room {
   readonly counts = { expired: 0, refusedTokens: 0 };
   readonly names: Names;
   readonly #options: SessionsOptions;
+  #day: number;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#day = dayOf(options.now());
     this.names = new Names(options.now);
+  }
+
+  /** On a new day, whichever way the clock went, viewers without a token are forgotten but for what plays. */
+  turnDay(): void {
+    const day = dayOf(this.#options.now());
+    if (day === this.#day) return;
+    this.#day = day;
+    this.names.rotate();
+    for (const viewer of this.viewers.values()) {
+      if (!viewer.key.startsWith('sid:')) continue;
+      endDay(
+        viewer,
+        [...viewer.sids].flatMap((sid) => this.sessions.get(sid) ?? []),
+      );
+    }
   }
 
   /** The session, unless it has been idle for too long. */
   find(sid: string): Live | undefined {
+    this.turnDay();
     const live = this.sessions.get(sid);
     if (live === undefined || !this.#isIdle(live)) return live;
     this.#drop(live);
@@ -226,7 +257,7 @@ class Room {
   }
 
   sweep(): void {
-    this.names.rotate();
+    this.turnDay();
     for (const live of this.sessions.values()) {
       if (!this.#isIdle(live)) break;
       this.#drop(live);
