@@ -25,6 +25,7 @@ import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
+import { openAccessLogs } from './telemetry/access-log.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
@@ -69,6 +70,8 @@ export type Agent = {
 };
 
 const FLUSH_MS = 2_000;
+/** How often players are looked at that have gone silent. */
+const TICK_MS = 500;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
 /** Rewards that a player can report. */
@@ -308,6 +311,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(plans.close);
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview, plans }, durationOf);
   closers.push(intake.close);
+  const ticker = setInterval(intake.tick, TICK_MS);
+  ticker.unref();
+  closers.push(() => clearInterval(ticker));
+  closers.push(openAccessLogs({ files: config.telemetry.accessLogs, logged: intake.logged, log }).close);
   return {
     catalogue,
     sessions,

@@ -97,6 +97,7 @@ export { sieve } from './rules/eviction/sieve.ts';
 export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
 export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
+export { kindOf } from './rules/kind.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };

@@ -6,7 +6,7 @@ import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts
 import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { expectDemand, type TitleDemand } from '../predict/demand.ts';
 import { featureRows } from '../predict/features.ts';
-import type { Popularity, TitleShare } from '../predict/popularity.ts';
+import { type Popularity, sharesTtlMs, type TitleShare } from '../predict/popularity.ts';
 import type { PredictSession } from '../predict/profile.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
@@ -65,12 +65,6 @@ export type Predictor = {
   readonly close: () => void;
 };
 
-/**
- * Popularity is summed up anew after this long, and so much longer for each title that it knows: summing 18,000 titles
- * of four regions takes tens of milliseconds of the viewers' thread, so it may happen once a minute and no more.
- */
-const SHARES_TTL_MS = 5_000;
-const SHARES_TTL_PER_TITLE_MS = 11;
 /** Most popular titles that every question considers, and half as many launches. */
 const DEPTH = 150;
 const MAX_SHARES = 5_000;
@@ -90,8 +84,7 @@ export function openPredictor(options: PredictorOptions): Predictor {
   };
   const shares = (): readonly TitleShare[] => {
     const at = now();
-    const ttlMs = SHARES_TTL_MS + (summed?.list.length ?? 0) * SHARES_TTL_PER_TITLE_MS;
-    if (summed === undefined || at - summed.at >= ttlMs) {
+    if (summed === undefined || at - summed.at >= sharesTtlMs(summed.list)) {
       summed = { at, list: popularity.shares(region, at, MAX_SHARES) };
     }
     return summed.list;

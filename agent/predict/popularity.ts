@@ -107,6 +107,13 @@ export function regionalWeight(
   return effectiveViews / (effectiveViews + prior);
 }
 
+/**
+ * How long a list of shares may be used. Popularity is summed up anew after 5 s, and 11 ms more for each title that it
+ * knows: summing 18,000 titles of four regions takes tens of milliseconds of the viewers' thread, so it may happen once
+ * a minute and no more.
+ */
+export const sharesTtlMs = (shares: readonly TitleShare[]): number => 5_000 + 11 * shares.length;
+
 /** Starts counting. */
 export function createPopularity(options: PopularityOptions): Popularity {
   const { halfLifeMs, maxTitles = 50_000, maxRegions = 64 } = options;

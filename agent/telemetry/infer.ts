@@ -28,22 +28,25 @@ export type Inference = {
   /** From a segment's number to the next one's; some number by time. 0: not known yet. */
   step: number;
   seconds: number;
-  /** The latest intervals of a player whose buffer is full, in segment durations; newest last. */
+  /** Intervals in a row since its buffer was full, at most PACES. */
+  steady: number;
+  /** The latest intervals off the pace of `rate`, in segment durations; newest last. */
   paces: readonly number[];
   rate: number;
   isPaused: boolean;
 };
 
 /** A gap this much longer than the pace of requests is a pause: less is jitter, more finds it too late. */
-const PAUSE_GAP = 1.6;
+const PAUSE_GAP = 1.5;
 /** Below this share of a segment's duration a player is filling its buffer, which says nothing of its speed. */
-const FILLING_PACE = 0.3;
-/** Intervals that speed is told from. */
-const PACES = 3;
-/** How far intervals may be from a speed's pace and still be of it. */
-const PACE_SLACK = 0.13;
+const FILLING_PACE = 0.15;
+/** How far an interval may be off the pace of a speed and still be of it. */
+const PACE_SLACK = 0.2;
+/** Intervals in a row that another speed is told from, and how far their median may be off its pace. */
+const PACES = 4;
+const MEDIAN_SLACK = 0.15;
 /** Speeds that players offer. */
-const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 3] as const;
+const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 /** A gap so long is no longer a pause but somebody who left; nothing more is inferred of it. */
 const LEFT_MS = 30 * 60_000;
 
@@ -56,7 +59,7 @@ export function segmentNumber(path: string): number | undefined {
 /** Begins with a player's first segment. */
 export const beginInference = ({ at, titleId, number, seconds }: SegmentAsked): Inference => ({
   ...{ titleId, lastAt: at, lastNumber: number, step: 0, seconds },
-  ...{ paces: [], rate: 1, isPaused: false },
+  ...{ steady: 0, paces: [], rate: 1, isPaused: false },
 });
 
 /** Takes the next request, and gives what it shows. One that is older than the last is left out. */
@@ -77,43 +80,51 @@ export function takeSegment(state: Inference, asked: SegmentAsked): readonly Inf
   const wasPaused = state.isPaused;
   Object.assign(state, { lastAt: at, lastNumber: number, seconds, isPaused: false });
   if (!isNext) {
-    state.paces = [];
+    Object.assign(state, { paces: [], steady: 0 });
     const confidence = Math.abs(steps) > 3 || steps <= -2 ? 0.95 : 0.6;
     const seek: Inferred = { type: 'seek', at, titleId, confidence };
     return wasPaused ? [seek, { type: 'play', at, titleId, confidence: 0.5 }] : [seek];
   }
   if (wasPaused) {
-    state.paces = [];
+    Object.assign(state, { paces: [], steady: 0 });
     return [{ type: 'play', at, titleId, confidence: 0.8 }];
   }
   return inferRate(state, intervalMs / 1000 / seconds, at);
 }
 
-/** The speed that the latest intervals agree on, if it is another than before. */
+/** Another speed than before, once enough intervals in a row are off the pace of the old one and agree on it. */
 function inferRate(state: Inference, pace: number, at: number): readonly Inferred[] {
-  if (pace < FILLING_PACE) {
+  state.steady = Math.min(PACES, state.steady + 1);
+  if (pace < FILLING_PACE || Math.abs(pace * state.rate - 1) < PACE_SLACK) {
     state.paces = [];
+    if (pace < FILLING_PACE) state.steady = 0;
     return [];
   }
   state.paces = [...state.paces, pace].slice(-PACES);
   if (state.paces.length < PACES) return [];
-  const mean = state.paces.reduce((sum, one) => sum + one, 0) / PACES;
-  const rate = SPEEDS.reduce((best, speed) => (Math.abs(1 / speed - mean) < Math.abs(1 / best - mean) ? speed : best));
-  const spread = Math.max(...state.paces.map((one) => Math.abs(one * rate - 1)));
-  if (rate === state.rate || spread > PACE_SLACK) return [];
-  state.rate = rate;
-  return [{ type: 'rate', at, titleId: state.titleId, rate, confidence: 0.9 - spread }];
+  const inOrder = [...state.paces].sort((one, other) => one - other);
+  const median = ((inOrder[PACES / 2 - 1] ?? 0) + (inOrder[PACES / 2] ?? 0)) / 2;
+  const rate = SPEEDS.reduce((best, speed) =>
+    Math.abs(1 / speed - median) < Math.abs(1 / best - median) ? speed : best,
+  );
+  const off = Math.abs(median * rate - 1);
+  if (rate === state.rate || off > MEDIAN_SLACK) return [];
+  Object.assign(state, { rate, paces: [] });
+  return [{ type: 'rate', at, titleId: state.titleId, rate, confidence: 0.9 - 2 * off }];
 }
 
-/** When silence, if it lasts, is a pause; milliseconds since the epoch. */
-export const silentUntil = ({ lastAt, seconds, rate }: Inference): number =>
-  lastAt + ((seconds * 1000) / rate) * PAUSE_GAP;
+/**
+ * When silence, if it lasts, is a pause; milliseconds since the epoch. A viewer who watched fast may have gone back to
+ * normal speed, which the next request would show, so that no pace faster than normal is counted on.
+ */
+const silentUntil = ({ lastAt, seconds, rate }: Inference): number =>
+  lastAt + ((seconds * 1000) / Math.min(1, rate)) * PAUSE_GAP;
 
-/** Looks at how long a player has been silent; `isAtEnd`: there is nothing more to ask for. Call it every second. */
+/** Looks at how long a player has been silent; `isAtEnd`: there is nothing more to ask for. Call it twice a second. */
 export function listen(state: Inference, now: number, isAtEnd: boolean): readonly Inferred[] {
   if (state.isPaused || isAtEnd || now < silentUntil(state) || now - state.lastAt > LEFT_MS) return [];
   state.isPaused = true;
   // A pace that was seen makes a gap in it telling; a player of which little is known may just be slow.
-  const confidence = state.paces.length >= 2 ? 0.85 : 0.65;
+  const confidence = state.steady >= 2 ? 0.85 : 0.65;
   return [{ type: 'pause', at: state.lastAt, titleId: state.titleId, confidence }];
 }

@@ -2,6 +2,7 @@
 // Pure but for the records it changes; sessions.ts owns those, their number and their end.
 import type { CmcdReport, PlayState } from './cmcd.ts';
 import { type EventType, type Orientation, raw, type ViewerEvent } from './event.ts';
+import { beginInference, type Inference, type Inferred, listen, takeSegment } from './infer.ts';
 import type { Action, CurrentViewing, Hover, Session, Viewing } from './session.ts';
 import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt } from './viewing.ts';
 
@@ -9,6 +10,8 @@ import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt 
 const MAX_HISTORY = 50;
 const MAX_HOVERS = 20;
 const MAX_ACTIONS = 32;
+/** A player that told something so lately is believed to tell all. */
+const TELLS_MS = 600_000;
 
 /** A viewer: one session, or all that showed the same token. */
 export type Viewer = {
@@ -37,6 +40,10 @@ export type Live = {
   /** Newest first. */
   actions: readonly Action[];
   orientation: Orientation | undefined;
+  /** What its requests show, while its player tells nothing itself. */
+  inference: Inference | undefined;
+  /** When its player last told an event or a state. */
+  toldAt: number;
   seenAt: number;
   minute: number;
   usedThisMinute: number;
@@ -57,6 +64,8 @@ export function newLive(sid: string, viewer: Viewer, at: number): Live {
     announced: undefined,
     actions: [],
     orientation: undefined,
+    inference: undefined,
+    toldAt: Number.NEGATIVE_INFINITY,
     seenAt: at,
     minute: 0,
     usedThisMinute: 0,
@@ -186,6 +195,8 @@ export function takeEvent(live: Live, event: ViewerEvent, durationOf: DurationOf
   const { type, title, at, positionSeconds } = event;
   const action = { type, titleId: title, at, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
   live.actions = [action, ...live.actions].slice(0, MAX_ACTIONS);
+  live.toldAt = at;
+  live.inference = undefined;
   return HANDLERS[type]({ live, event, durationOf });
 }
 
@@ -199,6 +210,8 @@ export type Heard = {
   readonly titleId: string | undefined;
   readonly at: number;
   readonly announced?: string | undefined;
+  /** Of a video segment: its number among the title's, if its name has one. */
+  readonly segmentNumber?: number | undefined;
 };
 
 /**
@@ -210,7 +223,8 @@ export function takeReport(live: Live, heard: Heard, durationOf: DurationOf): Tr
   const isOther = live.current !== undefined && live.current.titleId !== titleId;
   if (titleId === undefined || (isOther && live.current?.isTold === true)) return undefined;
   if (isOther) haltTrack(live.viewer.tracks.get(live.current?.titleId ?? ''), at);
-  live.announced = heard.announced;
+  // An event-mode report says nothing of what is asked for next.
+  if (report.event === undefined) live.announced = heard.announced;
   const track = trackOf(live.viewer, titleId, at, durationOf);
   live.current = { titleId, isTold: live.current?.isTold === true };
   track.seenAt = Math.max(track.seenAt, at);
@@ -226,6 +240,8 @@ export function takeReport(live: Live, heard: Heard, durationOf: DurationOf): Tr
 
 function hearState(live: Live, track: Track, state: PlayState | undefined, at: number): Track {
   if (state === undefined) return track;
+  live.toldAt = at;
+  live.inference = undefined;
   if (PLAYING.has(state) && !track.isPlaying) {
     goOn(track, at);
     track.isPlaying = true;
@@ -235,6 +251,36 @@ function hearState(live: Live, track: Track, state: PlayState | undefined, at: n
   if (state === 'ended') track.isEnded = true;
   if (LEFT.has(state)) live.current = undefined;
   return track;
+}
+
+/** What a request shows of a player that tells nothing; empty for one that does. */
+export function inferFrom(live: Live, { report, titleId, at, segmentNumber: number }: Heard): readonly Inferred[] {
+  const { objectType, objectSeconds: seconds } = report;
+  const isVideo = objectType === 'video' || objectType === 'muxed';
+  if (at - live.toldAt < TELLS_MS) return [];
+  if (isVideo && titleId !== undefined && number !== undefined && seconds !== undefined && seconds > 0) {
+    const asked = { at, titleId, number, seconds };
+    if (live.inference !== undefined) return remember(live, takeSegment(live.inference, asked));
+    live.inference = beginInference(asked);
+  }
+  return [];
+}
+
+/** What the silence of a player shows. */
+export function inferFromSilence(live: Live, now: number): readonly Inferred[] {
+  if (live.inference === undefined) return [];
+  const { lastNumber, step, seconds, titleId } = live.inference;
+  const durationSeconds = live.viewer.tracks.get(titleId)?.durationSeconds;
+  // Numbers that rise by more than one are times in a scale that is not known here.
+  const isAtEnd = step === 1 && durationSeconds !== undefined && (lastNumber + 2) * seconds > durationSeconds;
+  return remember(live, listen(live.inference, now, isAtEnd));
+}
+
+function remember(live: Live, inferred: readonly Inferred[]): readonly Inferred[] {
+  if (inferred.length === 0) return inferred;
+  const actions = inferred.map(({ type, titleId, at, confidence }): Action => ({ type, titleId, at, confidence }));
+  live.actions = [...actions.reverse(), ...live.actions].slice(0, MAX_ACTIONS);
+  return inferred;
 }
 
 /** The session as others may see it. */

@@ -30,6 +30,8 @@ export type Action = {
   readonly titleId: string;
   readonly at: number;
   readonly positionSeconds?: number;
+  /** 0..1, of what was inferred from requests; absent: the player told it. */
+  readonly confidence?: number;
 };
 
 /** A look at a title that may have stayed a look. */

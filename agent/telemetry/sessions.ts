@@ -5,9 +5,12 @@
 import { createHmac, randomBytes } from 'node:crypto';
 import { dayOf, type WatchRow, watchBucket } from '../state-schema.ts';
 import { isSid, type ViewerEvent } from './event.ts';
+import type { Inferred } from './infer.ts';
 import {
   endDay,
   type Heard,
+  inferFrom,
+  inferFromSilence,
   type Live,
   mergeViewer,
   newLive,
@@ -54,8 +57,10 @@ export type Sessions = {
   readonly withdraw: (sid: string) => Erasure;
   /** Takes an event of a consented session; false, and nothing is kept, when there is no such session. */
   readonly take: (sid: string, event: ViewerEvent) => boolean;
-  /** Takes CMCD of a consented session; false, and nothing is kept, when there is no such session. */
-  readonly hear: (sid: string, heard: Heard) => boolean;
+  /** Takes CMCD of a consented session, and gives what it shows; where there is no such session nothing is kept. */
+  readonly hear: (sid: string, heard: Heard) => readonly Inferred[];
+  /** What the silence of players shows; twice a second. */
+  readonly listen: () => readonly { readonly sid: string; readonly inferred: readonly Inferred[] }[];
   /** Counts events of a session against its allowance for the minute; how many of them may pass. */
   readonly allow: (sid: string, count: number, maxPerMinute: number) => number;
   /** Erases by viewer token (an expired one too) or by session id. */
@@ -101,7 +106,22 @@ export function openSessions(options: SessionsOptions): Sessions {
       return live === undefined ? { sessions: 0, rows: 0 } : room.eraseViewer(live.viewer.key);
     },
     take: (sid, event) => change(sid, (live) => takeEvent(live, event, options.durationOf)),
-    hear: (sid, heard) => change(sid, (live) => takeReport(live, heard, options.durationOf)),
+    hear: (sid, heard) => {
+      let inferred: readonly Inferred[] = [];
+      change(sid, (live) => {
+        const track = takeReport(live, heard, options.durationOf);
+        inferred = inferFrom(live, heard);
+        return track;
+      });
+      return inferred;
+    },
+    listen: () => {
+      const now = options.now();
+      return [...room.sessions.values()].flatMap((live) => {
+        const inferred = inferFromSilence(live, now);
+        return inferred.length === 0 ? [] : [{ sid: live.sid, inferred }];
+      });
+    },
     allow: (sid, count, maxPerMinute) => {
       const live = room.find(sid);
       if (live === undefined) return 0;

@@ -81,9 +81,14 @@ type Source = { readonly handle: FileHandle; readonly inode: number; place: numb
 async function openSource(file: string, atEnd: boolean): Promise<Source | undefined> {
   const handle = await open(file, 'r').catch(() => undefined);
   if (handle === undefined) return undefined;
-  const { ino, size } = await handle.stat();
-  const head = await readHead(handle, Math.min(size, HEAD_BYTES));
-  return { handle, inode: ino, place: atEnd ? size : 0, head };
+  try {
+    const { ino, size } = await handle.stat();
+    const head = await readHead(handle, Math.min(size, HEAD_BYTES));
+    return { handle, inode: ino, place: atEnd ? size : 0, head };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function readHead(handle: FileHandle, length: number): Promise<Buffer> {

@@ -5,7 +5,13 @@ import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { embedMetadata } from '../predict/embed.ts';
 import { featureRows } from '../predict/features.ts';
 import { indexNearest, type NearestIndex } from '../predict/nearest.ts';
-import { createPopularity, DEFAULT_HALF_LIFE_MS, type Popularity, type TitleShare } from '../predict/popularity.ts';
+import {
+  createPopularity,
+  DEFAULT_HALF_LIFE_MS,
+  type Popularity,
+  sharesTtlMs,
+  type TitleShare,
+} from '../predict/popularity.ts';
 import type { PredictSession } from '../predict/profile.ts';
 import { createTransitions, turnedFrom } from '../predict/transitions.ts';
 import type { ViewerEvent } from '../telemetry/event.ts';
@@ -20,8 +26,6 @@ export type Question = {
   readonly chosen: number;
 };
 
-/** Popularity shares are computed anew this often, as the node does. */
-const SHARES_TTL_MS = 600_000;
 /** Days before questions are asked, so that popularity is warm. */
 const WARM_UP_MS = 2 * 86_400_000;
 /** Runs steps to their end: training has its own process, and nobody waits behind it. */
@@ -62,12 +66,12 @@ function openViewers(durationOf: (titleId: string) => number | undefined) {
   };
 }
 
-/** Shares of regions, summed up anew every SHARES_TTL_MS. */
+/** Shares of regions, summed up anew as often as a node does. */
 function openShares(popularity: Popularity, limit: number) {
   const known = new Map<string, { readonly at: number; readonly list: readonly TitleShare[] }>();
   return (region: string, now: number): readonly TitleShare[] => {
     const last = known.get(region);
-    if (last !== undefined && now - last.at < SHARES_TTL_MS) return last.list;
+    if (last !== undefined && now - last.at < sharesTtlMs(last.list)) return last.list;
     const list = popularity.shares(region, now, limit);
     known.set(region, { at: now, list });
     return list;
@@ -96,7 +100,9 @@ export function makeQuestions(workload: Workload, depth: number): readonly Quest
       questions.push({ at, titleIds, features, chosen: titleIds.indexOf(titleId) });
     }
     viewers.take(event, told.after);
-    transitions.add(titleId, turnedFrom(session), at);
+    // What is gone on with is not turned to.
+    const others = session.history.filter((watched) => watched.titleId !== titleId);
+    if (session.history[0]?.titleId !== titleId) transitions.add(titleId, turnedFrom({ history: others }), at);
     popularity.add({ titleId, region, at }, at);
   }
   return questions;

@@ -1,6 +1,6 @@
 // Records what real players ask for while somebody pauses, plays, seeks and changes speed: hls.js and dash.js in
 // headless Chromium, several at once, each action labelled with its time. Writes the requests and labels as the fixture
-// of the inference tests: `node run.mjs --entry=test/bench/record-actions.ts [FILE]`. Takes about six minutes.
+// of the inference tests, a seek to what a player still holds aside, which no request shows: `node run.mjs --entry=test/bench/record-actions.ts [FILE]`. Takes about six minutes.
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
@@ -16,9 +16,11 @@ import { openBrowser } from '../e2e/browser.ts';
 import { FFMPEG } from '../encoder/package/media.ts';
 
 const SEGMENT_SECONDS = 2;
-const TITLE_SECONDS = 900;
-const PAGES = 8;
-const CYCLES = 5;
+const TITLE_SECONDS = 1_800;
+/** Where the second half of the title begins: seeks go to and fro between the halves, always to what was not yet seen. */
+const HALF_SECONDS = 900;
+const PAGES = 10;
+const CYCLES = 4;
 const PLAYERS = ['hls.js', 'dash.js'] as const;
 const FIXTURE = fileURLToPath(new URL('../agent/telemetry/actions.jsonl.gz', import.meta.url));
 const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url));
@@ -79,7 +81,11 @@ const START: Readonly<Record<(typeof PLAYERS)[number], readonly [script: string,
 async function becomesSteady(name: string): Promise<void> {
   const deadline = Date.now() + 30_000;
   while (Date.now() < deadline) {
-    const own = lines.filter(({ s, n }) => s === name && n !== undefined).slice(-4);
+    const since = lines.findLastIndex(({ s, a }) => s === name && a !== undefined);
+    const own = lines
+      .slice(since + 1)
+      .filter(({ s, n }) => s === name && n !== undefined)
+      .slice(-4);
     const gaps = own.slice(1).map(({ t }, at) => Number(t) - Number(own[at]?.['t']));
     if (gaps.length === 3 && gaps.every((gap) => gap > 700 && gap < 3500)) return;
     await wait(200);
@@ -102,18 +108,19 @@ async function act(page: Page, name: string): Promise<void> {
     await label('play', 'video.play()');
     await becomesSteady(name);
     await anyMoment();
-    await seekTo(100 + cycle * 150 + Math.round(Math.random() * 50));
+    await seekTo(HALF_SECONDS + cycle * 150 + Math.round(Math.random() * 50));
+    await wait(SEGMENT_SECONDS * 4_000);
     await becomesSteady(name);
     await label('rate', 'video.playbackRate = 2', 2);
     await wait(9_000);
     await label('rate', 'video.playbackRate = 1', 1);
-    await becomesSteady(name);
+    await wait(9_000);
     await anyMoment();
     await label('pause', 'video.pause()');
     await wait(7_000 + Math.random() * 3_000);
     await label('play', 'video.play()');
     await becomesSteady(name);
-    await seekTo(20 + cycle * 150);
+    await seekTo(150 + cycle * 150 + Math.round(Math.random() * 50));
   }
   await becomesSteady(name);
 }
