@@ -10,9 +10,10 @@ import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { HERE, pathOf } from './foreign.ts';
+import { openHearing } from './hearing.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
-import { openPlans, type Plans } from './plans.ts';
+import type { Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
@@ -25,8 +26,7 @@ import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
-import { openAccessLogs } from './telemetry/access-log.ts';
-import { type Intake, openIntake } from './telemetry/intake.ts';
+import type { Intake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -70,12 +70,8 @@ export type Agent = {
 };
 
 const FLUSH_MS = 2_000;
-/** How often players are looked at that have gone silent. */
-const TICK_MS = 500;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
@@ -155,12 +151,18 @@ function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () =
 
 type Durations = (titleId: string) => number | undefined;
 
-function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, durationOf: Durations): Sessions {
+function openViewers(
+  { config, tokenSecret, now }: AgentOptions,
+  state: State,
+  durationOf: Durations,
+  running: Running,
+): Sessions {
   return openSessions({
     maxSessions: config.telemetry.maxSessions,
     idleMs: config.telemetry.sessionHours * 3_600_000,
     durationOf,
     now,
+    onErased: (viewers) => running.prediction?.forget(viewers),
     ...(config.privacy.retentionDays > 0 ? { watches: state.watches } : {}),
     ...(tokenSecret === undefined ? {} : { tokenSecret }),
   });
@@ -189,46 +191,10 @@ function openPreviews(
   });
 }
 
-/** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
-function openIntakeOver(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'plans'>,
-  durationOf: Durations,
-): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans } = rooms;
-  return openIntake({
-    sessions,
-    now,
-    titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
-    durationOf,
-    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxPerAddressPerMinute: config.telemetry.maxEventsPerAddressPerMinute,
-    maxPerMinute: config.telemetry.maxEventsPerMinute,
-    maxTitleRatio: config.telemetry.maxTitleRatio,
-    onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play')
-        prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
-      if (kind === 'hover') prefetching.hovered(titleId);
-    },
-    onEvent: (event, session) => {
-      const { type, rewardToken } = event;
-      if (session !== undefined) plans.heard(session, event);
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
-    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
-      if (session !== undefined) plans.heard(session);
-      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
-    },
-  });
-}
-
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
-function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
+function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void {
   let purgedOn = -1;
   return () => {
     void rooms.catalogue.reload();
@@ -236,6 +202,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
     rooms.plans.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
+    rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
@@ -252,6 +219,9 @@ async function closeAll(closers: Closers): Promise<void> {
   for (const closeNext of closers.splice(0).reverse()) await closeNext();
 }
 
+/** Rooms that others ask before they are open. */
+type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Prediction };
+
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
@@ -262,7 +232,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
-  const sessions = openViewers(options, state, durationOf);
+  const running: Running = {};
+  const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
     titles: catalogue.titles,
@@ -271,14 +242,17 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     hasModel: config.predict.enabled,
     deadlineMs: config.predict.deadlineMs,
+    retrain: config.predict.retrain,
+    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    pace: () => running.power?.pace().pace ?? 0,
     snapshots: state.snapshots,
-    now,
-    log,
+    ...{ now, log },
   });
   closers.push(prediction.close, prediction.save);
-  const running: { encodes?: Encodes | undefined } = {};
+  running.prediction = prediction;
   const power = await openPowerOver(options, () => running.encodes?.list().some(isRunning) === true);
   closers.push(power.close);
+  running.power = power;
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const diskBytes = config.store.dirs.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
@@ -300,21 +274,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const plans = openPlans({
-    rank: prediction.rank,
-    sessionOf: sessions.get,
-    turned: prediction.predictor.turned,
-    onPlan: prefetching.likely,
-    maxSessions: config.telemetry.maxSessions,
-    now,
-  });
-  closers.push(plans.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview, plans }, durationOf);
-  closers.push(intake.close);
-  const ticker = setInterval(intake.tick, TICK_MS);
-  ticker.unref();
-  closers.push(() => clearInterval(ticker));
-  closers.push(openAccessLogs({ files: config.telemetry.accessLogs, logged: intake.logged, log }).close);
+  const told = { catalogue, sessions, prediction, prefetching, preview };
+  const { intake, plans, close } = openHearing(options, told, durationOf);
+  closers.push(close);
   return {
     catalogue,
     sessions,

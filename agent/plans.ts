@@ -62,15 +62,8 @@ type Known = { plannedAt: number; titleId: string | undefined; watchedSeconds: n
 /** Opens plans. */
 export function openPlans(options: PlansOptions): Plans {
   const known = new Map<string, Known>();
-  /** Since when a session waits. */
-  const waiting = new Map<string, number>();
-  const running = new Set<Promise<void>>();
   const counts = { made: 0, dropped: 0 };
   const seconds = newHistogram();
-  const allow = openAllowance(options.now);
-  let turn: NodeJS.Immediate | undefined;
-  let pause: NodeJS.Timeout | undefined;
-
   const make = async (sid: string, since: number): Promise<void> => {
     const session = options.sessionOf(sid);
     if (session === undefined) return;
@@ -81,6 +74,41 @@ export function openPlans(options: PlansOptions): Plans {
       titles.filter(({ titleId }) => titleId !== session.current?.titleId),
       sid,
     );
+  };
+  const queue = openQueue(make, openAllowance(options.now));
+
+  return {
+    heard: (session, event) => {
+      const { sid } = session;
+      const before = known.get(sid);
+      const turnedTo = turnOf(session, before);
+      if (turnedTo !== undefined) options.turned(turnedTo, turnedFrom({ history: session.history.slice(1) }));
+      const isStrong = event !== undefined && STRONG.has(event.type);
+      if (!isStrong && turnedTo === undefined && !isDue(session, before, options.now())) return;
+      known.delete(sid);
+      known.set(sid, remember(session, before, options.now()));
+      const [oldest] = known.size > options.maxSessions ? known.keys() : [];
+      if (oldest !== undefined) known.delete(oldest);
+      if (!queue.push(sid)) counts.dropped += 1;
+    },
+    sweep: () => {
+      for (const sid of known.keys()) if (options.sessionOf(sid) === undefined) known.delete(sid);
+    },
+    idle: queue.idle,
+    stats: () => ({ ...counts, seconds }),
+    close: queue.close,
+  };
+}
+
+/** Sessions that wait for their plan, each once, served in order as far as `allow` lets them. */
+function openQueue(make: (sid: string, since: number) => Promise<void>, allow: () => number) {
+  /** Since when a session waits. */
+  const waiting = new Map<string, number>();
+  const running = new Set<Promise<void>>();
+  let turn: NodeJS.Immediate | undefined;
+  let pause: NodeJS.Timeout | undefined;
+  const schedule = (): void => {
+    if (waiting.size > 0 && turn === undefined && pause === undefined) turn = setImmediate(work);
   };
   const work = (): void => {
     turn = undefined;
@@ -102,44 +130,22 @@ export function openPlans(options: PlansOptions): Plans {
       running.add(plan);
     }
   };
-  const schedule = (): void => {
-    if (waiting.size > 0 && turn === undefined && pause === undefined) turn = setImmediate(work);
-  };
-  const want = (sid: string): void => {
-    if (waiting.has(sid)) return;
-    if (waiting.size >= MAX_WAITING) {
-      counts.dropped += 1;
-      return;
-    }
-    waiting.set(sid, performance.now());
-    schedule();
-  };
-
   return {
-    heard: (session, event) => {
-      const { sid } = session;
-      const before = known.get(sid);
-      const turnedTo = turnOf(session, before);
-      if (turnedTo !== undefined) options.turned(turnedTo, turnedFrom({ history: session.history.slice(1) }));
-      const isStrong = event !== undefined && STRONG.has(event.type);
-      if (!isStrong && turnedTo === undefined && !isDue(session, before, options.now())) return;
-      known.delete(sid);
-      known.set(sid, remember(session, before, options.now()));
-      const [oldest] = known.size > options.maxSessions ? known.keys() : [];
-      if (oldest !== undefined) known.delete(oldest);
-      want(sid);
+    /** False when too many wait. */
+    push: (sid: string): boolean => {
+      if (waiting.has(sid)) return true;
+      if (waiting.size >= MAX_WAITING) return false;
+      waiting.set(sid, performance.now());
+      schedule();
+      return true;
     },
-    sweep: () => {
-      for (const sid of known.keys()) if (options.sessionOf(sid) === undefined) known.delete(sid);
-    },
-    idle: async () => {
+    idle: async (): Promise<void> => {
       while (waiting.size > 0 || running.size > 0) {
         await Promise.all(running);
         await new Promise((resolve) => setImmediate(resolve));
       }
     },
-    stats: () => ({ ...counts, seconds }),
-    close: () => {
+    close: (): void => {
       waiting.clear();
       clearImmediate(turn);
       clearTimeout(pause);

@@ -141,10 +141,7 @@ function openListener(
   });
 }
 
-/**
- * Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. `primary`: for
- * a worker alone, the socket behind which the origins are.
- */
+/** Opens a cache. Rejects with CACHE_OPTIONS_INVALID or the errors of a required store. `primary`: a worker's way to origins. */
 export async function open(options: CacheOptions, primary?: string): Promise<Cache> {
   const { now, log } = options;
   const judges = new Judges(options);

@@ -46,6 +46,8 @@ export type CandidateQuestion = {
 const BEGUN_RATIO = 0.02;
 /** Titles that each of item-to-item, transitions and taste may add. */
 const PERSONAL_DEPTH = 40;
+/** Titles that are like the latest one. */
+const LATEST_DEPTH = 15;
 /** What the most popular title gets on top of its cosine: enough to order titles of one genre, not to change it. */
 const POPULAR_BONUS = 0.05;
 const NOTHING: Knowledge = {};
@@ -116,10 +118,16 @@ function personal(question: CandidateQuestion, profile: Profile, add: (id: strin
   for (const titleId of largest(profile.transition)) add(titleId, 'transition');
   if (profile.taste === undefined || knowledge.nearest === undefined) return;
   const bonus = bonusOf(shares, knowledge.nearest.table.titleIds);
-  for (const { titleId } of nearest(knowledge.nearest, profile.taste, { count: PERSONAL_DEPTH, bonus })) {
-    const releaseAt = index.titles.get(titleId)?.releaseAt;
-    if (releaseAt === undefined || releaseAt <= question.now) add(titleId, 'taste');
-  }
+  const addNear = (vector: Float32Array, count: number, reason: Reason): void => {
+    if (knowledge.nearest === undefined) return;
+    for (const { titleId } of nearest(knowledge.nearest, vector, { count, bonus })) {
+      const releaseAt = index.titles.get(titleId)?.releaseAt;
+      if (releaseAt === undefined || releaseAt <= question.now) add(titleId, reason);
+    }
+  };
+  addNear(profile.taste, PERSONAL_DEPTH, 'taste');
+  // A taste of many titles turns slowly; what is like the latest one comes into sight at once.
+  if (profile.latest !== undefined) addNear(profile.latest, LATEST_DEPTH, 'similar');
 }
 
 function reasonsByTitle(question: CandidateQuestion, profile: Profile): Map<string, Set<Reason>> {

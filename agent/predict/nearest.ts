@@ -26,9 +26,10 @@ const STEP_ROWS = 250;
 /** A search ends once it has read so many vectors, at the end of a leader's followers. */
 const READ_ENOUGH = 3_000;
 
-function dot(one: Float32Array, oneAt: number, other: Float32Array, otherAt: number, width: number): number {
+/** Inner product of a row of `rows`, which begins at `start`, and a vector. */
+function dot(rows: Float32Array, start: number, vector: Float32Array): number {
   let sum = 0;
-  for (let at = 0; at < width; at += 1) sum += (one[oneAt + at] ?? 0) * (other[otherAt + at] ?? 0);
+  for (let at = 0; at < vector.length; at += 1) sum += (rows[start + at] ?? 0) * (vector[at] ?? 0);
   return sum;
 }
 
@@ -37,7 +38,7 @@ function knownRows({ titleIds, width, values }: TitleEmbeddings): Uint32Array {
   const known = new Uint32Array(titleIds.length);
   let count = 0;
   for (let row = 0; row < titleIds.length; row += 1) {
-    if (dot(values, row * width, values, row * width, width) <= 0) continue;
+    if (values.subarray(row * width, (row + 1) * width).every((value) => value === 0)) continue;
     known[count] = row;
     count += 1;
   }
@@ -58,8 +59,9 @@ export function* indexNearest(table: TitleEmbeddings): Generator<void, NearestIn
   const starts = new Uint32Array(count + 1);
   for (const [place, row] of known.entries()) {
     let [best, highest] = [0, -2];
+    const vector = values.subarray(row * width, (row + 1) * width);
     for (let leader = 0; leader < count; leader += 1) {
-      const cosine = dot(leaders, leader * width, values, row * width, width);
+      const cosine = dot(leaders, leader * width, vector);
       if (cosine > highest) [best, highest] = [leader, cosine];
     }
     leaderOf[place] = best;
@@ -94,7 +96,7 @@ export function nearest(
   const { width, titleIds, values } = table;
   const order = Array.from({ length: starts.length - 1 }, (_, leader) => ({
     leader,
-    cosine: dot(leaders, leader * width, vector, 0, width),
+    cosine: dot(leaders, leader * width, vector),
   })).sort((one, other) => other.cosine - one.cosine);
   const best = new Best<number>(count);
   let read = 0;
@@ -103,17 +105,17 @@ export function nearest(
     const end = starts[leader + 1] ?? 0;
     for (let place = starts[leader] ?? 0; place < end; place += 1) {
       const row = followers[place] ?? 0;
-      best.offer(row, dot(grouped, place * width, vector, 0, width) + (bonus?.[row] ?? 0));
+      best.offer(row, dot(grouped, place * width, vector) + (bonus?.[row] ?? 0));
       read += 1;
     }
   }
   return best.items().map((row) => ({
     titleId: titleIds[row] ?? '',
-    cosine: dot(values, row * width, vector, 0, width),
+    cosine: dot(values, row * width, vector),
   }));
 }
 
 /** Cosine of a title's vector and `vector`; 0 for a title without one. */
 export function cosineOf(table: TitleEmbeddings, place: number | undefined, vector: Float32Array): number {
-  return place === undefined ? 0 : dot(table.values, place * table.width, vector, 0, table.width);
+  return place === undefined ? 0 : dot(table.values, place * table.width, vector);
 }

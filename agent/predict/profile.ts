@@ -3,7 +3,7 @@
 import type { CatalogueIndex, PredictTitle } from './catalogue-index.ts';
 import type { NearestIndex } from './nearest.ts';
 import { placesOf, type TitleNeighbours } from './tables.ts';
-import { type Evidence, evidenceOf, type TasteSession, tasteOf } from './taste.ts';
+import { type Evidence, evidenceOf, latestOf, type TasteSession, tasteOf } from './taste.ts';
 import { type Transitions, turnedFrom } from './transitions.ts';
 
 /** A title that a session has opened. A viewing of agent/telemetry/session.ts is one. */
@@ -51,6 +51,8 @@ export type Profile = {
   readonly seriesRatios: ReadonlyMap<string, number>;
   readonly evidence: readonly Evidence[];
   readonly taste: Float32Array | undefined;
+  /** The embedding of the latest title that was not left at once. */
+  readonly latest: Float32Array | undefined;
   /** 0..1, by title. */
   readonly similarity: ReadonlyMap<string, number>;
   /** 0..1, by title. */
@@ -133,6 +135,7 @@ const NOBODY: Profile = {
   seriesRatios: new Map(),
   evidence: [],
   taste: undefined,
+  latest: undefined,
   similarity: new Map(),
   transition: new Map(),
 };
@@ -153,6 +156,7 @@ export function profileOf(
     seriesRatios: ratiosOf(watched, index, ({ series }) => (series === undefined ? [] : [series])),
     evidence,
     taste: knowledge.nearest && tasteOf(evidence, knowledge.nearest.table),
+    latest: knowledge.nearest && latestOf(evidence, knowledge.nearest.table),
     similarity: similarityOf(watched, knowledge.neighbours),
     transition: knowledge.transitions?.after(turnedFrom(session), now) ?? NOBODY.transition,
   };

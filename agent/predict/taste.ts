@@ -26,14 +26,16 @@ export type TasteSession = {
 /** How much a title says of a taste: above 0 for it, below 0 against it; at most 1. */
 export type Evidence = { readonly titleId: string; readonly weight: number };
 
-/** Seconds watched that count half of a whole viewing: two minutes are a third, twenty are five sixths. */
-const HALF_WEIGHT_SECONDS = 240;
+/** Seconds watched that count half of a whole viewing; twenty minutes then count ten elevenths. */
+const HALF_WEIGHT_SECONDS = 120;
 /** A title left within this time, while another was turned to, was skipped. */
 const SKIP_SECONDS = 60;
 const SKIP_WEIGHT = -0.25;
 /** A look is worth less than a minute of watching. */
 const HOVER_WEIGHT: Readonly<Record<DwellBucket, number>> = { 'under-1': 0, '1-3': 0.05, '3-10': 0.12, 'over-10': 0.2 };
 const HOVER_WEIGHT_UNKNOWN = 0.05;
+/** From this weight on, a minute of watching, a title is what a viewer is in the mood for now. */
+const LATEST_WEIGHT = 0.3;
 /**
  * Worth of age, in two halves: this evening's mood, and what has lasted. With each newer title a title also loses a
  * tenth (the decay of history that won for linear models on ML-100k, test/bench/predict.ts).
@@ -79,4 +81,13 @@ export function tasteOf(evidence: readonly Evidence[], table: TitleEmbeddings): 
   if (taste.every((value) => value === 0)) return undefined;
   toUnit(taste, 0, width);
   return taste;
+}
+
+/** The embedding of the first title, newest first, that speaks for its kind; undefined when that has none. */
+export function latestOf(evidence: readonly Evidence[], table: TitleEmbeddings): Float32Array | undefined {
+  const latest = evidence.find(({ weight }) => weight >= LATEST_WEIGHT);
+  const place = latest && placesOf(table.titleIds).get(latest.titleId);
+  if (place === undefined) return undefined;
+  const vector = table.values.subarray(place * table.width, (place + 1) * table.width);
+  return vector.every((value) => value === 0) ? undefined : vector;
 }

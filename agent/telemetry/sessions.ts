@@ -1,7 +1,6 @@
-// Sessions of viewers who consented: bounded in number and age, in RAM alone. Who did not consent is not here. What
-// goes to disk is a pseudonym under a key that lives for one day, in RAM: after that day nobody can join its rows to a
-// viewer or to another day, and only a session that is still open remembers which rows to erase. In RAM the memory of a
-// viewer without a token ends with the day too.
+// Sessions of viewers who consented, bounded in number and age, in RAM alone. On disk is a pseudonym under a key that is
+// drawn anew each day: later nobody can join its rows to a viewer or to another day, but for a session that is still open
+// and may have to erase them. In RAM too the memory of a viewer without a token ends with the day.
 import { createHmac, randomBytes } from 'node:crypto';
 import { dayOf, type WatchRow, watchBucket } from '../state-schema.ts';
 import { isSid, type ViewerEvent } from './event.ts';
@@ -40,6 +39,8 @@ export type SessionsOptions = {
     readonly put: (row: WatchRow) => void;
     readonly erase: (pseudonyms: readonly string[]) => number;
   };
+  /** Viewers, by every name that they had in RAM or on disk, are erased: so is what others know of them. */
+  readonly onErased?: (viewers: readonly string[]) => void;
   /** Key of the publisher's viewer tokens; undefined: tokens are ignored. */
   readonly tokenSecret?: Uint8Array;
 };
@@ -170,12 +171,14 @@ class Names {
   }
 
   /** A viewer's name in RAM: a token's viewer keeps it while the process lives, a session's changes with the day. */
+  ofKey(key: string): string {
+    return key.startsWith('token:') ? hash(this.#processKey, key) : this.ofToday(key);
+  }
+
+  /** The same, made once a day for each viewer: it is asked for with every event. */
   ofViewer(viewer: Viewer): string {
     const day = this.rotate();
-    if (viewer.name?.day !== day) {
-      const { key } = viewer;
-      viewer.name = { day, name: hash(key.startsWith('token:') ? this.#processKey : this.#dayKey, key) };
-    }
+    if (viewer.name?.day !== day) viewer.name = { day, name: this.ofKey(viewer.key) };
     return viewer.name.name;
   }
 }
@@ -273,6 +276,7 @@ class Room {
     this.viewers.delete(key);
     const pseudonyms = new Set([...(viewer?.pseudonyms ?? []), this.names.ofToday(key)]);
     const rows = this.#options.watches?.erase([...pseudonyms]) ?? 0;
+    this.#options.onErased?.([...pseudonyms, this.names.ofKey(key)]);
     return { sessions: viewer?.sids.size ?? 0, rows };
   }
 

@@ -96,6 +96,20 @@ async function readHead(handle: FileHandle, length: number): Promise<Buffer> {
   return buffer.subarray(0, bytesRead);
 }
 
+/** What was written since the last look, in pieces. */
+async function* newBytes(source: Source): AsyncGenerator<Buffer> {
+  const buffer = Buffer.alloc(CHUNK_BYTES);
+  for (;;) {
+    const { bytesRead } = await source.handle.read(buffer, 0, CHUNK_BYTES, source.place);
+    if (bytesRead === 0) break;
+    source.place += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+  if (source.head.length < HEAD_BYTES) {
+    source.head = await readHead(source.handle, Math.min(source.place, HEAD_BYTES));
+  }
+}
+
 async function isTruncated({ handle, place, head }: Source): Promise<boolean> {
   const { size } = await handle.stat();
   return size < place || !(await readHead(handle, head.length)).equals(head);
@@ -123,14 +137,10 @@ export function openTail(options: TailOptions): Tail {
     await onLines(lines);
   };
   const readOn = async (from: Source): Promise<void> => {
-    const buffer = Buffer.alloc(CHUNK_BYTES);
-    while (!closing.signal.aborted) {
-      const { bytesRead } = await from.handle.read(buffer, 0, CHUNK_BYTES, from.place);
-      if (bytesRead === 0) break;
-      from.place += bytesRead;
-      await give(cutter.cut(buffer.subarray(0, bytesRead)));
+    for await (const bytes of newBytes(from)) {
+      await give(cutter.cut(bytes));
+      if (closing.signal.aborted) return;
     }
-    if (from.head.length < HEAD_BYTES) from.head = await readHead(from.handle, Math.min(from.place, HEAD_BYTES));
   };
   const look = async (): Promise<void> => {
     if (source === undefined) {

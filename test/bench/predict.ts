@@ -12,6 +12,7 @@ import { scoreRows } from '../../agent/predict/scorer.ts';
 import { byScorer, evaluate } from '../../agent/train/evaluate.ts';
 import { seededRandom } from '../../agent/train/random.ts';
 import { SEED_RECIPE, splitQuestions } from '../../agent/train/seed.ts';
+import { runServing } from './predict-serving.ts';
 
 /** Candidates of a question, as the predictor asks them at most: popular and new titles and some of the viewer's. */
 const ROWS = 400;
@@ -84,4 +85,4 @@ const figures = {
   coverageRatio: quality.model.coverageRatio,
   questions: test.length,
 };
-console.log(JSON.stringify(figures));
+console.log(JSON.stringify({ ...figures, ...(await runServing((line) => console.log(line))) }));

@@ -32,13 +32,13 @@ const toward = (session: TasteSession, titleId: string): number => {
 };
 
 describe('what a session says', () => {
-  test('the longer watched the more, never more than 1; two minutes are a third', () => {
+  test('the longer watched the more, never more than 1; two minutes are half of it', () => {
     const weights = [0, 60, 120, 1200, 1e9].map((seconds) =>
       weightOf({ history: [viewing('drama-1', seconds)] }, 'drama-1'),
     );
     expect(weights).toEqual([...weights].sort((a, b) => a - b));
     expect(weights[0]).toBe(0);
-    expect(weights[2]).toBeCloseTo(1 / 3, 6);
+    expect(weights[2]).toBe(0.5);
     expect(weights.at(-1)).toBeLessThanOrEqual(1);
   });
 
