@@ -254,6 +254,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
     close: async () => {
+      predictor.close();
       models?.life.setPaused(true);
       await Promise.all([models?.runtime.close(), models?.shadow.close()]);
     },
