@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
+import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
 import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
@@ -48,6 +49,7 @@ export type Agent = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
+  readonly expectation: Expectation;
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
@@ -197,13 +199,25 @@ function openPreviews(
   });
 }
 
+/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
+function viewsBefore(
+  { config, now }: AgentOptions,
+  { predictor, popularity }: Prediction,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
+  const startsPerDay = (titleId: string): number => {
+    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+    return share * popularity.expectedViews(config.node.region, 1, now());
+  };
+  return { nextOf: predictor.nextOf, startsPerDay };
+}
+
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'expectation'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, expectation } = rooms;
   return openIntake({
     sessions,
     now,
@@ -224,6 +238,7 @@ function openIntakeOver(
     onRequest: ({ path, kind, titleId, nextPaths }) => {
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
+      expectation.served(part);
     },
   });
 }
@@ -236,6 +251,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.meter.save();
@@ -260,22 +276,20 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
-  const catalogue = await openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const published = { publishDir, publishPath };
+  const catalogue = await openCatalogue({ ...config.catalogue, ...published, reloadMs: RELOAD_MS, log });
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
   const sessions = openViewers(options, state, durationOf);
   closers.push(sessions.close);
   const prediction = await openPrediction({
-    titles: catalogue.titles,
-    catalogueVersion: () => catalogue.stats().reloads,
+    ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
     hasModel: config.predict.enabled,
     deadlineMs: config.predict.deadlineMs,
-    snapshots: state.snapshots,
-    now,
-    log,
+    ...{ snapshots: state.snapshots, now, log },
   });
   closers.push(prediction.close, prediction.save);
   const running: { encodes?: Encodes | undefined } = {};
@@ -287,7 +301,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, power, ledger: state.ledger });
+  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
+  const expecting = { config: config.prefetch, prediction, expectation };
+  const prefetching = openPrefetching({ ...metered, ...expecting, power, ledger: state.ledger });
   closers.push(prefetching.close);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -302,23 +318,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const viewed = { catalogue, sessions, prediction, prefetching, preview, expectation };
+  const intake = openIntakeOver(options, viewed, durationOf);
   closers.push(intake.close);
-  return {
-    catalogue,
-    sessions,
-    intake,
-    prediction,
-    prefetching,
-    timelines,
-    encodes,
-    encoding,
-    power,
-    preview,
-    publishing,
-    state,
-    meter,
-  };
+  return { ...viewed, intake, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**

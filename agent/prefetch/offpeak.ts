@@ -1,7 +1,7 @@
 // One run of the nightly fill: ask what the region will watch, plan what is worth its place, fill it, and say why.
 import type { Decision } from './decisions.ts';
 import type { Fetcher, FetchItem } from './fetcher.ts';
-import { type HeldTitle, type Plan, type PlanOptions, planFills } from './plan.ts';
+import { type Plan, type PlanOptions, planFills } from './plan.ts';
 import type { Timeline } from './timeline.ts';
 
 /** A title the region is expected to watch; `score` only needs to be comparable with the others of one list. */
@@ -14,14 +14,16 @@ export type OffPeakOptions = {
   /** Undefined for a title that has no package and no readable manifest. A live one is passed over. */
   readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
   readonly isHeld: (url: string) => boolean;
-  /** Room that is left, and what could leave; `scoreOf` gives a title's score in this run, 0 when it is not demanded. */
-  readonly room: (scoreOf: (titleId: string) => number) => {
-    readonly freeBytes: number;
-    readonly held: readonly HeldTitle[];
-  };
+  /** A title may be filled: what is expected of its parts is asked from now on. */
+  readonly open: (timeline: Timeline) => void;
+  /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
+  readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Room that is left, and what is expected of what leaves first when there is none. */
+  readonly freeBytes: number;
+  readonly marginal: number;
   readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
   readonly budgetBytes: number;
-  /** Titles considered; default 200. */
+  /** Titles considered; default 1000. */
   readonly limit?: number;
   readonly plan?: PlanOptions;
   readonly now: () => number;
@@ -47,21 +49,22 @@ export type OffPeakSummary = {
 const MAX_SUMMARY_ITEMS = 500;
 
 async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considered: number; withoutTimeline: number }> {
-  const demand = options.demand(options.limit ?? 200);
+  const demand = options.demand(options.limit ?? 1000);
   const candidates = [];
-  for (const { titleId, score, reasons } of demand) {
+  for (const { titleId, reasons } of demand) {
     if (options.signal.aborted) break;
     const timeline = await options.timelineOf(titleId).catch(() => undefined);
     // What is live has passed by the evening.
-    if (timeline !== undefined && Number.isFinite(timeline.durationSeconds))
-      candidates.push({ timeline, score, reasons });
+    if (timeline === undefined || !Number.isFinite(timeline.durationSeconds)) continue;
+    options.open(timeline);
+    const expected = (track: number, seconds: number): number => options.expected(titleId, track, seconds);
+    candidates.push({ timeline, expected, reasons });
   }
-  const scores = new Map(demand.map(({ titleId, score }) => [titleId, score]));
-  const { freeBytes, held } = options.room((titleId) => scores.get(titleId) ?? 0);
+  const { freeBytes, marginal } = options;
   const plan = planFills({
     candidates,
-    held,
     freeBytes,
+    marginal,
     isHeld: options.isHeld,
     budgetBytes: options.budgetBytes,
     ...(options.plan === undefined ? {} : { options: options.plan }),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
+import { openExpectation } from '../../agent/expectation.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
 import { openPrefetching, type Prefetching } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
@@ -68,10 +69,12 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
+  const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
   const { ledger } = state;
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
-  prefetching = openPrefetching({ config, cache, catalogue, timelines, prediction, power, ledger, now: Date.now, log });
+  const known = { cache, catalogue, timelines, now: Date.now, log };
+  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
+  prefetching = openPrefetching({ ...known, config, prediction, expectation, power, ledger });
 });
 afterEach(async () => {
   await prefetching.close();
