@@ -164,12 +164,18 @@ function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () =
 
 type Durations = (titleId: string) => number | undefined;
 
-function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, durationOf: Durations): Sessions {
+function openViewers(
+  { config, tokenSecret, now }: AgentOptions,
+  state: State,
+  durationOf: Durations,
+  running: Running,
+): Sessions {
   return openSessions({
     maxSessions: config.telemetry.maxSessions,
     idleMs: config.telemetry.sessionHours * 3_600_000,
     durationOf,
     now,
+    onErased: (viewers) => running.prediction?.forget(viewers),
     ...(config.privacy.retentionDays > 0 ? { watches: state.watches } : {}),
     ...(tokenSecret === undefined ? {} : { tokenSecret }),
   });
@@ -227,15 +233,16 @@ function openIntakeOver(
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
     maxPerMinute: config.telemetry.maxEventsPerMinute,
     onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play')
-        prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
+      if (kind === 'play') prediction.played({ titleId, at, weight: amount });
       if (kind === 'hover') prefetching.hovered(titleId);
     },
-    onEvent: ({ type, rewardToken }) => {
+    onEvent: ({ type, rewardToken }, session) => {
+      if (session !== undefined) prediction.seen(session);
       const outcome = REWARD_OF.find((name) => name === type);
       if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
     },
-    onRequest: ({ path, kind, titleId, nextPaths }) => {
+    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
+      if (session !== undefined) prediction.seen(session);
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
       expectation.served(part);
@@ -246,7 +253,7 @@ function openIntakeOver(
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
-function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
+function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void {
   let purgedOn = -1;
   return () => {
     void rooms.catalogue.reload();
@@ -254,6 +261,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
     rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
+    rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
@@ -270,6 +278,9 @@ async function closeAll(closers: Closers): Promise<void> {
   for (const closeNext of closers.splice(0).reverse()) await closeNext();
 }
 
+/** Rooms that others ask before they are open. */
+type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Prediction };
+
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
@@ -281,7 +292,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
-  const sessions = openViewers(options, state, durationOf);
+  const running: Running = {};
+  const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
     ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
@@ -289,12 +301,16 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     hasModel: config.predict.enabled,
     deadlineMs: config.predict.deadlineMs,
+    retrain: config.predict.retrain,
+    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });
   closers.push(prediction.close, prediction.save);
-  const running: { encodes?: Encodes | undefined } = {};
+  running.prediction = prediction;
   const power = await openPowerOver(options, () => running.encodes?.list().some(isRunning) === true);
   closers.push(power.close);
+  running.power = power;
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const diskBytes = config.store.dirs.reduce((sum, { maxBytes }) => sum + maxBytes, 0);

@@ -29,6 +29,8 @@ export type Expectation = {
   readonly demand: Demand;
   /** Takes in a title; its parts are expected from then on. */
   readonly open: (timeline: Timeline) => void;
+  /** Timelines of titles that are expected. */
+  readonly known: () => readonly Timeline[];
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
   /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
@@ -150,6 +152,7 @@ export function openExpectation(options: ExpectationOptions): Expectation {
       },
     },
     open,
+    known: () => [...titles.values()].map(({ timeline }) => timeline),
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
     marginal: () => marginal,
     sweep: () => {

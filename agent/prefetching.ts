@@ -21,7 +21,7 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
-  readonly expectation: Pick<Expectation, 'open' | 'expected' | 'marginal'>;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'marginal'>;
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
@@ -84,12 +84,14 @@ async function runOnce(
     demand: prediction.predictor.demand,
     timelineOf: timelines.of,
     isHeld: (url) => cache.has(url) !== undefined,
+    known: expectation.known,
     open: expectation.open,
     expected: expectation.expected,
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
     marginal: expectation.marginal(),
     fetcher,
-    budgetBytes: budget.leftBytes(),
+    // A forecast that was wrong of late spends less.
+    budgetBytes: budget.leftBytes() * prediction.drift.trust(),
     now,
     signal,
   });

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
 import { openExpectation } from '../../agent/expectation.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
-import { openPrefetching, type Prefetching } from '../../agent/prefetching.ts';
+import { openPrefetching, type Prefetching, type PrefetchingOptions } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
 import { openTimelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
@@ -22,6 +22,7 @@ let prediction: Prediction;
 /** Of background work. */
 let pace = 1;
 let prefetching: Prefetching;
+let open: (changed?: Partial<PrefetchingOptions>) => Prefetching;
 
 const urls = (title: string) => Array.from({ length: SEGMENTS }, (_, index) => `/films/${title}/${index}.ts`);
 
@@ -61,6 +62,9 @@ beforeEach(async () => {
     region: 'test',
     modelsDir: join(dir, 'models'),
     hasModel: false,
+    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29 },
+    watches: () => [],
+    pace: () => 1,
     deadlineMs: 10,
     snapshots: state.snapshots,
     now: Date.now,
@@ -69,12 +73,15 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
   const { ledger } = state;
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   const known = { cache, catalogue, timelines, now: Date.now, log };
   const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
-  prefetching = openPrefetching({ ...known, config, prediction, expectation, power, ledger });
+  open = (changed = {}) => {
+    const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
+    return openPrefetching({ ...known, config, prediction, expectation, power, ledger, ...changed });
+  };
+  prefetching = open();
 });
 afterEach(async () => {
   await prefetching.close();
@@ -101,6 +108,20 @@ test('fills what others publish, sealed or not; leaves out live, unreadable and 
 
   const answer = await node.get(urls('film')[0] ?? '');
   expect(answer.headers['cache-status']).toMatch(/; ?hit\b/);
+});
+
+test('row 50: a forecast that drifted spends only the part of the budget that it is still trusted with', async () => {
+  await prefetching.close();
+  const drift = { ...prediction.drift, trust: () => 0.5 };
+  // What the segments of two titles are taken for before they are known.
+  const bytesPerDay = 2 * SEGMENTS * 1_000_000;
+  const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
+  const config = { enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window };
+  prefetching = open({ prediction: { ...prediction, drift }, config });
+  const run = await prefetching.runWindow(new AbortController().signal);
+  expect(run?.plan.bytes).toBeGreaterThan(0);
+  expect(run?.plan.bytes).toBeLessThanOrEqual(bytesPerDay / 2);
+  expect(run?.plan.skipped.budget).toBeGreaterThan(0);
 });
 
 test('a request for a live title has its next segments fetched', async () => {

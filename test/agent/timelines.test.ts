@@ -78,6 +78,7 @@ async function runNight(): Promise<readonly string[]> {
     demand: () => [{ titleId: 'f', score: 1, reasons: [] }],
     timelineOf: timelines.of,
     isHeld: () => false,
+    known: () => [],
     open: () => undefined,
     expected: () => 9,
     freeBytes: 1e9,

@@ -3,13 +3,13 @@
 import { cpus } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { EdgeOutcome } from '../../agent/simulate/edge-play.ts';
+import { rounded } from './figures.ts';
 import type { EdgeResult, EdgeTask } from './prefetch-edge.ts';
 
 /** Seed 6 is the one that settings were chosen on; it is not among these. */
 const SEEDS = [5, 15, 25] as const;
 const SHARES = [0.01, 0.05, 0.2] as const;
 
-const rounded = (ratio: number): number => Math.round(ratio * 1000) / 1000;
 const mean = (list: readonly number[]): number => list.reduce((sum, one) => sum + one, 0) / Math.max(1, list.length);
 
 /** Plays tasks in as many threads as there are processors. */
@@ -58,7 +58,7 @@ function show(result: EdgeResult): void {
     Object.fromEntries(
       figuresOf(result).map(({ row, ...figures }) => [
         row,
-        Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, rounded(value)])),
+        Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, rounded(value, 3)])),
       ]),
     ),
   );
@@ -71,18 +71,10 @@ const tasks = SHARES.flatMap((share) => SEEDS.map((seed) => ({ seed, share, isLa
 );
 const results = await playAll(tasks);
 /** The mean over seeds of a figure of a row. */
-const figure = (share: number, name: keyof Figures, row = 'all'): number =>
-  rounded(
-    mean(
-      results
-        .filter((result) => result.share === share)
-        .flatMap((result) =>
-          figuresOf(result)
-            .filter((each) => each.row === row)
-            .map((each) => each[name]),
-        ),
-    ),
-  );
+function figure(share: number, name: keyof Figures, row = 'all'): number {
+  const rows = results.filter((result) => result.share === share).flatMap(figuresOf);
+  return rounded(mean(rows.filter((each) => each.row === row).map((each) => each[name])), 3);
+}
 const keyed = (key: string, name: keyof Figures, shares: readonly number[] = SHARES): Record<string, number> =>
   Object.fromEntries(shares.map((share) => [`${key}_${share * 100}`, figure(share, name)]));
 // A predictor that counts alone must not beat one that knows the rates: it would be reading the future.

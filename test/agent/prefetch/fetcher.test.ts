@@ -254,6 +254,7 @@ describe('a night', () => {
       demand,
       timelineOf: async (titleId) => (titleId === 'sealed' ? undefined : sampleTimeline(titleId, 10)),
       isHeld: (url) => held.has(url),
+      known: () => [],
       open: () => undefined,
       expected: () => 2,
       freeBytes: 1e9,
@@ -280,6 +281,13 @@ describe('a night', () => {
     expect(done.storedBytes).toBe(1000 * filled.length);
     expect(done.decisions.every(({ why }) => /popular; 2.0 requests expected/.test(why))).toBe(true);
     expect(decisions.latest(1, { titleId: 'b' })[0]).toMatchObject({ reason: 'off-peak', outcome: 'stored' });
+  });
+
+  test('what is watched here is considered beside what the demand names, once, and not read', async () => {
+    const known = () => ['b', 'watched'].map((titleId) => sampleTimeline(titleId, 1));
+    const done = await run({ known }).summary;
+    expect(done).toMatchObject({ considered: 3, withoutTimeline: 1, counts: { stored: 2 * (1 + 3 * 12) + 10 } });
+    expect(done.decisions.find(({ titleId }) => titleId === 'watched')?.why).toContain('watched here');
   });
 
   test('a timeline that cannot be read costs that title alone', async () => {
