@@ -312,6 +312,7 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
     })
     .prefault({}),
   encode: z

@@ -2,6 +2,7 @@
 import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Expectation } from './expectation.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
@@ -17,6 +18,7 @@ export type HearingRooms = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly preview: Preview;
+  readonly expectation: Expectation;
 };
 
 /** What is opened. */
@@ -32,7 +34,7 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation } = rooms;
   return openIntake({
     sessions,
     now,
@@ -63,6 +65,7 @@ function openIntakeOver(
       }
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
+      expectation.served(part);
     },
   });
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
+import { openExpectation } from '../../agent/expectation.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
 import { openPrefetching, type Prefetching, type PrefetchingOptions } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
@@ -74,10 +75,11 @@ beforeEach(async () => {
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const { ledger } = state;
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
+  const known = { cache, catalogue, timelines, now: Date.now, log };
+  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
   open = (changed = {}) => {
-    const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
-    const given = { config, cache, catalogue, timelines, prediction, power, ledger, now: Date.now, log };
-    return openPrefetching({ ...given, ...changed });
+    const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
+    return openPrefetching({ ...known, config, prediction, expectation, power, ledger, ...changed });
   };
   prefetching = open();
 });
@@ -114,7 +116,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   // What the segments of two titles are taken for before they are known.
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window };
+  const config = { enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
   expect(run?.plan.bytes).toBeGreaterThan(0);
