@@ -215,14 +215,18 @@ function openIntakeOver(
     onTitle: ({ titleId, kind, amount, at }) => {
       if (kind === 'play')
         prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
-      if (kind === 'hover') prefetching.hovered(titleId);
     },
-    onEvent: ({ type, rewardToken }) => {
+    onEvent: ({ type, rewardToken, title: titleId, positionSeconds }, session) => {
+      const isKnown = catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
+      const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+      if (isKnown) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
       const outcome = REWARD_OF.find((name) => name === type);
       if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
     },
-    onRequest: ({ path, kind, titleId, nextPaths }) => {
-      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
+    onRequest: (request, session) => {
+      const { path, kind, titleId, nextPaths, isHit } = request;
+      const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
+      const part = { path, kind, status: 200, isHit, viewing, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
     },
   });
@@ -239,6 +243,7 @@ function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.meter.save();
+    rooms.prefetching.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
     purgedOn = today;
@@ -287,8 +292,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, power, ledger: state.ledger });
-  closers.push(prefetching.close);
+  const { ledger, snapshots } = state;
+  const { maxSessions } = config.telemetry;
+  const kept = { ledger, snapshots, maxSessions, isSession: sessions.has };
+  const prefetching = openPrefetching({ ...metered, ...kept, config: config.prefetch, prediction, power });
+  closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encoding = await openEncoding({

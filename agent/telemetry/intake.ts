@@ -308,7 +308,11 @@ function readServed(room: Room, record: ServedRecord): void {
     tellTitle(room, { titleId, kind: 'watch', amount, at: record.at });
   }
   if (!isGood && record.status !== NOT_MODIFIED) return;
-  room.onRequest(requestOf(record, titleId, report), sid === undefined ? undefined : room.sessions.get(sid));
+  const sentMs = Math.max(0, room.now() - record.at);
+  room.onRequest(
+    { ...requestOf(record, titleId, report), sentMs },
+    sid === undefined ? undefined : room.sessions.get(sid),
+  );
 }
 
 function readCmcd(room: Room, source: RawCmcd): CmcdReport | undefined {
@@ -325,7 +329,13 @@ function rememberTitle(titles: Set<string>, titleId: string): void {
   if (oldest !== undefined) titles.delete(oldest);
 }
 
-function requestOf(record: ServedRecord, titleId: string | undefined, report: CmcdReport | undefined): ViewerRequest {
+const FROM_CACHE: ReadonlySet<string> = new Set(['hit', 'stale', 'revalidated']);
+
+function requestOf(
+  record: ServedRecord,
+  titleId: string | undefined,
+  report: CmcdReport | undefined,
+): Omit<ViewerRequest, 'sentMs'> {
   return {
     at: record.at,
     path: record.path,
@@ -334,6 +344,10 @@ function requestOf(record: ServedRecord, titleId: string | undefined, report: Cm
     nextPaths: report === undefined ? [] : pathsOf(report.nextObjectUrls, record.path),
     ...(report?.bitrateKbps === undefined ? {} : { bitrateKbps: report.bitrateKbps }),
     ...(report?.bufferMs === undefined ? {} : { bufferMs: report.bufferMs }),
+    ...(report?.throughputKbps === undefined ? {} : { throughputKbps: report.throughputKbps }),
+    ...(report?.topBitrateKbps === undefined ? {} : { topBitrateKbps: report.topBitrateKbps }),
+    isHit: FROM_CACHE.has(record.result),
+    sentBytes: record.bytes,
     ...(report?.objectSeconds === undefined ? {} : { objectSeconds: report.objectSeconds }),
     ...(report?.rate === undefined ? {} : { rate: report.rate }),
     isStartup: report?.isStartup ?? false,

@@ -68,10 +68,24 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
-  const { ledger } = state;
+  const config = {
+    ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+  };
+  const { ledger, snapshots } = state;
+  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
-  prefetching = openPrefetching({ config, cache, catalogue, timelines, prediction, power, ledger, now: Date.now, log });
+  prefetching = openPrefetching({
+    ...kept,
+    config,
+    cache,
+    catalogue,
+    timelines,
+    prediction,
+    power,
+    now: Date.now,
+    log,
+  });
 });
 afterEach(async () => {
   await prefetching.close();
@@ -103,7 +117,10 @@ test('fills what others publish, sealed or not; leaves out live, unreadable and 
 test('a request for a live title has its next segments fetched', async () => {
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
 });
 
@@ -113,7 +130,10 @@ test('while background work is paused the nightly fill waits, and what viewers n
   await vi.waitFor(() => expect(prefetching.fetcher.stats().queued).toBeGreaterThan(0), { interval: 5 });
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
   expect(urls('film').map((url) => node.origin.seen(url).length)).toEqual(Array(SEGMENTS).fill(0));
   pace = 1;
