@@ -4,19 +4,18 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
-import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
+import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
-import { HERE, pathOf } from './foreign.ts';
+import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
-import type { Published } from './packages.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
-import { openPrefetching, type Prefetching } from './prefetching.ts';
+import { openPrefetching, type Prefetching, type PrefetchingOptions } from './prefetching.ts';
 import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
@@ -98,55 +97,6 @@ function historyOf(
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
-/** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
-function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
-  if (found !== undefined) return found.poster;
-  const poster = images?.['poster'];
-  const url = poster === undefined ? null : URL.parse(poster, URL.parse(manifestUrl ?? '/', HERE)?.href ?? HERE);
-  if (url === null || !/^https?:$/.test(url.protocol)) return null;
-  return pathOf(url.href) ?? url.href;
-}
-
-/** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
-function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishPath: string): readonly ListedTitle[] {
-  const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
-  const listed = catalogue.titles().map((title): ListedTitle => {
-    const { id, name, manifestUrl, nextId, series } = title;
-    const found = catalogue.published(id);
-    const job = jobs.get(id);
-    const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
-    const isOurs = title.source !== 'sealed' && url === `${publishPath}${id}/master.m3u8`;
-    const isReady = found !== undefined || !isOurs;
-    return {
-      id,
-      name: name ?? found?.name ?? id,
-      manifestUrl: url,
-      poster: posterOf(title, found),
-      ...(found?.report === undefined ? {} : { report: found.report }),
-      ready: isReady,
-      progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
-      isEncodedHere: isOurs,
-      ...(isReady || job?.failure === undefined ? {} : { failure: job.failure.code }),
-      ...(nextId === undefined ? {} : { nextId }),
-      ...(series === undefined ? {} : { series }),
-    };
-  });
-  const known = new Set(listed.map(({ id }) => id));
-  const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
-  return [
-    ...listed,
-    ...coming.map(({ id, name, progressRatio }) => ({
-      id,
-      name,
-      manifestUrl: `${publishPath}${id}/master.m3u8`,
-      poster: null,
-      ready: false,
-      progressRatio,
-      isEncodedHere: true,
-    })),
-  ];
-}
-
 /** The pace of background work; what runs of it is asked for once it is open. */
 function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () => boolean): Promise<Power> {
   const { sysfsRoot: root, ...limits } = config.power;
@@ -162,12 +112,18 @@ function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () =
 
 type Durations = (titleId: string) => number | undefined;
 
-function openViewers({ config, tokenSecret, now }: AgentOptions, state: State, durationOf: Durations): Sessions {
+function openViewers(
+  { config, tokenSecret, now }: AgentOptions,
+  state: State,
+  durationOf: Durations,
+  running: Running,
+): Sessions {
   return openSessions({
     maxSessions: config.telemetry.maxSessions,
     idleMs: config.telemetry.sessionHours * 3_600_000,
     durationOf,
     now,
+    onErased: (viewers) => running.prediction?.forget(viewers),
     ...(config.privacy.retentionDays > 0 ? { watches: state.watches } : {}),
     ...(tokenSecret === undefined ? {} : { tokenSecret }),
   });
@@ -213,10 +169,10 @@ function openIntakeOver(
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
     maxPerMinute: config.telemetry.maxEventsPerMinute,
     onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play')
-        prediction.popularity.add({ titleId, region: config.node.region, at, weight: amount }, now());
+      if (kind === 'play') prediction.played({ titleId, at, weight: amount });
     },
     onEvent: ({ type, rewardToken, title: titleId, positionSeconds }, session) => {
+      if (session !== undefined) prediction.seen(session);
       const isKnown = catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
       const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       if (isKnown) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
@@ -224,6 +180,7 @@ function openIntakeOver(
       if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
     },
     onRequest: (request, session) => {
+      if (session !== undefined) prediction.seen(session);
       const { path, kind, titleId, nextPaths, isHit } = request;
       const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
       const part = { path, kind, status: 200, isHit, viewing, ...(titleId === undefined ? {} : { title: titleId }) };
@@ -235,13 +192,14 @@ function openIntakeOver(
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
-function openSweep({ config, now }: AgentOptions, rooms: Rooms): () => void {
+function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void {
   let purgedOn = -1;
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
+    rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
     rooms.prefetching.save();
     const today = dayOf(now());
@@ -259,6 +217,24 @@ async function closeAll(closers: Closers): Promise<void> {
   for (const closeNext of closers.splice(0).reverse()) await closeNext();
 }
 
+/** Rooms that others ask before they are open. */
+type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Prediction };
+
+function openPrefetchingOver(
+  { config }: AgentOptions,
+  rooms: Pick<PrefetchingOptions, 'cache' | 'catalogue' | 'timelines' | 'prediction' | 'power' | 'now' | 'log'> &
+    Pick<Rooms, 'state' | 'sessions'>,
+): Prefetching {
+  const { ledger, snapshots } = rooms.state;
+  const { maxSessions } = config.telemetry;
+  return openPrefetching({
+    ...rooms,
+    ...{ ledger, snapshots, maxSessions },
+    isSession: rooms.sessions.has,
+    config: config.prefetch,
+  });
+}
+
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
@@ -269,7 +245,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
-  const sessions = openViewers(options, state, durationOf);
+  const running: Running = {};
+  const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
     titles: catalogue.titles,
@@ -278,24 +255,25 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     hasModel: config.predict.enabled,
     deadlineMs: config.predict.deadlineMs,
+    retrain: config.predict.retrain,
+    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    pace: () => running.power?.pace().pace ?? 0,
     snapshots: state.snapshots,
     now,
     log,
   });
   closers.push(prediction.close, prediction.save);
-  const running: { encodes?: Encodes | undefined } = {};
+  running.prediction = prediction;
   const power = await openPowerOver(options, () => running.encodes?.list().some(isRunning) === true);
   closers.push(power.close);
+  running.power = power;
   const timelines = openTimelines({ catalogue, cache, now });
   const known = { cache, catalogue, timelines, now, log };
   const diskBytes = config.store.dirs.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const { ledger, snapshots } = state;
-  const { maxSessions } = config.telemetry;
-  const kept = { ledger, snapshots, maxSessions, isSession: sessions.has };
-  const prefetching = openPrefetching({ ...metered, ...kept, config: config.prefetch, prediction, power });
+  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });

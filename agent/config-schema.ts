@@ -252,6 +252,19 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      retrain: z
+        .strictObject({
+          enabled: z.boolean().default(true),
+          cron: cron.default('30 3 * * *'),
+          timeZone: timeZone.default('UTC'),
+          minutes: z.int().min(1).max(1440).default(60).describe('after which a run is given up'),
+          maxBytes: size.prefault('600MiB').describe('memory of its process, which is ended above it'),
+          promotion: z
+            .enum(['auto', 'manual'])
+            .default('auto')
+            .describe('manual: a model that won its trial waits for nearcast model promote'),
+        })
+        .prefault({}),
     })
     .prefault({}),
   prefetch: z

@@ -87,13 +87,14 @@ async function lookAtJob({ jobs }: Controlled, { rest, query }: ControlInput): P
 }
 
 /** Everything that is known of a URL. */
-export function explainUrl({ cache, agent }: Controlled, url: string): ControlReply {
+export async function explainUrl({ cache, agent }: Controlled, url: string): Promise<ControlReply> {
   if (!isTarget(url)) return bad(NO_PATH);
   const holding = cache.explain(url);
   const title = agent?.catalogue.titleOf(URL.parse(url, 'http://node')?.pathname ?? url);
   return ok({
     url,
     title: title ?? null,
+    ranking: (title !== undefined && (await agent?.prediction.predictor.explain(title))) || null,
     holding: holding ?? null,
     decisions: agent?.prefetching.decisions.latest(MAX_EXPLAINED, { url }) ?? [],
   });

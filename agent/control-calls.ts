@@ -1,9 +1,11 @@
 // What the control socket answers: status, explain, plan, models, pause, encode, erase; and the cache's own calls.
 import { SOURCE_CLASSES } from '../encoder/contract.ts';
+import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { cacheCalls, explainUrl } from './control-cache.ts';
 import { bad, type Controlled, keyOf, MAX_EXPLAINED, OFF, ok, textOf } from './control-input.ts';
+import { modelCalls } from './control-models.ts';
 import { AgentError } from './errors.ts';
 
 const ENCODE_OFF: ControlReply = { status: 409, json: { error: 'encoding is off on this node' } };
@@ -35,7 +37,9 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   const url = query.get('url');
   if (url !== null) return explainUrl(controlled, url);
   if (agent === undefined) return OFF;
-  const titleId = query.get('title');
+  const what = query.get('what');
+  const isSession = what !== null && agent.sessions.has(what);
+  const titleId = query.get('title') ?? (isSession ? null : what);
   if (titleId !== null) {
     const found = await agent.catalogue.package(titleId);
     return ok({
@@ -48,8 +52,8 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
       decisions: agent.prefetching.decisions.latest(MAX_EXPLAINED, { titleId }),
     });
   }
-  const sid = query.get('sid');
-  if (sid === null) return bad('explain takes url, title or sid');
+  const sid = query.get('sid') ?? what;
+  if (sid === null) return bad('explain takes url, title, sid, or what: a title or a session');
   const session = agent.sessions.get(sid);
   if (session === undefined)
     return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
@@ -63,18 +67,25 @@ function plan({ agent }: Controlled): ControlReply {
   return ok({ ...agent.prefetching.offPeak(), encodes: agent.encoding?.plan() ?? null });
 }
 
+/** Work in the background by name: what holds it back, or lets it go on. */
+const PAUSABLE: Readonly<Record<string, (agent: Agent, isPaused: boolean) => void>> = {
+  prefetch: ({ prefetching }, isPaused) => {
+    if (isPaused) prefetching.fetcher.pause();
+    else prefetching.fetcher.resume();
+  },
+  encode: ({ encodes }, isPaused) => encodes?.setPaused(isPaused),
+  retrain: ({ prediction }, isPaused) => prediction.life?.setPaused(isPaused),
+};
+
 function setPaused({ agent }: Controlled, { body }: ControlInput, isPaused: boolean): ControlReply {
   if (agent === undefined) return OFF;
-  const what = textOf(body, 'what');
-  if (what === 'prefetch') {
-    if (isPaused) agent.prefetching.fetcher.pause();
-    else agent.prefetching.fetcher.resume();
-  } else if (what === 'encode') {
-    if (agent.encodes === undefined) return ENCODE_OFF;
-    agent.encodes.setPaused(isPaused);
-  } else {
-    return bad('what must be prefetch or encode');
+  const named = textOf(body, 'what');
+  if (named !== undefined && !Object.hasOwn(PAUSABLE, named)) {
+    return bad(`what must be one of ${Object.keys(PAUSABLE).join(', ')}; without it all of them are meant`);
   }
+  if (named === 'encode' && agent.encodes === undefined) return ENCODE_OFF;
+  const what = named === undefined ? Object.keys(PAUSABLE) : [named];
+  for (const name of what) PAUSABLE[name]?.(agent, isPaused);
   return ok({ what, isPaused });
 }
 
@@ -122,7 +133,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
       path: '/report',
       answer: async () => (agent === undefined ? OFF : ok(await agent.meter.report())),
     },
-    { method: 'GET', path: '/models', answer: () => (agent === undefined ? OFF : ok(agent.prediction.models())) },
+    ...modelCalls(controlled),
     ...cacheCalls(controlled),
     { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },

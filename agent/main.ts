@@ -26,7 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   unpin: async () => (await import('./commands/purge.ts')).unpinCommand,
   sign: async () => (await import('./commands/sign.ts')).signCommand,
   plan: async () => (await import('./commands/control.ts')).planCommand,
-  models: async () => (await import('./commands/control.ts')).modelsCommand,
+  model: async () => (await import('./commands/model.ts')).modelCommand,
   pause: async () => (await import('./commands/control.ts')).pauseCommand,
   resume: async () => (await import('./commands/control.ts')).resumeCommand,
   erase: async () => (await import('./commands/control.ts')).eraseCommand,

@@ -4,6 +4,7 @@ import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
 import { LISTENER } from './metrics-listener.ts';
+import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { POWER } from './metrics-power.ts';
 import { IN_SESSION } from './metrics-session.ts';
@@ -327,7 +328,8 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT, ...IN_SESSION, ...POWER])
+  const session = [...AGENT, ...IN_SESSION, ...MODEL];
+  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...session, ...POWER])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

@@ -27,6 +27,11 @@ export type NodeStats = {
     readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
     readonly childRestarts: number;
     readonly models: readonly { readonly alias: string; readonly version: string }[];
+    /** Undefined without a model. */
+    readonly life: LifeStats | undefined;
+    /** Of the last comparison, statistic by threshold; undefined before it. */
+    readonly drift: Readonly<Record<string, number | undefined>>;
+    readonly trust: number;
   };
   readonly encode: {
     readonly jobs: Readonly<Record<'started' | 'done' | 'failed', number>>;
@@ -56,6 +61,21 @@ export type NodeStats = {
   readonly loopLagSeconds: number;
   readonly logDropped: number;
   readonly configReloads: Readonly<Record<'ok' | 'failed', number>>;
+};
+
+/** Training, trial and replacement of models. */
+export type LifeStats = {
+  readonly runs: Readonly<Record<string, number>>;
+  readonly lastTrainedSeconds: number;
+  readonly changes: Readonly<Record<string, number>>;
+  /** 0..1 while one is trained, else undefined. */
+  readonly trainingRatio: number | undefined;
+  readonly trial: {
+    readonly questions: number;
+    readonly viewers: number;
+    readonly championNdcg: number;
+    readonly otherNdcg: number | undefined;
+  };
 };
 
 const NO_HISTOGRAM = newHistogram();
@@ -88,6 +108,21 @@ export type CountedAgent = {
     readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
     readonly childRestarts: () => number;
     readonly models: () => NodeStats['predict']['models'];
+    readonly life:
+      | {
+          readonly counts: () => Readonly<Record<'promoted' | 'rolledBack' | 'withdrawn', number>> &
+            Pick<LifeStats, 'runs' | 'lastTrainedSeconds'>;
+          readonly report: () => Pick<LifeStats, 'trial'> & {
+            readonly training: { readonly ratio: number } | undefined;
+          };
+        }
+      | undefined;
+    readonly drift: {
+      readonly last: () => Readonly<
+        Record<string, { readonly statistic: number | undefined; readonly threshold: number } | undefined>
+      >;
+      readonly trust: () => number;
+    };
   };
   readonly power: { readonly stats: () => PowerStats };
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
@@ -128,6 +163,9 @@ export function readStats(
       seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },
       childRestarts: agent?.prediction.childRestarts() ?? 0,
       models: agent?.prediction.models() ?? [],
+      life: lifeOf(agent),
+      drift: driftOf(agent),
+      trust: agent?.prediction.drift.trust() ?? 1,
     },
     encode: {
       jobs: { started: counts?.started ?? 0, done: counts?.done ?? 0, failed: counts?.failed ?? 0 },
@@ -155,6 +193,22 @@ function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['en
   const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
   for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
   return waiting;
+}
+
+function lifeOf(agent: CountedAgent | undefined): LifeStats | undefined {
+  const life = agent?.prediction.life;
+  if (life === undefined) return undefined;
+  const { runs, lastTrainedSeconds, promoted, rolledBack, withdrawn } = life.counts();
+  const { trial, training } = life.report();
+  const changes = { promoted, 'rolled-back': rolledBack, withdrawn };
+  return { runs, lastTrainedSeconds, changes, trial, trainingRatio: training?.ratio };
+}
+
+function driftOf(agent: CountedAgent | undefined): NodeStats['predict']['drift'] {
+  const last = Object.entries(agent?.prediction.drift.last() ?? {});
+  return Object.fromEntries(
+    last.map(([what, drift]) => [what, drift?.statistic === undefined ? undefined : drift.statistic / drift.threshold]),
+  );
 }
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */

@@ -53,6 +53,8 @@ export type Node = {
 const LAG_PERIOD_MS = 15_000;
 const LAG_RESOLUTION_MS = 20;
 const SWEEP_MS = 60_000;
+/** Of training: the same data give the same model. */
+const RETRAIN_SEED = 1;
 
 async function makeDirectory(path: string, key: string): Promise<void> {
   try {
@@ -86,29 +88,46 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
   };
 }
 
+/** Work at a time of day, ended after its minutes. */
+type Nightly = { readonly cron: string; readonly timeZone: string; readonly minutes: number };
+
 /** Calls `run` by cron. Throws AGENT_CONFIG_INVALID for an expression that no calendar has, such as the 30th of February. */
-function scheduleWindow({ cron, timeZone }: Config['prefetch']['window'], run: () => void): ScheduledTask {
+function scheduleNightly(key: string, { cron, timeZone }: Nightly, run: () => void): ScheduledTask {
   try {
     return schedule(cron, run, { timezone: timeZone, noOverlap: true });
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('AGENT_CONFIG_INVALID', `prefetch.window.cron "${cron}" cannot be used: ${reason}`, { cause });
+    throw new AgentError('AGENT_CONFIG_INVALID', `${key}.cron "${cron}" cannot be used: ${reason}`, { cause });
   }
 }
 
-/** The nightly window: starts a run by cron and ends it after its minutes. */
-function openWindow({ prefetch }: Config, agent: Agent): { readonly close: () => void } {
-  if (!prefetch.enabled) return { close: () => undefined };
+/** Starts work by cron and ends it after its minutes. */
+function openNightly(key: string, nightly: Nightly, work: (signal: AbortSignal) => Promise<unknown>): () => void {
   const closing = new AbortController();
   const run = () => {
-    const minutes = AbortSignal.timeout(prefetch.window.minutes * 60_000);
-    void agent.prefetching.runWindow(AbortSignal.any([closing.signal, minutes]));
+    void work(AbortSignal.any([closing.signal, AbortSignal.timeout(nightly.minutes * 60_000)]));
   };
-  const task = scheduleWindow(prefetch.window, run);
+  const task = scheduleNightly(key, nightly, run);
+  return () => {
+    closing.abort();
+    void task.destroy();
+  };
+}
+
+/** What is done at night: the off-peak fill, and training. */
+function openNights({ prefetch, predict }: Config, { prefetching, prediction }: Agent): { readonly close: () => void } {
+  const { retrain } = predict;
+  const closers = [
+    prefetch.enabled && openNightly('prefetch.window', prefetch.window, prefetching.runWindow),
+    predict.enabled &&
+      retrain.enabled &&
+      openNightly('predict.retrain', retrain, (signal) =>
+        prediction.retrain({ seed: RETRAIN_SEED, isUrgent: false }, signal),
+      ),
+  ];
   return {
     close: () => {
-      closing.abort();
-      void task.destroy();
+      for (const close of closers) if (close !== false) close();
     },
   };
 }
@@ -249,8 +268,8 @@ async function addAgent(
   const agent = await openAgent({ config, cache, stats, tokenSecret, env, onEncode, now: Date.now, log });
   live.agent = agent;
   live.closers.push(agent.close);
-  const window = openWindow(config, agent);
+  const nights = openNights(config, agent);
   const sweeper = setInterval(agent.sweep, SWEEP_MS);
-  live.quiesce.push(window.close, () => clearInterval(sweeper), agent.quiesce);
+  live.quiesce.push(nights.close, () => clearInterval(sweeper), agent.quiesce);
   return agent;
 }

@@ -1,11 +1,18 @@
-// The predictor with what keeps it alive: counters of popularity on disk, the champion model in its process, and how
-// long answers took.
+// The predictor with what keeps it alive: counters of popularity on disk, the champion model in its process, the models
+// that are tried beside it and trained at night, and how long answers took.
+import { randomInt } from 'node:crypto';
 import type { Log } from '../cache/cache.ts';
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import { type ChampionKeeper, keepChampion } from './model/champion.ts';
+import { type ModelLife, openLife } from './model/life.ts';
 import { openPredictor, type Predictor, type Ranking, type RankQuestion } from './model/predictor.ts';
+import { openQuestions, type Questions, type Viewer } from './model/questions.ts';
 import { openRegistry } from './model/registry.ts';
+import { trainApart } from './model/retrain.ts';
 import { type ModelRuntime, openRuntime } from './model/runtime.ts';
+import { openSwapping } from './model/swap.ts';
+import type { Interaction } from './model/train-messages.ts';
+import { type DriftWatch, openDriftWatch } from './model/watch.ts';
 import type { PredictTitle } from './predict/catalogue-index.ts';
 import {
   createPopularity,
@@ -13,11 +20,19 @@ import {
   type Popularity,
   type PopularitySnapshot,
 } from './predict/popularity.ts';
+import { WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
 
 /** Where the counters are kept: one document by name. */
 export type SnapshotStore = {
   readonly get: (name: string) => string | undefined;
   readonly put: (name: string, json: string) => void;
+};
+
+/** How models are trained and replaced. */
+export type TrainingConfig = {
+  readonly promotion: 'auto' | 'manual';
+  readonly minutes: number;
+  readonly maxBytes: number;
 };
 
 /** What openPrediction() needs. */
@@ -29,10 +44,18 @@ export type PredictionOptions = {
   /** False: rules alone, and no process. */
   readonly hasModel: boolean;
   readonly deadlineMs: number;
+  readonly retrain: TrainingConfig;
+  /** What consented viewers watched, as it is on disk. */
+  readonly watches: () => readonly WatchRow[];
+  /** The pace of background work, 0..1. */
+  readonly pace: () => number;
   readonly snapshots: SnapshotStore;
   readonly now: () => number;
   readonly log: Log;
 };
+
+/** A play of a title, of nobody in particular. */
+export type Play = { readonly titleId: string; readonly at: number; readonly weight: number };
 
 /** What the node asks of prediction. */
 export type Prediction = {
@@ -40,15 +63,34 @@ export type Prediction = {
   readonly predictor: Predictor;
   readonly popularity: Popularity;
   readonly seconds: Readonly<Record<'model' | 'rules', Observed>>;
-  /** The model that answers now, if one does. */
+  /** The models that run now. */
   readonly models: () => readonly { readonly alias: string; readonly version: string }[];
   readonly childRestarts: () => number;
+  /** Training, trial and replacement of models; undefined when there is no model. */
+  readonly life: ModelLife | undefined;
+  readonly questions: Pick<Questions, 'stats'>;
+  readonly drift: Pick<DriftWatch, 'last' | 'trust'>;
+  /** A title was played. */
+  readonly played: (play: Play) => void;
+  /** A viewer who consented gave a sign of life. */
+  readonly seen: (viewer: Viewer) => void;
+  /** Viewers were erased: so is what they were asked. */
+  readonly forget: (viewers: readonly string[]) => void;
+  /** Trains a challenger within its deadline; resolves with the outcome. */
+  readonly retrain: (run: Parameters<ModelLife['retrain']>[0], signal: AbortSignal) => Promise<string>;
+  /** Every minute. */
+  readonly sweep: () => Promise<void>;
   /** Writes the counters of popularity down. */
   readonly save: () => void;
   readonly close: () => Promise<void>;
 };
 
 const SNAPSHOT = 'popularity';
+/** What came out within it is new, and its rise is no drift. */
+const LAUNCH_MS = 14 * 86_400_000;
+/** The model beside the champion, which nobody waits for. */
+const SHADOW_NICENESS = 15;
+const SHADOW_DEADLINE_MS = 1_000;
 
 const isNumeric = ({ regions }: PopularitySnapshot): boolean =>
   regions
@@ -71,71 +113,142 @@ function restorePopularity({ snapshots, now, log }: PredictionOptions): Populari
   }
 }
 
-/** Keeps the champion running in its process; a registry that cannot be written leaves plain rules. */
-async function openModel(
-  options: PredictionOptions,
-): Promise<{ readonly runtime: ModelRuntime; readonly keeper: ChampionKeeper } | undefined> {
-  const { log, modelsDir, now } = options;
-  let keeper: ChampionKeeper | undefined;
-  const runtime = openRuntime({
+/** The models of a node: the one that answers, the one beside it, and who decides between them. */
+type Models = {
+  readonly runtime: ModelRuntime;
+  readonly shadow: ModelRuntime;
+  readonly keeper: ChampionKeeper;
+  readonly life: ModelLife;
+};
+
+/** What the life of models needs of the rooms that are opened after it. */
+type Late = { questions?: Questions; drift?: DriftWatch };
+
+/** Opens the registry and what lives on it; one that cannot be written leaves plain rules. */
+async function openModels(options: PredictionOptions, late: Late): Promise<Models | undefined> {
+  const { log, modelsDir, now, retrain } = options;
+  const opened: { life?: ModelLife } = {};
+  const failed = (error: unknown) => log('error', 'model.registry', { message: String(error) });
+  const runtime = openSwapping({
     log,
     deadlineMs: options.deadlineMs,
-    onDisabled: (modelVersion, reason) => {
-      log('warn', 'model.given-up', { modelVersion, reason });
-      keeper
-        ?.giveUp(modelVersion)
-        .catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
-    },
+    onDisabled: (modelVersion, reason) => void opened.life?.gaveUp(modelVersion, reason).catch(failed),
   });
+  const shadow = openRuntime({ log, deadlineMs: SHADOW_DEADLINE_MS, niceness: SHADOW_NICENESS });
   try {
-    keeper = keepChampion(await openRegistry(modelsDir), runtime, now);
+    const registry = await openRegistry(modelsDir);
+    const keeper = keepChampion(registry, runtime, now);
+    const life: ModelLife = openLife({
+      ...{ registry, keeper, shadow, now, log },
+      isAutomatic: retrain.promotion === 'auto',
+      train: (seed, signal) =>
+        trainApart(
+          { questions: late.questions?.answered() ?? [], interactions: interactionsOf(options.watches()) },
+          {
+            ...{ kind: 'scorer', seed, signal, log, pace: options.pace },
+            ...{ deadlineMs: retrain.minutes * 60_000, maxRssBytes: retrain.maxBytes },
+            onProgress: (ratio) => life.progress(ratio),
+          },
+        ),
+      onRanked: (bin) => late.drift?.ranked(bin),
+    });
+    opened.life = life;
+    // Loading takes a moment; until then plain code answers.
+    keeper
+      .start()
+      .then((champion) => {
+        log('info', 'model.champion', { modelVersion: champion?.modelVersion ?? null });
+        return life.start();
+      })
+      .catch(failed);
+    return { runtime, shadow, keeper, life };
   } catch (error) {
-    log('error', 'model.registry', { message: String(error) });
-    await runtime.close();
+    failed(error);
+    await Promise.all([runtime.close(), shadow.close()]);
     return undefined;
   }
-  // Loading takes a moment; until then plain code answers.
-  keeper.start().then(
-    (champion) => log('info', 'model.champion', { modelVersion: champion?.modelVersion ?? null }),
-    (error: unknown) => log('error', 'model.registry', { message: String(error) }),
-  );
-  return { runtime, keeper };
 }
+
+function openDrift(options: PredictionOptions, predictor: Predictor): DriftWatch {
+  const { now, log } = options;
+  return openDriftWatch({
+    shares: predictor.shares,
+    isLaunch: (titleId) => now() - (predictor.releaseOf(titleId) ?? 0) < LAUNCH_MS,
+    chance: () => randomInt(2 ** 32) / 2 ** 32,
+    now,
+    onDrift: (what, { statistic, threshold }) => log('warn', 'predict.drift', { what, statistic, threshold }),
+  });
+}
+
+/** Watches as training takes them: by day and pseudonym, weighed by how much was watched. */
+const interactionsOf = (rows: readonly WatchRow[]): readonly Interaction[] =>
+  rows.map(({ day, pseudonym, titleId, bucket }) => ({
+    viewer: `${day} ${pseudonym}`,
+    titleId,
+    at: day * 86_400_000,
+    weight: (WATCH_BUCKETS.indexOf(bucket) + 1) / WATCH_BUCKETS.length,
+  }));
+
+const shown = (alias: string, runtime: ModelRuntime) => {
+  const { state, modelVersion } = runtime.stats();
+  return state === 'ready' && modelVersion !== undefined ? [{ alias, version: modelVersion.slice(0, 12) }] : [];
+};
 
 /** Opens prediction. The model loads behind it; until it is there, plain code answers. */
 export async function openPrediction(options: PredictionOptions): Promise<Prediction> {
   const popularity = restorePopularity(options);
-  const model = options.hasModel ? await openModel(options) : undefined;
+  const late: Late = {};
+  const models = options.hasModel ? await openModels(options, late) : undefined;
   const predictor = openPredictor({
     titles: options.titles,
     catalogueVersion: options.catalogueVersion,
     popularity,
     region: options.region,
-    runtime: model?.runtime,
-    champion: model?.keeper.current,
+    runtime: models?.runtime,
+    champion: models?.keeper.current,
     now: options.now,
   });
+  const drift = openDrift(options, predictor);
+  const questions = openQuestions({
+    rank: predictor.score,
+    onAnswered: (question) => models?.life.answered(question),
+    now: options.now,
+  });
+  Object.assign(late, { questions, drift } satisfies Late);
   const seconds = { model: newHistogram(), rules: newHistogram() };
   return {
-    predictor,
-    popularity,
-    seconds,
+    ...{ predictor, popularity, seconds, questions, drift, life: models?.life },
     rank: async (question) => {
       const startedAt = performance.now();
       const ranking = await predictor.rank(question);
       observe(seconds[ranking.answeredBy], (performance.now() - startedAt) / 1000);
       return ranking;
     },
-    models: () => {
-      const stats = model?.runtime.stats();
-      return stats?.state === 'ready' && stats.modelVersion !== undefined
-        ? [{ alias: 'champion', version: stats.modelVersion.slice(0, 12) }]
-        : [];
+    models: () =>
+      models === undefined
+        ? []
+        : [...shown('champion', models.runtime), ...shown(models.life.report().other?.role ?? 'none', models.shadow)],
+    childRestarts: () => (models?.runtime.stats().crashes ?? 0) + (models?.shadow.stats().crashes ?? 0),
+    played: ({ titleId, at, weight }) => {
+      popularity.add({ titleId, region: options.region, at, weight }, options.now());
+      drift.played(titleId);
     },
-    childRestarts: () => model?.runtime.stats().crashes ?? 0,
+    // Without a model nothing is compared or trained, and nothing need be asked.
+    seen: (viewer) => models && questions.seen(viewer),
+    forget: (viewers) => {
+      const gone = new Set(viewers);
+      questions.forget(gone);
+      models?.life.forget(gone);
+    },
+    retrain: async (run, signal) => (await models?.life.retrain(run, signal)) ?? 'off',
+    sweep: async () => {
+      drift.sweep();
+      await models?.life.sweep();
+    },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
     close: async () => {
-      await model?.runtime.close();
+      models?.life.setPaused(true);
+      await Promise.all([models?.runtime.close(), models?.shadow.close()]);
     },
   };
 }

@@ -176,7 +176,8 @@ async function runOnce(
       })),
     }),
     fetcher,
-    budgetBytes: budget.leftBytes(),
+    // A forecast that was wrong of late spends less.
+    budgetBytes: budget.leftBytes() * prediction.drift.trust(),
     now,
     signal,
   });

@@ -49,6 +49,9 @@ export type Build = {
   readonly kinds: readonly LadderKind[];
   readonly notes: readonly Note[];
   readonly trials: readonly Trial[];
+  readonly ladders: Ladders;
+  /** Means of VMAF's NEG model, of the trials that ship, where it was measured. */
+  readonly neg: ReadonlyMap<Trial, number>;
   /** CPU seconds so far, by step. */
   readonly cost: { readonly shots: number; readonly trials: number };
   readonly tell: Tell;
@@ -88,10 +91,9 @@ export async function buildPackage(build: Build): Promise<{ hash: string; dir: s
 
 async function writePackage(build: Build, folder: PackageFolder): Promise<{ title: Title; facts: ReportFacts }> {
   const { job, ffmpeg, source, shots, tell } = build;
-  const { num, den } = source.view.frameRate;
+  const { rungs, savings } = build.ladders;
+  const durationSeconds = secondsOf(build);
   const frames = shots.reduce((sum, shot) => sum + shot.frames, 0);
-  const durationSeconds = (frames * den) / num;
-  const { rungs, savings } = planLadders(build, durationSeconds);
   const audio = await writeAudio(build, folder, durationSeconds);
   const { text, notes } = await writeTexts(build, folder, durationSeconds);
   const poster = await makePoster(build, folder);
@@ -128,12 +130,21 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
   const ladder = new Map(
     renditions.map(({ id }, at) => [id, new Set(rungs[at]?.trials.map(({ trial }) => trial))] as const),
   );
-  const { trials, units } = build;
-  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, units, trials, ladder }) };
+  const { trials, units, neg } = build;
+  return { title, facts: reportFacts(title, { frameRate: source.view.frameRate, units, trials, ladder, neg }) };
 }
 
 /** The rungs of every kind, kind by kind, best first within one; savings are those of the first. */
-function planLadders(build: Build, durationSeconds: number): { rungs: Rung<Candidate>[]; savings: Title['savings'] } {
+export type Ladders = { readonly rungs: readonly Rung<Candidate>[]; readonly savings: Title['savings'] };
+
+function secondsOf({ source, shots }: Pick<Build, 'source' | 'shots'>): number {
+  const { num, den } = source.view.frameRate;
+  return (shots.reduce((sum, shot) => sum + shot.frames, 0) * den) / num;
+}
+
+/** Plans the ladders of a title from its trials. */
+export function planLadders(build: Pick<Build, 'job' | 'source' | 'shots' | 'units' | 'kinds' | 'trials'>): Ladders {
+  const durationSeconds = secondsOf(build);
   const ladders = build.kinds.map((kind) => {
     const { title, audience } = titlePlan(build, kind);
     return planTitle(candidatesOf(build, kind, build.trials), { title, durationSeconds, audience });

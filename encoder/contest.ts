@@ -1,4 +1,5 @@
 // The contest between software and hardware: the same frames of the title through both, real encodes, real scores.
+import assert from 'node:assert/strict';
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from './errors.ts';
@@ -120,11 +121,12 @@ async function encodeOne(
     fragments.reduce((sum, { samples }) => sum + samples, 0) === frames &&
     (fragments[0]?.samples ?? 0) === (keyframes[0] ?? frames);
   if (!isPlanned) throw new EncoderError('ENCODER_FRAMES_DIFFER', 'it does not keep frames or keyframes as planned');
-  const quality = await measureQuality(ffmpeg, {
-    ...{ distorted: output.file, reference: input, width, height, metric: kind.metric, subsample, frames },
-    ...{ threads: ffmpeg.threads, log: 'tmp-contest.log', cwd: folder },
+  const [quality] = await measureQuality(ffmpeg, {
+    ...{ distorted: [output.file], reference: input, width, height, metric: kind.metric, subsample, frames },
+    ...{ threads: ffmpeg.threads, cwd: folder },
     bitDepth: kind.picture.videoRange === picture.videoRange ? picture.bitDepth : kind.picture.bitDepth,
   });
+  assert(quality !== undefined, 'every file that is compared has its scores');
   const bits = fragments.reduce((sum, { bytes }) => sum + bytes.length * 8, 0);
   return { init, sample: { bits, quality: toPoints[kind.metric](quality.mean), cpuSeconds } };
 }

@@ -3,12 +3,12 @@
 import { mkdir } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
-import { buildPackage, type Tell } from './build.ts';
+import { buildPackage, planLadders, type Tell } from './build.ts';
 import { CONTRACT_VERSION, type EncodeEvent, type EncodeJob } from './contract.ts';
 import type { Control } from './control.ts';
 import { EncoderError } from './errors.ts';
 import { VMAF_MODEL } from './ffmpeg/args.ts';
-import type { LadderKind, Note } from './ffmpeg/codecs/choose.ts';
+import type { Note } from './ffmpeg/codecs/choose.ts';
 import type { FfmpegTool } from './ffmpeg/find.ts';
 import { createPacer } from './ffmpeg/pacer.ts';
 import { probe, type Source } from './ffmpeg/probe.ts';
@@ -19,8 +19,7 @@ import { chooseLadders } from './ladders.ts';
 import { COEFFICIENTS } from './plan/coefficients.ts';
 import { longestUnit, type Unit, unitsOf } from './plan/units.ts';
 import { point, readTitle, restoreFolder } from './publish.ts';
-import { searchTitle, sweepTrials } from './search.ts';
-import type { Trial } from './trial.ts';
+import { negOf, type Search, searchTitle, sweepTrials } from './search.ts';
 
 /** Shares of the whole work, measured on 15 s of 720p: decoding for shots, then trials; the rest is package and check. */
 const SHARE = { shots: 0.05, trials: 0.87 } as const;
@@ -86,11 +85,8 @@ async function runWith(job: EncodeJob, context: JobContext, startedAt: number): 
       stallMs: job.budget.stallSeconds * 1000,
       signal: context.signal,
     });
-    let reached = 0;
-    const tell: Tell = (facts, progressRatio = 0) => {
-      reached = Math.max(reached, Math.min(1, progressRatio));
-      context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: reached, ...facts });
-    };
+    const tell: Tell = (facts, progressRatio = 0) =>
+      context.emit({ version: CONTRACT_VERSION, id: job.id, progressRatio: Math.min(1, progressRatio), ...facts });
     context.control?.drive(pacer, (pace) => tell({ event: 'pace', pace }));
     try {
       const joules = context.control?.joules;
@@ -134,9 +130,17 @@ async function encodeTitle(run: Run): Promise<void> {
   const { kinds, notes } = await chooseLadders({ job, ffmpeg, source, shots, journal });
   const units = unitsOf(shots, longestUnit(job.segmentSeconds, view.frameRate));
   const shotsCpu = ffmpeg.cpuSeconds();
-  const { trials, hastyUnits } = await runTrials(run, { source, kinds, units });
+  const endsAt = run.startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000;
+  const search = { job, ffmpeg, journal, source, kinds, units, endsAt };
+  const { trials, hastyUnits } = await searchTitle({ ...search, onTrial: trialTeller(run, source, units) });
+  const ladders = planLadders({ job, source, shots, units, kinds, trials });
+  const neg = await negOf(
+    search,
+    ladders.rungs.flatMap((rung) => rung.trials.map(({ trial }) => trial)),
+  );
+  await sweepTrials(job.outDir);
   const { hash, dir } = await buildPackage({
-    ...{ job, ffmpeg, source, shots, units, kinds, trials, tell },
+    ...{ job, ffmpeg, source, shots, units, kinds, trials, ladders, neg, tell },
     ...{ notes: [...notes, ...hasteNotes(hastyUnits, units.length)], joules: run.joules },
     cost: { shots: shotsCpu, trials: ffmpeg.cpuSeconds() - shotsCpu },
   });
@@ -205,18 +209,13 @@ async function knownShots({ ffmpeg, journal, tell }: Run, source: Source): Promi
   return shots;
 }
 
-/** The trials of the title's ladders, told as they come. */
-async function runTrials(
-  { job, ffmpeg, journal, tell, startedAt }: Run,
-  made: { readonly source: Source; readonly kinds: readonly LadderKind[]; readonly units: readonly Unit<Shot>[] },
-): Promise<{ trials: Trial[]; hastyUnits: number }> {
-  const { num, den } = made.source.view.frameRate;
-  const onTrial = (trial: Trial, doneRatio: number): void => {
-    const bitrateBps = (trial.mediaBytes * 8 * num) / ((made.units[trial.unit]?.frames ?? 1) * den);
+/** Tells of trials as they come. */
+function trialTeller({ tell }: Run, source: Source, units: readonly Unit<Shot>[]): Search['onTrial'] {
+  const { num, den } = source.view.frameRate;
+  return (trial, doneRatio) => {
+    const bitrateBps = (trial.mediaBytes * 8 * num) / ((units[trial.unit]?.frames ?? 1) * den);
     const { shot, unit, kind, height, crf, resumed } = trial;
     const facts = { shot, unit, codec: kind.codec.name, height, crf, bitrateBps, quality: trial.quality.mean, resumed };
     tell({ event: 'trial', ...facts }, SHARE.shots + SHARE.trials * doneRatio);
   };
-  const endsAt = startedAt + (job.deadlineSeconds ?? Number.POSITIVE_INFINITY) * 1000;
-  return searchTitle({ job, ffmpeg, journal, ...made, endsAt, onTrial });
 }

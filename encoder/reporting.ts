@@ -15,10 +15,12 @@ export type Reported = {
   readonly units: readonly Unit<Shot>[];
   readonly trials: readonly Trial[];
   readonly ladder: ReadonlyMap<string, ReadonlySet<Trial>>;
+  /** Means of VMAF's NEG model, where it was measured. */
+  readonly neg: ReadonlyMap<Trial, number>;
 };
 
 /** Gathers the facts of a finished title. */
-export function reportFacts(title: Title, { frameRate, units, trials, ladder }: Reported): ReportFacts {
+export function reportFacts(title: Title, { frameRate, units, trials, ladder, neg }: Reported): ReportFacts {
   const { num, den } = frameRate;
   const parts = units.map(({ start, frames, shot }) => {
     return { shot, startSeconds: (start * den) / num, durationSeconds: (frames * den) / num };
@@ -28,7 +30,8 @@ export function reportFacts(title: Title, { frameRate, units, trials, ladder }: 
     const { mean, harmonicMean, p5 } = quality;
     const bitrateBps = (mediaBytes * 8) / (parts[unit]?.durationSeconds ?? 1);
     const renditions = [...ladder].flatMap(([id, shipped]) => (shipped.has(trial) ? [id] : []));
-    return { part: unit, kind: kind.id, height, crf, bitrateBps, mean, harmonicMean, p5, renditions };
+    const facts = { part: unit, kind: kind.id, height, crf, bitrateBps, mean, harmonicMean, p5, renditions };
+    return { ...facts, neg: neg.get(trial) };
   });
   return { title, parts, trials: told };
 }

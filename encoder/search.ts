@@ -4,6 +4,7 @@ import { mkdir, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { EncodeJob } from './contract.ts';
 import { openHaste } from './deadline.ts';
+import { EncoderError } from './errors.ts';
 import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { Source } from './ffmpeg/probe.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
@@ -13,11 +14,12 @@ import { COEFFICIENTS } from './plan/coefficients.ts';
 import { tailCost } from './plan/deadline.ts';
 import { toPoints } from './plan/metric.ts';
 import type { Model } from './plan/model.ts';
-import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from './plan/search.ts';
+import type { Measured, SearchTitle, Wish } from './plan/outlook.ts';
+import { ROUNDS, wishesOf } from './plan/search.ts';
 import type { TitlePlan } from './plan/title.ts';
 import { chooseHeights, trialCost, widthAt } from './plan/trials.ts';
 import type { Unit } from './plan/units.ts';
-import { runUnitTrials, type Trial, type TrialPlan } from './trial.ts';
+import { runUnitTrials, scoreNeg, type Trial, type TrialPlan } from './trial.ts';
 
 /** How far the curves are believed: they were trained on x264 and VMAF, and each step away says less. */
 const TRUST = { full: 1, otherCodec: 0.5, otherMetric: 0.4 } as const;
@@ -93,7 +95,8 @@ type KindWish = Wish & { readonly kind: LadderKind; readonly preset: string };
 
 /**
  * All trials that the title's rungs need, or the full grid where that is asked for, in order of units; and how many units
- * got fewer than they ask for, since the deadline is near. Every unit always gets what a whole rung takes.
+ * got fewer than they ask for, since the deadline is near. Every unit always gets what a whole rung takes. Copies of units
+ * may be left, for negOf(); sweepTrials() removes them.
  */
 export async function searchTitle(search: Search): Promise<{ trials: Trial[]; hastyUnits: number }> {
   const { job, kinds } = search;
@@ -117,7 +120,6 @@ export async function searchTitle(search: Search): Promise<{ trials: Trial[]; ha
       await runWishes(search, ask(wishesIn, round === 'seeds' ? proposing : job.preset), state);
     }
   }
-  await sweepTrials(job.outDir);
   return { trials: state.trials.sort((a, b) => a.unit - b.unit), hastyUnits: state.hasty.size };
 }
 
@@ -142,7 +144,7 @@ function leastWishes({ job, kinds, source }: Search, unit: number, trials: reado
 
 /** One round, as many units at a time as there are processes. */
 async function runWishes(search: Search, wishes: readonly KindWish[], state: State): Promise<void> {
-  const { ffmpeg, source, units, job } = search;
+  const { ffmpeg, source, units } = search;
   const pixels = source.view.width * source.view.height;
   const cost = (of: readonly Wish[]): number =>
     of.reduce((sum, { unit, height }) => {
@@ -153,26 +155,20 @@ async function runWishes(search: Search, wishes: readonly KindWish[], state: Sta
     const least = leastWishes(search, at, state.trials);
     return { unit, at, wanted, least, cost: cost(wanted) };
   });
-  const frames = units.reduce((sum, unit) => sum + unit.frames, 0);
   const haste = openHaste({
     endsAt: search.endsAt,
     processes: ffmpeg.options.parallel * ffmpeg.threads,
     shots: works.map((work) => ({ full: work.cost, least: Math.min(work.cost, cost(work.least)) })),
-    tailCost: tailCost(frames, pixels),
+    tailCost: tailCost(framesOf(units), pixels),
     now: () => performance.now(),
   });
   let done = state.trials.length;
-  const plan: TrialPlan = {
-    ...{ source, ffmpeg, journal: search.journal, subsample: job.trials.subsample },
-    folder: join(job.outDir, 'trials'),
-    keepsCopies: frames * pixels * COPY_BYTES_PER_PIXEL <= MOST_COPY_BYTES,
-    onTrial: (trial) => {
-      done += 1;
-      const { unit, height, x264Crf: crf } = trial;
-      if (!trial.resumed) haste.spent(cost([{ unit, height, crf }]));
-      search.onTrial(trial, Math.min(1, done / state.expected));
-    },
-  };
+  const plan = trialPlan(search, (trial) => {
+    done += 1;
+    const { unit, height, x264Crf: crf } = trial;
+    if (!trial.resumed) haste.spent(cost([{ unit, height, crf }]));
+    search.onTrial(trial, Math.min(1, done / state.expected));
+  });
   const queue = works.filter(({ wanted }) => wanted.length > 0).sort((a, b) => b.cost - a.cost);
   const worker = async (): Promise<void> => {
     for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
@@ -184,6 +180,47 @@ async function runWishes(search: Search, wishes: readonly KindWish[], state: Sta
     }
   };
   await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
+}
+
+const framesOf = (units: Search['units']): number => units.reduce((sum, unit) => sum + unit.frames, 0);
+
+function trialPlan(
+  { job, ffmpeg, journal, source, units }: Pick<Search, 'job' | 'ffmpeg' | 'journal' | 'source' | 'units'>,
+  onTrial: TrialPlan['onTrial'],
+): TrialPlan {
+  const { width, height } = source.view;
+  return {
+    ...{ source, ffmpeg, journal, onTrial, subsample: job.trials.subsample },
+    folder: join(job.outDir, 'trials'),
+    keepsCopies: framesOf(units) * width * height * COPY_BYTES_PER_PIXEL <= MOST_COPY_BYTES,
+  };
+}
+
+/**
+ * Mean scores of VMAF's NEG model for those trials of the ladder that VMAF scored. None when the deadline is past, and
+ * fewer where this libvmaf has no such model: they are told, nothing is decided by them.
+ */
+export async function negOf(
+  search: Omit<Search, 'onTrial' | 'kinds' | 'model'>,
+  ladder: Iterable<Trial>,
+): Promise<ReadonlyMap<Trial, number>> {
+  const { ffmpeg, units, endsAt } = search;
+  const plan = trialPlan(search, () => undefined);
+  const scored = [...new Set(ladder)].filter(({ kind }) => kind.metric === 'vmaf');
+  const queue = units.map((unit, at) => ({ unit, at, mine: scored.filter((trial) => trial.unit === at) }));
+  const found = new Map<Trial, number>();
+  const worker = async (): Promise<void> => {
+    for (let next = queue.shift(); next !== undefined && performance.now() < endsAt; next = queue.shift()) {
+      const { unit, at, mine } = next;
+      for (const [trial, mean] of await scoreNeg({ plan, unit, at }, mine)) found.set(trial, mean);
+    }
+  };
+  try {
+    await ffmpeg.all(Array.from({ length: ffmpeg.options.parallel }, worker));
+  } catch (error) {
+    if (!(error instanceof EncoderError && error.code === 'ENCODER_METRIC_FAILED')) throw error;
+  }
+  return found;
 }
 
 /** Removes what a killed run left half done; finished trials stay. */

@@ -3,19 +3,20 @@
 import { mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from './errors.ts';
-import { type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
+import { NEG_MODEL, type ShotCopies, type TrialGroup, trialArgs, VMAF_MODEL, videoTimescale } from './ffmpeg/args.ts';
 import type { LadderKind } from './ffmpeg/codecs/choose.ts';
 import type { VideoRange } from './ffmpeg/codecs/codec.ts';
 import type { Source } from './ffmpeg/probe.ts';
-import { measureQuality, type Quality, type QualityTarget } from './ffmpeg/quality.ts';
+import type { Quality } from './ffmpeg/quality.ts';
 import type { Ffmpeg } from './ffmpeg/run.ts';
 import { extractShot, type Shot } from './ffmpeg/shots.ts';
 import { type Journal, keyOf } from './journal.ts';
 import { parseFragmented } from './package/fmp4.ts';
 import { differingBoxes } from './package/init.ts';
-import { MOST_SAMPLING_ERROR, samplingError } from './plan/metric.ts';
+import { MOST_SAMPLING_ERROR } from './plan/metric.ts';
 import { widthAt } from './plan/trials.ts';
 import type { Unit } from './plan/units.ts';
+import { NEG_SUBSAMPLE, negOfEncodes, type Scoring, scoreEncodes } from './score.ts';
 
 /** What the journal keeps of a trial. */
 type TrialResult = { readonly bytes: number; readonly mediaBytes: number; readonly quality: Quality };
@@ -62,7 +63,7 @@ type At = { readonly plan: TrialPlan; readonly at: number; readonly unit: Unit<S
  * unless copies are kept; those of one height and preset are encoded by one ffmpeg, from one decode and one scaling.
  */
 export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
-  const { plan, unit } = at;
+  const { plan } = at;
   const distinct = [...new Map(wishes.map((wish) => [trialKey(at, wish), wish])).values()];
   const kept = await Promise.all(distinct.map((wish) => findTrial(at, wish)));
   const found = kept.filter((trial) => trial !== undefined);
@@ -70,23 +71,69 @@ export async function runUnitTrials(at: At, wishes: readonly TrialWish[]): Promi
   const missing = distinct.filter((_, index) => kept[index] === undefined);
   if (missing.length === 0) return found;
   await mkdir(plan.folder, { recursive: true });
-  const ranges = new Set(missing.map(({ kind }) => kind.picture.videoRange));
-  const copies: ShotCopies = [...ranges].map((range) => ({ range, file: unitFile(at.at, range) }));
-  try {
-    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
-    if (!plan.keepsCopies || isMade.includes(false)) {
-      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
-    }
+  return withCopies(at, copiesFor(at, missing), async () => {
     const groups = new Map<string, TrialWish[]>();
     for (const wish of missing) {
       const key = `${wish.kind.id} ${wish.height} ${wish.preset}`;
       groups.set(key, [...(groups.get(key) ?? []), wish]);
     }
-    const runs = await plan.ffmpeg.all([...groups.values()].map((group) => runGroup(at, group)));
-    return found.concat(runs.flat());
+    const encoded = await plan.ffmpeg.all([...groups.values()].map((group) => encodeGroup(at, group)));
+    const scored = await scoreEncodes(scoringOf(at), encoded.flat());
+    const made = [...scored].map(([encode, quality]) => keepTrial(at, encode, quality));
+    return found.concat(await Promise.all(made));
+  });
+}
+
+/** Works with the lossless copies of a unit, which are made where they are missing. */
+async function withCopies<Result>(
+  { plan, unit }: At,
+  copies: ShotCopies,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    const isMade = await Promise.all(copies.map(({ file }) => isThere(join(plan.folder, file))));
+    if (!plan.keepsCopies || isMade.includes(false)) {
+      await extractShot(plan.ffmpeg, plan.source.view, { ...unit, cwd: plan.folder, copies });
+    }
+    return await work();
   } finally {
     for (const { file } of plan.keepsCopies ? [] : copies) await rm(join(plan.folder, file), { force: true });
   }
+}
+
+/**
+ * Mean of VMAF's NEG model of finished trials of one unit that VMAF scored, from the journal or measured now; costs one
+ * copy of the unit where any is missing. Rejects as measureQuality does.
+ */
+export async function scoreNeg(at: At, trials: readonly Trial[]): Promise<ReadonlyMap<Trial, number>> {
+  const { plan } = at;
+  const found = new Map<Trial, number>();
+  const keyed = trials.map((trial) => ({ trial, key: keyOf('neg', trialKey(at, trial), NEG_MODEL, NEG_SUBSAMPLE) }));
+  for (const { trial, key } of keyed) {
+    const known = plan.journal.find<number>(key);
+    if (known !== undefined) found.set(trial, known);
+  }
+  const missing = keyed
+    .filter(({ trial }) => !found.has(trial))
+    .map(({ trial, key }) => ({ trial, key, kind: trial.kind, file: trialFile(at, trial) }));
+  if (missing.length === 0) return found;
+  return withCopies(at, copiesFor(at, missing), async () => {
+    for (const [{ trial, key }, mean] of await negOfEncodes(scoringOf(at), missing)) {
+      await plan.journal.add(key, mean);
+      found.set(trial, mean);
+    }
+    return found;
+  });
+}
+
+function copiesFor({ at }: At, encodes: readonly { readonly kind: LadderKind }[]): ShotCopies {
+  const ranges = new Set(encodes.map(({ kind }) => kind.picture.videoRange));
+  return [...ranges].map((range) => ({ range, file: unitFile(at, range) }));
+}
+
+function scoringOf({ plan, at, unit }: At): Scoring {
+  const { ffmpeg, source, folder, subsample } = plan;
+  return { ffmpeg, source, folder, subsample, frames: unit.frames, copyOf: (range) => unitFile(at, range) };
 }
 
 function isThere(path: string): Promise<boolean> {
@@ -147,8 +194,11 @@ async function findTrial(at: At, wish: TrialWish): Promise<Trial | undefined> {
     : undefined;
 }
 
-/** Encodes wishes of one kind, height and preset in one run, then scores each in its own. */
-async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> {
+/** An encode that is not scored yet: `file` is a temporary name. */
+type Encoded = TrialWish & { readonly crf: number; readonly file: string; readonly mediaBytes: number };
+
+/** Encodes wishes of one kind, height and preset in one run. */
+async function encodeGroup(at: At, wishes: readonly TrialWish[]): Promise<Encoded[]> {
   const { plan, unit } = at;
   const [first] = wishes;
   if (first === undefined) return [];
@@ -161,7 +211,9 @@ async function runGroup(at: At, wishes: readonly TrialWish[]): Promise<Trial[]> 
     );
   }
   await requireSharedInit(at, first, outputs);
-  return plan.ffmpeg.all(outputs.map((output) => scoreTrial(at, output)));
+  return Promise.all(
+    outputs.map(async (output) => ({ ...output, mediaBytes: await checkFragment(at, join(plan.folder, output.file)) })),
+  );
 }
 
 /** Units of one rung play from one init segment: an encoder that writes its quality into it cannot be used so. */
@@ -180,26 +232,10 @@ async function requireSharedInit({ plan }: At, wish: TrialWish, outputs: TrialGr
   );
 }
 
-async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; readonly file: string }): Promise<Trial> {
+/** A scored encode gets its name, then its line in the journal. */
+async function keepTrial(at: At, encoded: Encoded, quality: Quality): Promise<Trial> {
   const { plan, unit } = at;
-  const { file: written, ...wish } = output;
-  const { kind } = wish;
-  const { view } = plan.source;
-  const mediaBytes = await checkFragment(at, join(plan.folder, written));
-  const quality = await scoreClosely(plan, {
-    distorted: written,
-    reference: unitFile(at.at, kind.picture.videoRange),
-    width: view.width,
-    height: view.height,
-    metric: kind.metric,
-    // What the reference holds: a source of ten bits is no less for an encode of eight.
-    bitDepth: kind.picture.videoRange === view.picture.videoRange ? view.picture.bitDepth : kind.picture.bitDepth,
-    subsample: plan.subsample,
-    threads: plan.ffmpeg.threads,
-    log: `${written}.log`,
-    cwd: plan.folder,
-    frames: unit.frames,
-  });
+  const { file: written, mediaBytes, ...wish } = encoded;
   const file = join(plan.folder, trialFile(at, wish));
   await rename(join(plan.folder, written), file);
   const { size } = await stat(file);
@@ -208,15 +244,6 @@ async function scoreTrial(at: At, output: TrialWish & { readonly crf: number; re
   const trial: Trial = { ...result, ...wish, unit: at.at, shot: unit.shot, file, resumed: false };
   plan.onTrial(trial);
   return trial;
-}
-
-/** Scores every n-th frame, and all of them where these few leave the mean too uncertain. */
-async function scoreClosely({ ffmpeg, subsample }: TrialPlan, target: QualityTarget): Promise<Quality> {
-  const quality = await measureQuality(ffmpeg, target);
-  const error = samplingError(quality.scores, target.frames);
-  return subsample === 1 || target.metric !== 'vmaf' || error <= MOST_SAMPLING_ERROR
-    ? quality
-    : measureQuality(ffmpeg, { ...target, subsample: 1 });
 }
 
 /** Bytes of the fragment; there must be one, from a keyframe, frame for frame. */

@@ -1,4 +1,4 @@
-// Commands that ask a running node how it is or hold something back: status, plan, models, pause, resume, erase.
+// Commands that ask a running node how it is or hold something back: status, plan, pause, resume, erase.
 import { ask, misused, parse, print } from './ask.ts';
 import type { Command } from './command.ts';
 import { SOCKET_USAGE } from './socket.ts';
@@ -18,40 +18,34 @@ export const statusCommand: Command = {
   },
 };
 
-function shown(name: 'plan' | 'models', summary: string): Command {
-  return {
-    name,
-    summary,
-    usage: `Usage: nearcast ${name} ${SOCKET_USAGE}`,
-    run: async (args, io) => print(io, await ask(io, parse(args), { method: 'GET', path: `/${name}` })),
-  };
-}
-
 /** `nearcast plan`: what the last nightly run planned and did. */
-export const planCommand: Command = shown('plan', 'Show what the last off-peak run planned, and did, as JSON');
-/** `nearcast models`: which model answers. */
-export const modelsCommand: Command = shown('models', 'Show which models answer, as JSON');
+export const planCommand: Command = {
+  name: 'plan',
+  summary: 'Show what the last off-peak run planned, and did, as JSON',
+  usage: `Usage: nearcast plan ${SOCKET_USAGE}`,
+  run: async (args, io) => print(io, await ask(io, parse(args), { method: 'GET', path: '/plan' })),
+};
 
-const PAUSABLE = 'prefetch or encode';
+const PAUSABLE: readonly (string | undefined)[] = ['prefetch', 'encode', 'retrain', undefined];
 
 function pauseOrResume(name: 'pause' | 'resume', summary: string): Command {
   return {
     name,
     summary,
-    usage: `Usage: nearcast ${name} prefetch|encode ${SOCKET_USAGE}`,
+    usage: `Usage: nearcast ${name} [prefetch|encode|retrain] ${SOCKET_USAGE}\n\nWithout a name: all of them.`,
     run: async (args, io) => {
       const parsed = parse(args);
       const what = parsed.positionals[0];
-      if (what !== 'prefetch' && what !== 'encode') return misused(io, `${name} takes ${PAUSABLE}`);
+      if (!PAUSABLE.includes(what)) return misused(io, `${name} takes prefetch, encode, retrain, or nothing for all`);
       return print(io, await ask(io, parsed, { method: 'POST', path: `/${name}`, body: { what } }));
     },
   };
 }
 
-/** `nearcast pause`: holds prefetch or encoding back at once. */
-export const pauseCommand: Command = pauseOrResume('pause', 'Hold prefetch or encoding back');
+/** `nearcast pause`: holds work in the background back at once. */
+export const pauseCommand: Command = pauseOrResume('pause', 'Hold prefetch, encoding or training back');
 /** `nearcast resume`: lets it go on. */
-export const resumeCommand: Command = pauseOrResume('resume', 'Let prefetch or encoding go on');
+export const resumeCommand: Command = pauseOrResume('resume', 'Let prefetch, encoding or training go on');
 
 /** `nearcast erase`: forgets a viewer, in memory and on disk. */
 export const eraseCommand: Command = {

@@ -75,6 +75,17 @@ function decisionLine(decision: unknown): string {
   return `${when(at(decision, 'at'))} ${text('outcome')}: ${text('reason')}, ${text('why')}`;
 }
 
+/** Where a URL's title stands in what the region is expected to watch, and who says so. */
+function rankingText(ranking: unknown): string {
+  const version = at(ranking, 'modelVersion');
+  const by = typeof version === 'string' ? `model ${version.slice(0, 12)}` : 'plain rules';
+  const features = Object.entries(at(ranking, 'features') ?? {})
+    .filter(([, value]) => number(value) !== 0)
+    .map(([name, value]) => `${name} ${number(value).toFixed(2)}`);
+  const place = `${number(at(ranking, 'place'))} of ${number(at(ranking, 'candidates'))}`;
+  return `${place} by ${by}, score ${number(at(ranking, 'score')).toFixed(3)}: ${features.join(', ')}`;
+}
+
 /** Renders the answer of GET /explain?url=. Missing keys show as nothing, so an older node can still be read. */
 export function renderExplained(explained: unknown): string {
   const holding = at(explained, 'holding');
@@ -91,6 +102,9 @@ export function renderExplained(explained: unknown): string {
     line('host', list(at(holding, 'names')).map(String).join(', ')),
     line('origin', String(at(holding, 'origin'))),
     ...(typeof title === 'string' ? [line('title', `${title}  ("nearcast explain --title ${title}" ranks it)`)] : []),
+    ...(typeof at(explained, 'ranking', 'place') === 'number'
+      ? [line('ranked', rankingText(at(explained, 'ranking')))]
+      : []),
     ...(fills > 0 ? [line('under way', plural(fills, 'fetch').replace('fetchs', 'fetches'))] : []),
   );
   if (variants.length === 0) {

@@ -9,18 +9,20 @@ export const explainCommand: Command = {
   name: 'explain',
   summary: 'Explain a URL, a title or a session: why cached, fresh, prefetched, ranked',
   usage: [
-    `Usage: nearcast explain URL|--title ID|--sid SID [--json] ${SOCKET_USAGE}`,
+    `Usage: nearcast explain URL|TITLE|SID|--title ID|--sid SID [--json] ${SOCKET_USAGE}`,
     '',
-    'URL is a path of the viewer listener, such as /titles/news/master.m3u8, or absolute, which names the host.',
+    'URL is a path of the viewer listener, such as /titles/news/master.m3u8, or absolute, which names the host. What has',
+    'no slash is a session if one has that id, else a title: with place, score, features and model version.',
     'Titles and sessions are explained as JSON.',
   ].join('\n'),
   run: async (args, io) => {
     const parsed = parse(args, { title: { type: 'string' }, sid: { type: 'string' }, json: { type: 'boolean' } });
     const query = new URLSearchParams();
-    const [url] = parsed.positionals;
-    const asked = { url, title: text(parsed.values['title']), sid: text(parsed.values['sid']) };
+    const [named] = parsed.positionals;
+    const [url, what] = named?.includes('/') === true ? [named, undefined] : [undefined, named];
+    const asked = { url, what, title: text(parsed.values['title']), sid: text(parsed.values['sid']) };
     for (const [key, value] of Object.entries(asked)) if (value !== undefined) query.set(key, value);
-    if (query.size !== 1) return misused(io, 'explain takes one of URL, --title ID and --sid SID');
+    if (query.size !== 1) return misused(io, 'explain takes one of URL, TITLE, SID, --title ID and --sid SID');
     const explained = await ask(io, parsed, { method: 'GET', path: `/explain?${query}` });
     if (url === undefined || parsed.values['json'] === true) return print(io, explained);
     io.stdout.write(renderExplained(explained));

@@ -6,7 +6,7 @@ import { type LoadedConfig, loadConfig } from '../config.ts';
 import { AgentError } from '../errors.ts';
 import { openLog } from '../log.ts';
 import { openNode } from '../node.ts';
-import type { Command } from './command.ts';
+import { type Command, EXIT_USAGE } from './command.ts';
 
 /** Standard output that nobody reads may cost this much of the five seconds. */
 const LOG_FLUSH_MS = 200;
@@ -25,9 +25,10 @@ export function requireConfig(file: string): Extract<LoadedConfig, { readonly ok
 export const runCommand: Command = {
   name: 'run',
   summary: 'Run a node from a configuration',
-  usage: `Usage: nearcast run [--config FILE]
+  usage: `Usage: nearcast run [--config FILE] [--predictor on|off]
 
   --config, -c  default nearcast.yaml
+  --predictor   off: no model process, no training, no trial, whatever the configuration says; plain rules rank
 
 Logs JSON lines to standard output. SIGHUP reads the configuration again, as nearcast reload does. SIGTERM and SIGINT stop listening, let answers in flight end and exit 0 within 5 s.
 Exit code 78: the configuration, a port or a directory cannot be used; a restart would not help.`,
@@ -35,10 +36,19 @@ Exit code 78: the configuration, a port or a directory cannot be used; a restart
     tuneHeap();
     const { values } = parseArgs({
       args: [...args],
-      options: { config: { type: 'string', short: 'c', default: 'nearcast.yaml' } },
+      options: {
+        config: { type: 'string', short: 'c', default: 'nearcast.yaml' },
+        predictor: { type: 'string', default: 'on' },
+      },
     });
     const file = resolve(io.cwd, values.config);
-    const { config, warnings } = requireConfig(file);
+    if (values.predictor !== 'on' && values.predictor !== 'off') {
+      io.stderr.write(`nearcast run: --predictor is on or off, not "${values.predictor}"\n`);
+      return EXIT_USAGE;
+    }
+    const { config: written, warnings } = requireConfig(file);
+    const config =
+      values.predictor === 'off' ? { ...written, predict: { ...written.predict, enabled: false } } : written;
     const log = openLog({ level: config.log.level, stream: io.stdout });
     for (const { line, message } of warnings) log.log('warn', 'config.warning', { line, message });
     const node = await openNode(config, { log, env: io.env, file });

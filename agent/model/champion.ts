@@ -1,14 +1,22 @@
 // Sees to it that the best sound model runs: the champion, else the one before it, else none; and that a site without
 // one starts from the model that ships.
+import { join } from 'node:path';
 import { FEATURE_NAMES } from '../predict/features.ts';
 import { isSoundScorer, type ScorerWeights } from '../predict/scorer.ts';
 import { encodeScorer } from '../train/scorer-model.ts';
+import { SEED_RECIPE } from '../train/seed.ts';
+import { type ModelFiles, SCORER_FILE } from './manifest.ts';
 import { type ModelRegistry, plainWeights, type VerifiedModel } from './registry.ts';
-import type { ModelRuntime } from './runtime.ts';
+import type { ModelRuntime, RunnableModel } from './runtime.ts';
 import seed from './seed-scorer.json' with { type: 'json' };
 
 /** The model that runs, and its weights for plain code where they are known. */
-export type Champion = { readonly modelVersion: string; readonly weights: ScorerWeights | undefined };
+export type Champion = {
+  readonly modelVersion: string;
+  readonly weights: ScorerWeights | undefined;
+  /** It is the one that ships, or was trained on the site's own viewers. */
+  readonly trainedOn: 'synthetic' | 'site';
+};
 
 /** Keeps the champion running. */
 export type ChampionKeeper = {
@@ -19,6 +27,8 @@ export type ChampionKeeper = {
   readonly start: () => Promise<Champion | undefined>;
   /** Never that model again (until restart): loads the one before it. For the runtime's onDisabled. */
   readonly giveUp: (modelVersion: string) => Promise<Champion | undefined>;
+  /** Loads what the alias points to now, after it was moved; a model that was given up has another chance. */
+  readonly reload: () => Promise<Champion | undefined>;
   readonly current: () => Champion | undefined;
 };
 
@@ -29,6 +39,17 @@ export function seedModel(): Seed {
   // Sound: the file is written by the project's own trainer; the test of this file and isSoundScorer() check it.
   return seed as Seed;
 }
+
+/** Files of a model that is a scorer alone. */
+export const scorerFiles = (scorer: ScorerWeights): ModelFiles => new Map([[SCORER_FILE, encodeScorer(scorer)]]);
+
+/** What of a stored model its process loads. */
+export const runnableOf = ({ sha256, dir, manifest }: VerifiedModel): RunnableModel => ({
+  path: join(dir, SCORER_FILE),
+  sha256: manifest.files[SCORER_FILE]?.sha256 ?? '',
+  modelVersion: sha256,
+  features: manifest.features,
+});
 
 const hasOurFeatures = ({ features }: { readonly features: readonly string[] }): boolean =>
   features.length === FEATURE_NAMES.length && FEATURE_NAMES.every((name, at) => features[at] === name);
@@ -47,15 +68,20 @@ export function keepChampion(registry: ModelRegistry, runtime: ModelRuntime, now
   };
   const loadBest = async (): Promise<Champion | undefined> => {
     const model = await soundChampion();
-    current = model && { modelVersion: model.sha256, weights: plainWeights(model) };
-    await runtime.load(model && { path: model.path, modelVersion: model.sha256, features: model.manifest.features });
+    current = model && {
+      modelVersion: model.sha256,
+      weights: plainWeights(model),
+      trainedOn: model.manifest.trainedOn,
+    };
+    await runtime.load(model && runnableOf(model));
     return current;
   };
   const storeSeed = async (): Promise<void> => {
     const { scorer, metrics } = seedModel();
     if (!isSoundScorer(scorer) || !hasOurFeatures(scorer)) return;
-    const about = { features: scorer.features, createdAt: now(), trainedOn: 'synthetic' as const, metrics, scorer };
-    await registry.point('champion', await registry.add(encodeScorer(scorer), about));
+    const about = { kind: 'scorer' as const, features: scorer.features, createdAt: now(), seed: SEED_RECIPE.seed };
+    const files = scorerFiles(scorer);
+    await registry.point('champion', await registry.add(files, { ...about, trainedOn: 'synthetic', metrics, scorer }));
   };
 
   return {
@@ -66,6 +92,10 @@ export function keepChampion(registry: ModelRegistry, runtime: ModelRuntime, now
     },
     giveUp: async (modelVersion) => {
       givenUp.add(modelVersion);
+      return await loadBest();
+    },
+    reload: async () => {
+      givenUp.clear();
       return await loadBest();
     },
     current: () => current,

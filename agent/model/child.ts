@@ -38,7 +38,7 @@ async function load(message: Load): Promise<void> {
     return refuse(message, 'missing', error);
   }
   const hash = createHash('sha256').update(bytes).digest('hex');
-  if (hash !== message.modelVersion || bytes.length > MAX_MODEL_BYTES) {
+  if (hash !== message.sha256 || bytes.length > MAX_MODEL_BYTES) {
     return refuse(message, 'wrong-hash', `the file's sha256 is ${hash}, ${bytes.length} bytes`);
   }
   try {

@@ -3,12 +3,13 @@
 /** Both sides refuse another version: they are started from the same files, so a difference is a broken install. */
 export const MESSAGES_VERSION = 1;
 
-/** To the child. `modelVersion` is the sha256 of the file, checked against the bytes that are loaded. */
+/** To the child. `sha256` is of the file, checked against the bytes that are loaded. */
 export type ToChild =
   | {
       readonly version: 1;
       readonly type: 'load';
       readonly path: string;
+      readonly sha256: string;
       readonly modelVersion: string;
       readonly features: readonly string[];
     }

@@ -1,7 +1,7 @@
 // Answers "what will be watched next": the model within the deadline, else plain code. The one place where the pure
 // predictor, live popularity and the model process meet.
 
-import { generateCandidates, type PredictSession } from '../predict/candidates.ts';
+import { type Candidate, generateCandidates, type PredictSession } from '../predict/candidates.ts';
 import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts';
 import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { expectDemand, type TitleDemand } from '../predict/demand.ts';
@@ -10,6 +10,7 @@ import type { Popularity, TitleShare } from '../predict/popularity.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
 import type { Champion } from './champion.ts';
+import type { Scored } from './questions.ts';
 import type { ModelRuntime } from './runtime.ts';
 
 /** What the predictor works with. */
@@ -40,6 +41,8 @@ export type RankQuestion = { readonly session?: PredictSession | undefined; read
 /** An open predictor. Never rejects on account of the model. */
 export type Predictor = {
   readonly rank: (question: RankQuestion) => Promise<Ranking>;
+  /** All candidates of a session with their features and scores, in no order. */
+  readonly score: (session: PredictSession) => Promise<Scored>;
   /** One title's place, score and features among all candidates; undefined when it is none. */
   readonly explain: (
     titleId: string,
@@ -49,11 +52,20 @@ export type Predictor = {
   >;
   /** The title that follows, by the catalogue. */
   readonly nextOf: (titleId: string) => string | undefined;
+  /** When a title came out, by the catalogue. */
+  readonly releaseOf: (titleId: string) => number | undefined;
   /** Expected share of the region's next views by title, 0..1, as of at most a minute ago. */
   readonly shares: () => readonly TitleShare[];
   /** What the region is expected to watch, for the nightly fill; of nobody in particular. */
   readonly demand: (limit: number) => readonly TitleDemand[];
   readonly stats: () => { readonly byModel: number; readonly byRules: number };
+};
+
+/** Candidates, their features [candidates, FEATURE_NAMES.length] and scores, and who scored. */
+type Asked = Omit<Ranking, 'titles'> & {
+  readonly candidates: readonly Candidate[];
+  readonly features: Float32Array;
+  readonly scores: Float32Array;
 };
 
 /**
@@ -86,26 +98,31 @@ export function openPredictor(options: PredictorOptions): Predictor {
     }
     return summed.list;
   };
-  const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
+  const ask = async (session: PredictSession | undefined): Promise<Asked> => {
     const candidates = generateCandidates({ index: index(), shares: shares(), session, now: now(), depth: DEPTH });
     const features = featureRows(candidates.map(({ facts }) => facts));
     const answer = await runtime?.score(features, candidates.length);
     if (answer !== undefined) {
       count.byModel += 1;
-      const titles = orderByScore(candidates, features, answer.scores, limit);
-      return { answeredBy: 'model', modelVersion: answer.version, titles };
+      return { candidates, features, scores: answer.scores, answeredBy: 'model', modelVersion: answer.version };
     }
     count.byRules += 1;
     const known = champion?.();
     const scores = scoreRows(known?.weights ?? RULES, features, candidates.length);
-    const titles = orderByScore(candidates, features, scores, limit);
-    return known?.weights === undefined
-      ? { answeredBy: 'rules', titles }
-      : { answeredBy: 'rules', modelVersion: known.modelVersion, titles };
+    const asked = { candidates, features, scores, answeredBy: 'rules' as const };
+    return known?.weights === undefined ? asked : { ...asked, modelVersion: known.modelVersion };
+  };
+  const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
+    const { candidates, features, scores, ...by } = await ask(session);
+    return { ...by, titles: orderByScore(candidates, features, scores, limit) };
   };
 
   return {
     rank,
+    score: async (session) => {
+      const { candidates, features, scores, modelVersion } = await ask(session);
+      return { titleIds: candidates.map(({ titleId }) => titleId), features, scores, modelVersion };
+    },
     shares,
     explain: async (titleId, session) => {
       const { titles, ...by } = await rank({ session, limit: Number.POSITIVE_INFINITY });
@@ -114,6 +131,7 @@ export function openPredictor(options: PredictorOptions): Predictor {
       return ranked && { ...ranked, ...by, place: place + 1, candidates: titles.length };
     },
     nextOf: (titleId) => index().nextOf(titleId),
+    releaseOf: (titleId) => index().titles.get(titleId)?.releaseAt,
     demand: (limit) => expectDemand(index(), shares(), now(), limit),
     stats: () => ({ ...count }),
   };

@@ -1,30 +1,24 @@
 // Models on disk: one folder for each, named by the sha256 of its file and never changed, and aliases that point to
 // them. A model that is missing, cut short or altered is never run: the one before it is, or none.
-import { createHash, randomUUID } from 'node:crypto';
+import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AgentError } from '../errors.ts';
 import { isSoundScorer, type ScorerWeights } from '../predict/scorer.ts';
 import { encodeScorer } from '../train/scorer-model.ts';
-
-/** What a model is, written beside it as manifest.json. Readers refuse other versions. */
-export type ModelManifest = {
-  readonly version: 1;
-  readonly kind: 'scorer';
-  readonly sha256: string;
-  readonly sizeBytes: number;
-  readonly features: readonly string[];
-  /** Milliseconds since the epoch. */
-  readonly createdAt: number;
-  /** What it was trained on: `synthetic` for the model that ships, `site` for one of the site's own events. */
-  readonly trainedOn: 'synthetic' | 'site';
-  /** Quality figures by name, as measured on a later time than it was trained on. */
-  readonly metrics: Readonly<Record<string, number>>;
-  /** The model it was trained from. */
-  readonly parent?: string;
-  /** The same weights for plain code; believed only if they encode to the very file. */
-  readonly scorer?: ScorerWeights;
-};
+import {
+  describeFiles,
+  isHash,
+  MANIFEST_VERSION,
+  type ModelAbout,
+  type ModelFiles,
+  type ModelManifest,
+  modelHash,
+  parseObject,
+  readManifest,
+  SCORER_FILE,
+  sha256Of,
+} from './manifest.ts';
 
 /** Aliases of models. */
 export const ALIASES = ['champion', 'challenger'] as const;
@@ -37,8 +31,8 @@ export type ModelProblem = {
   readonly why: 'missing' | 'truncated' | 'wrong-hash' | 'bad-manifest';
 };
 
-/** A model whose bytes were checked. */
-export type VerifiedModel = { readonly sha256: string; readonly path: string; readonly manifest: ModelManifest };
+/** A model whose bytes were checked; `dir` holds its files. */
+export type VerifiedModel = { readonly sha256: string; readonly dir: string; readonly manifest: ModelManifest };
 
 /** An alias followed: the model, if any is sound, and what was wrong with those before it. */
 export type Resolved = { readonly model: VerifiedModel | undefined; readonly problems: readonly ModelProblem[] };
@@ -48,25 +42,21 @@ export type ModelRegistry = {
   /** The alias's newest sound model: the present one, else those that were it before, newest first. */
   readonly resolve: (alias: Alias, except?: ReadonlySet<string>) => Promise<Resolved>;
   /** Stores a model under its hash, once; resolves with the hash. Rejects with AGENT_MODEL_STORE. */
-  readonly add: (bytes: Uint8Array, about: ModelAbout) => Promise<string>;
+  readonly add: (files: ModelFiles, about: ModelAbout) => Promise<string>;
   /** Points an alias to a stored model. Rejects with AGENT_MODEL_UNKNOWN or AGENT_MODEL_STORE. */
   readonly point: (alias: Alias, sha256: string) => Promise<void>;
+  /** Takes a model out of an alias; one that no alias names any more is removed. Rejects with AGENT_MODEL_STORE. */
+  readonly withdraw: (alias: Alias, sha256: string) => Promise<void>;
   /** Every stored model's manifest, oldest first, and the aliases. */
   readonly list: () => Promise<{ readonly models: readonly ModelManifest[]; readonly aliases: AliasFile }>;
 };
 
-/** A manifest but for what its bytes say. */
-export type ModelAbout = Omit<ModelManifest, 'version' | 'kind' | 'sha256' | 'sizeBytes'>;
-
 /** aliases.json: per alias the hashes that were it, newest first. */
 export type AliasFile = { readonly version: 1 } & Readonly<Record<Alias, readonly string[]>>;
 
-const HASH = /^[0-9a-f]{64}$/;
 /** Earlier champions that stay on disk, to go back to. */
 const MAX_HISTORY = 5;
 const NO_ALIASES: AliasFile = { version: 1, champion: [], challenger: [] };
-
-const hashOf = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** Opens (and makes) `dir`, which one process at a time may write. Rejects with AGENT_MODEL_STORE when it cannot be made. */
 export async function openRegistry(dir: string): Promise<ModelRegistry> {
@@ -87,11 +77,12 @@ export async function openRegistry(dir: string): Promise<ModelRegistry> {
       }
       return { model: undefined, problems };
     },
-    add: async (bytes, about) => {
-      const sha256 = hashOf(bytes);
+    add: async (files, about) => {
+      const described = describeFiles(files);
+      const sha256 = modelHash(described);
       if ('manifest' in (await verify(sha256))) return sha256;
-      const manifest: ModelManifest = { version: 1, kind: 'scorer', sha256, sizeBytes: bytes.length, ...about };
-      await storing(dir, () => writeModel(dir, bytes, manifest));
+      const manifest: ModelManifest = { version: MANIFEST_VERSION, sha256, files: described, ...about };
+      await storing(dir, () => writeModel(dir, files, manifest));
       return sha256;
     },
     point: async (alias, sha256) => {
@@ -101,17 +92,16 @@ export async function openRegistry(dir: string): Promise<ModelRegistry> {
       }
       const aliases = await readAliases(dir);
       const history = [sha256, ...aliases[alias].filter((old) => old !== sha256)].slice(0, MAX_HISTORY);
-      const updated: AliasFile = { ...aliases, [alias]: history };
-      const kept = new Set(ALIASES.flatMap((name) => updated[name]));
-      await storing(dir, async () => {
-        await writeWhole(join(dir, 'aliases.json'), JSON.stringify(updated, undefined, 2));
-        const dropped = aliases[alias].filter((old) => !kept.has(old));
-        for (const old of dropped) await rm(join(dir, old), { recursive: true, force: true });
-      });
+      await storing(dir, () => writeAliases(dir, aliases, { ...aliases, [alias]: history }));
+    },
+    withdraw: async (alias, sha256) => {
+      const aliases = await readAliases(dir);
+      const history = aliases[alias].filter((old) => old !== sha256);
+      await storing(dir, () => writeAliases(dir, aliases, { ...aliases, [alias]: history }));
     },
     list: async () => {
-      const names = (await readdir(dir)).filter((name) => HASH.test(name));
-      const manifests = await Promise.all(names.map((name) => readManifest(dir, name)));
+      const names = (await readdir(dir)).filter(isHash);
+      const manifests = await Promise.all(names.map((name) => manifestOf(dir, name)));
       const models = manifests.filter((manifest) => manifest !== undefined);
       return { models: models.sort((one, other) => one.createdAt - other.createdAt), aliases: await readAliases(dir) };
     },
@@ -146,15 +136,23 @@ async function writeWhole(path: string, content: Uint8Array | string): Promise<v
   await rename(temporary, path);
 }
 
-async function writeModel(dir: string, bytes: Uint8Array, manifest: ModelManifest): Promise<void> {
+async function writeModel(dir: string, files: ModelFiles, manifest: ModelManifest): Promise<void> {
   const folder = join(dir, manifest.sha256);
   const beside = `${folder}.${randomUUID()}.tmp`;
   await mkdir(beside);
-  await writeWhole(join(beside, 'model.onnx'), bytes);
+  for (const [name, bytes] of files) await writeWhole(join(beside, name), bytes);
   await writeWhole(join(beside, 'manifest.json'), JSON.stringify(manifest));
   // A folder that is there already did not verify, or add() would have ended before.
   await rm(folder, { recursive: true, force: true });
   await rename(beside, folder);
+}
+
+/** Writes the aliases; then models that they no longer name are removed. */
+async function writeAliases(dir: string, before: AliasFile, after: AliasFile): Promise<void> {
+  const kept = new Set(ALIASES.flatMap((alias) => after[alias]));
+  await writeWhole(join(dir, 'aliases.json'), JSON.stringify(after, undefined, 2));
+  const dropped = ALIASES.flatMap((alias) => before[alias]).filter((old) => !kept.has(old));
+  for (const old of dropped) await rm(join(dir, old), { recursive: true, force: true });
 }
 
 /** Removes what writes that were cut short have left. */
@@ -165,62 +163,54 @@ async function sweep(dir: string): Promise<void> {
 
 async function readAliases(dir: string): Promise<AliasFile> {
   const text = await readFile(join(dir, 'aliases.json'), 'utf8').catch(() => undefined);
-  const read = parsed(text);
+  const read = parseObject(text);
   if (read?.['version'] !== 1) return NO_ALIASES;
   const hashes = (alias: Alias): readonly string[] => {
     const list = read[alias];
-    return Array.isArray(list) ? list.filter((one): one is string => typeof one === 'string' && HASH.test(one)) : [];
+    return Array.isArray(list) ? list.filter(isHash) : [];
   };
   return { version: 1, champion: hashes('champion'), challenger: hashes('challenger') };
 }
 
-/** A JSON object, or undefined for anything else: what cannot be read counts as not there. */
-function parsed(text: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(text ?? '');
-    // Sound: an object that is not null has string keys and unknown values.
-    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : undefined;
-  } catch {
-    return undefined;
-  }
+async function manifestOf(dir: string, sha256: string): Promise<ModelManifest | undefined> {
+  return readManifest(await readFile(join(dir, sha256, 'manifest.json'), 'utf8').catch(() => undefined), sha256);
 }
 
-async function readManifest(dir: string, sha256: string): Promise<ModelManifest | undefined> {
-  const text = await readFile(join(dir, sha256, 'manifest.json'), 'utf8').catch(() => undefined);
-  const read = parsed(text);
-  const isKnown = read?.['version'] === 1 && read['kind'] === 'scorer' && read['sha256'] === sha256;
-  const features = read?.['features'];
-  const isSound =
-    isKnown &&
-    Number.isSafeInteger(read['sizeBytes']) &&
-    Number.isFinite(read['createdAt']) &&
-    Array.isArray(features) &&
-    features.every((name) => typeof name === 'string');
-  // Sound: the fields that are relied on were checked above; `scorer` is checked before it is used.
-  return isSound ? (read as unknown as ModelManifest) : undefined;
-}
-
-async function verifyModel(dir: string, sha256: string): Promise<VerifiedModel | ModelProblem> {
-  const path = join(dir, sha256, 'model.onnx');
+/** What is wrong with one file of a model; undefined: nothing. */
+async function problemOf(path: string, file: ModelManifest['files'][string]): Promise<ModelProblem['why'] | undefined> {
   const size = await stat(path).then(
     (found) => found.size,
     () => undefined,
   );
-  if (size === undefined) return { sha256, why: 'missing' };
-  const manifest = await readManifest(dir, sha256);
-  if (manifest === undefined) return { sha256, why: 'bad-manifest' };
-  if (size < manifest.sizeBytes) return { sha256, why: 'truncated' };
+  if (size === undefined) return 'missing';
+  if (size < file.sizeBytes) return 'truncated';
   const bytes = await readFile(path).catch(() => undefined);
-  if (bytes === undefined) return { sha256, why: 'missing' };
-  return hashOf(bytes) === sha256 ? { sha256, path, manifest } : { sha256, why: 'wrong-hash' };
+  if (bytes === undefined) return 'missing';
+  return sha256Of(bytes) === file.sha256 ? undefined : 'wrong-hash';
 }
 
-/** The weights of a model for plain code, if its manifest has them and they are those of the file. */
-export function plainWeights({ sha256, manifest }: VerifiedModel): ScorerWeights | undefined {
+async function verifyModel(dir: string, sha256: string): Promise<VerifiedModel | ModelProblem> {
+  const folder = join(dir, sha256);
+  const isThere = await stat(folder).then(
+    () => true,
+    () => false,
+  );
+  if (!isThere) return { sha256, why: 'missing' };
+  const manifest = await manifestOf(dir, sha256);
+  if (manifest === undefined) return { sha256, why: 'bad-manifest' };
+  for (const [name, file] of Object.entries(manifest.files)) {
+    const why = await problemOf(join(folder, name), file);
+    if (why !== undefined) return { sha256, why };
+  }
+  return { sha256, dir: folder, manifest };
+}
+
+/** The weights of a model's scorer for plain code, if its manifest has them and they are those of the file. */
+export function plainWeights({ manifest }: Pick<VerifiedModel, 'manifest'>): ScorerWeights | undefined {
   const { scorer } = manifest;
   try {
     if (scorer === undefined || scorer.version !== 1 || !isSoundScorer(scorer)) return undefined;
-    return hashOf(encodeScorer(scorer)) === sha256 ? scorer : undefined;
+    return sha256Of(encodeScorer(scorer)) === manifest.files[SCORER_FILE]?.sha256 ? scorer : undefined;
   } catch {
     // A manifest of another shape than this reader knows: then there are no weights to be had from it.
     return undefined;

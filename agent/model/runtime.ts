@@ -2,20 +2,22 @@
 // model, a full queue or a late answer all give undefined, and the caller answers by plain code.
 import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { FAULTS, type Fault, faultOf } from './guard.ts';
 import { type FromChild, MESSAGES_VERSION, type Refusal, type ToChild } from './messages.ts';
 import { DEFAULT_RESTART, type RestartPolicy, restartPause } from './supervise.ts';
 
-/** A model to run: an .onnx file, known by the sha256 of its bytes. */
+/** A model to run: an .onnx file, known by the sha256 of its bytes; `modelVersion` is the name of the whole model. */
 export type RunnableModel = {
   readonly path: string;
+  readonly sha256: string;
   readonly modelVersion: string;
   readonly features: readonly string[];
 };
 
-/** Why a model is not asked any more until another one is loaded. */
-export type DisableReason = Fault | Refusal;
+/** Why a model is given up; `crashes`: its process ended too often, and is started again only now and then. */
+export type DisableReason = Fault | Refusal | 'crashes';
 
 /** Limits and the world outside; all but `log` have defaults. */
 export type RuntimeOptions = {
@@ -32,6 +34,8 @@ export type RuntimeOptions = {
   /** Questions under way at once; further ones get undefined at once. Default 32. */
   readonly maxPending?: number;
   readonly restart?: RestartPolicy;
+  /** Above 0: the process gives way to others (setpriority(2)); for a model that nobody waits for. Default 0. */
+  readonly niceness?: number;
   /** Told once for each model that is given up, so that the caller can load the one before it. */
   readonly onDisabled?: (modelVersion: string, reason: DisableReason) => void;
 };
@@ -40,7 +44,7 @@ export type RuntimeOptions = {
 export type ModelScores = { readonly scores: Float32Array; readonly by: 'model'; readonly version: string };
 
 /** Where the process is in its life. */
-export type RuntimeState = 'idle' | 'starting' | 'ready' | 'waiting' | 'disabled' | 'closed';
+export type RuntimeState = 'idle' | 'starting' | 'ready' | 'waiting' | 'disabled' | 'draining' | 'closed';
 
 /** Plain counters since start. */
 export type RuntimeStats = {
@@ -63,6 +67,8 @@ export type ModelRuntime = {
   /** Scores `features` [rows, width]. Never rejects; undefined when there is no answer within the deadline. */
   readonly score: (features: Float32Array, rows: number) => Promise<ModelScores | undefined>;
   readonly stats: () => RuntimeStats;
+  /** Takes no new question, lets those under way end, then closes. */
+  readonly drain: () => Promise<void>;
   /** Ends the process; resolves when it is gone. */
   readonly close: () => Promise<void>;
 };
@@ -72,6 +78,7 @@ type Pending = {
   readonly rows: number;
   readonly askedAt: number;
   readonly settle: (scores: ModelScores | undefined) => void;
+  readonly ended: Promise<unknown>;
   readonly timer: NodeJS.Timeout;
 };
 
@@ -114,6 +121,7 @@ class Runtime {
       maxRssBytes: 512 * 1024 * 1024,
       maxPending: 32,
       restart: DEFAULT_RESTART,
+      niceness: 0,
       ...options,
     };
   }
@@ -122,6 +130,7 @@ class Runtime {
     return {
       load: (model) => this.#load(model),
       score: (features, rows) => this.#score(features, rows, this.#options.deadlineMs),
+      drain: () => this.#drain(),
       close: () => this.#close(),
       stats: () => ({
         ...this.#count,
@@ -166,6 +175,11 @@ class Runtime {
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
     this.#child = child;
+    try {
+      if (child.pid !== undefined && this.#options.niceness > 0) setPriority(child.pid, this.#options.niceness);
+    } catch {
+      // It has ended already; `exit` says so.
+    }
     this.#rssBytes = 0;
     this.#pingedAt = undefined;
     child.on('message', (message: FromChild) => {
@@ -234,15 +248,15 @@ class Runtime {
 
   #ask(features: Float32Array, rows: number, deadlineMs: number): Promise<ModelScores | undefined> {
     const id = this.#nextId++;
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        this.#count.late += 1;
-        resolve(undefined);
-        this.#watch(id);
-      }, deadlineMs);
-      this.#pending.set(id, { features, rows, askedAt: performance.now(), settle: resolve, timer });
-      this.#tell({ version: 1, type: 'score', id, features, rows });
-    });
+    const { promise: ended, resolve: settle } = Promise.withResolvers<ModelScores | undefined>();
+    const timer = setTimeout(() => {
+      this.#count.late += 1;
+      settle(undefined);
+      this.#watch(id);
+    }, deadlineMs);
+    this.#pending.set(id, { features, rows, askedAt: performance.now(), settle, ended, timer });
+    this.#tell({ version: 1, type: 'score', id, features, rows });
+    return ended;
   }
 
   /** The caller has its answer already; the process still owes one, and is killed if it never gives it. */
@@ -270,7 +284,7 @@ class Runtime {
     if (fault === undefined) {
       this.#strikes = 0;
       // The trial alone is no sign of health: a process may end on every real question.
-      if (this.#state === 'ready') this.#crashesInRow = 0;
+      if (this.#state !== 'starting') this.#crashesInRow = 0;
       this.#count.answered += 1;
       entry.settle({ scores: message.scores, by: 'model', version });
       return;
@@ -321,6 +335,11 @@ class Runtime {
     const pauseMs = restartPause(this.#crashesInRow, this.#options.restart);
     this.#options.log('warn', 'model.ended', { how, pauseMs, crashesInRow: this.#crashesInRow });
     this.#enter('waiting');
+    if (this.#crashesInRow === this.#options.restart.crashBudget) {
+      this.#options.onDisabled?.(model.modelVersion, 'crashes');
+      // Another model may have been loaded in its place.
+      if (this.#model !== model || this.#state !== 'waiting') return;
+    }
     this.#waiter = setTimeout(() => this.#start(model), pauseMs);
     this.#waiter.unref();
   }
@@ -333,6 +352,12 @@ class Runtime {
     this.#child = undefined;
     child?.kill('SIGKILL');
     for (const id of [...this.#pending.keys()]) this.#take(id)?.settle(undefined);
+  }
+
+  async #drain(): Promise<void> {
+    if (this.#state === 'ready') this.#state = 'draining';
+    await Promise.all([...this.#pending.values()].map(({ ended }) => ended));
+    await this.#close();
   }
 
   async #close(): Promise<void> {

@@ -10,6 +10,7 @@ import {
   type PrefetchOutcome,
   type PrefetchReason,
 } from './decisions.ts';
+import { nextInTurn } from './turn.ts';
 
 /** One URL to fill. In-session items go before off-peak ones. */
 export type FetchItem = {
@@ -91,20 +92,6 @@ type Entry = {
   /** Of the day's budget, set aside while it runs. */
   allowedBytes: number;
 };
-
-/** Fills of one title at once: a narrow origin brings what is needed first sooner when it is not shared by what is later. */
-const MAX_OF_TITLE = 2;
-
-/** Of in-session items the one that is due first, of titles that have not their share of the fills that run. */
-export function nextInTurn(waiting: Iterable<FetchItem>, running: readonly FetchItem[]): FetchItem | undefined {
-  let best: FetchItem | undefined;
-  for (const item of waiting) {
-    if (best !== undefined && (item.dueAt ?? 0) >= (best.dueAt ?? 0)) continue;
-    const own = running.filter(({ titleId, priority }) => priority === 'in-session' && titleId === item.titleId);
-    if (own.length < MAX_OF_TITLE) best = item;
-  }
-  return best;
-}
 
 function noBytes(): Record<PrefetchReason, number> {
   // Every reason of the list gets its entry here, so the record is whole.

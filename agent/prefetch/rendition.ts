@@ -31,7 +31,7 @@ const STAY_FACTOR = 0.95;
 const NEWEST_WEIGHT = 0.5;
 
 /** Throughput that the player will decide with, kbit/s; undefined when nothing is known of it. */
-export function expectedKbps({ throughputKbps, sentBytes = 0, sentMs = 0 }: Viewing): number | undefined {
+function expectedKbps({ throughputKbps, sentBytes = 0, sentMs = 0 }: Viewing): number | undefined {
   const own = sentBytes >= MIN_SAMPLE_BYTES && sentMs > 0 ? (sentBytes * 8) / sentMs : undefined;
   if (own === undefined || throughputKbps === undefined) return throughputKbps ?? own;
   return throughputKbps + NEWEST_WEIGHT * (own - throughputKbps);

@@ -2,10 +2,11 @@
 // the real cache's fills do, deciding by the real code (agent/prefetch/decide.ts). Time is handed in. Pure.
 import type { Intent } from '../predict/anticipate.ts';
 import { type Decided, type Decider, type Happened, openDecider } from '../prefetch/decide.ts';
-import { type FetchItem, nextInTurn } from '../prefetch/fetcher.ts';
+import type { FetchItem } from '../prefetch/fetcher.ts';
 import { beginningOf } from '../prefetch/follow.ts';
 import type { Viewing } from '../prefetch/rendition.ts';
 import type { Timeline } from '../prefetch/timeline.ts';
+import { nextInTurn } from '../prefetch/turn.ts';
 import { openUsefulness, type Usefulness } from '../prefetch/usefulness.ts';
 import type { Transfer } from './player.ts';
 
@@ -123,11 +124,11 @@ export class SiteEdge {
   /** A player left before the end. */
   abandon(transfer: Transfer): void {
     for (const sending of this.#sending) if (sending.transfer === transfer) this.#sending.delete(sending);
-    const fetch = this.#fetches.get(transfer.url);
-    if (fetch === undefined) return;
-    fetch.viewers -= 1;
-    const isMostlyThere = fetch.received * 2 > fetch.bytes;
-    if (fetch.viewers <= 0 && fetch.item === undefined && !isMostlyThere) this.#end(fetch, false);
+    const filling = this.#fetches.get(transfer.url);
+    if (filling === undefined) return;
+    filling.viewers -= 1;
+    const isMostlyThere = filling.received * 2 > filling.bytes;
+    if (filling.viewers <= 0 && filling.item === undefined && !isMostlyThere) this.#end(filling, false);
   }
 
   /** A request was answered. */
@@ -152,10 +153,10 @@ export class SiteEdge {
   #obey({ cancel, push }: Decided): void {
     for (const url of cancel) {
       this.#waiting.delete(url);
-      const fetch = this.#fetches.get(url);
-      if (fetch?.item === undefined) continue;
-      fetch.item = undefined;
-      if (fetch.viewers === 0) this.#end(fetch, false);
+      const filling = this.#fetches.get(url);
+      if (filling?.item === undefined) continue;
+      filling.item = undefined;
+      if (filling.viewers === 0) this.#end(filling, false);
     }
     for (const item of push) if (!this.#fetches.has(item.url)) this.#waiting.set(item.url, item);
   }
@@ -164,7 +165,7 @@ export class SiteEdge {
   step(nowMs: number, ms: number): void {
     this.#nowMs = nowMs;
     this.#pump();
-    this.#fetch(ms);
+    this.#move(ms);
     for (const sending of this.#sending) this.#send(sending, ms);
   }
 
@@ -191,32 +192,32 @@ export class SiteEdge {
   }
 
   /** Viewers' fetches share the link; prefetch has what they leave, and next to nothing while they move. */
-  #fetch(ms: number): void {
+  #move(ms: number): void {
     const { originMs, originBps, fetchBps } = this.#options.link;
     const isMoving = ({ startedMs }: Fetch): boolean => this.#nowMs - startedMs >= originMs;
     const all = [...this.#fetches.values()];
-    const viewers = all.filter((fetch) => fetch.viewers > 0);
-    const ahead = all.filter((fetch) => fetch.viewers === 0 && isMoving(fetch));
+    const viewers = all.filter((filling) => filling.viewers > 0);
+    const ahead = all.filter((filling) => filling.viewers === 0 && isMoving(filling));
     const aheadBps =
       ahead.length === 0 ? 0 : viewers.length > 0 ? YIELDING_BPS : Math.min(fetchBps, originBps / ahead.length);
-    for (const fetch of ahead) this.#take(fetch, (aheadBps * ms) / 8000);
+    for (const filling of ahead) this.#take(filling, (aheadBps * ms) / 8000);
     const moving = viewers.filter(isMoving);
     const left = Math.max(0, originBps - aheadBps * ahead.length);
-    for (const fetch of moving) this.#take(fetch, (Math.min(fetchBps, left / moving.length) * ms) / 8000);
+    for (const filling of moving) this.#take(filling, (Math.min(fetchBps, left / moving.length) * ms) / 8000);
   }
 
-  #take(fetch: Fetch, bytes: number): void {
-    const taken = Math.min(bytes, fetch.bytes - fetch.received);
-    fetch.received += taken;
-    if (fetch.item === undefined) this.figures.viewerBytes += taken;
+  #take(filling: Fetch, bytes: number): void {
+    const taken = Math.min(bytes, filling.bytes - filling.received);
+    filling.received += taken;
+    if (filling.item === undefined) this.figures.viewerBytes += taken;
     else this.figures.prefetchBytes += taken;
-    if (fetch.received >= fetch.bytes) this.#end(fetch, true);
+    if (filling.received >= filling.bytes) this.#end(filling, true);
   }
 
-  #end(fetch: Fetch, isStored: boolean): void {
-    this.#fetches.delete(fetch.url);
-    if (isStored) this.#store(fetch.url, fetch.bytes);
-    if (fetch.item !== undefined) this.#decider.settled(fetch.url, isStored ? 'stored' : 'none', fetch.bytes);
+  #end(filling: Fetch, isStored: boolean): void {
+    this.#fetches.delete(filling.url);
+    if (isStored) this.#store(filling.url, filling.bytes);
+    if (filling.item !== undefined) this.#decider.settled(filling.url, isStored ? 'stored' : 'none', filling.bytes);
   }
 
   #store(url: string, bytes: number): void {
@@ -247,8 +248,8 @@ export class SiteEdge {
     transfer.received = Math.min(there, transfer.received + (bps() * ms) / 8000);
     if (transfer.received < transfer.bytes) return;
     this.#sending.delete(sending);
-    const fetch = this.#fetches.get(transfer.url);
-    if (fetch !== undefined) fetch.viewers -= 1;
+    const filling = this.#fetches.get(transfer.url);
+    if (filling !== undefined) filling.viewers -= 1;
     onEnd(transfer, tookMs);
   }
 }

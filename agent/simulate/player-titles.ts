@@ -11,7 +11,7 @@ export type SiteTitle = WatchedTitle & {
 };
 
 /** Bits per second of the renditions, the lowest first: a ladder for 1080p. */
-export const LADDER_BPS = [400_000, 800_000, 1_600_000, 2_800_000, 4_500_000] as const;
+const LADDER_BPS = [400_000, 800_000, 1_600_000, 2_800_000, 4_500_000] as const;
 /** Seconds of a segment. */
 export const SEGMENT_SECONDS = 4;
 const SERIES = 10;

@@ -26,6 +26,8 @@ export type SessionsOptions = {
     readonly put: (row: WatchRow) => void;
     readonly erase: (pseudonyms: readonly string[]) => number;
   };
+  /** Viewers, by every name that they had in RAM or on disk, are erased: so is what others know of them. */
+  readonly onErased?: (viewers: readonly string[]) => void;
   /** Key of the publisher's viewer tokens; undefined: tokens are ignored. */
   readonly tokenSecret?: Uint8Array;
 };
@@ -142,7 +144,7 @@ class Names {
   }
 
   /** A viewer's name in RAM: a token's viewer keeps it while the process lives, a session's changes with the day. */
-  ofViewer({ key }: Viewer): string {
+  ofViewer({ key }: Pick<Viewer, 'key'>): string {
     return key.startsWith('token:') ? hash(this.#processKey, key) : this.ofToday(key);
   }
 }
@@ -222,6 +224,7 @@ class Room {
     this.viewers.delete(key);
     const pseudonyms = new Set([...(viewer?.pseudonyms ?? []), this.names.ofToday(key)]);
     const rows = this.#options.watches?.erase([...pseudonyms]) ?? 0;
+    this.#options.onErased?.([...pseudonyms, this.names.ofViewer({ key })]);
     return { sessions: viewer?.sids.size ?? 0, rows };
   }
 

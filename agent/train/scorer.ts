@@ -26,7 +26,7 @@ const ADAM = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
 type Scale = { readonly mean: readonly number[]; readonly deviation: readonly number[] };
 
 /** Scale over all rows; a feature that never varies gets deviation 1. */
-function moments(questions: readonly Question[], width: number): Scale {
+function moments(questions: readonly TrainQuestion[], width: number): Scale {
   const sums = new Float64Array(width);
   const squares = new Float64Array(width);
   let rows = 0;
@@ -62,7 +62,7 @@ type Sample = { readonly inputs: Float64Array; readonly rows: number; readonly c
 /** Outputs of the hidden layer, [rows, hidden], and scores as chances that add up to 1, [rows]. */
 type Forward = { readonly hiddens: Float64Array; readonly chances: Float64Array };
 
-function standardise(question: Question, scale: Scale): Sample {
+function standardise(question: TrainQuestion, scale: Scale): Sample {
   const width = scale.mean.length;
   const inputs = Float64Array.from(
     question.features,
@@ -172,11 +172,27 @@ function toWeights(parameters: Parameters, scale: Scale): ScorerWeights {
   return { version: 1, features: FEATURE_NAMES, mean: scale.mean, deviation: scale.deviation, layers };
 }
 
+/** Trains at once: see trainInSteps(). */
+export function trainScorer(questions: readonly Question[], options: TrainOptions): ScorerWeights {
+  const steps = trainInSteps(questions, options);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** What of a question is learnt from. */
+export type TrainQuestion = Pick<Question, 'titleIds' | 'features' | 'chosen'>;
+
 /**
  * Trains on questions whose choice was among the candidates; asserts that there are some. The softmax fixes scores up
- * to a constant, so the output bias stays 0: scores compare titles of one question and mean nothing alone.
+ * to a constant, so the output bias stays 0: scores compare titles of one question and mean nothing alone. Yields after
+ * each minibatch how far it is, 0..1, so that whoever trains can pause.
  */
-export function trainScorer(questions: readonly Question[], options: TrainOptions): ScorerWeights {
+export function* trainInSteps(
+  questions: readonly TrainQuestion[],
+  options: TrainOptions,
+): Generator<number, ScorerWeights> {
   const { hidden = 12, epochs = 4, batch = 32, learningRate = 0.004, decay = 0.002 } = options;
   const width = FEATURE_NAMES.length;
   const answered = questions.filter(({ chosen }) => chosen >= 0);
@@ -200,6 +216,7 @@ export function trainScorer(questions: readonly Question[], options: TrainOption
       }
       for (let at = 0; at < gradient.length; at += 1) gradient[at] = (gradient[at] ?? 0) / members.length;
       adam(parameters.values, state, rate, decay);
+      yield (epoch + Math.min(1, (start + batch) / order.length)) / epochs;
     }
   }
   return toWeights(parameters, scale);

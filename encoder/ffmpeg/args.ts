@@ -188,20 +188,27 @@ function colourArgs({ colour }: PictureFormat): string[] {
 
 /** What to measure against what. File names must need no escaping: they stand inside a filter graph. */
 export type QualityRun = {
-  readonly distorted: string;
+  /** Each is compared with the one reference; its scores are in a log of its name, see scoresOf(). */
+  readonly distorted: readonly string[];
   readonly reference: string;
   readonly width: number;
   readonly height: number;
   readonly metric: MetricName;
+  /** VMAF's, VMAF_MODEL when absent. */
+  readonly model?: typeof VMAF_MODEL | typeof NEG_MODEL;
   /** Of the reference, in which both are compared; 8 when absent. */
   readonly bitDepth?: BitDepth;
   readonly subsample: number;
   readonly threads: number;
-  readonly log: string;
 };
+
+/** Where the scores of a compared file are written. */
+export const scoresOf = (distorted: string): string => `${distorted}.log`;
 
 /** The model that VMAF scores are given for. */
 export const VMAF_MODEL = 'vmaf_v0.6.1';
+/** The same with no reward for sharpening ("no enhancement gain"; Netflix, "Toward a Better Quality Metric", 2020). */
+export const NEG_MODEL = 'vmaf_v0.6.1neg';
 
 /** Which frames a run compares so that every n-th can be scored, as an expression of ffmpeg's select filter. */
 type Thinning = { readonly keep: string; readonly period: number; readonly kept: readonly number[] };
@@ -226,7 +233,7 @@ export function comparedFrames(frames: number, run: Pick<QualityRun, 'metric' | 
 }
 
 /**
- * Scores every n-th frame at the source's size. Both sides get frame numbers as timestamps: mismatched timebases would
+ * Scores every n-th frame at the source's size; the reference is decoded once for all. Both sides get frame numbers as timestamps: mismatched timebases would
  * pair wrong frames.
  */
 export function qualityArgs(run: QualityRun): string[] {
@@ -236,13 +243,23 @@ export function qualityArgs(run: QualityRun): string[] {
   const samples = pixelFormat({ bitDepth: run.bitDepth ?? 8 });
   const scale = `scale=${run.width}:${run.height}:flags=bicubic+accurate_rnd,format=${samples}`;
   const every = period === 1 ? run.subsample : kept.length;
-  const model = `model=version=${VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
-  const filter =
-    run.metric === 'vmaf' ? `libvmaf=log_fmt=json:log_path=${run.log}:${model}` : `${run.metric}=stats_file=${run.log}`;
-  const graph = `[0:v]${align},${scale}[d];[1:v]${align},format=${samples}[r];[d][r]${filter}`;
+  const model = `model=version=${run.model ?? VMAF_MODEL}:n_subsample=${every}:n_threads=${run.threads}`;
+  const filterOf = (file: string): string =>
+    run.metric === 'vmaf'
+      ? `libvmaf=log_fmt=json:log_path=${scoresOf(file)}:${model}`
+      : `${run.metric}=stats_file=${scoresOf(file)}`;
+  const references = run.distorted.map((_, at) => `[r${at}]`).join('');
+  const graph = [
+    `[0:v]${align},format=${samples},split=${run.distorted.length}${references}`,
+    ...run.distorted.map(
+      (file, at) => `[${at + 1}:v]${align},${scale}[d${at}];[d${at}][r${at}]${filterOf(file)}[o${at}]`,
+    ),
+  ];
   return [
-    ...['-threads', '1', '-i', run.distorted, '-threads', '1', '-i', run.reference],
-    ...['-filter_complex', graph, '-fps_mode', 'passthrough', '-f', 'null', '-'],
+    ...[run.reference, ...run.distorted].flatMap((file) => ['-threads', '1', '-i', file]),
+    ...['-filter_complex', graph.join(';')],
+    ...run.distorted.flatMap((_, at) => ['-map', `[o${at}]`]),
+    ...['-fps_mode', 'passthrough', '-f', 'null', '-'],
   ];
 }
 

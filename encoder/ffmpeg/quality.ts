@@ -1,9 +1,9 @@
-// Scores a trial encode against its shot.
+// Scores trial encodes against their unit.
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { EncoderError } from '../errors.ts';
 import { poolScores } from '../plan/metric.ts';
-import { comparedFrames, type QualityRun, qualityArgs } from './args.ts';
+import { comparedFrames, type QualityRun, qualityArgs, scoresOf } from './args.ts';
 import { parseStats, parseVmafLog } from './parse.ts';
 import type { Ffmpeg } from './run.ts';
 
@@ -14,35 +14,36 @@ export type Quality = ReturnType<typeof poolScores> & { readonly scores: readonl
 export type QualityTarget = QualityRun & { readonly cwd: string; readonly frames: number };
 
 /**
- * Measures; both the comparison and the scores must cover exactly the unit's frames. Throws
+ * Measures every distorted file, in their order; comparisons and scores must cover exactly the unit's frames. Throws
  * ENCODER_FRAMES_DIFFER when the comparison does not, ENCODER_METRIC_FAILED when scores are missing or no numbers, or when
  * the metric does not run at all.
  */
-export async function measureQuality(ffmpeg: Ffmpeg, run: QualityTarget): Promise<Quality> {
-  const log = join(run.cwd, run.log);
+export async function measureQuality(ffmpeg: Ffmpeg, run: QualityTarget): Promise<Quality[]> {
+  const logs = run.distorted.map((file) => join(run.cwd, scoresOf(file)));
   try {
     const { frames } = await ffmpeg.run({ args: qualityArgs(run), cwd: run.cwd }).catch((cause: unknown) => {
       if (!(cause instanceof EncoderError) || cause.code !== 'ENCODER_FFMPEG_FAILED' || cause.retryable) throw cause;
       throw new EncoderError('ENCODER_METRIC_FAILED', `${run.metric} does not run: ${cause.message}`, { cause });
     });
-    const text = await readFile(log, 'utf8').catch(() => '');
-    const scores = readScores(run.metric, text);
-    const { compared, scored } = comparedFrames(run.frames, run);
+    const { compared } = comparedFrames(run.frames, run);
     if (frames !== compared) {
       const message = `${run.metric} compared ${frames} of ${compared} frames`;
       throw new EncoderError('ENCODER_FRAMES_DIFFER', message);
     }
-    const missing = scored - scores.filter((score) => Number.isFinite(score)).length;
-    if (missing !== 0) {
-      throw new EncoderError(
-        'ENCODER_METRIC_FAILED',
-        `${run.metric} gave no number for ${missing} of ${scored} frames`,
-      );
-    }
-    return { ...poolScores(scores), scores: scores.map((score) => Math.round(score * 100) / 100) };
+    return await Promise.all(logs.map((log) => readQuality(log, run)));
   } finally {
-    await rm(log, { force: true });
+    await Promise.all(logs.map((log) => rm(log, { force: true })));
   }
+}
+
+async function readQuality(log: string, run: QualityTarget): Promise<Quality> {
+  const scores = readScores(run.metric, await readFile(log, 'utf8').catch(() => ''));
+  const { scored } = comparedFrames(run.frames, run);
+  const missing = scored - scores.filter((score) => Number.isFinite(score)).length;
+  if (missing !== 0) {
+    throw new EncoderError('ENCODER_METRIC_FAILED', `${run.metric} gave no number for ${missing} of ${scored} frames`);
+  }
+  return { ...poolScores(scores), scores: scores.map((score) => Math.round(score * 100) / 100) };
 }
 
 /** Scores per frame; none where the log is not what the metric writes. */

@@ -16,7 +16,7 @@ import { analyseArgs, extractArgs, type ShotCopies, type SourceView } from './ar
 import type { Source } from './probe.ts';
 import type { Ffmpeg, FfmpegResult } from './run.ts';
 
-/** A shorter shot joins a neighbour; a longer one is split, so that its lossless copy stays within a few gigabytes. */
+/** A shorter shot joins a neighbour; a longer one is split, since features are means over a shot. */
 const SHORTEST_SECONDS = 0.5;
 const LONGEST_SECONDS = 60;
 /** Decoders of the analysis: two, since a 16-megapixel picture in each of four takes more than half a gigabyte. */

@@ -35,32 +35,35 @@ export function allocate<Point extends QualityPoint>(
   );
   // Within a shot gains fall strictly, and the sort is stable, so each shot's steps stay in order.
   steps.sort((a, b) => b.gain - a.gain);
+  // A shot lifted once stays so: with more bits elsewhere the mean, and with it the floor, only rises.
   const levels = hulls.map(() => 0);
-  const found = [raise(shots, hulls, { levels, floorDrop })];
+  const found = [lift(shots, hulls, levels, floorDrop)];
   const every = Math.ceil(steps.length / MOST_ALLOCATIONS);
-  for (const [at, step] of steps.entries()) {
-    levels[step.shot] = (levels[step.shot] ?? 0) + 1;
+  const wanted = hulls.map(() => 0);
+  for (const [at, { shot }] of steps.entries()) {
+    wanted[shot] = (wanted[shot] ?? 0) + 1;
+    levels[shot] = Math.max(levels[shot] ?? 0, wanted[shot]);
     if ((steps.length - 1 - at) % every !== 0) continue;
-    const next = raise(shots, hulls, { levels, floorDrop });
+    const next = lift(shots, hulls, levels, floorDrop);
     const last = found.at(-1);
     if (last === undefined || next.bits > last.bits) found.push(next);
   }
   return found;
 }
 
-/** Takes the levels and lifts every shot that is too far below the mean; the mean rises with it, so repeats. */
-function raise<Point extends QualityPoint>(
+/** Raises the levels of all shots that are too far below the mean; the mean rises with them, so repeats. */
+function lift<Point extends QualityPoint>(
   shots: readonly ShotTrials<Point>[],
   hulls: readonly (readonly Point[])[],
-  wanted: { readonly levels: readonly number[]; readonly floorDrop: number },
+  levels: number[],
+  floorDrop: number,
 ): Allocation<Point> {
-  const levels = [...wanted.levels];
   for (;;) {
     const points = hulls.map((hull, shot) => pick(hull, levels[shot] ?? 0));
     const quality = meanQuality(shots, points);
     const low = points.flatMap((point, shot) => {
       const canRise = (levels[shot] ?? 0) + 1 < (hulls[shot]?.length ?? 0);
-      return canRise && point.quality < quality - wanted.floorDrop ? [shot] : [];
+      return canRise && point.quality < quality - floorDrop ? [shot] : [];
     });
     if (low.length === 0) {
       return { points, quality, bits: points.reduce((sum, point) => sum + point.bits, 0) };

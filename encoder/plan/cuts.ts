@@ -90,8 +90,8 @@ export function findBoundaries(evidence: Frames<FrameEvidence>, framesPerSecond:
 
 /**
  * Shots covering all `evidence.length` frames exactly. A shot below `shortest` joins the neighbour from which a weaker
- * boundary parts it. One above `longest` is split evenly: a whole shot is the unit of work and of resuming, so hours
- * without a cut must still be many of them.
+ * boundary parts it. One above `longest` is split evenly: features are means over a shot, and of an hour without a cut
+ * they say little.
  */
 export function planShots(evidence: Frames<FrameEvidence>, limits: ShotLimits): FrameSpan[] {
   const total = evidence.length;

@@ -5,7 +5,9 @@ export type Gaussian = { readonly mean: readonly number[]; readonly covariance: 
 
 /** Scalar product; a missing entry counts as 0. */
 export function dot(a: readonly number[], b: readonly number[]): number {
-  return a.reduce((sum, value, at) => sum + value * (b[at] ?? 0), 0);
+  let sum = 0;
+  for (let at = 0; at < a.length; at += 1) sum += (a[at] ?? 0) * (b[at] ?? 0);
+  return sum;
 }
 
 /** Mean and variance of `basis . coefficients` under the belief. */

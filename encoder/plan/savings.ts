@@ -3,7 +3,7 @@ import type { QualityPoint } from './hull.ts';
 import { type LadderLimits, paretoFront } from './ladder.ts';
 
 /** The rungs of Apple's HLS authoring specification for H.264 (30 frames a second and below). */
-const FIXED_LADDER: readonly { readonly bitrateBps: number; readonly height: number }[] = [
+export const FIXED_LADDER: readonly { readonly bitrateBps: number; readonly height: number }[] = [
   { bitrateBps: 7_800_000, height: 1080 },
   { bitrateBps: 6_000_000, height: 1080 },
   { bitrateBps: 4_500_000, height: 720 },

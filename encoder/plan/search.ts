@@ -1,26 +1,20 @@
 // Decides which encodes of a title are worth making: a few to learn the curves of its units, then those that its rungs
 // are made of. Deterministic: the same shots and trials give the same wishes. Pure.
 import { allocate, meanQuality } from './allocate.ts';
+import { forecast, learn, learnShift, priorCurves, type ShotCurves, shifted, titleShift } from './curves.ts';
+import { chooseLadder } from './ladder.ts';
 import {
-  type CurveFeatures,
-  forecast,
-  learn,
-  learnShift,
-  type Place,
-  priorCurves,
-  type ShotCurves,
-  shifted,
-  titleShift,
-  widen,
-} from './curves.ts';
-import { chooseLadder, type LadderLimits } from './ladder.ts';
-import type { Model } from './model.ts';
-import { widthAt } from './trials.ts';
+  byUnit,
+  type Measured,
+  type Outlook,
+  outlookOf,
+  type PlannedRung,
+  placeOf,
+  predictAllocations,
+  type SearchTitle,
+  type Wish,
+} from './outlook.ts';
 
-/** CRFs, on x264's scale, between which rungs are looked for: the curves were trained on 18 to 38. */
-const CRFS = { best: 15, worst: 42 } as const;
-/** Rungs are planned to keep their promises with this much to spare, in points: what is measured may be a little off. */
-const SLACK = 0.5;
 /** Trials that ship in place of wanted ones may move their rung by this many points together. */
 const MOST_SHIFT = 0.4;
 
@@ -31,125 +25,14 @@ const RIVAL = { points: 3, bits: 1.6 } as const;
 /** Twice the bits are worth about this many points in the middle of a ladder. */
 const POINTS_PER_OCTAVE = 12;
 
-/** What the planner needs to know of a title. */
-export type SearchTitle = {
-  /** Units of encoding, in order. */
-  readonly units: readonly { readonly frames: number; readonly features: CurveFeatures }[];
-  readonly width: number;
-  readonly height: number;
-  /** Heights to choose from, best first. */
-  readonly heights: readonly number[];
-  readonly limits: LadderLimits & { readonly floorDrop: number };
-  readonly search: SearchLimits;
-  readonly model: Model;
-};
-
-/** How much is tried. */
-export type SearchLimits = {
-  /** Encodes of a unit before its rungs are decided, at least 1. */
-  readonly mostSeeds: number;
-  /** Encodes of a unit in all, at least mostSeeds. */
-  readonly mostTrials: number;
-  /** Seeds end where no rung's quality is more uncertain than this, in points. */
-  readonly tolerance: number;
-  /** A trial whose CRF is at most this far from the wanted one ships in its place. */
-  readonly snap: number;
-  /** Step of the CRFs that are asked for. */
-  readonly step: number;
-  /** How much the trained curves are believed: 1 for what they were trained on, less for other codecs and metrics. */
-  readonly trust: number;
-};
-
-/** One encode of one unit; CRF on x264's scale. */
-export type Wish = { readonly unit: number; readonly height: number; readonly crf: number };
-
-/** A measured encode. `ships`: made with the final preset. */
-export type Measured = Wish & { readonly bits: number; readonly quality: number; readonly ships: boolean };
-
-/** A rung as it is predicted: one height, a CRF per unit. */
-export type PlannedRung = {
-  readonly height: number;
-  readonly points: readonly (Wish & { readonly bits: number; readonly quality: number })[];
-  readonly bits: number;
-  readonly quality: number;
-};
-
-/**
- * The curves of every unit after the trials. What the units share is learnt first, from all of them, so that few trials of
- * each are enough; a unit's own trials then count again for what is its own.
- */
-export function curvesOf(title: SearchTitle, trials: readonly Measured[]): ShotCurves[] {
-  const { units, model, search } = title;
-  const isMixed = trials.some((trial) => trial.ships) && trials.some((trial) => !trial.ships);
-  const priors = units.map(({ features }) => priorCurves(features, model, search.trust));
-  const outcomeOf = ({ unit, height, quality, bits }: Measured) => ({
-    quality,
-    bitsPerPixel: bits / (units[unit]?.frames ?? 1) / pixelsAt(title, height),
-  });
-  const proposing = trials.filter((trial) => !trial.ships || !isMixed);
-  const shift = proposing.reduce(
-    (known, trial) => {
-      const prior = priors[trial.unit];
-      return prior === undefined ? known : learnShift(known, prior, placeOf(title, trial), outcomeOf(trial));
-    },
-    titleShift(model, search.trust),
-  );
-  return priors.map((prior, unit) => {
-    const take = (curves: ShotCurves, trial: Measured): ShotCurves =>
-      learn(curves, placeOf(title, trial), outcomeOf(trial));
-    const mine = trials.filter((trial) => trial.unit === unit);
-    const proposed = mine.filter((trial) => !trial.ships).reduce(take, shifted(prior, shift));
-    return mine.filter((trial) => trial.ships).reduce(take, isMixed ? widen(proposed) : proposed);
-  });
-}
-
-function placeOf(title: SearchTitle, { height, crf }: Pick<Wish, 'height' | 'crf'>): Place {
-  return { below: Math.log2(title.height / height), crf };
-}
-
-function pixelsAt(title: SearchTitle, height: number): number {
-  return widthAt(title, height) * height;
-}
-
-/** Every unit at every height and CRF, as the curves have it. */
-export function predictPoints(title: SearchTitle, curves: readonly ShotCurves[], height: number) {
-  return title.units.map(({ frames }, unit) => {
-    const points: PlannedRung['points'][number][] = [];
-    for (let crf: number = CRFS.best; crf <= CRFS.worst; crf += title.search.step) {
-      const known = curves[unit];
-      if (known === undefined) break;
-      const { quality, bitsPerPixel } = forecast(known, placeOf(title, { height, crf }));
-      points.push({ unit, height, crf, quality, bits: bitsPerPixel * frames * pixelsAt(title, height) });
-    }
-    return { frames, points };
-  });
-}
-
-/** The ladder that the curves predict, best first. */
-function predictLadder(title: SearchTitle, curves: readonly ShotCurves[]): PlannedRung[] {
-  const { limits } = title;
-  const candidates = title.heights.flatMap((height) =>
-    allocate(predictPoints(title, curves, height), limits.floorDrop - SLACK).map((allocation) => ({
-      ...allocation,
-      height,
-    })),
-  );
-  return chooseLadder(candidates, {
-    ...limits,
-    qualityCap: limits.qualityCap + SLACK,
-    minimumStep: limits.minimumStep + SLACK,
-  });
-}
-
 /** The rounds of a search: `seeds` and `pilots` of a few units, `most` and `all` of every unit, `fix` where rungs fail. */
 export const ROUNDS = ['seeds', 'pilots', 'most', 'all', 'fix'] as const;
 /** One of them. */
 export type Round = (typeof ROUNDS)[number];
 
 /** Whether the trials make as many rungs as the curves promise. */
-function isWhole(title: SearchTitle, trials: readonly Measured[]): boolean {
-  const planned = predictLadder(title, curvesOf(title, trials));
-  return chooseLadder(measuredCandidates(title, trials), title.limits).length >= planned.length;
+function isWhole(title: SearchTitle, trials: readonly Measured[], outlook: Outlook): boolean {
+  return chooseLadder(measuredCandidates(title, trials, outlook), title.limits).length >= outlook.rungs.length;
 }
 
 /**
@@ -161,8 +44,9 @@ export function wishesOf(title: SearchTitle, trials: readonly Measured[], round:
   const pilotCount = Math.min(count, Math.max(PILOTS.least, Math.min(PILOTS.most, Math.ceil(count * PILOTS.share))));
   const pilots = new Set(Array.from({ length: pilotCount }, (_, at) => Math.floor(((at + 0.5) * count) / pilotCount)));
   if (round === 'seeds') return seedWishes(title, pilots);
-  if (round === 'fix' && isWhole(title, trials)) return [];
-  const wishes = rungWishes(title, trials, round === 'all' || round === 'fix');
+  const outlook = outlookOf(title, trials);
+  if (round === 'fix' && isWhole(title, trials, outlook)) return [];
+  const wishes = rungWishes(title, trials, outlook, round === 'all' || round === 'fix');
   return round === 'pilots' ? wishes.filter((wish) => pilots.has(wish.unit)) : wishes;
 }
 
@@ -172,13 +56,13 @@ export function wishesOf(title: SearchTitle, trials: readonly Measured[], round:
  * one whole rung. What a unit's trials say of the whole title counts for the units after it.
  */
 function seedWishes(title: SearchTitle, pilots: ReadonlySet<number>): Wish[] {
-  const curves = curvesOf(title, []);
-  const rungs = predictLadder(title, curves);
-  const rivals = rungs.flatMap((rung) => rivalsOf(title, curves, rung));
+  const { curves, rungs } = outlookOf(title, []);
+  const all = title.heights.map((height) => predictAllocations(title, curves, height, title.limits.floorDrop));
+  const rivals = rungs.flatMap((rung) => rivalsOf(rung, all));
   let shift = titleShift(title.model, title.search.trust);
   return title.units.flatMap(({ features }, unit) => {
     if (!pilots.has(unit)) return [];
-    const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points.filter((p) => p.unit === unit));
+    const mine = (of: readonly PlannedRung[]) => of.flatMap(({ points }) => points[unit] ?? []);
     const [onRungs, places] = [mine(rungs), mine([...rungs, ...rivals])];
     const prior = priorCurves(features, title.model, title.search.trust);
     const chosen: Wish[] = [];
@@ -198,16 +82,13 @@ function seedWishes(title: SearchTitle, pilots: ReadonlySet<number>): Wish[] {
   });
 }
 
-/** The same quality as a rung at the other heights, where that might turn out cheaper after all. */
-function rivalsOf(title: SearchTitle, curves: readonly ShotCurves[], rung: PlannedRung): PlannedRung[] {
-  return title.heights.flatMap((height) => {
-    if (height === rung.height) return [];
-    const off = (one: { readonly quality: number }): number => Math.abs(one.quality - rung.quality);
-    const [nearestRival] = allocate(predictPoints(title, curves, height), title.limits.floorDrop)
-      .map((allocation) => ({ ...allocation, height }))
-      .sort((a, b) => off(a) - off(b));
-    const isRival = nearestRival !== undefined && off(nearestRival) < RIVAL.points;
-    return isRival && nearestRival.bits < rung.bits * RIVAL.bits ? [nearestRival] : [];
+/** The same quality as a rung at the other heights, where that might turn out cheaper after all; `all`: by height. */
+function rivalsOf(rung: PlannedRung, all: readonly (readonly PlannedRung[])[]): PlannedRung[] {
+  return all.flatMap((allocations) => {
+    const off = (one: PlannedRung): number => Math.abs(one.quality - rung.quality);
+    const nearest = allocations.toSorted((a, b) => off(a) - off(b))[0];
+    if (nearest === undefined || nearest.height === rung.height || off(nearest) >= RIVAL.points) return [];
+    return nearest.bits < rung.bits * RIVAL.bits ? [nearest] : [];
   });
 }
 
@@ -232,27 +113,26 @@ function learnBlind(title: SearchTitle, curves: ShotCurves, wish: Wish): ShotCur
  * last round every other rung: what these turn out to be may move those between them. With a final preset of its own (no
  * trial ships yet) only the top rung, for then the others are planned from what the preset turned out to do.
  */
-function rungWishes(title: SearchTitle, trials: readonly Measured[], isLast: boolean): Wish[] {
-  const curves = curvesOf(title, trials);
-  const rungs = predictLadder(title, curves);
+function rungWishes(title: SearchTitle, trials: readonly Measured[], { rungs }: Outlook, isLast: boolean): Wish[] {
   const shipping = trials.filter((trial) => trial.ships);
   const asked = shipping.length === 0 ? rungs.slice(0, 1) : rungs.filter((_, at) => isLast || at % 2 === 0);
+  const made = byUnit(title, shipping);
   return withinBudget(
     title,
     trials,
-    asked.flatMap((rung) => lackOf(title, rung, shipping)),
+    asked.flatMap((rung) => lackOf(title, rung, made)),
   );
 }
 
 /** Each wish once and none that was made, the first ones of a unit while it may still be tried: rungs come best first. */
-function withinBudget({ units, search }: SearchTitle, trials: readonly Measured[], wishes: readonly Wish[]): Wish[] {
-  const made = trials.filter((trial) => trial.ships);
-  const once = wishes.filter(
-    (wish, at) => at === wishes.findIndex((other) => isSame(wish, other)) && !made.some((trial) => isSame(wish, trial)),
-  );
-  return units.flatMap((_, unit) => {
-    const left = search.mostTrials - trials.filter((trial) => trial.unit === unit).length;
-    return once.filter((wish) => wish.unit === unit).slice(0, Math.max(0, left));
+function withinBudget(title: SearchTitle, trials: readonly Measured[], wishes: readonly Wish[]): Wish[] {
+  const wished = byUnit(title, wishes);
+  return byUnit(title, trials).flatMap((mine, unit) => {
+    const made = mine.filter((trial) => trial.ships);
+    const once = (wished[unit] ?? []).filter(
+      (wish, at, all) => at === all.findIndex((other) => isSame(wish, other)) && !made.some((t) => isSame(wish, t)),
+    );
+    return once.slice(0, Math.max(0, title.search.mostTrials - mine.length));
   });
 }
 
@@ -260,14 +140,15 @@ function isSame(a: Wish, b: Wish): boolean {
   return a.unit === b.unit && a.height === b.height && a.crf === b.crf;
 }
 
-function lackOf(title: SearchTitle, rung: PlannedRung, shipping: readonly Measured[]): Wish[] {
+/** `made`: the shipping trials of each unit. */
+function lackOf(title: SearchTitle, rung: PlannedRung, made: readonly (readonly Measured[])[]): Wish[] {
   const { units } = title;
   const frames = units.reduce((sum, unit) => sum + unit.frames, 0);
   const wishes: Wish[] = [];
   const near: { readonly wish: Wish; readonly shift: number }[] = [];
   for (const { unit, height, crf, quality } of rung.points) {
     const wish = { unit, height, crf };
-    const trial = standIn(title, rung, wish, shipping);
+    const trial = standIn(title, rung, wish, made[unit] ?? []);
     if (trial === undefined) wishes.push(wish);
     else near.push({ wish, shift: ((trial.quality - quality) * (units[unit]?.frames ?? 0)) / frames });
   }
@@ -281,15 +162,15 @@ function lackOf(title: SearchTitle, rung: PlannedRung, shipping: readonly Measur
   }
 }
 
-/** The trial that can ship in a wish's place: the nearest one within snap that is not below the rung's floor. */
+/** That one of a unit's trials that can ship in a wish's place: the nearest within snap that is not below the rung's floor. */
 function standIn<Trial extends Measured>(
   { search, limits }: SearchTitle,
   rung: PlannedRung,
-  { unit, height, crf }: Wish,
+  { height, crf }: Wish,
   trials: readonly Trial[],
 ): Trial | undefined {
   const off = (trial: Trial): number => Math.abs(trial.crf - crf);
-  const near = trials.filter((trial) => trial.unit === unit && trial.height === height && off(trial) <= search.snap);
+  const near = trials.filter((trial) => trial.height === height && off(trial) <= search.snap);
   const above = near.filter((trial) => trial.quality >= rung.quality - limits.floorDrop || off(trial) === 0);
   return above.toSorted((a, b) => off(a) - off(b))[0];
 }
@@ -298,12 +179,15 @@ function standIn<Trial extends Measured>(
  * The predicted rungs as the trials can ship them: at every unit the trial nearest to the wanted CRF, and a better one
  * where that turned out below the floor. Only rungs of which no unit is further off than `snap`.
  */
-function madeRungs<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
-  const shipping = trials.filter((trial) => trial.ships);
-  return predictLadder(title, curvesOf(title, trials)).flatMap((rung) => {
+function madeRungs<Trial extends Measured>(
+  title: SearchTitle,
+  made: readonly (readonly Trial[])[],
+  rungs: Outlook['rungs'],
+) {
+  return rungs.flatMap((rung) => {
     const { height, points: wanted } = rung;
-    const points = wanted.flatMap((wish) => standIn(title, rung, wish, shipping) ?? []);
-    const here = title.units.map((_, unit) => shipping.filter((t) => t.unit === unit && t.height === height));
+    const points = wanted.flatMap((wish) => standIn(title, rung, wish, made[wish.unit] ?? []) ?? []);
+    const here = made.map((trials) => trials.filter((trial) => trial.height === height));
     return points.length < wanted.length ? [] : [{ height, ...lift(title, points, here) }];
   });
 }
@@ -329,15 +213,23 @@ function lift<Trial extends Measured>(
 }
 
 /** Everything that the trials can ship at one height: allocations of constant slope, and the predicted rungs as made. */
-export function measuredCandidates<Trial extends Measured>(title: SearchTitle, trials: readonly Trial[]) {
-  const shipping = trials.filter((trial) => trial.ships);
-  const measured = title.heights.flatMap((height) => {
-    const own = title.units.map(({ frames }, unit) => ({
+export function measuredCandidates<Trial extends Measured>(
+  title: SearchTitle,
+  trials: readonly Trial[],
+  outlook: Outlook,
+) {
+  const { units, heights, limits } = title;
+  const made = byUnit(
+    title,
+    trials.filter((trial) => trial.ships),
+  );
+  const measured = heights.flatMap((height) => {
+    const own = units.map(({ frames }, unit) => ({
       frames,
-      points: shipping.filter((trial) => trial.height === height && trial.unit === unit),
+      points: (made[unit] ?? []).filter((trial) => trial.height === height),
     }));
     if (own.some(({ points }) => points.length === 0)) return [];
-    return allocate(own, title.limits.floorDrop).map((allocation) => ({ ...allocation, height }));
+    return allocate(own, limits.floorDrop).map((allocation) => ({ ...allocation, height }));
   });
-  return [...measured, ...madeRungs(title, trials)];
+  return [...measured, ...madeRungs(title, made, outlook.rungs)];
 }

@@ -1,8 +1,9 @@
 // From trials to rungs: which trial of each unit ships in which rendition, and what that saves. Pure.
 import { uniform } from './allocate.ts';
 import { type Audience, chooseLadder, earnStorage } from './ladder.ts';
+import { type Measured, outlookOf, predictPoints, type SearchTitle } from './outlook.ts';
 import { estimateSavings, type Savings } from './savings.ts';
-import { curvesOf, type Measured, measuredCandidates, predictPoints, type SearchTitle } from './search.ts';
+import { measuredCandidates } from './search.ts';
 
 /** A rendition to ship: one height, one trial per unit in order. */
 export type Rung<Trial extends Measured> = {
@@ -25,19 +26,19 @@ export function planTitle<Trial extends Measured>(
   { title, durationSeconds, audience }: TitlePlan,
 ): { rungs: Rung<Trial>[]; savings: Savings } {
   const { limits, heights } = title;
-  const candidates = measuredCandidates(title, trials).map(
+  const outlook = outlookOf(title, trials);
+  const candidates = measuredCandidates(title, trials, outlook).map(
     ({ points, ...rest }): Rung<Trial> => ({ ...rest, trials: points }),
   );
   const perSecond = <Point extends { bits: number; quality: number }>({ bits, quality }: Point) => ({
     bits: bits / durationSeconds,
     quality,
   });
-  const curves = curvesOf(title, trials);
   const savings = estimateSavings(
     {
       uniform: heights.map((height) => ({
         height,
-        points: uniform(predictPoints(title, curves, height)).map(perSecond),
+        points: uniform(predictPoints(title, outlook.curves, height)).map(perSecond),
       })),
       allocated: candidates.map(perSecond),
     },

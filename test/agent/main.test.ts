@@ -109,7 +109,7 @@ describe('wrong usage: 64', () => {
     [['sign'], /absolute URL/],
     [['sign', 'https://a/b', '-c', 'x', '--expires', 'soon'], /90s, 15m/],
     [['sign', 'https://a/b', '-c', 'x', '--network', 'x'], /a prefix like/],
-    [['pause', 'everything'], /prefetch or encode/],
+    [['pause', 'everything'], /prefetch, encode, retrain/],
     [['erase'], /viewer token/],
   ])('nearcast %s', async (args, stderr) => {
     expect(await run(...args)).toEqual({ code: 64, stdout: '', stderr: expect.stringMatching(stderr) });

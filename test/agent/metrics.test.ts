@@ -34,6 +34,22 @@ const encode: NodeStats['encode'] = {
   savedBytes: { cap: 1, pruning: 2, allocation: 3 },
 };
 
+type Observed = ReturnType<typeof newHistogram>;
+
+const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
+  answers: { model: 4, rules: 1 },
+  seconds: { model, rules },
+  childRestarts: 0,
+  models: [{ alias: 'champion', version: 'abc' }],
+  life: {
+    runs: { trained: 2, 'too-little': 1 },
+    ...{ lastTrainedSeconds: 5, trainingRatio: 0.25 },
+    changes: { promoted: 1, 'rolled-back': 0, withdrawn: 1 },
+    trial: { questions: 900, viewers: 60, championNdcg: 0.3, otherNdcg: 0.32 },
+  },
+  ...{ drift: { demand: 1.5, rank: undefined }, trust: 0.5 },
+});
+
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
   for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
@@ -86,12 +102,7 @@ function exampleStats(): NodeStats {
     },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
-    predict: {
-      answers: { model: 4, rules: 1 },
-      seconds: { model: histogram, rules: empty },
-      childRestarts: 0,
-      models: [{ alias: 'champion', version: 'abc' }],
-    },
+    predict: predictOf(histogram, empty),
     encode,
     power,
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
-import { openPrefetching, type Prefetching } from '../../agent/prefetching.ts';
+import { openPrefetching, type Prefetching, type PrefetchingOptions } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
 import { openTimelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
@@ -21,6 +21,7 @@ let prediction: Prediction;
 /** Of background work. */
 let pace = 1;
 let prefetching: Prefetching;
+let open: (changed?: Partial<PrefetchingOptions>) => Prefetching;
 
 const urls = (title: string) => Array.from({ length: SEGMENTS }, (_, index) => `/films/${title}/${index}.ts`);
 
@@ -60,6 +61,9 @@ beforeEach(async () => {
     region: 'test',
     modelsDir: join(dir, 'models'),
     hasModel: false,
+    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29 },
+    watches: () => [],
+    pace: () => 1,
     deadlineMs: 10,
     snapshots: state.snapshots,
     now: Date.now,
@@ -68,24 +72,18 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = {
-    ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
-    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
-  };
   const { ledger, snapshots } = state;
   const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
-  prefetching = openPrefetching({
-    ...kept,
-    config,
-    cache,
-    catalogue,
-    timelines,
-    prediction,
-    power,
-    now: Date.now,
-    log,
-  });
+  open = (changed = {}) => {
+    const config = {
+      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+    };
+    const given = { ...kept, config, cache, catalogue, timelines, prediction, power, now: Date.now, log };
+    return openPrefetching({ ...given, ...changed });
+  };
+  prefetching = open();
 });
 afterEach(async () => {
   await prefetching.close();
@@ -112,6 +110,23 @@ test('fills what others publish, sealed or not; leaves out live, unreadable and 
 
   const answer = await node.get(urls('film')[0] ?? '');
   expect(answer.headers['cache-status']).toMatch(/; ?hit\b/);
+});
+
+test('row 50: a forecast that drifted spends only the part of the budget that it is still trusted with', async () => {
+  await prefetching.close();
+  const drift = { ...prediction.drift, trust: () => 0.5 };
+  // What the segments of two titles are taken for before they are known.
+  const bytesPerDay = 2 * SEGMENTS * 1_000_000;
+  const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
+  const config = {
+    ...{ enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+  };
+  prefetching = open({ prediction: { ...prediction, drift }, config });
+  const run = await prefetching.runWindow(new AbortController().signal);
+  expect(run?.plan.bytes).toBeGreaterThan(0);
+  expect(run?.plan.bytes).toBeLessThanOrEqual(bytesPerDay / 2);
+  expect(run?.plan.skipped.budget).toBeGreaterThan(0);
 });
 
 test('a request for a live title has its next segments fetched', async () => {

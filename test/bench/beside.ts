@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { findFfmpeg } from '../../agent/encoder-process.ts';
 import { makePlace, openWorld, type World } from '../agent/node/world.ts';
 import { type FakeOrigin, openFakeOrigin } from '../fake/origin.ts';
+import { median } from './figures.ts';
 import type { OpenLoad } from './overload.ts';
 
 const METER = fileURLToPath(new URL('./meter.ts', import.meta.url));
@@ -65,9 +66,6 @@ type Figures = {
   readonly ratio: number;
   readonly pauseSeconds: number;
 };
-
-const median = (values: readonly number[]): number =>
-  values.toSorted((one, other) => one - other)[values.length >> 1] ?? Number.NaN;
 
 /** Rounds of hits beside a running and beside a paused encode, on a node that keeps its encoders off so many cores. */
 async function measure(origin: FakeOrigin, clip: string, reservedCores: number): Promise<Figures> {

@@ -5,19 +5,13 @@ import { join } from 'node:path';
 import { keyOf } from '../../encoder/journal.ts';
 import { uniform } from '../../encoder/plan/allocate.ts';
 import { convexHull } from '../../encoder/plan/hull.ts';
+import { FIXED_LADDER } from '../../encoder/plan/savings.ts';
 import { widthAt } from '../../encoder/plan/trials.ts';
 import { type Bench, type Cell, type Clip, measureCells, type Scores, scoreFile } from './encode-cells.ts';
 import { mean } from './encode-simulate.ts';
 
 /** Six rungs of Apple's HLS authoring specification, kbit/s and lines; lines above the source's are its own. */
-const FIXED = [
-  { kbps: 4500, height: 720 },
-  { kbps: 3000, height: 720 },
-  { kbps: 2000, height: 540 },
-  { kbps: 1100, height: 432 },
-  { kbps: 730, height: 432 },
-  { kbps: 365, height: 360 },
-] as const;
+const FIXED = FIXED_LADDER.filter(({ height }) => height <= 720);
 /** Qualities that the searches aim at: a rung each. */
 const TARGETS = [95, 89, 83, 77, 71] as const;
 /** CRFs that the searches may use, how near they must come, and how often they may try: Av1an's and ab-av1's defaults. */
@@ -63,7 +57,8 @@ export function titleOf(clip: Clip, cells: readonly Cell[], cpu: number): TitleP
  */
 export async function fixedLadder(bench: Bench, clip: Clip): Promise<TitlePoint[]> {
   const points: TitlePoint[] = [];
-  for (const [at, { kbps, height }] of FIXED.entries()) {
+  for (const [at, { bitrateBps, height }] of FIXED.entries()) {
+    const kbps = bitrateBps / 1000;
     const lines = Math.min(height, clip.source.view.height);
     const key = keyOf('two-pass', 2, clip.source.sha256, kbps, lines, bench.ffmpeg.tool.version);
     const known = bench.journal.find<TitlePoint>(key);

@@ -4,7 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { toPointsOf, toScore } from '../../encoder/plan/curves.ts';
 import type { ShotFeatures } from '../../encoder/plan/features.ts';
-import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from '../../encoder/plan/search.ts';
+import type { Measured, SearchTitle, Wish } from '../../encoder/plan/outlook.ts';
+import { ROUNDS, wishesOf } from '../../encoder/plan/search.ts';
 import { interpolate } from './encode-bd.ts';
 import type { Cell, Clip } from './encode-cells.ts';
 

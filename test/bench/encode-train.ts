@@ -7,7 +7,7 @@ import { forecast, priorCurves, toPointsOf } from '../../encoder/plan/curves.ts'
 import { convexHull } from '../../encoder/plan/hull.ts';
 import { chooseLadder } from '../../encoder/plan/ladder.ts';
 import type { Curve, Model } from '../../encoder/plan/model.ts';
-import type { SearchTitle } from '../../encoder/plan/search.ts';
+import type { SearchTitle } from '../../encoder/plan/outlook.ts';
 import { planTitle } from '../../encoder/plan/title.ts';
 import { bdRate } from './encode-bd.ts';
 import { type Sample, samplesOf, trainModel } from './encode-model.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { findFfmpeg } from '../../encoder/ffmpeg/find.ts';
 import { openFfmpeg } from '../../encoder/ffmpeg/run.ts';
-import { keyOf, openJournal } from '../../encoder/journal.ts';
+import { keyOf, lockFolder, openJournal } from '../../encoder/journal.ts';
 import { fixedLadder, perShotTarget, perTitleTarget, secondsOf, titleHull } from './encode-baselines.ts';
 import { type Bench, type Cell, type Clip, measureCells } from './encode-cells.ts';
 import { CLIPS, clipsFolder, gridOf, openClip } from './encode-clips.ts';
@@ -23,6 +23,7 @@ import { samplesOf, trainModel } from './encode-model.ts';
 import { gridCurve, ours } from './encode-ours.ts';
 import { plotPage } from './encode-plot.ts';
 import { type GridFile, gridFileOf } from './encode-simulate.ts';
+import { rounded } from './figures.ts';
 import { measureShots, type ShotScores } from './shots.ts';
 
 const { values } = parseArgs({
@@ -38,6 +39,7 @@ if (folder === undefined) {
   process.exit(0);
 }
 mkdirSync(values.cache, { recursive: true });
+const release = await lockFolder(values.cache);
 
 /** Steps of a clip, for the line that says where the benchmark stands; shares of its time by experience. */
 const STEPS = ['grid', 'search', 'rungs', 'fixed', 'targets'] as const;
@@ -99,7 +101,6 @@ const shotsKey = keyOf('shot-scores', 1, tool.version);
 const shots = bench.journal.find<ShotScores>(shotsKey) ?? (await measureShots(folder));
 if (bench.journal.find(shotsKey) === undefined) await bench.journal.add(shotsKey, shots);
 
-const round = (value: number): number => Math.round(value * 100) / 100;
 const perClip = measured.map((clip) => ({ clip, figures: figuresOf(clip) }));
 const multi = perClip.filter(({ clip }) => !clip.isSingle).map(({ figures }) => figures);
 const mean = multi.length === 0 ? undefined : meanFigures(multi);
@@ -147,12 +148,12 @@ console.log(
 const page = join(values.cache, 'pareto.html');
 writeFileSync(page, plotPage(measured));
 console.log(`plot: ${page}`);
-const rounded = (figures: Figures): object =>
-  Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, round(value)]));
+const allRounded = (figures: Figures): object =>
+  Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, rounded(value, 2)]));
 const result = {
-  ...(mean === undefined ? {} : rounded(mean)),
-  ...{ shot_recall: round(shots.recall), shot_precision: round(shots.precision) },
-  clips: Object.fromEntries(perClip.map(({ clip, figures }) => [clip.clip, rounded(figures)])),
+  ...(mean === undefined ? {} : allRounded(mean)),
+  ...{ shot_recall: rounded(shots.recall, 2), shot_precision: rounded(shots.precision, 2) },
+  clips: Object.fromEntries(perClip.map(({ clip, figures }) => [clip.clip, allRounded(figures)])),
 };
 if (values.save) {
   const machine = `${availableParallelism()} x ${cpus()[0]?.model ?? 'unknown'}`;
@@ -163,4 +164,5 @@ if (values.save) {
   );
   writeFileSync(join(import.meta.dirname, 'results/encode.json'), `${text}\n`);
 }
+await release();
 console.log(JSON.stringify(result));

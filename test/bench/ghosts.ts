@@ -13,6 +13,7 @@ import { lru } from '../../cache/rules/eviction/lru.ts';
 import { s3fifo } from '../../cache/rules/eviction/s3fifo.ts';
 import { SimulatedCache } from '../../cache/rules/eviction/simulate.ts';
 import { openFakeOrigin } from '../fake/origin.ts';
+import { rounded } from './figures.ts';
 import { cpuSeconds, load } from './load.ts';
 
 const SHARES = [0.01, 0.05, 0.2] as const;
@@ -132,17 +133,16 @@ async function hitCost(): Promise<number> {
 /** Prints both tables; the largest error of a byte miss, and the meter's part of the CPU time of a 64 KiB hit. */
 export async function ghosts(requests: EdgeRequests): Promise<{ readonly error: number; readonly cpuRatio: number }> {
   const rows: Record<string, string | number>[] = [];
-  const rounded = (value: number): number => Math.round(value * 10_000) / 10_000;
   for (const share of SHARES) {
     const { total, fetched, played, sampleRatio } = await compare(requests, share);
     for (const name of PLAYED) {
       rows.push({
         'of catalogue': share,
         cache: name,
-        'keys sampled': rounded(sampleRatio),
-        'byte miss in full': rounded(fetched[name] / total),
-        'as played': rounded(played[name] / total),
-        error: rounded(Math.abs(played[name] - fetched[name]) / total),
+        'keys sampled': rounded(sampleRatio, 4),
+        'byte miss in full': rounded(fetched[name] / total, 4),
+        'as played': rounded(played[name] / total, 4),
+        error: rounded(Math.abs(played[name] - fetched[name]) / total, 4),
       });
     }
   }
@@ -156,5 +156,5 @@ export async function ghosts(requests: EdgeRequests): Promise<{ readonly error: 
   console.table(costs);
   const worst = Math.max(...costs.map((cost) => cost['CPU ns per request']));
   console.log(`A 64 KiB hit takes ${Math.round(hit)} ns of CPU without the meter.`);
-  return { error: Math.max(...rows.map(({ error }) => Number(error))), cpuRatio: rounded(worst / hit) };
+  return { error: Math.max(...rows.map(({ error }) => Number(error))), cpuRatio: rounded(worst / hit, 4) };
 }

@@ -6,6 +6,7 @@ import { createServer } from 'node:http';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openFakeOrigin } from '../fake/origin.ts';
+import { median, rounded } from './figures.ts';
 import { measureHerd } from './herd.ts';
 import { cpuSeconds, load } from './load.ts';
 import { FILL_BODY, measureBusy, measureOverload } from './pressure.ts';
@@ -79,11 +80,6 @@ function serveBare(port: number): void {
   }).listen(port, '127.0.0.1');
 }
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((one, other) => one - other);
-  return sorted[sorted.length >> 1] ?? 0;
-}
-
 type Figures = Map<string, number[]>;
 
 /** Requests per CPU second of each server in each case, a figure for each counted round. */
@@ -106,8 +102,6 @@ async function measure(servers: readonly Server[], secondsPerRun: number): Promi
   return figures;
 }
 
-const rounded = (value: number): number => Math.round(value * 1000) / 1000;
-
 type Report = Record<string, number | string | null>;
 
 function reportRatios(servers: readonly Server[], figures: Figures): Report {
@@ -125,12 +119,12 @@ function reportRatios(servers: readonly Server[], figures: Figures): Report {
   const missing: string[] = [];
   for (const [key, name, own, peer] of RATIOS) {
     const [ours, theirs] = [per(name, own), per(name, peer)];
-    report[key] = ours > 0 && theirs > 0 ? rounded(ours / theirs) : null;
+    report[key] = ours > 0 && theirs > 0 ? rounded(ours / theirs, 3) : null;
     if (report[key] === null) missing.push(`${key}: no ${ours > 0 ? peer : own} here`);
   }
   for (const reason of missing) console.log(`null, ${reason}`);
   for (const name of ['ram1k', 'ram64k', 'ram1m', 'ram4m', 'range64k']) {
-    report[`${name}_vs_bare_node`] = rounded(per(name, 'nearcast') / per(name, 'bare node:http'));
+    report[`${name}_vs_bare_node`] = rounded(per(name, 'nearcast') / per(name, 'bare node:http'), 3);
   }
   return report;
 }
@@ -139,14 +133,14 @@ async function reportWorkers(place: Place): Promise<Report> {
   const ratio = await measureWorkers(place);
   if (ratio === undefined)
     console.log(`null, workers2_vs_1: it takes ${CORES_FOR_WORKERS} cores for two workers and their clients`);
-  return { workers2_vs_1: ratio === undefined ? null : rounded(ratio) };
+  return { workers2_vs_1: ratio === undefined ? null : rounded(ratio, 3) };
 }
 
 function reportHerd({ originFetches, followerP50Ms, followerP95Ms }: Awaited<ReturnType<typeof measureHerd>>): Report {
   return {
     herd_origin_fetches: originFetches,
-    herd_follower_p50_ms: rounded(followerP50Ms),
-    herd_follower_p95_ms: rounded(followerP95Ms),
+    herd_follower_p50_ms: rounded(followerP50Ms, 3),
+    herd_follower_p95_ms: rounded(followerP95Ms, 3),
   };
 }
 
@@ -158,7 +152,7 @@ async function reportOverload(node: Server): Promise<Report> {
   console.table({ '0.8 times as many': light, '4 times as many': heavy });
   console.log(`Slowest /metrics under overload: ${Math.round(metricsMs)} ms.`);
   return {
-    overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms),
+    overload_p99_ratio: rounded(heavy.hitP99Ms / light.hitP99Ms, 3),
     overload_metrics_ms: Math.round(metricsMs),
     overload_shed: heavy.shed,
     overload_failed: heavy.failed,
@@ -172,7 +166,7 @@ async function reportBusy(node: Server, fillPort: number | undefined): Promise<R
   }
   const busy = await measureBusy(node, fillPort);
   const idleMs = busy['nothing']?.hitP99Ms ?? Number.NaN;
-  const ratio = (name: string) => rounded((busy[name]?.hitP99Ms ?? Number.NaN) / idleMs);
+  const ratio = (name: string) => rounded((busy[name]?.hitP99Ms ?? Number.NaN) / idleMs, 3);
   console.log(
     'Hits of 1 KB, alone and beside; elsewhere: fills that the node knows nothing of, on the core of the clients:',
   );

@@ -19,7 +19,7 @@ import { sieve } from '../../cache/rules/eviction/sieve.ts';
 import { footprintBytes, type Outcome, type Requests, simulate } from '../../cache/rules/eviction/simulate.ts';
 import { wTinyLfu } from '../../cache/rules/eviction/wtinylfu.ts';
 import { PAPER_TUNING, RECORDED, readTrace, referenceRun } from '../cache/rules/eviction/reference.ts';
-
+import { rounded } from './figures.ts';
 import { ghosts } from './ghosts.ts';
 
 const SHARES = [0.01, 0.1] as const;
@@ -41,7 +41,6 @@ const CALIBRATION = [
   { share: 0.2, LRU: 0.853, 'S3-FIFO (disk)': 0.876, Belady: 0.937 },
 ] as const;
 const WARM_SECONDS = 7 * 86_400;
-const rounded = (ratio: number): number => Math.round(ratio * 10_000) / 10_000;
 
 /** The trace against the recorded figures; byte misses by policy and share of the footprint. */
 function reference(): Record<string, number | null> {
@@ -55,12 +54,13 @@ function reference(): Record<string, number | null> {
     return {
       policy,
       'of footprint': share,
-      'request miss': rounded(outcome.requestMissRatio),
+      'request miss': rounded(outcome.requestMissRatio, 4),
       recorded: requestMiss,
-      'byte miss': rounded(outcome.byteMissRatio),
+      'byte miss': rounded(outcome.byteMissRatio, 4),
       'recorded ': byteMiss,
       'largest difference': rounded(
         Math.max(Math.abs(outcome.requestMissRatio - requestMiss), Math.abs(outcome.byteMissRatio - byteMiss)),
+        4,
       ),
     };
   });
@@ -85,13 +85,13 @@ function compare(requests: Requests, changedSize: 'hit' | 'miss') {
   }));
   const plain = outcomes[0]?.outcomes ?? [];
   const vs = (outcome: Outcome, at: number): number =>
-    rounded(outcome.byteMissRatio / (plain[at]?.byteMissRatio ?? Number.NaN));
+    rounded(outcome.byteMissRatio / (plain[at]?.byteMissRatio ?? Number.NaN), 4);
   const rows = outcomes.map(({ name, outcomes: both }) => ({
     policy: name,
     ...Object.fromEntries(
       both.flatMap((outcome, at) => [
-        [`request miss ${SHARES[at]}`, rounded(outcome.requestMissRatio)],
-        [`byte miss ${SHARES[at]}`, rounded(outcome.byteMissRatio)],
+        [`request miss ${SHARES[at]}`, rounded(outcome.requestMissRatio, 4)],
+        [`byte miss ${SHARES[at]}`, rounded(outcome.byteMissRatio, 4)],
         [`of LRU's ${SHARES[at]}`, vs(outcome, at)],
       ]),
     ),
@@ -122,9 +122,9 @@ function calibration(requests: EdgeRequests): number {
       return {
         'of catalogue': share,
         policy,
-        'byte hit': rounded(byteHit),
+        'byte hit': rounded(byteHit, 4),
         recorded,
-        difference: rounded(byteHit - recorded),
+        difference: rounded(byteHit - recorded, 4),
       };
     }),
   );

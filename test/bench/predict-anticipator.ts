@@ -53,7 +53,7 @@ function auc(seconds: readonly Second[], judge: Judge, outcome: Outcome): number
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Runs it; `print` gets a row for each judge. */
-export async function runAnticipator(
+async function runAnticipator(
   print: (row: Readonly<Record<string, unknown>>) => void,
 ): Promise<Record<string, number>> {
   const rows = new Map<string, number[]>();

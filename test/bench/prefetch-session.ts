@@ -47,9 +47,7 @@ const rounded = (figures: Readonly<Record<string, number>>): Readonly<Record<str
   Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, value.toFixed(3)]));
 
 /** Runs it; `print` gets a row for each cache size, without prefetch and with. */
-export async function runSessions(
-  print: (row: Readonly<Record<string, unknown>>) => void,
-): Promise<Record<string, number>> {
+async function runSessions(print: (row: Readonly<Record<string, unknown>>) => void): Promise<Record<string, number>> {
   let figures: Record<string, number> = {};
   for (const [size, keptRatio] of Object.entries(KEPT)) {
     const without = together(SEEDS.map((seed) => runSite(site(seed, false, keptRatio))));

@@ -14,6 +14,7 @@ import type { Store } from '../../cache/store/object.ts';
 import { openStore } from '../../cache/store/store.ts';
 import { bodyOf, drain, MIB, optionsOf, put, responseOf } from '../cache/store/support.ts';
 import { crash } from '../fault/crash.ts';
+import { median, rounded } from './figures.ts';
 import { addRows, rowKey } from './store-rows.ts';
 
 const GIB = 1024 * MIB;
@@ -93,8 +94,6 @@ async function fill(name: string, isSynced: boolean): Promise<{ readonly small: 
   rmSync(join(root, name), { recursive: true, force: true });
   return { small: count / small, large: segments / large };
 }
-
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /** Rounds of both kinds in turn, so that what else the machine does touches both alike. */
 async function fills(): Promise<{ readonly small: number; readonly large: number; readonly vsNosync: number }> {
@@ -275,13 +274,16 @@ try {
   console.log(
     'Page caches of SQLite: 16 MiB for the writing thread, 8 MiB for look-ups; part of the process memory above.',
   );
-  const round = (figure: number): number => Math.round(figure * 100) / 100;
   console.log(
     JSON.stringify({
       ...{ kill_cycles: kill.cycles, kill_wrong_bytes: kill.wrong, kill_lost: kill.lost, kill_returned: kill.returned },
-      ...{ fill_vs_nosync: round(put.vsNosync), ready_ms_1m: Math.round(rowsOf.readyMs) },
-      ...{ bytes_per_object: round(rowsOf.perObject), control_wrong_bytes: kill.controlWrong },
-      ...{ longest_hold_up_ms: round(held), puts_per_s: Math.round(put.small), put_mib_per_s: Math.round(put.large) },
+      ...{ fill_vs_nosync: rounded(put.vsNosync, 2), ready_ms_1m: Math.round(rowsOf.readyMs) },
+      ...{ bytes_per_object: rounded(rowsOf.perObject, 2), control_wrong_bytes: kill.controlWrong },
+      ...{
+        longest_hold_up_ms: rounded(held, 2),
+        puts_per_s: Math.round(put.small),
+        put_mib_per_s: Math.round(put.large),
+      },
       ...{ ram_reads_per_s: Math.round(ram), disk_verified_mb_per_s: Math.round(disk.megabytes) },
       disk_range64k_per_s: Math.round(disk.ranges),
     }),

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
+import { median } from '../bench/figures.ts';
 import { bodyOf, MIB } from '../cache/store/support.ts';
 import { type Daemon, openDaemon, untilBack } from './daemon.ts';
 import { load } from './load.ts';
@@ -19,7 +20,6 @@ afterEach(async () => {
 });
 
 const fresh = { 'cache-control': 'max-age=3600' };
-const median = (values: readonly number[]) => [...values].sort((one, other) => one - other)[values.length >> 1] ?? 0;
 /** Of rounds right after their baselines, so that other work on the machine is in both. */
 const medianRatio = (values: readonly number[], base: readonly number[]) =>
   median(values.map((value, index) => value / (base[index] ?? Number.NaN)));

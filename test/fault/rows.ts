@@ -15,6 +15,8 @@ const clients = 'test/fault/clients.test.ts';
 const encoder = 'test/fault/encoder.test.ts';
 const input = 'test/encoder/ffmpeg/input.test.ts';
 const job = 'test/encoder/job/job.test.ts';
+const model = 'test/agent/node/model.test.ts';
+const registry = 'test/agent/model/registry.test.ts';
 const overload = 'test/cache/http/overload.test.ts';
 
 /** In the order of the matrix. */
@@ -104,6 +106,30 @@ export const ROWS: readonly Row[] = [
     ],
   },
   { row: 45, file: encoder, names: ['row 45: scores that are no numbers', 'row 45: a model that is absent'] },
+  { row: 46, file: model, names: ['another one than its hash says', '%s: the node starts, is ready, and answers'] },
+  {
+    row: 46,
+    file: registry,
+    names: ['a champion that is %s: the one before it', 'a folder that no alias names is never run'],
+  },
+  { row: 47, file: model, names: ['%s: given up, and the one before it goes on to answer'] },
+  {
+    row: 47,
+    file: 'test/agent/model/runtime.test.ts',
+    names: ['a model that answers %s never serves', 'one that goes wrong later is disabled then'],
+  },
+  { row: 48, file: model, names: ['%s: plain rules answer in time, every time'] },
+  { row: 48, file: 'test/agent/model/runtime.test.ts', names: ['on a real question: undefined in time, killed, back'] },
+  {
+    row: 49,
+    file: 'test/agent/telemetry/intake.test.ts',
+    names: ['one viewer has an allowance', 'an event from the future'],
+  },
+  { row: 49, file: 'test/agent/telemetry/event.test.ts', names: ['any bytes and any JSON are taken or refused'] },
+  { row: 49, file: 'test/agent/telemetry/sessions.test.ts', names: ['is bounded however much is told'] },
+  { row: 49, file: 'test/agent/node/consent.test.ts', names: ['one viewer who floods is bounded'] },
+  { row: 50, file: 'test/agent/model/life.test.ts', names: ['row 50: popularity turned upside down overnight'] },
+  { row: 50, file: 'test/agent/prefetching.test.ts', names: ['row 50: '] },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
   { row: 57, file: reload, names: ['under load loses no request and no connection'] },
   { row: 57, file: 'test/fault/reload.test.ts', names: ['row 57: 1,000 reloads'] },

@@ -12,9 +12,9 @@ const WIDTH = 3;
 const FEATURES = ['a', 'b', 'c'];
 
 /** Wraps what `compute` makes of the rows' sums, [batch], as a model. */
-function craft(compute: (graph: GraphBuilder, sums: string) => string): Uint8Array {
+function craft(compute: (graph: GraphBuilder, sums: string) => string, width = WIDTH): Uint8Array {
   const graph = buildGraph('crafted');
-  const features = graph.input({ name: SCORER_INPUT, type: 'float', dims: ['batch', WIDTH] });
+  const features = graph.input({ name: SCORER_INPUT, type: 'float', dims: ['batch', width] });
   const axes = graph.constant({ name: 'axes', type: 'int64', dims: [1], values: [1] });
   const sums = graph.apply('ReduceSum', [features, axes], { keepdims: { kind: 'int', value: 0 } });
   graph.output(compute(graph, sums), { name: SCORER_OUTPUT, type: 'float', dims: ['scores'] });
@@ -40,8 +40,8 @@ export const lateNan = craft((graph, sums) => {
   ]);
 });
 
-/** Adds 0 to the sums as many times as the first row's sum, times 10^9 if it is above 1000, says: a hang to order. */
-export const looping = craft((graph, sums) => {
+/** Multiplies the sums by 1 as many times as `turns`, a number without dimensions, says: a hang to order. */
+function loop(graph: GraphBuilder, sums: string, turns: string): string {
   const body = buildGraph('body');
   body.input({ name: 'turn', type: 'int64', dims: [] });
   const condition = body.input({ name: 'condition', type: 'bool', dims: [] });
@@ -52,14 +52,39 @@ export const looping = craft((graph, sums) => {
     type: 'float',
     dims: ['n'],
   });
-  const largest = graph.apply('ReduceMax', [sums], { keepdims: { kind: 'int', value: 0 } });
-  const over = graph.apply('Relu', [
-    graph.apply('Sub', [largest, graph.constant({ name: 'limit', type: 'float', dims: [], values: [1000] })]),
-  ]);
-  const many = graph.apply('Mul', [over, graph.constant({ name: 'times', type: 'float', dims: [], values: [1e9] })]);
-  const turns = graph.apply('Cast', [many], { to: { kind: 'int', value: 7 } });
+  const whole = graph.apply('Cast', [turns], { to: { kind: 'int', value: 7 } });
   const go = graph.constant({ name: 'always', type: 'bool', dims: [], values: [1] });
-  return graph.apply('Loop', [turns, go, sums], { body: { kind: 'graph', value: body.build() } });
+  return graph.apply('Loop', [whole, go, sums], { body: { kind: 'graph', value: body.build() } });
+}
+
+const scalar = (graph: GraphBuilder, name: string, value: number): string =>
+  graph.constant({ name, type: 'float', dims: [], values: [value] });
+
+/** 10^9 turns for each by which the largest sum is beyond `limit`, in the direction of `sign`. */
+function turnsBeyond(graph: GraphBuilder, sums: string, { limit, sign }: { limit: number; sign: 1 | -1 }): string {
+  const largest = graph.apply('ReduceMax', [sums], { keepdims: { kind: 'int', value: 0 } });
+  const beyond = graph.apply('Mul', [
+    graph.apply('Sub', [largest, scalar(graph, 'limit', limit)]),
+    scalar(graph, 'sign', sign),
+  ]);
+  return graph.apply('Mul', [graph.apply('Relu', [beyond]), scalar(graph, 'times', 1e9)]);
+}
+
+/** Hangs on a row that sums to more than 1000. */
+export const looping = craft((graph, sums) => loop(graph, sums, turnsBeyond(graph, sums, { limit: 1000, sign: 1 })));
+
+/** Models of `width` features that a node may find in its folder; the last two answer the trial, but no viewer in time. */
+export const badModels = (width: number): Readonly<Record<string, Uint8Array>> => ({
+  'answers NaN': craft((graph, sums) => graph.apply('Div', [sums, graph.apply('Sub', [sums, sums])]), width),
+  'answers the same for all': craft(
+    (graph, sums) => graph.apply('Mul', [sums, graph.weights('none', [1], [0])]),
+    width,
+  ),
+  'is no ONNX': Buffer.from('<html>not found</html>'),
+  'takes other inputs': summing,
+  // The trial has a row of ones, which real features never add up to.
+  hangs: craft((graph, sums) => loop(graph, sums, turnsBeyond(graph, sums, { limit: width - 2, sign: -1 })), width),
+  'is slow': craft((graph, sums) => loop(graph, sums, scalar(graph, 'turns', 150_000)), width),
 });
 
 /** Writes a model's bytes to a folder; gives what the runtime needs to run it. */
@@ -67,7 +92,7 @@ export async function stored(dir: string, bytes: Uint8Array): Promise<RunnableMo
   const modelVersion = createHash('sha256').update(bytes).digest('hex');
   const path = join(dir, `${modelVersion}.onnx`);
   await writeFile(path, bytes);
-  return { path, modelVersion, features: FEATURES };
+  return { path, sha256: modelVersion, modelVersion, features: FEATURES };
 }
 
 /** Rows of which each sums to one of `sums`. */

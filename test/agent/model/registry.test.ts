@@ -3,9 +3,10 @@ import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { keepChampion, seedModel } from '../../../agent/model/champion.ts';
+import { keepChampion, scorerFiles, seedModel } from '../../../agent/model/champion.ts';
+import { type ModelAbout, type ModelManifest, modelHash } from '../../../agent/model/manifest.ts';
 import { openPredictor } from '../../../agent/model/predictor.ts';
-import { type ModelAbout, openRegistry, plainWeights } from '../../../agent/model/registry.ts';
+import { openRegistry, plainWeights } from '../../../agent/model/registry.ts';
 import { type ModelRuntime, openRuntime } from '../../../agent/model/runtime.ts';
 import { FEATURE_NAMES } from '../../../agent/predict/features.ts';
 import { createPopularity } from '../../../agent/predict/popularity.ts';
@@ -33,6 +34,8 @@ const scorerOf = (bias: number): ScorerWeights => ({
   layers: [{ units: 1, weights: FEATURE_NAMES.map((_, at) => at / 16), bias: [bias], activation: 'sigmoid' }],
 });
 const about = (scorer: ScorerWeights, createdAt = 1): ModelAbout => ({
+  kind: 'scorer',
+  seed: 1,
   features: scorer.features,
   createdAt,
   trainedOn: 'site',
@@ -46,7 +49,7 @@ async function champions(...biases: readonly number[]) {
   const hashes: string[] = [];
   for (const bias of biases) {
     const scorer = scorerOf(bias);
-    const sha256 = await registry.add(encodeScorer(scorer), about(scorer, bias));
+    const sha256 = await registry.add(scorerFiles(scorer), about(scorer, bias));
     await registry.point('champion', sha256);
     hashes.push(sha256);
   }
@@ -59,7 +62,7 @@ describe('the registry', () => {
     const { model, problems } = await (await openRegistry(dir)).resolve('champion');
     expect(problems).toEqual([]);
     expect(model?.sha256).toBe(hashes[1]);
-    expect(await readFile(model?.path ?? '')).toEqual(Buffer.from(encodeScorer(scorerOf(2))));
+    expect(await readFile(join(model?.dir ?? '', 'scorer.onnx'))).toEqual(Buffer.from(encodeScorer(scorerOf(2))));
     expect(model?.manifest).toMatchObject({ kind: 'scorer', trainedOn: 'site', metrics: { auc: 0.9 } });
   });
 
@@ -72,22 +75,22 @@ describe('the registry', () => {
 
   const fileOf = (sha256: string | undefined, name: string) => join(dir, sha256 ?? '', name);
   test.each([
-    ['missing', 'missing', (hash: string) => rm(fileOf(hash, 'model.onnx'))],
+    ['missing', 'missing', (hash: string) => rm(fileOf(hash, 'scorer.onnx'))],
     ['its folder gone', 'missing', (hash: string) => rm(join(dir, hash), { recursive: true })],
-    ['cut short', 'truncated', (hash: string) => truncate(fileOf(hash, 'model.onnx'), 100)],
-    ['empty', 'truncated', (hash: string) => truncate(fileOf(hash, 'model.onnx'), 0)],
+    ['cut short', 'truncated', (hash: string) => truncate(fileOf(hash, 'scorer.onnx'), 100)],
+    ['empty', 'truncated', (hash: string) => truncate(fileOf(hash, 'scorer.onnx'), 0)],
     [
       'altered by one bit',
       'wrong-hash',
       async (hash: string) => {
-        const bytes = await readFile(fileOf(hash, 'model.onnx'));
+        const bytes = await readFile(fileOf(hash, 'scorer.onnx'));
         bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1;
-        await writeFile(fileOf(hash, 'model.onnx'), bytes);
+        await writeFile(fileOf(hash, 'scorer.onnx'), bytes);
       },
     ],
     ['without a manifest', 'bad-manifest', (hash: string) => rm(fileOf(hash, 'manifest.json'))],
     ['with half a manifest', 'bad-manifest', (hash: string) => truncate(fileOf(hash, 'manifest.json'), 30)],
-    ['of a later version', 'bad-manifest', (hash: string) => writeFile(fileOf(hash, 'manifest.json'), '{"version":2}')],
+    ['of a later version', 'bad-manifest', (hash: string) => writeFile(fileOf(hash, 'manifest.json'), '{"version":3}')],
   ])('a champion that is %s: the one before it', async (_, why, damage) => {
     const { registry, hashes } = await champions(1, 2);
     await damage(hashes[1] ?? '');
@@ -95,13 +98,13 @@ describe('the registry', () => {
     expect(model?.sha256).toBe(hashes[0]);
     expect(problems).toEqual([{ sha256: hashes[1], why }]);
     // Storing it again repairs it.
-    await registry.add(encodeScorer(scorerOf(2)), about(scorerOf(2)));
+    await registry.add(scorerFiles(scorerOf(2)), about(scorerOf(2)));
     expect((await registry.resolve('champion')).model?.sha256).toBe(hashes[1]);
   });
 
   test('all damaged, or no aliases, or aliases that are no JSON: none', async () => {
     const { registry, hashes } = await champions(1);
-    await truncate(fileOf(hashes[0], 'model.onnx'), 1);
+    await truncate(fileOf(hashes[0], 'scorer.onnx'), 1);
     expect((await registry.resolve('champion')).model).toBeUndefined();
     await writeFile(join(dir, 'aliases.json'), '{"version":1,"champion":["../../etc"],');
     expect(await registry.resolve('champion')).toEqual({ model: undefined, problems: [] });
@@ -113,6 +116,31 @@ describe('the registry', () => {
     });
   });
 
+  test('every file of a model is checked, and a name that would leave its folder is none', async () => {
+    const registry = await openRegistry(dir);
+    const scorer = scorerOf(1);
+    const files = new Map([...scorerFiles(scorer), ['titles.json', Buffer.from('{}')]]);
+    const sha256 = await registry.add(files, about(scorer));
+    expect(sha256).not.toBe(await registry.add(scorerFiles(scorer), about(scorer)));
+    await registry.point('champion', sha256);
+    await writeFile(fileOf(sha256, 'titles.json'), '[]');
+    expect((await registry.resolve('champion')).problems).toEqual([{ sha256, why: 'wrong-hash' }]);
+    const manifest: ModelManifest = JSON.parse(await readFile(fileOf(sha256, 'manifest.json'), 'utf8'));
+    const lured = { ...manifest.files, '../escape': { sha256, sizeBytes: 1 } };
+    await writeFile(fileOf(sha256, 'manifest.json'), JSON.stringify({ ...manifest, files: lured }));
+    expect((await registry.resolve('champion')).problems).toEqual([{ sha256, why: 'bad-manifest' }]);
+    expect(modelHash(lured)).not.toBe(sha256);
+  });
+
+  test('a folder that no alias names is never run, and one that is withdrawn is removed', async () => {
+    const { registry, hashes } = await champions(1, 2);
+    const stranger = await registry.add(scorerFiles(scorerOf(3)), about(scorerOf(3)));
+    expect((await registry.resolve('champion')).model?.sha256).toBe(hashes[1]);
+    await registry.withdraw('champion', hashes[1] ?? '');
+    expect((await registry.resolve('champion')).model?.sha256).toBe(hashes[0]);
+    expect((await readdir(dir)).sort()).toEqual(['aliases.json', hashes[0], stranger].sort());
+  });
+
   test('an alias points only to what is there', async () => {
     const registry = await openRegistry(dir);
     await expect(registry.point('champion', 'f'.repeat(64))).rejects.toMatchObject({ code: 'AGENT_MODEL_UNKNOWN' });
@@ -120,7 +148,7 @@ describe('the registry', () => {
 
   test('what no alias ever pointed to stays; champions older than the history go; broken writes are swept at start', async () => {
     const registry = await openRegistry(dir);
-    const waiting = await registry.add(encodeScorer(scorerOf(99)), about(scorerOf(99)));
+    const waiting = await registry.add(scorerFiles(scorerOf(99)), about(scorerOf(99)));
     const { hashes } = await champions(1, 2, 3, 4, 5, 6, 7);
     expect((await registry.list()).aliases.champion).toEqual(hashes.slice(2).reverse());
     await mkdir(join(dir, 'x.tmp'));
@@ -209,7 +237,7 @@ describe('the champion and the predictor', () => {
   test('a champion that answers NaN is noticed before it serves, and the one before it serves instead', async () => {
     const { registry, hashes } = await champions(1);
     const bad = { ...scorerOf(1), mean: FEATURE_NAMES.map(() => Number.NaN) };
-    const sha256 = await registry.add(encodeScorer(bad), about(bad));
+    const sha256 = await registry.add(scorerFiles(bad), about(bad));
     await registry.point('champion', sha256);
     const disabled: string[] = [];
     const runtime = openRuntime({
@@ -232,10 +260,10 @@ describe('the champion and the predictor', () => {
   test("a shipped model of an earlier release makes way for the present one; a site's own does not", async () => {
     const registry = await openRegistry(dir);
     const old = { ...about(scorerOf(1)), trainedOn: 'synthetic' as const };
-    await registry.point('champion', await registry.add(encodeScorer(scorerOf(1)), old));
+    await registry.point('champion', await registry.add(scorerFiles(scorerOf(1)), old));
     const shipped = await keepChampion(registry, runtimeOf(), () => NOW).start();
     expect(shipped?.weights).toEqual(seedModel().scorer);
-    const own = await registry.add(encodeScorer(scorerOf(2)), about(scorerOf(2)));
+    const own = await registry.add(scorerFiles(scorerOf(2)), about(scorerOf(2)));
     await registry.point('champion', own);
     expect((await keepChampion(registry, runtimeOf(), () => NOW).start())?.modelVersion).toBe(own);
   });
@@ -243,7 +271,7 @@ describe('the champion and the predictor', () => {
   test('a model of other features than this node computes is passed over', async () => {
     const { registry, hashes } = await champions(1);
     const other: ScorerWeights = { ...scorerOf(5), features: ['x', ...FEATURE_NAMES.slice(1)] };
-    await registry.point('champion', await registry.add(encodeScorer(other), about(other)));
+    await registry.point('champion', await registry.add(scorerFiles(other), about(other)));
     expect((await keepChampion(registry, runtimeOf(), () => NOW).start())?.modelVersion).toBe(hashes[0]);
   });
 

@@ -67,7 +67,9 @@ test('its process killed, rules answer at once, and it comes back', async () => 
   process.kill(pid, 'SIGKILL');
   expect(await ofTitle()).toMatchObject({ ranking: { titleId: 'film', answeredBy: 'rules' } });
   expect(await ofViewer()).toMatchObject({ ranking: { answeredBy: 'rules', titles: expect.anything() } });
-  await expect.poll(() => world.ask('GET', '/models'), { timeout: 10_000, interval: 20 }).toHaveLength(1);
+  await expect
+    .poll(() => world.ask('GET', '/models'), { timeout: 10_000, interval: 20 })
+    .toMatchObject({ running: [{ alias: 'champion' }] });
   expect(await ofTitle()).toMatchObject({ ranking: { answeredBy: 'model' } });
   expect(modelProcesses()).not.toContain(pid);
   expect(sample(await world.metrics(), 'nearcast_model_child_restarts_total')).toBe(1);
@@ -80,7 +82,7 @@ test('with predict.enabled false there is no process, and rules answer', async (
     publish({ dir: plain.dir, origin: place.origin }, 'film', 8);
     await beacon(plain, { sid: 'a', consent: 'personal', events: [{ type: 'play', title: 'film' }] });
     expect(await plain.ask('GET', '/explain?sid=a')).toMatchObject({ ranking: { answeredBy: 'rules' } });
-    expect(await plain.ask('GET', '/models')).toEqual([]);
+    await expect(plain.ask('GET', '/models')).rejects.toThrow(/without a model/);
     expect(modelProcesses()).toEqual(before);
   } finally {
     await plain.close();

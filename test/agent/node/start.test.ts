@@ -212,7 +212,7 @@ describe('commands', () => {
     'unpin',
     'sign',
     'plan',
-    'models',
+    'model',
     'pause',
     'resume',
     'erase',
@@ -234,7 +234,7 @@ describe('commands', () => {
     ['an option that there is not', ['status', '--colour'], /--colour/],
     ['explain of nothing', ['explain'], /takes one of/],
     ['purge of nothing', ['purge'], /purge takes/],
-    ['pause of something else', ['pause', 'viewers'], /prefetch or encode/],
+    ['pause of something else', ['pause', 'viewers'], /prefetch, encode/],
     ['encode without a file', ['encode'], /INPUT and OUT/],
     ['origin without a directory', ['origin'], /DIR/],
     ['erase of nobody', ['erase'], /token/],
@@ -292,16 +292,16 @@ describe('commands', () => {
     expect(JSON.parse(url.stdout)).toMatchObject({ title: 'film', holding: { variants: [{ status: 200 }] } });
     expect(JSON.parse(title.stdout)).toMatchObject({ package: { hash: '0123456789abcdef' } });
     const paused = await command(['pause', 'prefetch', ...at]);
-    expect(JSON.parse(paused.stdout)).toEqual({ what: 'prefetch', isPaused: true });
+    expect(JSON.parse(paused.stdout)).toEqual({ what: ['prefetch'], isPaused: true });
     const purged = await command(['purge', '/titles/film/clip.m4s', ...at]);
     expect(purged.stdout).toBe('1 object removed\n');
     expect((await world.get('/titles/film/clip.m4s')).headers.get('cache-status')).not.toMatch(/; ?hit\b/);
     const all = await command(['purge', '--prefix', '/titles/film/', '--soft', ...at]);
     expect(all.stdout).toMatch(/^\d+ objects? marked to be revalidated\n$/);
     const resumed = await command(['resume', 'prefetch', ...at]);
-    expect(JSON.parse(resumed.stdout)).toEqual({ what: 'prefetch', isPaused: false });
+    expect(JSON.parse(resumed.stdout)).toEqual({ what: ['prefetch'], isPaused: false });
     for (const asked of [
-      ['explain', 'no-slash'],
+      ['explain', 'ftp://host/clip.m4s'],
       ['purge', 'ftp://host/clip.m4s'],
       ['purge', '--prefix', 'titles/'],
     ]) {

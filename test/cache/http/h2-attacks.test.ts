@@ -2,6 +2,7 @@
 import type { ClientHttp2Session } from 'node:http2';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { MisuseReason } from '../../../cache/contract.ts';
+import { until } from '../until.ts';
 import {
   ACK,
   END_HEADERS,
@@ -37,10 +38,6 @@ async function attack(hello?: Buffer): Promise<RawH2> {
   raws.push(raw);
   return raw;
 }
-const until = async (isTrue: () => boolean) => {
-  while (!isTrue()) await new Promise(setImmediate);
-};
-
 async function setUp(limits = {}): Promise<void> {
   node = await openNode({ certificate, limits: { headTimeoutMs: 600, ...limits } });
   node.origin.set('/a', { body: 'ok', headers: { 'cache-control': 'max-age=60' } });

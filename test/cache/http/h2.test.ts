@@ -3,6 +3,7 @@ import type { ClientHttp2Session } from 'node:http2';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { Route } from '../../../cache/contract.ts';
 import { requestFields } from '../../../cache/listen/h2-exchange.ts';
+import { until } from '../until.ts';
 import { type NodeSetup, openNode, type TestNode } from './node.ts';
 import { ask, authority, filesOf, openSession } from './secure.ts';
 
@@ -26,10 +27,6 @@ async function session(): Promise<ClientHttp2Session> {
   sessions.push(opened);
   return opened;
 }
-const until = async (isTrue: () => boolean) => {
-  while (!isTrue()) await new Promise(setImmediate);
-};
-
 describe('requests and answers', () => {
   test('miss, hit, range, 304, HEAD and repeated fields, with the Via of HTTP/2 at the origin', async () => {
     const h2 = await setUp();

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { OriginOptions } from '../../../cache/contract.ts';
 import { type FakeOrigin, openFakeOrigin } from '../../fake/origin.ts';
+import { until } from '../until.ts';
 import { type NodeSetup, openNode, type TestNode } from './node.ts';
 
 const fresh = { 'cache-control': 'max-age=600' };
@@ -21,10 +22,6 @@ async function setUp(origin: Partial<OriginOptions>, setup: NodeSetup = {}): Pro
   return node;
 }
 const stats = () => node.cache.stats().origins[0];
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise(setImmediate);
-}
-
 describe('checks of health', () => {
   const health = { path: '/up', intervalSeconds: 0.02, timeoutMs: 1000, expect: 200, rise: 2, fall: 3 };
   const events: string[] = [];

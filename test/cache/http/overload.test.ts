@@ -1,6 +1,7 @@
 // More viewers than the listener takes: turned away at once with 503 and Retry-After, while those inside are served.
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, test } from 'vitest';
+import { until } from '../until.ts';
 import { openNode, readResponse, type TestNode } from './node.ts';
 
 let node: TestNode;
@@ -26,10 +27,6 @@ function open(bytes: string, localAddress = '127.0.0.1') {
   if (bytes !== '') socket.write(bytes);
   return { socket, connected, closed };
 }
-
-const until = async (isTrue: () => boolean) => {
-  while (!isTrue()) await new Promise(setImmediate);
-};
 
 describe('requests in flight', () => {
   test('above the limit: 503 with Retry-After at once on a connection that lives on; below it again, served', async () => {

@@ -1,6 +1,7 @@
 // Who goes first on the way from the origin: viewers, then prefetch in session, then off-peak fills.
 import { afterEach, expect, test } from 'vitest';
 import type { Priority } from '../../../cache/contract.ts';
+import { until } from '../until.ts';
 import { openNode, type TestNode } from './node.ts';
 
 let node: TestNode;
@@ -17,10 +18,6 @@ function prefetch(path: string, priority: Exclude<Priority, 'viewer'>): { bytes:
   void node.cache.fill(path, { priority, purpose: priority });
   return { bytes: () => node.cache.stats().originBytes[priority] };
 }
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise(setImmediate);
-}
-
 // All fit the RAM tier, so that no slow disk ends a fetch that nobody waits for.
 test.each([
   ['viewer', 'off-peak'],

@@ -3,6 +3,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { OriginOptions } from '../../../cache/contract.ts';
 import { type Answer, type FakeOrigin, openFakeOrigin, type Seen } from '../../fake/origin.ts';
+import { until } from '../until.ts';
 import { type NodeSetup, openNode, type TestNode } from './node.ts';
 
 const PART = 256 * 1024;
@@ -30,10 +31,6 @@ const retries = () => stats()?.retries;
 /** Breaker of the first server. */
 const breaker = () => stats()?.servers[0]?.breaker;
 const paths = (count: number, name: string) => Array.from({ length: count }, (_, index) => `/${name}-${index}`);
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await new Promise(setImmediate);
-}
-
 describe('row 20: the first server refuses connections', () => {
   test('every viewer is served by the second; once the breaker is open, without asking the first', async () => {
     const { get, cache } = await setUp({ url: REFUSED });

@@ -7,6 +7,7 @@ import type { CertificateFiles } from '../../../cache/contract.ts';
 import { type Certificates, openCertificates } from '../../../cache/listen/certificates.ts';
 import { TLS_SETTINGS } from '../../../cache/listen/tls.ts';
 import { makeAuthority } from '../../fake/certificates.ts';
+import { until } from '../until.ts';
 import { openNode, type TestNode } from './node.ts';
 import { authority, filesOf, putFiles, shakeHands } from './secure.ts';
 
@@ -20,9 +21,6 @@ afterEach(async () => {
 });
 
 const nameOf = (socket: TLSSocket): string | undefined => socket.getPeerCertificate().subjectaltname;
-const until = async (isTrue: () => boolean) => {
-  while (!isTrue()) await new Promise(setImmediate);
-};
 const shake: typeof shakeHands = async (...args) => {
   const socket = await shakeHands(...args);
   sockets.push(socket);

@@ -1,11 +1,11 @@
 // Quotas of disk by host: who is above its own pushes out its own objects, over restarts, disks and other quotas.
 import { DatabaseSync } from 'node:sqlite';
-import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { databasePath } from '../../../cache/store/database.ts';
 import type { DiskShare, Store, StoreOptions } from '../../../cache/store/object.ts';
 import { HostShares, hostCode } from '../../../cache/store/shares.ts';
 import { openStore } from '../../../cache/store/store.ts';
+import { until } from '../until.ts';
 import { bodyOf, MIB, optionsOf, put, temporary, withStore } from './support.ts';
 
 let directory: ReturnType<typeof temporary>;
@@ -33,11 +33,6 @@ const held = (store: Store, host: string): number[] =>
     .map((key) => Number(key.slice(host.length + 1)))
     .sort((a, b) => a - b);
 const used = (store: Store): number[] => store.stats().hosts.map(({ usedBytes }) => usedBytes / (100 * KIB));
-
-/** Until a quota that was lowered is kept; it fails by the test's own deadline. */
-async function until(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await turn();
-}
 
 test('above its quota a host pushes out its own oldest objects and nobody else, prefetched ones counted', async () => {
   await withStore(options([quotaOf('a.example', 10)]), async (store) => {

@@ -27,7 +27,10 @@ export async function count(store: Store, names: Names = SIZES): Promise<number>
       const body = await get(store, name);
       if (body === undefined) continue;
       if (!body.equals(bodyOf(name, size))) throw new Error(`wrong bytes of ${name}`);
-      expect(store.find(name)[0]).toMatchObject({ status: 200, lengthBytes: size });
+      // The rows are still being counted: one that cannot be read there empties the store.
+      const [found] = store.find(name);
+      if (found === undefined) continue;
+      expect(found).toMatchObject({ status: 200, lengthBytes: size });
       right += 1;
     } catch (error) {
       if (!(error instanceof CacheError)) throw error;

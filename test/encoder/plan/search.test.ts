@@ -15,7 +15,8 @@ import {
 import { observe, predict } from '../../../encoder/plan/gaussian.ts';
 import { earnStorage, reach } from '../../../encoder/plan/ladder.ts';
 import { poolParts, poolScores, samplingError } from '../../../encoder/plan/metric.ts';
-import { type Measured, ROUNDS, type SearchTitle, type Wish, wishesOf } from '../../../encoder/plan/search.ts';
+import type { Measured, SearchTitle, Wish } from '../../../encoder/plan/outlook.ts';
+import { ROUNDS, wishesOf } from '../../../encoder/plan/search.ts';
 import { planTitle } from '../../../encoder/plan/title.ts';
 import { longestUnit, unitsOf } from '../../../encoder/plan/units.ts';
 

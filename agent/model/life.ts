@@ -1,0 +1,359 @@
+// The life of models: trained at night, compared with the champion on live questions without anybody waiting for it, put
+// in its place when it wins, taken back when it falls. Everything here happens behind the viewers' back.
+import type { Log } from '../../cache/cache.ts';
+import { AgentError } from '../errors.ts';
+import { FEATURE_NAMES } from '../predict/features.ts';
+import { RULES } from '../predict/rank.ts';
+import { scoreRows } from '../predict/scorer.ts';
+import { type ChampionKeeper, runnableOf } from './champion.ts';
+import { rankBin } from './drift.ts';
+import type { ModelFiles, ModelManifest } from './manifest.ts';
+import type { AnsweredQuestion } from './questions.ts';
+import type { ModelRegistry, VerifiedModel } from './registry.ts';
+import type { TrainingEnd } from './retrain.ts';
+import type { DisableReason, ModelRuntime } from './runtime.ts';
+import { gainAt, type OtherRole, openTrial, placeOf, type Trial, type TrialReport, type Verdict } from './trial.ts';
+
+/** What openLife() needs. */
+export type LifeOptions = {
+  readonly registry: ModelRegistry;
+  readonly keeper: ChampionKeeper;
+  /** Another process, for the model beside the champion. */
+  readonly shadow: Pick<ModelRuntime, 'load' | 'score' | 'stats'>;
+  /** False: a challenger that has won waits for an operator. */
+  readonly isAutomatic: boolean;
+  /** Trains on what there is now. Never rejects. */
+  readonly train: (seed: number, signal: AbortSignal) => Promise<TrainingEnd>;
+  /** The rank of a title that was opened, as a bin. */
+  readonly onRanked: (bin: number) => void;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** Counts since the start. */
+export type LifeCounts = Readonly<Record<'promoted' | 'rolledBack' | 'withdrawn', number>> & {
+  readonly runs: Readonly<Record<string, number>>;
+  readonly lastTrainedSeconds: number;
+};
+
+/** How the models fare. */
+export type LifeReport = {
+  readonly champion: string | undefined;
+  readonly other: { readonly role: OtherRole; readonly version: string } | undefined;
+  readonly trial: TrialReport;
+  readonly lastLook: { readonly at: number; readonly verdict: Verdict; readonly differences: unknown } | undefined;
+  readonly training: { readonly ratio: number } | undefined;
+  readonly lastRun: { readonly at: number; readonly outcome: string; readonly message: string } | undefined;
+  readonly isPaused: boolean;
+};
+
+/** The life of models. */
+export type ModelLife = {
+  /** Loads the champion, and the model beside it. Rejects with AGENT_MODEL_STORE. */
+  readonly start: () => Promise<void>;
+  readonly answered: (question: AnsweredQuestion) => void;
+  readonly forget: (viewers: ReadonlySet<string>) => void;
+  /** Looks at the trial and does what follows. Every minute. */
+  readonly sweep: () => Promise<void>;
+  /** The champion's process gave it up: the model before it serves; it is forgotten if the fault is its own. */
+  readonly gaveUp: (modelVersion: string, reason: DisableReason) => Promise<void>;
+  /**
+   * Trains a challenger; resolves with how that ended. One at a time: another one is `busy`. Unless it is `urgent`, a
+   * challenger that is on trial is not replaced (`on-trial`): on a quiet node a trial takes more than a night.
+   */
+  readonly retrain: (
+    run: { readonly seed: number; readonly isUrgent: boolean },
+    signal: AbortSignal,
+  ) => Promise<string>;
+  readonly progress: (ratio: number) => void;
+  /** Paused: what trains is stopped, and nothing begins. */
+  readonly setPaused: (isPaused: boolean) => void;
+  /** Makes a stored model the champion. Rejects with AGENT_MODEL_UNKNOWN. */
+  readonly promote: (sha256: string) => Promise<void>;
+  /** Makes the model before it the champion. Rejects with AGENT_MODEL_UNKNOWN when there is none. */
+  readonly rollBack: () => Promise<void>;
+  readonly list: () => Promise<readonly ListedModel[]>;
+  readonly report: () => LifeReport;
+  readonly counts: () => LifeCounts;
+};
+
+/** A stored model as it is shown: its manifest without its weights, and the aliases that point to it now. */
+export type ListedModel = Omit<ModelManifest, 'scorer'> & { readonly aliases: readonly string[] };
+
+/** Which model is tried beside the champion, and the trial of both. */
+type Contest = {
+  readonly champion: string | undefined;
+  readonly other: { readonly role: OtherRole; readonly version: string } | undefined;
+  readonly trial: Trial;
+  readonly since: number;
+};
+
+/** A predecessor is watched for so many questions after it was replaced. */
+const GUARD_QUESTIONS = 16_000;
+/** A challenger that has decided nothing for so long makes way for a newer one. */
+const LONGEST_TRIAL_MS = 7 * 86_400_000;
+/** A file that is damaged may be whole again when it is stored anew: it keeps its place. */
+const DAMAGED: ReadonlySet<DisableReason> = new Set(['missing', 'wrong-hash']);
+const SHARE_COLUMN = FEATURE_NAMES.indexOf('log_share');
+
+/** What plain code would have answered. */
+const BASELINES: Readonly<Record<string, (question: AnsweredQuestion) => ArrayLike<number>>> = {
+  rules: ({ features, titleIds }) => scoreRows(RULES, features, titleIds.length),
+  popularity: ({ features, titleIds }) =>
+    titleIds.map((_, row) => features[row * FEATURE_NAMES.length + SHARE_COLUMN] ?? 0),
+};
+
+/** Opens it; nothing is loaded before start(). */
+export function openLife(options: LifeOptions): ModelLife {
+  return new Life(options).face();
+}
+
+class Life {
+  readonly #options: LifeOptions;
+  #contest: Contest = { champion: undefined, other: undefined, trial: openTrial(), since: 0 };
+  #lastLook: LifeReport['lastLook'];
+  #lastRun: LifeReport['lastRun'];
+  #training: { ratio: number; readonly stop: AbortController } | undefined;
+  #isPaused = false;
+  /** Changes of aliases wait for each other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #counts = { promoted: 0, rolledBack: 0, withdrawn: 0 };
+  readonly #runs: Record<string, number> = {};
+  #lastTrainedSeconds = 0;
+
+  constructor(options: LifeOptions) {
+    this.#options = options;
+  }
+
+  face(): ModelLife {
+    return {
+      start: () => this.#inTurn(() => this.#meet()),
+      answered: (question) => void this.#answered(question),
+      forget: (viewers) => this.#contest.trial.forget(viewers),
+      sweep: () => this.#inTurn(() => this.#look()),
+      retrain: (run, signal) => this.#retrain(run, signal),
+      progress: (ratio) => {
+        if (this.#training !== undefined) this.#training.ratio = ratio;
+      },
+      setPaused: (isPaused) => {
+        this.#isPaused = isPaused;
+        if (isPaused) this.#training?.stop.abort();
+      },
+      gaveUp: (modelVersion, reason) => this.#inTurn(() => this.#gaveUp(modelVersion, reason)),
+      promote: (sha256) => this.#inTurn(() => this.#promote(sha256)),
+      rollBack: () => this.#inTurn(() => this.#rollBack()),
+      list: () => this.#list(),
+      report: () => this.#report(),
+      counts: () => ({ ...this.#counts, runs: { ...this.#runs }, lastTrainedSeconds: this.#lastTrainedSeconds }),
+    };
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#turn.then(work);
+    this.#turn = done.catch(() => undefined);
+    return done;
+  }
+
+  /** Who stands beside the champion: a challenger, else the model that it replaced. */
+  async #otherOf(champion: string | undefined): Promise<{ role: OtherRole; model: VerifiedModel } | undefined> {
+    const { registry } = this.#options;
+    const except = new Set(champion === undefined ? [] : [champion]);
+    const { model: challenger } = await registry.resolve('challenger', except);
+    if (challenger !== undefined) return { role: 'challenger', model: challenger };
+    const { model: before } =
+      champion === undefined ? { model: undefined } : await registry.resolve('champion', except);
+    return before && { role: 'predecessor', model: before };
+  }
+
+  /** Loads whoever the aliases name now and begins a new trial, unless they are the same as before. */
+  async #meet(): Promise<void> {
+    const { keeper, shadow, log } = this.#options;
+    const champion = keeper.current()?.modelVersion;
+    const other = await this.#otherOf(champion);
+    const known = this.#contest;
+    if (known.champion === champion && known.other?.version === other?.model.sha256) return;
+    const state = await shadow.load(other && runnableOf(other.model));
+    const isReady = other !== undefined && state === 'ready';
+    this.#contest = {
+      champion,
+      other: isReady ? { role: other.role, version: other.model.sha256 } : undefined,
+      trial: openTrial(),
+      since: this.#options.now(),
+    };
+    log('info', 'model.trial', { champion: champion ?? null, other: other?.model.sha256 ?? null, state });
+    if (other?.role === 'challenger' && state === 'disabled') await this.#withdraw(other.model.sha256, 'cannot run');
+  }
+
+  async #answered(question: AnsweredQuestion): Promise<void> {
+    const { champion, other, trial } = this.#contest;
+    const { scores, chosen, features, titleIds, modelVersion, viewer } = question;
+    const place = chosen < 0 ? undefined : placeOf(scores, chosen);
+    this.#options.onRanked(rankBin(place));
+    // Asked of another champion than today's: it says nothing of this one.
+    if (modelVersion !== undefined && modelVersion !== champion) return;
+    const baselines = Object.fromEntries(
+      Object.entries(BASELINES).map(([name, scoresOf]) => [name, gainAt(placeOf(scoresOf(question), chosen))]),
+    );
+    const answer = other && (await this.#options.shadow.score(features, titleIds.length));
+    const isStill = this.#contest.trial === trial;
+    if (!isStill) return;
+    trial.add(viewer, {
+      champion: gainAt(place),
+      other: answer === undefined ? undefined : gainAt(placeOf(answer.scores, chosen)),
+      baselines,
+    });
+  }
+
+  async #look(): Promise<void> {
+    const { keeper, log, now, isAutomatic } = this.#options;
+    await this.#meet();
+    const { trial, other } = this.#contest;
+    if (other?.role === 'challenger' && this.#options.shadow.stats().state === 'disabled') {
+      return await this.#withdraw(other.version, 'it went wrong');
+    }
+    const look = trial.look(other?.role);
+    if (look === undefined) return;
+    this.#lastLook = { at: now(), ...look };
+    log('info', 'model.look', { verdict: look.verdict, differences: look.differences });
+    if (look.verdict === 'promote' && other !== undefined && isAutomatic) await this.#promote(other.version);
+    else if (look.verdict === 'withdraw' && other !== undefined) await this.#withdraw(other.version, 'it lost');
+    else if (look.verdict === 'rollBack' && isAutomatic) await this.#fall();
+    else if (other?.role === 'predecessor' && trial.report().questions >= GUARD_QUESTIONS) {
+      await this.#options.shadow.load(undefined);
+      this.#contest = { ...this.#contest, other: undefined };
+    }
+    if (keeper.current()?.modelVersion !== this.#contest.champion) await this.#meet();
+  }
+
+  /** The champion goes; one with nothing before it only until the next start, and rules answer meanwhile. */
+  async #fall(): Promise<void> {
+    const { keeper, log, registry } = this.#options;
+    const champion = keeper.current();
+    if (champion === undefined) return;
+    const { model: before } = await registry.resolve('champion', new Set([champion.modelVersion]));
+    if (champion.trainedOn === 'site' && before !== undefined) return await this.#rollBack();
+    log('warn', 'model.rolled-back', { modelVersion: champion.modelVersion, to: null });
+    this.#counts.rolledBack += 1;
+    await keeper.giveUp(champion.modelVersion);
+    await this.#meet();
+  }
+
+  async #gaveUp(modelVersion: string, reason: DisableReason): Promise<void> {
+    const { registry, keeper, log } = this.#options;
+    const { model: before } = await registry.resolve('champion', new Set([modelVersion]));
+    // With nothing before it, a process that ends again and again is better than none: it may be the host's fault.
+    if (reason === 'crashes' && before === undefined) return;
+    const isItsFault = keeper.current()?.trainedOn === 'site' && !DAMAGED.has(reason);
+    log('warn', 'model.given-up', { modelVersion, reason, to: before?.sha256 ?? null });
+    await keeper.giveUp(modelVersion);
+    if (isItsFault) await registry.withdraw('champion', modelVersion);
+    await this.#meet();
+  }
+
+  async #promote(sha256: string): Promise<void> {
+    const { registry, keeper, log } = this.#options;
+    await registry.point('champion', sha256);
+    await registry.withdraw('challenger', sha256);
+    await keeper.reload();
+    this.#counts.promoted += 1;
+    log('info', 'model.promoted', { modelVersion: sha256 });
+    await this.#meet();
+  }
+
+  async #rollBack(): Promise<void> {
+    const { registry, keeper, log } = this.#options;
+    const from = keeper.current()?.modelVersion;
+    const { model: before } = await registry.resolve('champion', new Set(from === undefined ? [] : [from]));
+    if (from === undefined || before === undefined) {
+      throw new AgentError('AGENT_MODEL_UNKNOWN', 'there is no sound model before the champion to go back to');
+    }
+    await registry.point('champion', before.sha256);
+    await registry.withdraw('champion', from);
+    await keeper.reload();
+    this.#counts.rolledBack += 1;
+    log('warn', 'model.rolled-back', { modelVersion: from, to: before.sha256 });
+    await this.#meet();
+  }
+
+  async #withdraw(sha256: string, why: string): Promise<void> {
+    const { registry, log } = this.#options;
+    await registry.withdraw('challenger', sha256);
+    this.#counts.withdrawn += 1;
+    log('info', 'model.withdrawn', { modelVersion: sha256, why });
+    await this.#meet();
+  }
+
+  async #retrain({ seed, isUrgent }: Parameters<ModelLife['retrain']>[0], signal: AbortSignal): Promise<string> {
+    if (this.#training !== undefined) return 'busy';
+    if (this.#isPaused) return 'paused';
+    if (!isUrgent && this.#isOnTrial()) return 'on-trial';
+    const { train, now, log } = this.#options;
+    const training = { ratio: 0, stop: new AbortController() };
+    this.#training = training;
+    log('info', 'model.training', { seed });
+    try {
+      const end = await train(seed, AbortSignal.any([signal, training.stop.signal]));
+      const outcome =
+        end.outcome === 'trained' ? await this.#inTurn(() => this.#challenge(end.model, seed)) : end.outcome;
+      this.#ended(outcome, end.outcome === 'trained' ? '' : end.message);
+      if (outcome === 'trained') this.#lastTrainedSeconds = now() / 1000;
+      return outcome;
+    } catch (error) {
+      this.#ended('failed', String(error));
+      return 'failed';
+    } finally {
+      this.#training = undefined;
+    }
+  }
+
+  #isOnTrial(): boolean {
+    const { other, since } = this.#contest;
+    return other?.role === 'challenger' && this.#options.now() - since < LONGEST_TRIAL_MS;
+  }
+
+  #ended(outcome: string, message: string): void {
+    this.#runs[outcome] = (this.#runs[outcome] ?? 0) + 1;
+    this.#lastRun = { at: this.#options.now(), outcome, message: message.slice(0, 300) };
+    this.#options.log('info', 'model.trained', { outcome, message: message.slice(0, 300) });
+  }
+
+  /** Stores what was trained as the challenger; `same` when it is what serves already. */
+  async #challenge(
+    model: Extract<TrainingEnd, { outcome: 'trained' }>['model'],
+    seed: number,
+  ): Promise<'trained' | 'same'> {
+    const { registry, keeper, now } = this.#options;
+    const parent = keeper.current()?.modelVersion;
+    const files: ModelFiles = new Map(model.files);
+    const sha256 = await registry.add(files, {
+      ...{ kind: 'scorer', features: FEATURE_NAMES, createdAt: now(), seed, trainedOn: 'site' },
+      ...{ data: model.data, metrics: model.metrics },
+      ...(parent !== undefined && { parent }),
+      // Sound: believed only after plainWeights() has found that it encodes to the very file.
+      scorer: model.scorer as NonNullable<ModelManifest['scorer']>,
+    });
+    if (sha256 === parent) return 'same';
+    const { aliases } = await registry.list();
+    for (const former of aliases.challenger) if (former !== sha256) await registry.withdraw('challenger', former);
+    await registry.point('challenger', sha256);
+    await this.#meet();
+    return 'trained';
+  }
+
+  async #list(): Promise<readonly ListedModel[]> {
+    const { models, aliases } = await this.#options.registry.list();
+    return models.map(({ scorer: _weights, ...manifest }) => ({
+      ...manifest,
+      aliases: (['champion', 'challenger'] as const).filter((alias) => aliases[alias][0] === manifest.sha256),
+    }));
+  }
+
+  #report(): LifeReport {
+    const { champion, other, trial } = this.#contest;
+    return {
+      ...{ champion, other, trial: trial.report(), lastLook: this.#lastLook, lastRun: this.#lastRun },
+      training: this.#training && { ratio: this.#training.ratio },
+      isPaused: this.#isPaused,
+    };
+  }
+}

@@ -1,0 +1,90 @@
+// Watches for drift, a day at a time: what is watched, by how popular it was before, and where the titles that were
+// opened stood in the ranking. Each day is compared with the day before. Holds counts of titles, nothing of a viewer.
+import { dayOf } from '../state-schema.ts';
+import { type Chance, type Drift, demandBins, driftOf, newSample, type Sample } from './drift.ts';
+
+/** What is watched. `demand`: plays by the titles' popularity before; `rank`: the ranks of what was opened. */
+export const WATCHED = ['demand', 'rank'] as const;
+/** One of WATCHED. */
+export type Watched = (typeof WATCHED)[number];
+
+/** What openDriftWatch() needs. */
+export type DriftWatchOptions = {
+  /** Expected shares of the region's next views, largest first. */
+  readonly shares: () => readonly { readonly titleId: string; readonly share: number }[];
+  /** A title that came out lately: its rise is foreseen apart, and is no drift. */
+  readonly isLaunch: (titleId: string) => boolean;
+  readonly chance: Chance;
+  readonly now: () => number;
+  readonly onDrift: (what: Watched, drift: Drift) => void;
+};
+
+/** A watch over drift. */
+export type DriftWatch = {
+  readonly played: (titleId: string) => void;
+  /** The bin of a rank, by rankBin(). */
+  readonly ranked: (bin: number) => void;
+  /** Closes the window when its day is over. Every minute. */
+  readonly sweep: () => void;
+  /** The last comparison of each; undefined before the first. */
+  readonly last: () => Readonly<Record<Watched, Drift | undefined>>;
+  /** How far forecasts are to be trusted, 1 at most: halved by a day of drift, doubled by a day without. */
+  readonly trust: () => number;
+};
+
+/** Of a window so many are compared: then a shift of a tenth is found, and no smaller one matters. */
+const WINDOW_SAMPLE = 1_000;
+const LEAST_TRUST = 0.125;
+
+/** Of one figure: this window in the bins of the one before, and in its own, for the next. */
+type Windows = { reference: Sample | undefined; present: Sample; own: Sample };
+
+type Bins = ReturnType<typeof demandBins>;
+
+/** Opens it; the first comparison is at the end of the second day. */
+export function openDriftWatch(options: DriftWatchOptions): DriftWatch {
+  const { chance, now, isLaunch } = options;
+  const empty = (): Sample => newSample(WINDOW_SAMPLE, chance);
+  const windows: Readonly<Record<Watched, Windows>> = {
+    demand: { reference: undefined, present: empty(), own: empty() },
+    rank: { reference: undefined, present: empty(), own: empty() },
+  };
+  const last: Record<Watched, Drift | undefined> = { demand: undefined, rank: undefined };
+  let day = dayOf(now());
+  let ownBins: Bins | undefined;
+  let formerBins: Bins | undefined;
+  let trust = 1;
+
+  const close = (what: Watched): boolean => {
+    const { reference, present, own } = windows[what];
+    const drift = reference === undefined ? undefined : driftOf(reference.counts, present.counts);
+    last[what] = drift;
+    Object.assign(windows[what], { reference: own, present: empty(), own: empty() });
+    if (drift?.isDrifting !== true) return false;
+    options.onDrift(what, drift);
+    return true;
+  };
+  return {
+    played: (titleId) => {
+      if (isLaunch(titleId)) return;
+      ownBins ??= demandBins(options.shares());
+      windows.demand.present.add((formerBins ?? ownBins)(titleId));
+      windows.demand.own.add(ownBins(titleId));
+    },
+    ranked: (bin) => {
+      windows.rank.present.add(bin);
+      windows.rank.own.add(bin);
+    },
+    sweep: () => {
+      const today = dayOf(now());
+      if (today === day) return;
+      day = today;
+      const drifts = WATCHED.filter(close);
+      formerBins = ownBins;
+      ownBins = demandBins(options.shares());
+      trust = drifts.length > 0 ? Math.max(LEAST_TRUST, trust / 2) : Math.min(1, trust * 2);
+    },
+    last: () => ({ ...last }),
+    trust: () => trust,
+  };
+}

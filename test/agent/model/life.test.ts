@@ -1,0 +1,387 @@
+// The life of models with real folders and processes: a challenger is tried beside the champion, takes its place when it
+// wins, and goes when it does not; training apart, within its limits; live questions in memory.
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { keepChampion, scorerFiles } from '../../../agent/model/champion.ts';
+import { type LifeOptions, type ModelLife, openLife } from '../../../agent/model/life.ts';
+import { type AnsweredQuestion, openQuestions, type Scored } from '../../../agent/model/questions.ts';
+import { type ModelRegistry, openRegistry } from '../../../agent/model/registry.ts';
+import { type TrainingEnd, type TrainingOptions, trainApart } from '../../../agent/model/retrain.ts';
+import { type ModelRuntime, openRuntime } from '../../../agent/model/runtime.ts';
+import { openSwapping } from '../../../agent/model/swap.ts';
+import type { TrainExample } from '../../../agent/model/train-messages.ts';
+import { openDriftWatch } from '../../../agent/model/watch.ts';
+import { FEATURE_NAMES } from '../../../agent/predict/features.ts';
+import type { ScorerWeights } from '../../../agent/predict/scorer.ts';
+import { raw } from '../../../agent/telemetry/event.ts';
+import { seededRandom } from '../../../agent/train/random.ts';
+import { rowsOf, stored, summing } from './crafted.ts';
+
+let root = '';
+let dir = '';
+let made = 0;
+const open: ModelRuntime[] = [];
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'nearcast-life-'));
+});
+beforeEach(() => {
+  made += 1;
+  dir = join(root, String(made));
+});
+afterEach(async () => {
+  await Promise.all(open.splice(0).map((runtime) => runtime.close()));
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+const log = () => undefined;
+const WIDTH = FEATURE_NAMES.length;
+/** A feature that plain rules give no weight. */
+const LIKED = FEATURE_NAMES.indexOf('position');
+
+/** A scorer that likes that feature as much as `liking` says. */
+const scorerOf = (liking: number): ScorerWeights => ({
+  version: 1,
+  features: FEATURE_NAMES,
+  mean: FEATURE_NAMES.map(() => 0),
+  deviation: FEATURE_NAMES.map(() => 1),
+  layers: [
+    { units: 1, weights: FEATURE_NAMES.map((_, at) => (at === LIKED ? liking : 0)), bias: [0], activation: 'sigmoid' },
+  ],
+});
+
+/** Thirty candidates, of which a later one has more of it; viewers open the last one. */
+const features = Float32Array.from({ length: 30 * WIDTH }, (_, at) => (at % WIDTH === LIKED ? at / (30 * WIDTH) : 0));
+const titleIds = Array.from({ length: 30 }, (_, row) => `t${row}`);
+
+/** A question as the champion of `liking` answered it. */
+const questionOf = (viewer: number, liking: number): AnsweredQuestion => ({
+  ...{ titleIds, features, modelVersion: undefined, at: 1, history: [], chosen: 29 },
+  viewer: raw(`v${viewer}`),
+  scores: Float32Array.from(titleIds, (_, row) => liking * row),
+});
+
+type World = { readonly life: ModelLife; readonly registry: ModelRegistry; readonly hashes: readonly string[] };
+
+/** Models by their likings: champions oldest first, then a challenger if there is one. */
+async function worldOf(
+  likings: readonly number[],
+  { challenger, ...options }: Partial<LifeOptions> & { readonly challenger?: number } = {},
+): Promise<World & { readonly champion: () => string | undefined }> {
+  const registry = await openRegistry(dir);
+  const add = async (liking: number): Promise<string> => {
+    const scorer = scorerOf(liking);
+    const about = { kind: 'scorer', seed: 1, features: FEATURE_NAMES, createdAt: liking, metrics: {} } as const;
+    return await registry.add(scorerFiles(scorer), { ...about, trainedOn: 'site', scorer });
+  };
+  const hashes: string[] = [];
+  for (const liking of likings) {
+    hashes.push(await add(liking));
+    await registry.point('champion', hashes.at(-1) ?? '');
+  }
+  if (challenger !== undefined) {
+    hashes.push(await add(challenger));
+    await registry.point('challenger', hashes.at(-1) ?? '');
+  }
+  const runtime = openSwapping({ log, deadlineMs: 2_000 });
+  const shadow = openRuntime({ log, deadlineMs: 5_000, niceness: 1, maxPending: 2_000 });
+  open.push(runtime, shadow);
+  const keeper = keepChampion(registry, runtime, () => 1);
+  await keeper.start();
+  const train = async (): Promise<TrainingEnd> => ({ outcome: 'failed', message: 'not in this test' });
+  const given = { registry, keeper, shadow, isAutomatic: true, train, onRanked: () => undefined, now: () => 1, log };
+  const life = openLife({ ...given, ...options });
+  await life.start();
+  return { life, registry, hashes, champion: () => keeper.current()?.modelVersion };
+}
+
+/** Lets `count` viewers' questions be answered, all at once, and waits until they are counted. */
+async function answer(life: ModelLife, count: number, liking: number): Promise<void> {
+  const before = life.report().trial.questions;
+  for (let at = 0; at < count; at += 1) life.answered(questionOf(at % 60, liking));
+  await expect.poll(() => life.report().trial.questions, { interval: 5 }).toBe(before + count);
+}
+
+describe('the life of models', () => {
+  test('a challenger that wins takes over; the champion that it replaced is kept beside it, and comes back when it falls', async () => {
+    const { life, champion, hashes, registry } = await worldOf([-1], { challenger: 1 });
+    expect(life.report().other).toEqual({ role: 'challenger', version: hashes[1] });
+    await answer(life, 1_000, -1);
+    await life.sweep();
+    expect(champion()).toBe(hashes[1]);
+    expect(life.report()).toMatchObject({ champion: hashes[1], other: { role: 'predecessor', version: hashes[0] } });
+    expect((await life.list()).flatMap(({ aliases }) => aliases)).toEqual(['champion']);
+    // Now viewers do the opposite of what it says, which plain rules and the former champion do not.
+    for (let at = 0; at < 1_000; at += 1) life.answered({ ...questionOf(at % 60, 1), chosen: 0 });
+    await expect.poll(() => life.report().trial.questions, { interval: 5 }).toBe(1_000);
+    await life.sweep();
+    expect(champion()).toBe(hashes[0]);
+    expect(life.counts()).toMatchObject({ promoted: 1, rolledBack: 1 });
+    expect((await registry.list()).models.map(({ sha256 }) => sha256)).toEqual([hashes[0]]);
+  });
+
+  test('one that loses is withdrawn, and one that wins waits for an operator where promotion is manual', async () => {
+    const lost = await worldOf([1], { challenger: -1 });
+    await answer(lost.life, 1_000, 1);
+    await lost.life.sweep();
+    expect(lost.champion()).toBe(lost.hashes[0]);
+    expect(lost.life.counts()).toMatchObject({ withdrawn: 1, promoted: 0 });
+    dir = `${dir}-manual`;
+    const won = await worldOf([-1], { challenger: 1, isAutomatic: false });
+    await answer(won.life, 1_000, -1);
+    await won.life.sweep();
+    expect(won.champion()).toBe(won.hashes[0]);
+    expect(won.life.report().lastLook).toMatchObject({ verdict: 'promote' });
+    await won.life.promote(won.hashes[1] ?? '');
+    expect(won.champion()).toBe(won.hashes[1]);
+    await won.life.rollBack();
+    expect(won.champion()).toBe(won.hashes[0]);
+    await expect(won.life.rollBack()).rejects.toMatchObject({ code: 'AGENT_MODEL_UNKNOWN' });
+    await expect(won.life.promote('f'.repeat(64))).rejects.toMatchObject({ code: 'AGENT_MODEL_UNKNOWN' });
+  });
+
+  test('a challenger that cannot run is withdrawn at once; questions of another champion are not counted', async () => {
+    const registry = await openRegistry(dir);
+    const about = { kind: 'scorer', seed: 1, features: FEATURE_NAMES, createdAt: 1, metrics: {} } as const;
+    const broken = await registry.add(new Map([['scorer.onnx', Buffer.from('no model')]]), {
+      ...about,
+      trainedOn: 'site',
+    });
+    await registry.point('challenger', broken);
+    const { life } = await worldOf([1]);
+    expect(life.report()).toMatchObject({ other: undefined });
+    expect(life.counts()).toMatchObject({ withdrawn: 1 });
+    life.answered({ ...questionOf(1, 1), modelVersion: 'another' });
+    await answer(life, 1, 1);
+    expect(life.report().trial.questions).toBe(1);
+  });
+
+  test('training: one at a time, none while paused or while a challenger is on trial, unless it is urgent', async () => {
+    const ends: ((end: TrainingEnd) => void)[] = [];
+    const train: LifeOptions['train'] = (_, signal) =>
+      new Promise((resolve) => {
+        ends.push(resolve);
+        signal.addEventListener('abort', () => resolve({ outcome: 'stopped', message: '' }));
+      });
+    const { life, hashes } = await worldOf([1], { challenger: -1, train });
+    const never = new AbortController().signal;
+    expect(await life.retrain({ seed: 1, isUrgent: false }, never)).toBe('on-trial');
+    const run = life.retrain({ seed: 1, isUrgent: true }, never);
+    expect(await life.retrain({ seed: 1, isUrgent: true }, never)).toBe('busy');
+    life.progress(0.5);
+    expect(life.report().training).toEqual({ ratio: 0.5 });
+    const files = [...scorerFiles(scorerOf(3))];
+    const data = { from: 1, to: 2, viewers: 3, examples: 4, sha256: 'a' };
+    ends[0]?.({ outcome: 'trained', model: { files, data, metrics: { auc: 1 }, scorer: scorerOf(3) } });
+    expect(await run).toBe('trained');
+    const listed = await life.list();
+    const challenger = listed.find(({ aliases }) => aliases.includes('challenger'));
+    expect(challenger).toMatchObject({ parent: hashes[0], data, seed: 1, trainedOn: 'site', metrics: { auc: 1 } });
+    // The challenger before it is gone, not next in line.
+    expect(listed.map(({ sha256 }) => sha256)).not.toContain(hashes[1]);
+    const stopped = life.retrain({ seed: 1, isUrgent: true }, never);
+    life.setPaused(true);
+    expect(await stopped).toBe('stopped');
+    expect(await life.retrain({ seed: 1, isUrgent: true }, never)).toBe('paused');
+    expect(life.counts().runs).toEqual({ trained: 1, stopped: 1 });
+  });
+});
+
+test('a new model takes over between two questions: none is lost', async () => {
+  const runtime = openSwapping({ log, deadlineMs: 5_000 });
+  open.push(runtime);
+  const [one, other] = [await stored(root, summing), { ...(await stored(root, summing)), modelVersion: 'other' }];
+  await runtime.load(one);
+  let isSwapped = false;
+  const swapped = runtime.load(other).then((state) => {
+    isSwapped = true;
+    return state;
+  });
+  const versions: (string | undefined)[] = [];
+  while (!isSwapped) versions.push((await runtime.score(rowsOf(1), 1))?.version);
+  expect(await swapped).toBe('ready');
+  versions.push((await runtime.score(rowsOf(1), 1))?.version);
+  expect(versions).not.toContain(undefined);
+  expect([versions[0], versions.at(-1)]).toEqual([one.modelVersion, 'other']);
+  // One that cannot serve leaves the other where it is.
+  expect(await runtime.load({ ...one, sha256: 'wrong' })).toBe('disabled');
+  expect((await runtime.score(rowsOf(2), 1))?.version).toBe('other');
+  expect(runtime.stats()).toMatchObject({ state: 'ready', answered: versions.length + 1 + 2, late: 0 });
+});
+
+/** Questions in which viewers open what has most of it. */
+function examplesOf(count: number, viewers: number): readonly TrainExample[] {
+  const random = seededRandom(5);
+  return Array.from({ length: count }, (_, at) => {
+    const rows = Float32Array.from({ length: 12 * WIDTH }, (_, cell) => (cell % WIDTH === LIKED ? random() : 0));
+    let chosen = 0;
+    for (let row = 1; row < 12; row += 1) {
+      if ((rows[row * WIDTH + LIKED] ?? 0) > (rows[chosen * WIDTH + LIKED] ?? 0)) chosen = row;
+    }
+    return { at, viewer: `v${at % viewers}`, titleIds: titleIds.slice(0, 12), features: rows, chosen };
+  });
+}
+
+describe('training apart', () => {
+  const trainingOf = (options: Partial<TrainingOptions> = {}): TrainingOptions => ({
+    ...{ kind: 'scorer', seed: 3, deadlineMs: 60_000, maxRssBytes: 2 ** 30, pace: () => 1, log },
+    signal: new AbortController().signal,
+    onProgress: () => undefined,
+    ...options,
+  });
+
+  test('learns what viewers do; the same data and seed give the same model, whatever the pace', async () => {
+    const data = { questions: examplesOf(800, 30), interactions: [] };
+    let progress = 0;
+    const [one, slow] = await Promise.all([
+      trainApart(data, trainingOf()),
+      trainApart(
+        { ...data, questions: data.questions.toReversed() },
+        trainingOf({
+          pace: () => 0.3,
+          onProgress: (ratio) => {
+            progress = ratio;
+          },
+        }),
+      ),
+    ]);
+    if (one.outcome !== 'trained' || slow.outcome !== 'trained') throw new Error(JSON.stringify([one, slow]));
+    expect(one.model.files).toEqual(slow.model.files);
+    expect(one.model.data).toEqual({ from: 0, to: 799, viewers: 30, examples: 800, sha256: slow.model.data.sha256 });
+    expect(one.model.metrics['hitRatio1']).toBeGreaterThan(0.6);
+    expect(progress).toBeGreaterThan(0);
+  });
+
+  test('of too little, nothing; past its deadline, too large, stopped: killed, with the reason', async () => {
+    const questions = examplesOf(800, 30);
+    const stop = new AbortController();
+    const stopped = trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, signal: stop.signal }));
+    const all = Promise.all([
+      trainApart({ questions: questions.slice(0, 100), interactions: [] }, trainingOf()),
+      trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, deadlineMs: 400 })),
+      trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, maxRssBytes: 2 ** 20 })),
+      stopped,
+    ]);
+    stop.abort();
+    expect((await all).map(({ outcome }) => outcome)).toEqual(['too-little', 'deadline', 'memory', 'stopped']);
+  });
+
+  test('a process that ends without a word, or speaks another version, is a failed run', async () => {
+    const entry = join(root, 'mute.mjs');
+    await writeFile(entry, 'process.exit(3);');
+    const stranger = join(root, 'stranger.mjs');
+    await writeFile(stranger, "process.on('message', () => process.send({ version: 9 }));");
+    const none = { questions: [], interactions: [] };
+    expect(await trainApart(none, trainingOf({ entry }))).toMatchObject({ outcome: 'failed' });
+    expect(await trainApart(none, trainingOf({ entry: stranger }))).toMatchObject({
+      outcome: 'failed',
+      message: expect.stringContaining('version 9'),
+    });
+  });
+});
+
+describe('live questions', () => {
+  const scored = (ids: readonly string[]): Scored => ({
+    titleIds: ids,
+    features: new Float32Array(ids.length),
+    scores: new Float32Array(ids.length),
+    modelVersion: undefined,
+  });
+  const viewing = (viewer: string, ...ids: readonly string[]) => ({
+    viewer: raw(viewer),
+    history: ids.map((titleId) => ({ titleId, positionSeconds: 1, at: 1, isCompleted: false })),
+  });
+  let now = 0;
+  const asked = () => {
+    const answered: AnsweredQuestion[] = [];
+    const questions = openQuestions({
+      rank: async () => scored(['a', 'b', 'c']),
+      onAnswered: (question) => answered.push(question),
+      now: () => now,
+    });
+    return { questions, answered };
+  };
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  test('the next title that a viewer opens answers; going on with one does not; a stranger title is a miss', async () => {
+    const { questions, answered } = asked();
+    questions.seen(viewing('x', 'a'));
+    await turn();
+    questions.seen(viewing('x', 'a'));
+    expect(answered).toEqual([]);
+    questions.seen(viewing('x', 'b', 'a'));
+    await turn();
+    questions.seen(viewing('x', 'zzz', 'b', 'a'));
+    expect(answered.map(({ chosen, history }) => [chosen, ...history])).toEqual([
+      [1, 'a'],
+      [-1, 'b', 'a'],
+    ]);
+    expect(questions.answered()).toHaveLength(2);
+  });
+
+  test('who is forgotten leaves nothing; who comes back late has chosen anew; a flood is asked a few times', async () => {
+    const { questions, answered } = asked();
+    for (const viewer of ['x', 'y', 'late']) questions.seen(viewing(viewer, 'a'));
+    await turn();
+    questions.seen(viewing('x', 'b', 'a'));
+    questions.forget(new Set(['x', 'y']));
+    questions.seen(viewing('y', 'b', 'a'));
+    expect(questions.answered()).toEqual([]);
+    now += 7 * 3_600_000;
+    questions.seen(viewing('late', 'b', 'a'));
+    expect(answered.map(({ viewer }) => viewer)).toEqual(['x']);
+    for (let viewer = 0; viewer < 5_000; viewer += 1) questions.seen(viewing(`flood-${viewer}`, 'a'));
+    expect(questions.stats()).toMatchObject({ pending: 2_000 });
+    expect(questions.stats().skipped).toBeGreaterThan(4_900);
+  });
+
+  test('answered questions stay within their bytes', async () => {
+    const large = { ...scored(['a', 'b']), features: new Float32Array(2 ** 21) };
+    const questions = openQuestions({ rank: async () => large, onAnswered: () => undefined, now: () => now });
+    for (let at = 0; at < 10; at += 1) {
+      questions.seen(viewing('x', `t${at}`));
+      await turn();
+    }
+    expect(questions.answered().length).toBeLessThanOrEqual(4);
+    expect(questions.stats().answered).toBe(9);
+  });
+});
+
+test('row 50: popularity turned upside down overnight is an alert within its window, and halves what is trusted', () => {
+  const random = seededRandom(50);
+  const titles = Array.from({ length: 200 }, (_, at) => ({ titleId: `t${at}`, share: 1 / (at + 1) }));
+  const sum = titles.reduce((total, { share }) => total + share, 0);
+  let day = 0;
+  const drifts: string[] = [];
+  const watch = openDriftWatch({
+    shares: () => titles,
+    isLaunch: (titleId) => titleId === 'new',
+    chance: random,
+    now: () => day * 86_400_000,
+    onDrift: (what) => drifts.push(`${what} on day ${day}`),
+  });
+  const draw = (): number => {
+    let left = random() * sum;
+    return titles.findIndex(({ share }) => {
+      left -= share;
+      return left < 0;
+    });
+  };
+  const playDay = (of: (rank: number) => string): void => {
+    for (let play = 0; play < 3_000; play += 1) watch.played(of(draw()));
+    day += 1;
+    watch.sweep();
+    watch.sweep();
+  };
+  for (let quiet = 0; quiet < 4; quiet += 1) playDay((rank) => `t${rank}`);
+  expect([drifts, watch.trust()]).toEqual([[], 1]);
+  playDay((rank) => (random() < 0.3 ? 'new' : `t${rank}`));
+  expect(drifts).toEqual([]);
+  playDay((rank) => `t${199 - rank}`);
+  expect(drifts).toEqual(['demand on day 6']);
+  expect(watch.trust()).toBe(0.5);
+  expect(watch.last().demand).toMatchObject({ isDrifting: true });
+  playDay((rank) => `t${199 - rank}`);
+  expect(watch.trust()).toBe(1);
+});
