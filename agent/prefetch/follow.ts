@@ -29,7 +29,7 @@ export type Candidate = Wanted & {
 
 /** Segments of the next episode, and of a title that is looked at. */
 const EPISODE_SEGMENTS = 2;
-const TITLE_SEGMENTS = 2;
+const TITLE_SEGMENTS = 1;
 /** So many segments from the one that was asked for, other renditions than the likeliest are considered too. */
 const NEAR_SEGMENTS = 2;
 /** Buffer that players fill when nothing else is known: hls.js and dash.js default to 30 s. */
