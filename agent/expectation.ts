@@ -24,7 +24,7 @@ export type ExpectationOptions = {
 /** What is expected. Nothing here throws. */
 export type Expectation = {
   /** A request was answered. */
-  readonly served: (part: ServedPart) => void;
+  readonly served: (part: Omit<ServedPart, 'isHit' | 'viewing'>) => void;
   /** For the cache: groups of keys and what each is expected to be asked for. */
   readonly demand: Demand;
   /** Takes in a title; its parts are expected from then on. */
