@@ -190,7 +190,10 @@ type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Pred
 
 function openPrefetchingOver(
   { config }: AgentOptions,
-  rooms: Pick<PrefetchingOptions, 'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'> &
+  rooms: Pick<
+    PrefetchingOptions,
+    'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
+  > &
     Pick<Rooms, 'state' | 'sessions'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
