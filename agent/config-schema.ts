@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
 import { CODECS, DEVICES } from '../encoder/contract.ts';
 import { isTimeZone, PROCESS_BYTES, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
+import { previewSection } from './config-preview.ts';
 
 const count = z.number().int().nonnegative();
 const positive = z.number().positive();
@@ -123,38 +124,6 @@ const host = z.strictObject({
   quota: quota.prefault({}),
 });
 
-const share = z.number().min(0).max(1);
-/** How arms of previews, artwork and ads are chosen. */
-const choosing = {
-  policy: z
-    .string()
-    .regex(/^[a-z0-9][a-z0-9-]{0,63}$/)
-    .default('linucb')
-    .describe('linucb, thompson, uniform, default (always the first arm), or the id of a ranker of a module'),
-  explorationRatio: share
-    .default(0.02)
-    .describe('share of choices that is uniform: what reports of experiments rest on'),
-  leastPropensity: share.default(0).describe('least chance of each arm; 0: that of explorationRatio alone'),
-  confidence: z.number().min(0).max(10).default(1).describe('of linucb: how much an uncertain arm is favoured'),
-  halfLifeDays: positive.max(3_650).default(28).describe('what was learnt halves in weight; drifts are found sooner'),
-  rewards: z
-    .strictObject({
-      played: share.default(0.4),
-      watched: share.default(0.3).describe('two minutes'),
-      completed: share.default(0.2),
-      returned: share.default(0.1).describe('came back within the week'),
-    })
-    .prefault({})
-    .refine((all) => Math.abs(all.played + all.watched + all.completed + all.returned - 1) < 1e-9, 'must sum to 1'),
-  guard: z
-    .strictObject({
-      marginRatio: share.default(0.05).describe('completions per play that an arm may have fewer than the others'),
-      stopDays: positive.max(365).default(7).describe('for how long an arm that has fewer is stopped'),
-    })
-    .prefault({}),
-  modules: z.array(z.string().min(1)).max(16).default([]).describe('files with arms, moment scorers and rankers'),
-  priors: z.string().min(1).nullable().default(null).describe('file of what other regions learnt; null: none'),
-};
 /** Every section but `version`, by its key. A section that is not written takes all its defaults. */
 export const sections = {
   node: z
@@ -277,6 +246,24 @@ export const sections = {
       maxSessions: z.number().int().min(1).max(1_000_000).default(10_000).describe('consented sessions held in RAM'),
       sessionHours: positive.max(168).default(24).describe('a session without a sign of life ends'),
       maxEventsPerViewerPerMinute: z.number().int().min(1).max(100_000).default(300),
+      accessLogs: z
+        .array(z.string().min(1))
+        .max(16)
+        .default([])
+        .describe('of nginx, Varnish or Traffic Server, followed from now on: what they served is learnt from too'),
+      maxEventsPerAddressPerMinute: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000_000)
+        .default(6_000)
+        .describe('of one address, behind which there may be a whole school'),
+      maxTitleRatio: z
+        .number()
+        .min(0.01)
+        .max(1)
+        .default(0.3)
+        .describe('of the plays that count, so much may be of one title; more are taken for a flood'),
       maxEventsPerMinute: z.number().int().min(1).max(10_000_000).default(120_000).describe('of all viewers together'),
     })
     .prefault({}),
@@ -284,6 +271,14 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      similarRegions: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          'JSON file: lists of regions like this one; the first order of titles while nothing was counted here',
+        ),
       retrain: z
         .strictObject({
           enabled: z.boolean().default(true),
@@ -295,6 +290,12 @@ export const sections = {
             .enum(['auto', 'manual'])
             .default('auto')
             .describe('manual: a model that won its trial waits for nearcast model promote'),
+          minReachRatio: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.03)
+            .describe('of the titles on offer; a trained model whose first ten never show more is not tried'),
         })
         .prefault({}),
     })
@@ -312,6 +313,19 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
+      aheadSeconds: z
+        .number()
+        .min(4)
+        .max(3600)
+        .default(60)
+        .describe('of media ahead of each player; more serves jumps, and wastes what nobody stays for'),
+      maxWastedRatio: z
+        .number()
+        .min(0.01)
+        .max(0.9)
+        .default(0.2)
+        .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
     })
     .prefault({}),
   encode: z
@@ -350,17 +364,7 @@ export const sections = {
       sysfsRoot: z.string().min(1).default('/sys').describe('where sensors are; another one in a container'),
     })
     .prefault({}),
-  preview: z
-    .strictObject({
-      enabled: z.boolean().default(true),
-      deadlineMs: positive.max(10_000).default(100).describe('of a playlist: what is late is gone on without'),
-      fileDeadlineMs: positive.max(30_000).default(1_000).describe('of one spliced file, whose segments must be read'),
-      promos: z.string().min(1).nullable().default(null).describe('JSON list of promos for ad slots; null: no slots'),
-      promosPerViewerPerHour: z.number().int().min(0).max(1000).default(4),
-      promoNoRepeatWithin: z.number().int().min(0).max(31).default(2).describe('others shown before a promo is again'),
-      ...choosing,
-    })
-    .prefault({}),
+  preview: previewSection,
   privacy: z
     .strictObject({
       retentionDays: z.number().int().min(0).max(30).default(7).describe('0: nothing of a viewer is ever on disk'),

@@ -10,17 +10,17 @@ import type { EncodeStatus, Encodes } from './encodes.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
 import { type Ads, openAds } from './preview/ads.ts';
-import type { PackageState, ViewerHistory } from './preview/decide.ts';
+import type { PackageState } from './preview/decide.ts';
 import type { Features } from './preview/descriptor.ts';
 import { createInterest, type Interest } from './preview/interest.ts';
 import type { PreviewModules } from './preview/modules.ts';
 import type { MomentHints } from './preview/moments.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { type Promo, parsePromos } from './preview/promos.ts';
+import { historyOf } from './preview-taste.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { ViewerEvent } from './telemetry/event.ts';
-import type { Session } from './telemetry/session.ts';
 import type { Sessions } from './telemetry/sessions.ts';
 import type { Timelines } from './timelines.ts';
 
@@ -45,8 +45,8 @@ export type PreviewsOptions = {
 export type Previews = {
   readonly preview: Preview;
   readonly ads: Ads;
-  /** A player told of something; the session is there for consented viewers alone. */
-  readonly happened: (event: ViewerEvent, session: Session | undefined) => void;
+  /** A player told of something. */
+  readonly happened: (event: ViewerEvent) => void;
   /** Makes the previews of these titles ready, and fetches what they begin with; for one viewer, or whoever comes. */
   readonly expected: (titleIds: readonly string[], sid?: string) => Promise<void>;
   /** Housekeeping; every minute. */
@@ -54,13 +54,8 @@ export type Previews = {
   readonly close: () => void;
 };
 
-/** What a viewer does after which other titles may be looked at. */
-const TURNS: ReadonlySet<string> = new Set(['open', 'play', 'stop', 'next', 'unhover', 'hover']);
 /** Titles made ready, for one viewer and for everybody. */
 const MOST_EXPECTED = 8;
-/** Not for the same viewer again within this time. */
-const AGAIN_AFTER_MS = 5_000;
-const MOST_VIEWERS = 5_000;
 /** An object that is fetched ahead of a look is of no use after this long. */
 const USEFUL_MS = 30_000;
 const SNAPSHOT = 'preview-interest';
@@ -85,7 +80,7 @@ export function openPreviews(options: PreviewsOptions): Previews {
     deadlineMs: config.fileDeadlineMs,
     spent: state.snapshots.get(ADS_SNAPSHOT),
   });
-  const { expected, lookAhead } = openLookAhead(options, preview);
+  const expected = openLookAhead(options, preview);
   const save = () => {
     state.snapshots.put(SNAPSHOT, interest.snapshot());
     state.snapshots.put(ADS_SNAPSHOT, ads.snapshot());
@@ -94,12 +89,11 @@ export function openPreviews(options: PreviewsOptions): Previews {
     preview,
     ads,
     expected,
-    happened(event, session) {
+    happened(event) {
       const { type, title: titleId, positionSeconds } = event;
       const heard = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       interest.heard(heard, durationOf(titleId), dayOf(now()));
       options.bandits.told(event);
-      if (config.enabled && session !== undefined && TURNS.has(type)) lookAhead(session);
     },
     sweep() {
       options.bandits.sweep();
@@ -107,17 +101,17 @@ export function openPreviews(options: PreviewsOptions): Previews {
       void promos.read();
       save();
       const popular = prediction.predictor.shares().slice(0, MOST_EXPECTED);
-      if (config.enabled) void expected(popular.map(({ titleId }) => titleId));
+      void expected(popular.map(({ titleId }) => titleId));
     },
     close: save,
   };
 }
 
 function openPreviewRoom(options: PreviewsOptions, interest: Interest): Preview {
-  const { cache, catalogue, config, sessions, durationOf, now } = options;
+  const { cache, catalogue, config, sessions, now } = options;
   return openPreview({
     packageOf: (titleId) => packageOf(options, titleId),
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
     interestOf: interest.of,
     hints: hintsOf(options.bandits.modules),
     bandit: options.bandits.bandit,
@@ -146,34 +140,16 @@ function hintsOf({ arms, momentScorers }: PreviewModules): Pick<MomentHints, 'th
 }
 
 /** Makes previews ready before they are asked for, and fetches what they begin with. */
-function openLookAhead({ prediction, prefetching, now }: PreviewsOptions, preview: Preview) {
-  const lookedAt = new Map<string, number>();
-
-  async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
-    const objects = await preview.expect({ titleIds, sid });
+function openLookAhead({ config, prefetching, now }: PreviewsOptions, preview: Preview): Previews['expected'] {
+  return async (titleIds, sid) => {
+    if (!config.enabled) return;
+    const objects = await preview.expect({ titleIds: titleIds.slice(0, MOST_EXPECTED), sid });
     for (const { titleId, url, bytes } of objects) {
       const why = 'its preview is likely to be looked at';
       const expiresAt = now() + USEFUL_MS;
-      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'hover', priority: 'in-session' });
+      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'likely', priority: 'in-session' });
     }
-  }
-
-  /** Once in a while for one viewer: what is likely next changes with what was done, not with every event. */
-  function lookAhead(session: Session): void {
-    const at = lookedAt.get(session.sid);
-    if (at !== undefined && Math.abs(now() - at) < AGAIN_AFTER_MS) return;
-    lookedAt.delete(session.sid);
-    lookedAt.set(session.sid, now());
-    const [oldest] = lookedAt.size > MOST_VIEWERS ? lookedAt.keys() : [];
-    if (oldest !== undefined) lookedAt.delete(oldest);
-    const ranked = prediction.rank({ session, limit: MOST_EXPECTED });
-    void ranked.then(({ titles }) => {
-      const titleIds = titles.map(({ titleId }) => titleId);
-      return expected(titleIds, session.sid);
-    });
-  }
-
-  return { expected, lookAhead };
+  };
 }
 
 /** The operator's promos, read at once and then when the file is another one; one that cannot be read changes nothing. */
@@ -221,16 +197,4 @@ async function packageOf(
   const timeline = await timelines.forPreview(titleId);
   if (timeline !== undefined) return { state: 'foreign', timeline };
   return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
-}
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
 }

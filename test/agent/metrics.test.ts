@@ -38,7 +38,7 @@ type Observed = ReturnType<typeof newHistogram>;
 
 const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   answers: { model: 4, rules: 1 },
-  seconds: { model, rules },
+  seconds: { model, rules, plan: newHistogram() },
   childRestarts: 0,
   models: [{ alias: 'champion', version: 'abc' }],
   life: {
@@ -49,6 +49,19 @@ const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   },
   ...{ drift: { demand: 1.5, rank: undefined }, trust: 0.5 },
 });
+
+function previewOf(histogram: Observed): NodeStats['preview'] {
+  return {
+    ...{ answers: { personal: 1 }, reasons: { chosen: 1 }, late: { taste: 1 }, rewards: { played: 1 } },
+    ...{
+      seconds: { playlist: histogram },
+      skippedSegments: { corrupt: 1 },
+      ahead: { used: 1 },
+      slots: { filled: 1 },
+    },
+    ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0, experiments: 0 },
+  };
+}
 
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
@@ -96,23 +109,17 @@ function exampleStats(): NodeStats {
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },
     },
+    inSession: {
+      use: { objects: { hover: { useful: 3, late: 1, wasted: 2 } }, wastedRatio: 0.25, threshold: 0.1 },
+      anticipation: { sessions: 7, observed: 9, trainedOn: 'the viewer simulator' },
+    },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
     predict: predictOf(histogram, empty),
     encode,
     power,
-    preview: {
-      answers: { personal: 1 },
-      reasons: { chosen: 1 },
-      late: { taste: 1 },
-      rewards: { played: 1 },
-      seconds: { playlist: histogram },
-      skippedSegments: { corrupt: 1 },
-      ahead: { used: 1 },
-      slots: { filled: 1 },
-      ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0, experiments: 0 },
-    },
-    events: { accepted: 5, invalid: 1, dropped: 0 },
+    preview: previewOf(histogram),
+    events: { accepted: 5, invalid: 1, dropped: 0, capped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
     ...{ loopLagSeconds: 0.01, logDropped: 0 },

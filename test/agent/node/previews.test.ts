@@ -33,7 +33,7 @@ beforeAll(async () => {
   writeFileSync(join(place.dir, 'titles', 'garbled', 'preview.json'), '{"version":1,"cutt":[]}');
   const promos = [{ id: 'spring', titleId: 'clip', perDay: 1_000_000 }];
   writeFileSync(join(place.dir, 'promos.json'), JSON.stringify({ version: 1, promos }));
-  catalogue(place, [{ id: 'clip' }, { id: 'garbled' }, { id: 'leaving' }]);
+  catalogue(place, [{ id: 'clip', nextId: 'leaving', durationSeconds: 14 }, { id: 'garbled' }, { id: 'leaving' }]);
   const preview = { deadlineMs: 5_000, fileDeadlineMs: 5_000, promos: 'promos.json', promosPerViewerPerHour: 2 };
   world = await openWorld({ preview: { ...preview, promoNoRepeatWithin: 0 } }, { place });
 });
@@ -69,9 +69,11 @@ test('a title whose segments are all broken has no file, and each is counted', a
 });
 
 test('what a viewer is likely to look at next is decided and fetched before it is asked for', async () => {
-  const plays = (title: string) => [{ type: 'play', title, positionSeconds: 0 }];
-  await beacon(world, { sid: 'another', consent: 'none', events: plays('leaving') });
-  await beacon(world, { sid, consent: 'personal', events: plays('clip') });
+  const events = [
+    { type: 'play', title: 'clip', positionSeconds: 0 },
+    { type: 'stop', title: 'clip', positionSeconds: 13.9 },
+  ];
+  await beacon(world, { sid, consent: 'personal', events });
   await place.origin.asked(leaving.init, 1);
   expect(await count('nearcast_preview_ahead_total{outcome="decided"}')).toBeGreaterThan(0);
   await world.get(`/.nearcast/preview/leaving.m3u8?sid=${sid}`);
