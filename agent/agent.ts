@@ -17,13 +17,12 @@ import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPreviews, type Previews } from './previews.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -50,7 +49,7 @@ export type Agent = {
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
-  readonly preview: Preview;
+  readonly previews: Previews;
   readonly bandits: Bandits;
   readonly publishing: Publishing;
   readonly state: State;
@@ -73,21 +72,7 @@ const LOG_DAYS = 60;
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
 const SHOWN_DECISIONS = 30;
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
-}
-
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
-const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
 /** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
 function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
@@ -170,34 +155,13 @@ function openViewers(
   });
 }
 
-function openPreviews(
-  { config }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'bandits'>,
-  durationOf: Durations,
-): Preview {
-  const { catalogue, sessions, timelines, encodes, bandits } = rooms;
-  return openPreview({
-    packageOf: async (titleId) => {
-      const found = await catalogue.package(titleId);
-      if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
-      if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
-      const timeline = await timelines.forPreview(titleId);
-      if (timeline !== undefined) return { state: 'foreign', timeline };
-      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
-    },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
-    bandit: bandits.bandit,
-    deadlineMs: config.preview.deadlineMs,
-  });
-}
-
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'bandits'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'previews'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, bandits } = rooms;
+  const { catalogue, sessions, prediction, prefetching, previews } = rooms;
   return openIntake({
     sessions,
     now,
@@ -212,7 +176,7 @@ function openIntakeOver(
     },
     onEvent: (event, session) => {
       if (session !== undefined) prediction.seen(session);
-      bandits.told(event);
+      previews.happened(event, session);
     },
     onRequest: ({ path, kind, titleId, nextPaths }, session) => {
       if (session !== undefined) prediction.seen(session);
@@ -231,6 +195,7 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
     rooms.bandits.sweep();
+    rooms.previews.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
@@ -303,11 +268,12 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
+  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, durationOf };
   const bandits = await openBandits({ config, state, sessions, durationOf, now, log });
   closers.push(bandits.close);
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, bandits }, durationOf);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, bandits }, durationOf);
-  closers.push(intake.close);
+  const previews = openPreviews({ config: config.preview, ...viewed, bandits });
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, previews }, durationOf);
+  closers.push(previews.close, intake.close);
   return {
     catalogue,
     sessions,
@@ -315,9 +281,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     prediction,
     prefetching,
     timelines,
-    encodes,
-    encoding,
-    ...{ power, preview, bandits },
+    ...{ encodes, encoding, power, previews, bandits },
     publishing,
     state,
     meter,
@@ -356,21 +320,18 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 
 /** What viewers' players ask of the node itself. */
 function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 'routes' | 'titles'> {
-  const { catalogue, encodes, intake, prefetching, preview } = rooms;
+  const { catalogue, encodes, intake, prefetching, previews } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
   const routes = viewerRoutes({
     titles,
     events: intake.events,
-    preview: config.preview.enabled
-      ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
-      : undefined,
+    preview: config.preview.enabled ? { preview: previews.preview, ads: previews.ads, ...config.preview } : undefined,
     stats,
     decisions: () =>
       prefetching.decisions
         .latest(SHOWN_DECISIONS)
         .map((decision) => ({ ...decision, title: catalogue.title(decision.titleId)?.name ?? decision.titleId })),
     encodes: () => encodes?.list() ?? [],
-    previewDeadlineMs: config.preview.deadlineMs,
     page: consoleRoutes(),
   });
   return { titles, routes };

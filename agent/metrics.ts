@@ -7,6 +7,7 @@ import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { POWER } from './metrics-power.ts';
+import { PREVIEW, PREVIEW_SECONDS } from './metrics-preview.ts';
 import { STORE } from './metrics-store.ts';
 import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
@@ -201,20 +202,7 @@ const AGENT: readonly Entry[] = [
     help: 'When a title was last published; 0 before the first.',
     read: ({ encode }) => one(encode.lastSuccessSeconds),
   },
-  {
-    name: 'nearcast_preview_requests_total',
-    type: 'counter',
-    labels: ['answer'],
-    help: 'Previews by how they were chosen.',
-    read: ({ preview }) => by('answer', preview.answers),
-  },
-  {
-    name: 'nearcast_preview_rewards_total',
-    type: 'counter',
-    labels: ['outcome'],
-    help: 'What became of previews, and tokens that were refused.',
-    read: ({ preview }) => by('outcome', preview.rewards),
-  },
+  ...PREVIEW,
   {
     name: 'nearcast_preview_choices_total',
     type: 'counter',
@@ -316,12 +304,7 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
     read: ({ predict }) =>
       Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
   },
-  {
-    name: 'nearcast_preview_duration_seconds',
-    labels: [],
-    help: 'One preview playlist, from request to answer.',
-    read: ({ preview }) => [{ labels: {}, histogram: preview.seconds }],
-  },
+  PREVIEW_SECONDS,
 ];
 
 function toValues(entry: HistogramEntry, stats: NodeStats) {

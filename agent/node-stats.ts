@@ -4,6 +4,7 @@ import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
 import type { BanditStats } from './preview/bandit-room.ts';
+import type { PreviewStats } from './preview/preview.ts';
 
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
@@ -37,6 +38,9 @@ export type NodeStats = {
   readonly power: PowerStats | undefined;
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
+    readonly reasons: Readonly<Record<string, number>>;
+    /** Steps that were gone on without. */
+    readonly late: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
     /** Choices that were shown, by slot, and the sum of their rewards. */
     readonly choices: Readonly<Record<string, number>>;
@@ -46,7 +50,13 @@ export type NodeStats = {
     readonly stoppedArms: number;
     /** Experiments that run. */
     readonly experiments: number;
-    readonly seconds: Histogram;
+    /** By what was answered with. */
+    readonly seconds: Readonly<Record<string, Histogram>>;
+    readonly skippedSegments: Readonly<Record<string, number>>;
+    /** Previews decided before they were asked for, and what became of them. */
+    readonly ahead: Readonly<Record<string, number>>;
+    /** Ad slots. */
+    readonly slots: Readonly<Record<string, number>>;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;
@@ -122,11 +132,9 @@ export type CountedAgent = {
   };
   readonly power: { readonly stats: () => PowerStats };
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
-  readonly preview: {
-    readonly stats: () => {
-      readonly answers: Readonly<Record<string, number>>;
-      readonly durationSeconds: Histogram;
-    };
+  readonly previews: {
+    readonly preview: { readonly stats: () => PreviewStats };
+    readonly ads: { readonly stats: () => Readonly<Record<string, number>> };
   };
   readonly bandits: {
     readonly bandit: { readonly stats: () => BanditStats };
@@ -147,8 +155,6 @@ export function readStats(
   const counts = agent?.encodes?.counts;
   const fetcher = agent?.prefetching.fetcher.stats();
   const predicted = agent?.prediction.predictor.stats();
-  const preview = agent?.preview.stats();
-  const bandit = agent?.bandits.bandit.stats();
   return {
     ...rest,
     cache: cache.stats(),
@@ -177,16 +183,7 @@ export function readStats(
       savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
     },
     power: agent?.power.stats(),
-    preview: {
-      answers: preview?.answers ?? {},
-      rewards: bandit?.results ?? {},
-      choices: bandit?.choices ?? {},
-      earned: bandit?.rewards ?? 0,
-      drifts: bandit?.drifts ?? 0,
-      stoppedArms: bandit?.stopped.length ?? 0,
-      experiments: agent?.bandits.experiments.stats().running ?? 0,
-      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
-    },
+    preview: previewOf(agent),
     events: eventsOf(agent),
     sessions: agent?.sessions.stats().sessions ?? 0,
     whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
@@ -197,6 +194,26 @@ function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['en
   const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
   for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
   return waiting;
+}
+
+function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
+  const stats = agent?.previews.preview.stats();
+  const bandit = agent?.bandits.bandit.stats();
+  return {
+    answers: stats?.answers ?? {},
+    reasons: stats?.reasons ?? {},
+    late: stats?.late ?? {},
+    rewards: bandit?.results ?? {},
+    choices: bandit?.choices ?? {},
+    earned: bandit?.rewards ?? 0,
+    drifts: bandit?.drifts ?? 0,
+    stoppedArms: bandit?.stopped.length ?? 0,
+    experiments: agent?.bandits.experiments.stats().running ?? 0,
+    seconds: stats?.durationSeconds ?? {},
+    skippedSegments: stats?.films.skipped ?? {},
+    ahead: stats?.ahead ?? {},
+    slots: agent?.previews.ads.stats() ?? {},
+  };
 }
 
 function lifeOf(agent: CountedAgent | undefined): LifeStats | undefined {

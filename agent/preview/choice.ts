@@ -28,6 +28,9 @@ export type Choice = {
 export type Chooser = {
   /** Counts nothing, so that a choice may be made ahead of a request and thrown away. */
   readonly choose: (asked: ChoiceAsked) => Choice;
-  /** The choice goes out now: it is logged and counted. Gives the token that the player sends back. Once for a choice. */
+  /**
+   * The choice goes out now, or the viewer is held out: it is logged and counted. Gives the token that the player sends
+   * back, '' for who is held out. Once for a choice.
+   */
   readonly shown: (choice: Choice) => string;
 };

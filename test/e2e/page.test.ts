@@ -117,7 +117,7 @@ describe('page', () => {
     expect(events.find((event) => event.type === 'unhover')).toMatchObject({ dwellBucket: expect.any(String) });
     expect(log.slice(known)).toMatchObject([{ slot: 'preview', titleId: 'one', reward: 0 }]);
     expect(server.bandit.bandit.stats().results.failure).toBe(1);
-    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.m3u8'));
+    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.mp4'));
     expect(asked.at(-1)).not.toContain('sid=');
   });
 

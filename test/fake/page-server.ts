@@ -6,6 +6,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { consoleRoutes } from '../../agent/console/console.ts';
+import type { Chooser } from '../../agent/preview/choice.ts';
 import { openPreview, type Preview } from '../../agent/preview/preview.ts';
 import { CONTRACT_VERSION, type Title } from '../../encoder/contract.ts';
 import { type FakeBandit, fakeBandit } from './bandit.ts';
@@ -77,7 +78,7 @@ export async function openPageServer(options: {
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
   const bandit = fakeBandit();
-  const preview = openPagePreview(made, bandit);
+  const preview = openPagePreview(options.dir, made, bandit.bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
   const waiting = new Set<(beacon: Beacon) => void>();
@@ -135,7 +136,7 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(titles: readonly Title[], { bandit }: FakeBandit): Preview {
+function openPagePreview(dir: string, titles: readonly Title[], bandit: Chooser): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);
@@ -143,7 +144,11 @@ function openPagePreview(titles: readonly Title[], { bandit }: FakeBandit): Prev
     },
     sessionOf: () => undefined,
     bandit,
+    read: (path) => readFile(join(dir, path)).catch(() => undefined),
     deadlineMs: 1000,
+    fileDeadlineMs: 1000,
+    imagesOf: () => undefined,
+    now: () => Date.now(),
   });
 }
 
@@ -188,9 +193,10 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
     site.onBeacon(JSON.parse(await readBody(request)) as Beacon);
     return send(204, {});
   }
-  const [, titleId] = /^\/\.nearcast\/preview\/(.+)\.m3u8$/.exec(path) ?? [];
-  if (titleId !== undefined) {
-    const reply = await server.preview.answer({ titleId, signal });
+  const [, what, titleId = '', kind] = /^\/\.nearcast\/(preview|artwork)\/(.+?)(?:\.(\w+))?$/.exec(path) ?? [];
+  if (what !== undefined) {
+    const way = what === 'artwork' ? 'artwork' : kind === 'mp4' ? 'film' : 'answer';
+    const reply = await server.preview[way]({ titleId, signal, sid: url.searchParams.get('sid') ?? undefined });
     return send(reply.status, { ...reply.headers }, reply.body);
   }
   if (!path.startsWith('/titles/') || path.includes('..')) return send(404, {});

@@ -1,0 +1,223 @@
+// Previews on this node: the room of previews with what it needs of the others, who chooses for it, what viewers did with
+// what they were shown, and the previews that are made ready before they are asked for.
+import { randomBytes } from 'node:crypto';
+import { readFile, stat } from 'node:fs/promises';
+import type { Cache, Log } from '../cache/cache.ts';
+import type { Bandits } from './bandits.ts';
+import type { Catalogue } from './catalogue.ts';
+import type { Config } from './config.ts';
+import type { EncodeStatus, Encodes } from './encodes.ts';
+import type { Prediction } from './prediction.ts';
+import type { Prefetching } from './prefetching.ts';
+import { type Ads, openAds } from './preview/ads.ts';
+import type { PackageState, ViewerHistory } from './preview/decide.ts';
+import { createInterest, type Interest } from './preview/interest.ts';
+import type { Moment } from './preview/moments.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
+import { type Promo, parsePromos } from './preview/promos.ts';
+import type { State } from './state.ts';
+import { dayOf } from './state-schema.ts';
+import type { ViewerEvent } from './telemetry/event.ts';
+import type { Session } from './telemetry/session.ts';
+import type { Sessions } from './telemetry/sessions.ts';
+import type { Timelines } from './timelines.ts';
+
+/** What openPreviews() needs. */
+export type PreviewsOptions = {
+  readonly config: Config['preview'];
+  readonly cache: Pick<Cache, 'read'>;
+  readonly catalogue: Catalogue;
+  readonly sessions: Sessions;
+  readonly timelines: Timelines;
+  readonly prediction: Prediction;
+  readonly prefetching: Prefetching;
+  readonly encodes: Encodes | undefined;
+  readonly state: Pick<State, 'secrets' | 'snapshots'>;
+  readonly bandits: Pick<Bandits, 'bandit' | 'modules' | 'told'>;
+  readonly durationOf: (titleId: string) => number | undefined;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** Previews as the node sees them. */
+export type Previews = {
+  readonly preview: Preview;
+  readonly ads: Ads;
+  /** A player told of something; the session is there for consented viewers alone. */
+  readonly happened: (event: ViewerEvent, session: Session | undefined) => void;
+  /** Makes the previews of these titles ready, and fetches what they begin with; for one viewer, or whoever comes. */
+  readonly expected: (titleIds: readonly string[], sid?: string) => Promise<void>;
+  /** Housekeeping; every minute. */
+  readonly sweep: () => void;
+  readonly close: () => void;
+};
+
+/** What a viewer does after which other titles may be looked at. */
+const TURNS: ReadonlySet<string> = new Set(['open', 'stop', 'next', 'unhover', 'hover']);
+/** Titles made ready, for one viewer and for everybody. */
+const MOST_EXPECTED = 8;
+/** Not for the same viewer again within this time. */
+const AGAIN_AFTER_MS = 5_000;
+const MOST_VIEWERS = 5_000;
+/** An object that is fetched ahead of a look is of no use after this long. */
+const USEFUL_MS = 30_000;
+const SNAPSHOT = 'preview-interest';
+const ADS_SNAPSHOT = 'preview-ads';
+/** Largest list of promos that is read, bytes. */
+const MAX_PROMO_BYTES = 1024 * 1024;
+
+const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
+
+/** Opens previews. Throws RangeError for a stored secret that is too short. */
+export function openPreviews(options: PreviewsOptions): Previews {
+  const { config, prediction, sessions, state, durationOf, now } = options;
+  const secret = previewSecret(state.secrets);
+  const { bandit } = options.bandits;
+  const interest = createInterest(state.snapshots.get(SNAPSHOT));
+  const preview = openPreviewRoom(options, interest);
+  const promos = watchPromos(config.promos, options.log);
+  const ads = openAds({
+    promos: promos.list,
+    limits: { perViewerPerHour: config.promosPerViewerPerHour, noRepeatWithin: config.promoNoRepeatWithin },
+    mayRemember: sessions.has,
+    ...{ decider: preview.decider, films: preview.films, bandit, secret, now },
+    deadlineMs: config.fileDeadlineMs,
+    spent: state.snapshots.get(ADS_SNAPSHOT),
+  });
+  const { expected, lookAhead } = openLookAhead(options, preview);
+  const save = () => {
+    state.snapshots.put(SNAPSHOT, interest.snapshot());
+    state.snapshots.put(ADS_SNAPSHOT, ads.snapshot());
+  };
+  return {
+    preview,
+    ads,
+    expected,
+    happened(event, session) {
+      const { type, title: titleId, positionSeconds } = event;
+      const heard = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+      interest.heard(heard, durationOf(titleId), dayOf(now()));
+      options.bandits.told(event);
+      if (config.enabled && session !== undefined && TURNS.has(type)) lookAhead(session);
+    },
+    sweep() {
+      ads.sweep();
+      void promos.read();
+      save();
+      const popular = prediction.predictor.shares().slice(0, MOST_EXPECTED);
+      if (config.enabled) void expected(popular.map(({ titleId }) => titleId));
+    },
+    close: save,
+  };
+}
+
+function openPreviewRoom(options: PreviewsOptions, interest: Interest): Preview {
+  const { cache, catalogue, config, sessions, bandits, durationOf, now } = options;
+  const { bandit, modules } = bandits;
+  const scorers = modules.momentScorers.map(
+    ({ score }) =>
+      ({ features }: Moment) =>
+        score(features),
+  );
+  return openPreview({
+    packageOf: (titleId) => packageOf(options, titleId),
+    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    interestOf: interest.of,
+    bandit,
+    hints: { themes: modules.arms, scorers },
+    read: async (url, limits) => (await cache.read(url, limits))?.bytes,
+    imagesOf: (titleId) => catalogue.title(titleId)?.images,
+    deadlineMs: config.deadlineMs,
+    fileDeadlineMs: config.fileDeadlineMs,
+    now,
+  });
+}
+
+/** Makes previews ready before they are asked for, and fetches what they begin with. */
+function openLookAhead({ prediction, prefetching, now }: PreviewsOptions, preview: Preview) {
+  const lookedAt = new Map<string, number>();
+
+  async function expected(titleIds: readonly string[], sid?: string): Promise<void> {
+    const objects = await preview.expect({ titleIds, sid });
+    for (const { titleId, url, bytes } of objects) {
+      const why = 'its preview is likely to be looked at';
+      const expiresAt = now() + USEFUL_MS;
+      prefetching.fetcher.push({ url, titleId, bytes, why, expiresAt, reason: 'hover', priority: 'in-session' });
+    }
+  }
+
+  /** Once in a while for one viewer: what is likely next changes with what was done, not with every event. */
+  function lookAhead(session: Session): void {
+    const at = lookedAt.get(session.sid);
+    if (at !== undefined && Math.abs(now() - at) < AGAIN_AFTER_MS) return;
+    lookedAt.delete(session.sid);
+    lookedAt.set(session.sid, now());
+    const [oldest] = lookedAt.size > MOST_VIEWERS ? lookedAt.keys() : [];
+    if (oldest !== undefined) lookedAt.delete(oldest);
+    const ranked = prediction.rank({ session, limit: MOST_EXPECTED });
+    void ranked.then(({ titles }) => {
+      const titleIds = titles.map(({ titleId }) => titleId);
+      return expected(titleIds, session.sid);
+    });
+  }
+
+  return { expected, lookAhead };
+}
+
+/** The operator's promos, read at once and then when the file is another one; one that cannot be read changes nothing. */
+function watchPromos(
+  file: string | null,
+  log: Log,
+): { readonly list: () => readonly Promo[]; readonly read: () => Promise<void> } {
+  let promos: readonly Promo[] = [];
+  let stamp = '';
+  async function read(): Promise<void> {
+    if (file === null) return;
+    try {
+      const { mtimeMs, size } = await stat(file);
+      if (`${mtimeMs} ${size}` === stamp) return;
+      stamp = `${mtimeMs} ${size}`;
+      if (size > MAX_PROMO_BYTES) throw new Error(`larger than ${MAX_PROMO_BYTES} bytes`);
+      promos = parsePromos(await readFile(file, 'utf8'));
+    } catch (error) {
+      log('warn', 'preview.bad_promos', { error });
+    }
+  }
+  void read();
+  return { list: () => promos, read };
+}
+
+function previewSecret(secrets: State['secrets']): Uint8Array {
+  const known = secrets.get('preview');
+  if (known !== undefined) return known;
+  const drawn = randomBytes(32);
+  secrets.set('preview', drawn);
+  return drawn;
+}
+
+async function packageOf(
+  { catalogue, timelines, encodes }: PreviewsOptions,
+  titleId: string,
+): Promise<PackageState | undefined> {
+  const found = await catalogue.package(titleId);
+  if (found !== undefined) {
+    const { title, baseUrl, overrides } = found;
+    return { state: 'ready', title, baseUrl, overrides };
+  }
+  if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
+  const timeline = await timelines.forPreview(titleId);
+  if (timeline !== undefined) return { state: 'foreign', timeline };
+  return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
+}
+
+function historyOf(
+  session: Session | undefined,
+  durationOf: (titleId: string) => number | undefined,
+): ViewerHistory | undefined {
+  if (session === undefined) return undefined;
+  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
+    const duration = durationSeconds ?? durationOf(titleId);
+    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
+  });
+  return { watched };
+}
