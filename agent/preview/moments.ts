@@ -13,8 +13,6 @@ import { NO_OVERRIDES, type Overrides, type Span } from './sidecar.ts';
 
 /** The cuts that a title may have, in order; the first is the default. An operator's own cut, `editor`, goes before all. */
 export const ARMS = ['opening', 'action', 'dialogue', 'scenery', 'quiet'] as const;
-/** One of them, `editor`, or a theme of somebody else's. */
-type Arm = string;
 
 /** A run of whole segments: media time in seconds and its features, weighted by duration. */
 export type Moment = { readonly startSeconds: number; readonly durationSeconds: number; readonly features: Features };
