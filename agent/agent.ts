@@ -49,8 +49,8 @@ export type Agent = {
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
-  readonly previews: Previews;
   readonly bandits: Bandits;
+  readonly previews: Previews;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -194,7 +194,6 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
-    rooms.bandits.sweep();
     rooms.previews.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
@@ -268,12 +267,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, durationOf };
   const bandits = await openBandits({ config, state, sessions, durationOf, now, log });
-  closers.push(bandits.close);
-  const previews = openPreviews({ config: config.preview, ...viewed, bandits });
+  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, durationOf, bandits };
+  const previews = openPreviews({ config: config.preview, ...viewed });
   const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, previews }, durationOf);
-  closers.push(previews.close, intake.close);
+  closers.push(bandits.close, previews.close, intake.close);
   return {
     catalogue,
     sessions,
@@ -281,7 +279,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     prediction,
     prefetching,
     timelines,
-    ...{ encodes, encoding, power, previews, bandits },
+    encodes,
+    encoding,
+    ...{ power, bandits, previews },
     publishing,
     state,
     meter,

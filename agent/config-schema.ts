@@ -353,12 +353,12 @@ export const sections = {
   preview: z
     .strictObject({
       enabled: z.boolean().default(true),
-      ...choosing,
       deadlineMs: positive.max(10_000).default(100).describe('of a playlist: what is late is gone on without'),
       fileDeadlineMs: positive.max(30_000).default(1_000).describe('of one spliced file, whose segments must be read'),
       promos: z.string().min(1).nullable().default(null).describe('JSON list of promos for ad slots; null: no slots'),
       promosPerViewerPerHour: z.number().int().min(0).max(1000).default(4),
       promoNoRepeatWithin: z.number().int().min(0).max(31).default(2).describe('others shown before a promo is again'),
+      ...choosing,
     })
     .prefault({}),
   privacy: z

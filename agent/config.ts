@@ -211,9 +211,9 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
     preview: {
       ...config.preview,
+      promos: config.preview.promos === null ? null : from(config.preview.promos),
       modules: config.preview.modules.map(from),
       priors: config.preview.priors === null ? null : from(config.preview.priors),
-      promos: config.preview.promos === null ? null : from(config.preview.promos),
     },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {

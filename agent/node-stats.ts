@@ -42,6 +42,13 @@ export type NodeStats = {
     /** Steps that were gone on without. */
     readonly late: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
+    /** By what was answered with. */
+    readonly seconds: Readonly<Record<string, Histogram>>;
+    readonly skippedSegments: Readonly<Record<string, number>>;
+    /** Previews decided before they were asked for, and what became of them. */
+    readonly ahead: Readonly<Record<string, number>>;
+    /** Ad slots. */
+    readonly slots: Readonly<Record<string, number>>;
     /** Choices that were shown, by slot, and the sum of their rewards. */
     readonly choices: Readonly<Record<string, number>>;
     readonly earned: number;
@@ -50,13 +57,6 @@ export type NodeStats = {
     readonly stoppedArms: number;
     /** Experiments that run. */
     readonly experiments: number;
-    /** By what was answered with. */
-    readonly seconds: Readonly<Record<string, Histogram>>;
-    readonly skippedSegments: Readonly<Record<string, number>>;
-    /** Previews decided before they were asked for, and what became of them. */
-    readonly ahead: Readonly<Record<string, number>>;
-    /** Ad slots. */
-    readonly slots: Readonly<Record<string, number>>;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
   readonly sessions: number;

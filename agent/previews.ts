@@ -11,8 +11,10 @@ import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
 import { type Ads, openAds } from './preview/ads.ts';
 import type { PackageState, ViewerHistory } from './preview/decide.ts';
+import type { Features } from './preview/descriptor.ts';
 import { createInterest, type Interest } from './preview/interest.ts';
-import type { Moment } from './preview/moments.ts';
+import type { PreviewModules } from './preview/modules.ts';
+import type { MomentHints } from './preview/moments.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { type Promo, parsePromos } from './preview/promos.ts';
 import type { State } from './state.ts';
@@ -32,8 +34,8 @@ export type PreviewsOptions = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly encodes: Encodes | undefined;
+  readonly bandits: Pick<Bandits, 'bandit' | 'modules' | 'told' | 'sweep'>;
   readonly state: Pick<State, 'secrets' | 'snapshots'>;
-  readonly bandits: Pick<Bandits, 'bandit' | 'modules' | 'told'>;
   readonly durationOf: (titleId: string) => number | undefined;
   readonly now: () => number;
   readonly log: Log;
@@ -71,7 +73,6 @@ const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state
 /** Opens previews. Throws RangeError for a stored secret that is too short. */
 export function openPreviews(options: PreviewsOptions): Previews {
   const { config, prediction, sessions, state, durationOf, now } = options;
-  const secret = previewSecret(state.secrets);
   const { bandit } = options.bandits;
   const interest = createInterest(state.snapshots.get(SNAPSHOT));
   const preview = openPreviewRoom(options, interest);
@@ -80,7 +81,7 @@ export function openPreviews(options: PreviewsOptions): Previews {
     promos: promos.list,
     limits: { perViewerPerHour: config.promosPerViewerPerHour, noRepeatWithin: config.promoNoRepeatWithin },
     mayRemember: sessions.has,
-    ...{ decider: preview.decider, films: preview.films, bandit, secret, now },
+    ...{ decider: preview.decider, films: preview.films, bandit, secret: noteSecret(state.secrets), now },
     deadlineMs: config.fileDeadlineMs,
     spent: state.snapshots.get(ADS_SNAPSHOT),
   });
@@ -101,6 +102,7 @@ export function openPreviews(options: PreviewsOptions): Previews {
       if (config.enabled && session !== undefined && TURNS.has(type)) lookAhead(session);
     },
     sweep() {
+      options.bandits.sweep();
       ads.sweep();
       void promos.read();
       save();
@@ -112,25 +114,35 @@ export function openPreviews(options: PreviewsOptions): Previews {
 }
 
 function openPreviewRoom(options: PreviewsOptions, interest: Interest): Preview {
-  const { cache, catalogue, config, sessions, bandits, durationOf, now } = options;
-  const { bandit, modules } = bandits;
-  const scorers = modules.momentScorers.map(
-    ({ score }) =>
-      ({ features }: Moment) =>
-        score(features),
-  );
+  const { cache, catalogue, config, sessions, durationOf, now } = options;
   return openPreview({
     packageOf: (titleId) => packageOf(options, titleId),
     sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
     interestOf: interest.of,
-    bandit,
-    hints: { themes: modules.arms, scorers },
+    hints: hintsOf(options.bandits.modules),
+    bandit: options.bandits.bandit,
     read: async (url, limits) => (await cache.read(url, limits))?.bytes,
     imagesOf: (titleId) => catalogue.title(titleId)?.images,
     deadlineMs: config.deadlineMs,
     fileDeadlineMs: config.fileDeadlineMs,
     now,
   });
+}
+
+/** Themes and scorers of modules; one that throws, or gives no number, says nothing. */
+function hintsOf({ arms, momentScorers }: PreviewModules): Pick<MomentHints, 'themes' | 'scorers'> {
+  const safe = (score: (ranks: Features) => number) => (ranks: Features) => {
+    try {
+      const value = score(ranks);
+      return Number.isFinite(value) ? value : 0;
+    } catch {
+      return 0; // As said.
+    }
+  };
+  return {
+    themes: arms.map(({ id, score }) => ({ id, score: safe(score) })),
+    scorers: momentScorers.map(({ score }) => safe(score)),
+  };
 }
 
 /** Makes previews ready before they are asked for, and fetches what they begin with. */
@@ -187,11 +199,12 @@ function watchPromos(
   return { list: () => promos, read };
 }
 
-function previewSecret(secrets: State['secrets']): Uint8Array {
-  const known = secrets.get('preview');
+/** Of the notes that clients hold of promos; drawn once. */
+function noteSecret(secrets: State['secrets']): Uint8Array {
+  const known = secrets.get('promo-notes');
   if (known !== undefined) return known;
   const drawn = randomBytes(32);
-  secrets.set('preview', drawn);
+  secrets.set('promo-notes', drawn);
   return drawn;
 }
 

@@ -82,20 +82,36 @@ function spokenOf({ text }: Title): ((from: number, until: number) => number) | 
 export function meanFeatures(
   items: readonly { readonly features: Features; readonly weight: number }[],
 ): Features | undefined {
-  const sum = { ...NO_FEATURES };
   let weight = 0;
-  for (const item of items) {
-    weight += item.weight;
-    for (const name of FEATURE_NAMES) sum[name] += item.features[name] * item.weight;
-  }
+  for (const item of items) weight += item.weight;
   if (!(weight > 0)) return undefined;
-  for (const name of FEATURE_NAMES) sum[name] = Math.min(1, sum[name] / weight);
-  return sum;
+  return featuresOf((place) => {
+    const name = FEATURE_NAMES[place] ?? 'spatial';
+    let sum = 0;
+    for (const item of items) sum += item.features[name] * item.weight;
+    return Math.min(1, sum / weight);
+  });
 }
 
 /** Largest difference of two pictures in any one feature of what is seen and heard, 0..1. */
 export function featureDistance(a: Features, b: Features): number {
   return SEEN.reduce((most, name) => Math.max(most, Math.abs(a[name] - b[name])), 0);
+}
+
+/** Features from their values by place in FEATURE_NAMES. One literal: made for each moment of a title. */
+export function featuresOf(value: (place: number) => number): Features {
+  return {
+    spatial: value(0),
+    temporal: value(1),
+    luma: value(2),
+    saturation: value(3),
+    loudness: value(4),
+    motion: value(5),
+    darkness: value(6),
+    dialogue: value(7),
+    saliency: value(8),
+    cutting: value(9),
+  };
 }
 
 /** As numbers in the order of FEATURE_NAMES, [10]. */

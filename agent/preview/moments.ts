@@ -5,6 +5,7 @@ import {
   FEATURE_NAMES,
   type Features,
   featureDistance,
+  featuresOf,
   meanFeatures,
   NO_FEATURES,
   shotFeatures,
@@ -30,7 +31,7 @@ export type MomentHints = {
   readonly interest?: ((startSeconds: number, endSeconds: number) => number) | undefined;
   /** Themes behind our own, and what is added to the score of every theme but `opening`. */
   readonly themes?: readonly Theme[] | undefined;
-  readonly scorers?: readonly ((moment: Moment) => number)[] | undefined;
+  readonly scorers?: readonly Theme['score'][] | undefined;
 };
 
 /** A moment lasts this long in seconds. */
@@ -49,6 +50,8 @@ const MOST_SEGMENTS = 16;
 const BLACK_LUMA = 0.04;
 /** A cut that shares more of its moments than this with an earlier one would teach nothing: it is no arm. */
 const MOST_SHARED_RATIO = 2 / 3;
+/** Differences of a feature below one part of so many are none. */
+const RANK_STEPS = 4096;
 /** What makes a moment good whatever its theme, beside a theme's own ranks, which lie between -1 and 1.75. */
 const WEIGHTS = { spatial: 0.1, saliency: 0.2, interest: 0.6 } as const;
 
@@ -143,19 +146,27 @@ function firstSegment(title: Title, features: readonly Features[]): Moment {
 
 /** Rank of each moment among the title's own, 0..1, ties at their middle: what is calm in one title is wild in another. */
 function rankFeatures(moments: readonly Moment[]): ReadonlyMap<Moment, Features> {
-  const ranks = new Map<Moment, Record<keyof Features, number>>(moments.map((moment) => [moment, { ...NO_FEATURES }]));
-  for (const name of FEATURE_NAMES) {
-    const sorted = Float64Array.from(moments, (moment) => moment.features[name]).sort();
-    const middles = new Map<number, number>();
-    for (let first = 0, end = 0; first < sorted.length; first = end) {
-      const value = sorted[first] ?? 0;
-      end = first + 1;
-      while (sorted[end] === value) end += 1;
-      middles.set(value, (first + end - 1) / 2 / Math.max(1, sorted.length - 1));
-    }
-    for (const [moment, rank] of ranks) rank[name] = middles.get(moment.features[name]) ?? 0;
+  // Typed arrays: a title of two hours has thousands of moments, and viewers may wait for them.
+  const columns = FEATURE_NAMES.map((name) => ranksOf(Float64Array.from(moments, (moment) => moment.features[name])));
+  return new Map(moments.map((moment, index) => [moment, featuresOf((at) => columns[at]?.[index] ?? 0)]));
+}
+
+/** Ranks by counting, since features lie between 0 and 1; those that share a step of RANK_STEPS tie. */
+function ranksOf(values: Float64Array): Float64Array {
+  const stepOf = (value: number) => Math.min(RANK_STEPS - 1, Math.max(0, Math.floor(value * RANK_STEPS)));
+  const counts = new Uint32Array(RANK_STEPS);
+  for (const value of values) {
+    const step = stepOf(value);
+    counts[step] = (counts[step] ?? 0) + 1;
   }
-  return ranks;
+  const middles = new Float64Array(RANK_STEPS);
+  let below = 0;
+  for (const [step, count] of counts.entries()) {
+    middles[step] = below + (count - 1) / 2;
+    below += count;
+  }
+  const top = Math.max(1, values.length - 1);
+  return values.map((value) => (middles[stepOf(value)] ?? 0) / top);
 }
 
 /** What each theme behind `opening` looks for, by ranks. */
@@ -180,7 +191,7 @@ function order(moments: readonly Moment[], { score, rank, hints }: Order): Momen
     const { startSeconds, durationSeconds } = moment;
     const interest = hints.interest?.(startSeconds, startSeconds + durationSeconds) ?? 0;
     const common = WEIGHTS.spatial * own.spatial + WEIGHTS.saliency * own.saliency + WEIGHTS.interest * interest;
-    const added = (hints.scorers ?? []).reduce((sum, scorer) => sum + scorer(moment), 0);
+    const added = (hints.scorers ?? []).reduce((sum, scorer) => sum + scorer(own), 0);
     return [{ moment, score: score(own) + common + added }];
   });
   const sorted = scored.sort((a, b) => b.score - a.score || a.moment.startSeconds - b.moment.startSeconds);

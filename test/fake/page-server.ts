@@ -6,7 +6,6 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { consoleRoutes } from '../../agent/console/console.ts';
-import type { Chooser } from '../../agent/preview/choice.ts';
 import { openPreview, type Preview } from '../../agent/preview/preview.ts';
 import { CONTRACT_VERSION, type Title } from '../../encoder/contract.ts';
 import { type FakeBandit, fakeBandit } from './bandit.ts';
@@ -78,7 +77,7 @@ export async function openPageServer(options: {
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
   const bandit = fakeBandit();
-  const preview = openPagePreview(options.dir, made, bandit.bandit);
+  const preview = openPagePreview(options.dir, made, bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
   const waiting = new Set<(beacon: Beacon) => void>();
@@ -136,7 +135,7 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(dir: string, titles: readonly Title[], bandit: Chooser): Preview {
+function openPagePreview(dir: string, titles: readonly Title[], { bandit }: FakeBandit): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);

@@ -180,13 +180,10 @@ describe('what is known beyond the package', () => {
     const cuts = chooseMoments(title, { themes: [dark] });
     const night = cuts.find(({ arm }) => arm === 'night');
     expect(night?.features.darkness).toBeGreaterThan(cuts[0].features.darkness);
-    const late = chooseMoments(title, { scorers: [({ startSeconds }) => startSeconds] });
-    const starts = (list: readonly Cut[]) =>
-      list
-        .slice(1)
-        .flatMap(spans)
-        .map(([from]) => from);
-    expect(Math.min(...starts(late))).toBeGreaterThan(Math.min(...starts(chooseMoments(title))));
+    const darker = chooseMoments(title, { scorers: [(rank) => 5 * rank.darkness] });
+    const meanDark = (list: readonly Cut[]) =>
+      list.slice(1).reduce((sum, { features }) => sum + features.darkness, 0) / (list.length - 1);
+    expect(meanDark(darker)).toBeGreaterThan(meanDark(chooseMoments(title)) + 0.1);
   });
 
   test('talk is where the text is', () => {

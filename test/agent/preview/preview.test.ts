@@ -62,10 +62,10 @@ describe('answers', () => {
       'cache-control': 'private, no-store',
       'content-type': 'application/vnd.apple.mpegurl',
       'nearcast-arm': 'token-1',
-      'nearcast-why': 'cohort; theme=opening; chance=0.200',
+      'nearcast-why': 'cohort; theme=opening; chance=0.250',
     });
     expect(reply.body).toMatch(/^#EXTM3U\n/);
-    expect(bandit.asked[0]?.arms.map(({ id }) => id)).toEqual(['opening', 'action', 'dialogue', 'scenery', 'quiet']);
+    expect(bandit.asked[0]?.arms.map(({ id }) => id)).toEqual(['opening', 'action', 'dialogue', 'scenery']);
     expect(bandit.asked[0]).not.toHaveProperty('context');
     expect(bandit.asked[0]).not.toHaveProperty('sid');
     expect(preview.stats()).toMatchObject({ answers: { cohort: 1 }, reasons: { 'no-history': 1 } });
@@ -77,7 +77,7 @@ describe('answers', () => {
     bandit.pick = 1;
     const reply = await ask('varied', 's');
     expect(reply).toMatchObject({ answer: 'personal', reason: 'chosen' });
-    expect(reply.headers['nearcast-why']).toMatch(/^personal; theme=action; chance=0\.200; like=\w+(,\w+)?$/);
+    expect(reply.headers['nearcast-why']).toMatch(/^personal; theme=action; chance=0\.250; like=\w+(,\w+)?$/);
     const [asked] = bandit.asked;
     expect(asked?.context?.length).toBe(asked?.arms[0]?.features.length);
     expect(asked?.context?.[1]).toBeCloseTo(1, 6);
@@ -85,7 +85,7 @@ describe('answers', () => {
 
   test('a cut that is named is the same for everybody: nobody chooses, and it may be kept', async () => {
     const { ask, bandit } = open(watched('wild'));
-    const reply = await ask('varied', 's', { arm: 'quiet' });
+    const reply = await ask('varied', 's', { arm: 'scenery' });
     expect(reply).toMatchObject({ status: 200, answer: 'default', reason: 'asked' });
     expect(reply.headers).toMatchObject({ 'cache-control': 'public, max-age=60' });
     expect(reply.headers).not.toHaveProperty('nearcast-arm');
@@ -132,7 +132,7 @@ describe('answers', () => {
     expect(await preview.captions({ titleId: 'said', arm, language: 'fr', signal })).toMatchObject({
       reason: 'no-text',
     });
-    expect(await preview.captions({ titleId: 'varied', arm: 'quiet', signal })).toMatchObject({ status: 404 });
+    expect(await preview.captions({ titleId: 'varied', arm: 'scenery', signal })).toMatchObject({ status: 404 });
     expect((await ask('varied')).headers).not.toHaveProperty('nearcast-captions');
   });
 
