@@ -44,7 +44,7 @@ async function report(experiments: Experiments, { query }: ControlInput): Promis
   const id = query.get('id');
   const isPage = query.get('as') === 'html';
   if (id === null) {
-    const policies = experiments.policies();
+    const policies = await experiments.policies();
     return ok(isPage ? { html: policiesPage(policies) } : policies);
   }
   const found = await experiments.report(id);

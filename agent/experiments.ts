@@ -3,11 +3,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Log } from '../cache/cache.ts';
 import { type Experiment, HOLDOUT, problemOf, type Variant, variantOf } from './experiment/assign.ts';
-import { type PolicyReport, reportPolicies } from './experiment/policies.ts';
+import { type PolicyReport, policySteps } from './experiment/policies.ts';
 import { type ExperimentReport, reportSteps } from './experiment/report.ts';
 import type { Assignment } from './preview/bandit-decide.ts';
 import type { State } from './state.ts';
-import { dayOf } from './state-schema.ts';
+import { type ChoiceRow, dayOf, type ExposureRow } from './state-schema.ts';
 import type { Session } from './telemetry/session.ts';
 
 /** What an operator asks to start. */
@@ -42,8 +42,8 @@ export type Experiments = {
   readonly remove: (id: string) => boolean;
   /** Works a report out, giving viewers their turn between steps; undefined for none of that name. */
   readonly report: (id: string) => Promise<ExperimentReport | undefined>;
-  /** What other policies would have earned with the choices of the last 30 days. */
-  readonly policies: () => PolicyReport;
+  /** What other policies would have earned with the newest choices of the last 30 days, giving viewers their turn. */
+  readonly policies: () => Promise<PolicyReport>;
   readonly stats: () => { readonly running: number; readonly units: number };
   readonly close: () => void;
 };
@@ -55,8 +55,11 @@ const MOST_UNITS = 100_000;
 /** Sessions whose outcomes are still followed, and for how long after their exposure. */
 const MOST_FOLLOWED = 20_000;
 const FOLLOW_MS = 86_400_000;
-/** Off-policy reports look back this many days. */
+/** Off-policy reports look back this many days, and at so many choices. */
 const POLICY_DAYS = 30;
+const MOST_CHOICES = 50_000;
+/** Rows that are read in one turn of the event loop: some milliseconds. */
+const ROWS_A_TURN = 2_000;
 /** A title counts as begun after this long. */
 const BEGUN_SECONDS = 10;
 
@@ -82,7 +85,7 @@ type Room = {
 export function openExperiments(options: ExperimentsOptions): Experiments {
   const { state } = options;
   const experiments = readExperiments(state.snapshots.get(SNAPSHOT));
-  const units = new Map(experiments.map(({ id }) => [id, state.exposures.of(id).length]));
+  const units = new Map(experiments.map(({ id }) => [id, state.exposures.count(id)]));
   const room: Room = { options, experiments, units, followed: new Map() };
   return {
     assign({ sid }) {
@@ -106,7 +109,7 @@ export function openExperiments(options: ExperimentsOptions): Experiments {
       return true;
     },
     report: (id) => report(room, id),
-    policies: () => reportPolicies(state.choices.since(dayOf(options.now()) - POLICY_DAYS)),
+    policies: () => reportPolicies(options),
     stats: () => ({ running: running(room).length, units: [...units.values()].reduce((sum, count) => sum + count, 0) }),
     close: () => follow(room),
   };
@@ -204,11 +207,38 @@ async function report(room: Room, id: string): Promise<ExperimentReport | undefi
   if (experiment === undefined) return undefined;
   follow(room);
   await nextTurn();
-  const steps = reportSteps(experiment, room.options.state.exposures.of(id), room.options.random);
+  const exposures: ExposureRow[] = [];
+  for (let after = 0; exposures.length < MOST_UNITS; ) {
+    const rows = room.options.state.exposures.of(id, after, ROWS_A_TURN);
+    exposures.push(...rows);
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < ROWS_A_TURN) break;
+    after = last.id;
+    await nextTurn();
+  }
+  return inTurns(reportSteps(experiment, exposures, room.options.random));
+}
+
+async function reportPolicies({ state, now }: ExperimentsOptions): Promise<PolicyReport> {
+  const since = dayOf(now()) - POLICY_DAYS;
+  const choices: ChoiceRow[] = [];
+  for (let before: number | undefined; choices.length < MOST_CHOICES; ) {
+    const rows = state.choices.newest(ROWS_A_TURN, before);
+    choices.push(...rows.filter(({ day }) => day >= since));
+    const last = rows.at(-1);
+    if (last === undefined || rows.length < ROWS_A_TURN || last.day < since) break;
+    before = last.id;
+    await nextTurn();
+  }
+  return inTurns(policySteps(choices));
+}
+
+/** Runs steps, each in a turn of the event loop of its own. */
+async function inTurns<T>(steps: Generator<undefined, T>): Promise<T> {
   for (;;) {
+    await nextTurn();
     const { value, done } = steps.next();
     if (done === true) return value;
-    await nextTurn();
   }
 }
 

@@ -17,6 +17,8 @@ export type PreviewTables = {
     /** Adds to the reward of a choice. */
     readonly reward: (id: number, amount: number) => void;
     readonly since: (day: number) => readonly ChoiceRow[];
+    /** So many of the newest, but for those numbered `before` or above; newest first. */
+    readonly newest: (limit: number, before?: number) => readonly (ChoiceRow & { readonly id: number })[];
   };
   /** Outcomes that were counted of a choice, as bits. */
   readonly spent: {
@@ -28,7 +30,9 @@ export type PreviewTables = {
     readonly add: (row: Omit<ExposureRow, 'id'>) => number;
     /** What a session did so far, in place of what it had done before. */
     readonly update: (id: number, outcomes: readonly number[]) => void;
-    readonly of: (experiment: string) => readonly ExposureRow[];
+    /** Sessions of an experiment numbered above `after`, in order, at most `limit`. */
+    readonly of: (experiment: string, after?: number, limit?: number) => readonly ExposureRow[];
+    readonly count: (experiment: string) => number;
     /** Removes all rows of an experiment. */
     readonly remove: (experiment: string) => void;
   };
@@ -139,6 +143,7 @@ function choiceTable(database: Database): PreviewTables['choices'] {
   const insert = database.prepare('INSERT INTO choices VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)');
   const update = database.prepare('UPDATE choices SET reward = min(1, reward + ?) WHERE id = ?');
   const select = database.prepare(`SELECT * FROM choices WHERE day >= ? ORDER BY id LIMIT ${MAX_ROWS}`);
+  const newest = database.prepare('SELECT * FROM choices WHERE id < ? ORDER BY id DESC LIMIT ?');
   const next = numbers(database, 'choices');
   let rewards = 0;
   return {
@@ -152,21 +157,24 @@ function choiceTable(database: Database): PreviewTables['choices'] {
       rewards += 1;
       database.put(`reward ${id} ${rewards}`, update, [amount, id]);
     },
-    since: (day) =>
-      readRows(database, select, day).map((row) => {
-        const [propensities, expected] = listOf(row['chances']);
-        return {
-          day: Number(row['day']),
-          slot: String(row['slot']),
-          titleId: String(row['title']),
-          policy: String(row['policy']),
-          chosen: Number(row['chosen']),
-          arms: listOf(row['arms']).map(String),
-          propensities: numbersOf(propensities),
-          expected: numbersOf(expected),
-          reward: Number(row['reward']),
-        };
-      }),
+    since: (day) => readRows(database, select, day).map(readChoice),
+    newest: (limit, before = Number.MAX_SAFE_INTEGER) =>
+      readRows(database, newest, before, limit).map((row) => ({ ...readChoice(row), id: Number(row['id']) })),
+  };
+}
+
+function readChoice(row: Row): ChoiceRow {
+  const [propensities, expected] = listOf(row['chances']);
+  return {
+    day: Number(row['day']),
+    slot: String(row['slot']),
+    titleId: String(row['title']),
+    policy: String(row['policy']),
+    chosen: Number(row['chosen']),
+    arms: listOf(row['arms']).map(String),
+    propensities: numbersOf(propensities),
+    expected: numbersOf(expected),
+    reward: Number(row['reward']),
   };
 }
 
@@ -196,7 +204,8 @@ function spentTable(database: Database): PreviewTables['spent'] {
 function exposureTable(database: Database): PreviewTables['exposures'] {
   const insert = database.prepare('INSERT INTO exposures VALUES (?, ?, ?, ?, ?, ?)');
   const update = database.prepare('UPDATE exposures SET outcomes = ? WHERE id = ?');
-  const select = database.prepare(`SELECT * FROM exposures WHERE experiment = ? ORDER BY id LIMIT ${MAX_ROWS}`);
+  const select = database.prepare('SELECT * FROM exposures WHERE experiment = ? AND id > ? ORDER BY id LIMIT ?');
+  const count = database.prepare('SELECT count(*) AS rows FROM exposures WHERE experiment = ?');
   const remove = database.prepare('DELETE FROM exposures WHERE experiment = ?');
   const next = numbers(database, 'exposures');
   return {
@@ -207,8 +216,9 @@ function exposureTable(database: Database): PreviewTables['exposures'] {
       return id;
     },
     update: (id, outcomes) => database.put(`outcomes ${id}`, update, [JSON.stringify(outcomes), id]),
-    of: (experiment) =>
-      readRows(database, select, experiment).map((row) => ({
+    count: (experiment) => Number(readRows(database, count, experiment)[0]?.['rows'] ?? 0),
+    of: (experiment, after = 0, limit = MAX_ROWS) =>
+      readRows(database, select, experiment, after, limit).map((row) => ({
         id: Number(row['id']),
         day: Number(row['day']),
         experiment: String(row['experiment']),

@@ -129,7 +129,8 @@ export const MIGRATIONS: readonly string[] = [
      id INTEGER PRIMARY KEY, day INTEGER NOT NULL, experiment TEXT NOT NULL, variant TEXT NOT NULL,
      covariates TEXT NOT NULL, outcomes TEXT NOT NULL
    ) STRICT;
-   CREATE INDEX exposures_by_experiment ON exposures (experiment, day);`,
+   CREATE INDEX exposures_by_experiment ON exposures (experiment, id);
+   CREATE INDEX exposures_by_day ON exposures (day);`,
 ];
 
 /** Day of a time, counted from the epoch in UTC. */

@@ -24,22 +24,23 @@ function variantsOf(described: string): readonly object[] | undefined {
   return variants.length === parts.length ? variants : undefined;
 }
 
+/** Options that are numbers, under their keys in the call; undefined where one is no number. */
+function numbersOf(parsed: Parsed): Readonly<Record<string, number>> | undefined {
+  const keys = { from: 'from', to: 'to', ramp: 'rampRatio' };
+  const given = Object.entries(keys).flatMap(([option, key]) => {
+    const value = text(parsed.values[option]);
+    return value === undefined ? [] : [[key, Number(value)] as const];
+  });
+  return given.every(([, value]) => Number.isFinite(value)) ? Object.fromEntries(given) : undefined;
+}
+
 async function start(id: string, io: Io, parsed: Parsed): Promise<number> {
   const variants = variantsOf(text(parsed.values['variants']) ?? '');
   if (variants === undefined) return misused(io, 'start takes --variants NAME=POLICY:SHARE,NAME=POLICY:SHARE');
-  const numberOf = (name: string): object => {
-    const given = text(parsed.values[name]);
-    return given === undefined ? {} : { [name === 'ramp' ? 'rampRatio' : name]: Number(given) };
-  };
+  const numbers = numbersOf(parsed);
+  if (numbers === undefined) return misused(io, '--from, --to and --ramp are numbers of 0 to 1');
   const layer = text(parsed.values['layer']);
-  const body = {
-    id,
-    variants,
-    ...(layer === undefined ? {} : { layer }),
-    ...numberOf('from'),
-    ...numberOf('to'),
-    ...numberOf('ramp'),
-  };
+  const body = { id, variants, ...(layer === undefined ? {} : { layer }), ...numbers };
   return print(io, await ask(io, parsed, { method: 'POST', path: '/experiments/start', body }));
 }
 

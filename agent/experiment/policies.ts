@@ -23,25 +23,24 @@ export type SlotReport = {
 /** All slots. */
 export type PolicyReport = { readonly version: 1; readonly slots: readonly SlotReport[] };
 
-/** Works out a report; choices of one arm alone tell of nothing and are left out. */
-export function reportPolicies(
+/**
+ * Works out a report, one estimate at each step, so that a caller may let others have their turn in between. Choices of one
+ * arm alone tell of nothing and are left out.
+ */
+export function* policySteps(
   choices: readonly (LoggedChoice & { readonly slot: string; readonly policy: string })[],
-): PolicyReport {
+): Generator<undefined, PolicyReport> {
   const real = choices.filter(({ policy, propensities }) => policy !== 'default' && propensities.length > 1);
-  const slots = [...new Set(real.map(({ slot }) => slot))].toSorted();
-  return {
-    version: 1,
-    slots: slots.map((slot) => {
-      const own = real.filter((choice) => choice.slot === slot);
-      return {
-        slot,
-        choices: own.length,
-        reward: own.reduce((sum, { reward }) => sum + reward, 0) / own.length,
-        policies: Object.entries(TARGETS).map(([policy, target]) => ({
-          policy,
-          estimate: estimatePolicy(own, target) ?? null,
-        })),
-      };
-    }),
-  };
+  const slots: SlotReport[] = [];
+  for (const slot of [...new Set(real.map((choice) => choice.slot))].toSorted()) {
+    const own = real.filter((choice) => choice.slot === slot);
+    const policies: SlotReport['policies'][number][] = [];
+    for (const [policy, target] of Object.entries(TARGETS)) {
+      yield undefined;
+      policies.push({ policy, estimate: estimatePolicy(own, target) ?? null });
+    }
+    const reward = own.reduce((sum, choice) => sum + choice.reward, 0) / own.length;
+    slots.push({ slot, choices: own.length, reward, policies });
+  }
+  return { version: 1, slots };
 }

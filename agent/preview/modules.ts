@@ -1,15 +1,19 @@
 // Anyone's own arms, moment scorers and rankers: JavaScript or TypeScript files that the configuration names, loaded at
 // start. This file is the whole interface; what a module gets wrong is refused at start or left out of one answer.
 import { pathToFileURL } from 'node:url';
+import { HOLDOUT } from '../experiment/assign.ts';
+import { POLICIES } from './bandit.ts';
+import type { Features } from './descriptor.ts';
+import { ARMS } from './moments.ts';
 
-/** Ranks of a moment among those of its title, 0..1 by feature name, such as `temporal`, `loudness`, `luma`. */
-export type MomentRanks = Readonly<Record<string, number>>;
+/** Features of a moment, 0..1 by name, as FEATURE_NAMES of descriptor.ts lists them. */
+export type MomentFeatures = Features;
 
-/** A cut of its own: the moments of a title with the highest scores. */
-export type ModuleArm = { readonly id: string; readonly score: (ranks: MomentRanks) => number };
+/** A cut of its own: the moments of a title with the highest scores, by the ranks of their features among its own. */
+export type ModuleArm = { readonly id: string; readonly score: (ranks: MomentFeatures) => number };
 
-/** Adds its score to that of every arm: an editor's eye for what is worth showing. Around -1..1. */
-export type MomentScorer = { readonly id: string; readonly score: (ranks: MomentRanks) => number };
+/** Adds its score to that of every arm but `opening`: an editor's eye for what is worth showing. Around -1..1. */
+export type MomentScorer = { readonly id: string; readonly score: (features: MomentFeatures) => number };
 
 /** What a ranker is asked: the taste (absent without consent), the arms, and what the node itself expects of each. */
 export type RankerQuestion = {
@@ -39,7 +43,7 @@ export type PreviewModules = {
 
 const ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
 /** Names that are taken. */
-const OWN = new Set(['default', 'thompson', 'linucb', 'uniform']);
+const OWN: readonly string[] = ['default', HOLDOUT, ...POLICIES, ...ARMS, 'editor'];
 
 /**
  * Loads module files in their order. Rejects with an Error that names the file and what is wrong: it cannot be loaded, it

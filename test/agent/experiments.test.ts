@@ -131,6 +131,22 @@ test('what runs goes on after a restart, and what was found stays after a stop',
   expect(second.experiments.list()).toEqual([]);
 });
 
+test('off-policy answers come from the newest choices, and only of the last 30 days', async () => {
+  const { experiments, clock } = room();
+  const today = Math.floor(clock.ms / 86_400_000);
+  const choice = (day: number, chosen: number) => ({
+    ...{ day, slot: 'preview', titleId: 't', policy: 'linucb', chosen, arms: ['a', 'b'] },
+    ...{ propensities: [0.5, 0.5], expected: [0.1, 0.1] },
+  });
+  for (let n = 0; n < 50; n += 1) state.choices.add(choice(today - 31, 0));
+  for (let n = 0; n < 4_500; n += 1) state.choices.reward(state.choices.add(choice(today, n % 2)), n % 2);
+  const { slots } = await experiments.policies();
+  expect(slots).toMatchObject([{ slot: 'preview', choices: 4_500, reward: 0.5 }]);
+  const byDefault = slots[0]?.policies.find(({ policy }) => policy === 'default')?.estimate;
+  expect(byDefault?.snips.estimate).toBe(0);
+  expect(byDefault?.isDecidable).toBe(true);
+});
+
 describe('refused', () => {
   test.each([
     [

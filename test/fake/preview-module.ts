@@ -4,8 +4,8 @@ import type { PreviewModule } from '../../agent/preview/modules.ts';
 /** What the configuration's `preview.modules` loads. */
 export const nearcast: PreviewModule = {
   version: 1,
-  arms: [{ id: 'night', score: (ranks) => -(ranks['luma'] ?? 0) }],
-  momentScorers: [{ id: 'no-noise', score: (ranks) => -0.5 * (ranks['loudness'] ?? 0) }],
+  arms: [{ id: 'night', score: (ranks) => -ranks.luma }],
+  momentScorers: [{ id: 'no-noise', score: (features) => -0.5 * features.loudness }],
   rankers: [
     {
       id: 'surest',

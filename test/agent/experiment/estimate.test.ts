@@ -2,7 +2,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { estimatePolicy, LEAST_EFFECTIVE_COUNT, type LoggedChoice } from '../../../agent/experiment/estimate.ts';
-import { reportPolicies } from '../../../agent/experiment/policies.ts';
+import { type PolicyReport, policySteps } from '../../../agent/experiment/policies.ts';
+
+function reportPolicies(choices: Parameters<typeof policySteps>[0]): PolicyReport {
+  const steps = policySteps(choices);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
 
 const always = (arm: number) => (choice: LoggedChoice) =>
   choice.propensities.map((_, other) => (other === arm ? 1 : 0));

@@ -2,8 +2,15 @@
 import { describe, expect, test } from 'vitest';
 import type { Experiment } from '../../../agent/experiment/assign.ts';
 import { experimentPage, policiesPage } from '../../../agent/experiment/page.ts';
-import { reportPolicies } from '../../../agent/experiment/policies.ts';
+import { type PolicyReport, policySteps } from '../../../agent/experiment/policies.ts';
 import { type ExperimentReport, type Exposure, reportSteps } from '../../../agent/experiment/report.ts';
+
+function reportPolicies(choices: Parameters<typeof policySteps>[0]): PolicyReport {
+  const steps = policySteps(choices);
+  let step = steps.next();
+  while (step.done !== true) step = steps.next();
+  return step.value;
+}
 
 const experiment: Experiment = {
   ...{ id: 'bandit-or-not', layer: 'main', from: 0, to: 1, rampRatio: 1, startedAt: 1_700_000_000_000 },

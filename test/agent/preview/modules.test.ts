@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, expect, test } from 'vitest';
-import { loadModules } from '../../../agent/preview/modules.ts';
+import { loadModules, type MomentFeatures } from '../../../agent/preview/modules.ts';
 import { fakeBandit } from '../../fake/bandit.ts';
 import { nearcast } from '../../fake/preview-module.ts';
 
@@ -19,11 +19,16 @@ const written = (text: string): string => {
   return file;
 };
 
+const dim: MomentFeatures = {
+  ...{ spatial: 0.5, temporal: 0.5, luma: 0.75, saturation: 0.5, loudness: 1 },
+  ...{ motion: 0.5, darkness: 0.5, dialogue: 0.5, saliency: 0.5, cutting: 0.5 },
+};
+
 test('an example is loaded, and its ranker chooses', async () => {
   const { arms, momentScorers, rankers } = await loadModules([example]);
   expect(arms).toEqual(nearcast.arms);
-  expect(arms[0]?.score({ luma: 0.75 })).toBe(-0.75);
-  expect(momentScorers[0]?.score({ loudness: 1 })).toBe(-0.5);
+  expect(arms[0]?.score(dim)).toBe(-0.75);
+  expect(momentScorers[0]?.score(dim)).toBe(-0.5);
   const { bandit } = fakeBandit({ rankers, settings: { policy: 'surest', explorationRatio: 0 } });
   const offered = [
     { id: 'a', features: Float64Array.of(1, 1) },
