@@ -202,14 +202,19 @@ function tellEvent(room: Room, fact: TitleFact): void {
   if (fact.kind === 'play') {
     remember(room.toldTitles, fact.titleId, room.now());
   }
-  tellTitle(room, fact);
+  // It was accepted before it was known to be too much.
+  if (!tellTitle(room, fact)) room.counts.accepted -= 1;
 }
 
-/** Passes a fact on, unless its title was made up, or is played more than one title can be. */
-function tellTitle(room: Room, fact: TitleFact): void {
-  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return;
-  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) room.counts.capped += 1;
-  else room.onTitle(fact);
+/** Passes a fact on, unless its title was made up; false for a play of a title that has too many to count. */
+function tellTitle(room: Room, fact: TitleFact): boolean {
+  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return true;
+  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) {
+    room.counts.capped += 1;
+    return false;
+  }
+  room.onTitle(fact);
+  return true;
 }
 
 function takeCmcd(room: Room, body: Buffer, sender: string): EventsAnswer {
