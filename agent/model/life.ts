@@ -191,12 +191,15 @@ class Life {
     this.#options.onRanked(rankBin(place));
     // Asked of another champion than today's: it says nothing of this one.
     if (modelVersion !== undefined && modelVersion !== champion) return;
-    const baselines = Object.fromEntries(
-      Object.entries(BASELINES).map(([name, scoresOf]) => [name, gainAt(placeOf(scoresOf(question), chosen))]),
-    );
-    const answer = other && (await this.#options.shadow.score(features, titleIds.length));
+    const about = { titleIds, history: question.history };
+    const answer = other && (await this.#options.shadow.score(features, titleIds.length, about));
     const isStill = this.#contest.trial === trial;
     if (!isStill) return;
+    const gains = Object.entries(BASELINES).map(
+      ([name, scoresOf]) => [name, placeOf(scoresOf(question), chosen)] as const,
+    );
+    const ease = answer?.ease === undefined ? [] : [['ease', placeOf(answer.ease, chosen)] as const];
+    const baselines = Object.fromEntries([...gains, ...ease].map(([name, at]) => [name, gainAt(at)]));
     trial.add(viewer, {
       champion: gainAt(place),
       other: answer === undefined ? undefined : gainAt(placeOf(answer.scores, chosen)),
@@ -326,11 +329,11 @@ class Life {
     const parent = keeper.current()?.modelVersion;
     const files: ModelFiles = new Map(model.files);
     const sha256 = await registry.add(files, {
-      ...{ kind: 'scorer', features: FEATURE_NAMES, createdAt: now(), seed, trainedOn: 'site' },
+      ...{ kind: model.kind, features: FEATURE_NAMES, createdAt: now(), seed, trainedOn: 'site' },
       ...{ data: model.data, metrics: model.metrics },
+      ...(model.sequenceWeight !== undefined && { sequenceWeight: model.sequenceWeight }),
       ...(parent !== undefined && { parent }),
-      // Sound: believed only after plainWeights() has found that it encodes to the very file.
-      scorer: model.scorer as NonNullable<ModelManifest['scorer']>,
+      scorer: model.scorer,
     });
     if (sha256 === parent) return 'same';
     const { aliases } = await registry.list();

@@ -12,6 +12,7 @@ import { scoreRows } from '../predict/scorer.ts';
 import type { Champion } from './champion.ts';
 import type { Scored } from './questions.ts';
 import type { ModelRuntime } from './runtime.ts';
+import type { About } from './sequence.ts';
 
 /** What the predictor works with. */
 export type PredictorOptions = {
@@ -77,6 +78,14 @@ const SHARES_TTL_PER_TITLE_MS = 11;
 /** Most popular titles and launches that every question considers, each. */
 const DEPTH = 200;
 const MAX_SHARES = 5_000;
+/** Titles of a session that a sequence model is told; it reads 50. */
+const MAX_HISTORY = 50;
+
+/** What a sequence model reads of a question. */
+const aboutOf = (candidates: readonly Candidate[], session: PredictSession | undefined): About => ({
+  titleIds: candidates.map(({ titleId }) => titleId),
+  history: (session?.history ?? []).slice(0, MAX_HISTORY).map(({ titleId }) => titleId),
+});
 
 /** Opens a predictor. */
 export function openPredictor(options: PredictorOptions): Predictor {
@@ -101,7 +110,12 @@ export function openPredictor(options: PredictorOptions): Predictor {
   const ask = async (session: PredictSession | undefined): Promise<Asked> => {
     const candidates = generateCandidates({ index: index(), shares: shares(), session, now: now(), depth: DEPTH });
     const features = featureRows(candidates.map(({ facts }) => facts));
-    const answer = await runtime?.score(features, candidates.length);
+    const isAsked = champion?.()?.kind === 'sequence';
+    const answer = await runtime?.score(
+      features,
+      candidates.length,
+      isAsked ? aboutOf(candidates, session) : undefined,
+    );
     if (answer !== undefined) {
       count.byModel += 1;
       return { candidates, features, scores: answer.scores, answeredBy: 'model', modelVersion: answer.version };

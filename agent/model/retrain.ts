@@ -5,13 +5,16 @@ import { readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../cache/cache.ts';
-import type { ModelKind } from './manifest.ts';
-import type { FromTrainer, Interaction, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
+import type { ScorerWeights } from '../predict/scorer.ts';
+import type { Interaction } from '../train/interactions.ts';
+import type { FromTrainer, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
 
 /** What to train on. */
 export type TrainingData = {
   readonly questions: readonly TrainExample[];
-  readonly interactions: readonly Interaction[];
+  /** What was watched, in portions, each read when the one before is handed over. */
+  readonly interactions: Iterable<readonly Interaction[]>;
+  readonly scorer: ScorerWeights | undefined;
 };
 
 /** How a run may end without a model. */
@@ -26,7 +29,6 @@ export type TrainingEnd =
 
 /** What trainApart() needs. */
 export type TrainingOptions = {
-  readonly kind: ModelKind;
   readonly seed: number;
   readonly deadlineMs: number;
   /** Resident memory above which the process is killed. */
@@ -55,12 +57,17 @@ async function residentBytes(pid: number): Promise<number | undefined> {
   return Number.isFinite(pages) ? pages * PAGE_BYTES : undefined;
 }
 
-function* portions<T>(all: readonly T[]): Generator<readonly T[]> {
-  for (let start = 0; start < all.length; start += PORTION) yield all.slice(start, start + PORTION);
+function* portions(all: readonly TrainExample[]): Generator<readonly TrainExample[]> {
+  for (let start = 0; start < all.length; start += PORTION) {
+    // Only what is learnt from: scores and versions stay here.
+    yield all.slice(start, start + PORTION).map(({ titleIds, features, chosen, at, viewer, history }) => ({
+      ...{ titleIds, features, chosen, at, viewer, history },
+    }));
+  }
 }
 
 /** Hands over the data, turn by turn of the event loop, then says what to do with it. */
-async function instruct(child: ChildProcess, data: TrainingData, { kind, seed }: TrainingOptions): Promise<void> {
+async function instruct(child: ChildProcess, data: TrainingData, { seed }: TrainingOptions): Promise<void> {
   const tell = (message: ToTrainer): Promise<void> =>
     new Promise((resolve) => {
       // A channel that broke is told by `exit`.
@@ -68,9 +75,8 @@ async function instruct(child: ChildProcess, data: TrainingData, { kind, seed }:
       else resolve();
     });
   for (const questions of portions(data.questions)) await tell({ version: 1, type: 'questions', questions });
-  for (const interactions of portions(data.interactions))
-    await tell({ version: 1, type: 'interactions', interactions });
-  await tell({ version: 1, type: 'train', kind, seed });
+  for (const interactions of data.interactions) await tell({ version: 1, type: 'interactions', interactions });
+  await tell({ version: 1, type: 'train', seed, scorer: data.scorer });
 }
 
 function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildProcess {
@@ -131,6 +137,6 @@ export function trainApart(data: TrainingData, options: TrainingOptions): Promis
     });
     child.on('exit', finish);
     tellPace();
-    void instruct(child, data, options);
+    instruct(child, data, options).catch((error: unknown) => kill('failed', String(error)));
   });
 }

@@ -173,7 +173,7 @@ describe('the life of models', () => {
     expect(life.report().training).toEqual({ ratio: 0.5 });
     const files = [...scorerFiles(scorerOf(3))];
     const data = { from: 1, to: 2, viewers: 3, examples: 4, sha256: 'a' };
-    ends[0]?.({ outcome: 'trained', model: { files, data, metrics: { auc: 1 }, scorer: scorerOf(3) } });
+    ends[0]?.({ outcome: 'trained', model: { kind: 'scorer', files, data, metrics: { auc: 1 }, scorer: scorerOf(3) } });
     expect(await run).toBe('trained');
     const listed = await life.list();
     const challenger = listed.find(({ aliases }) => aliases.includes('challenger'));
@@ -205,7 +205,9 @@ test('a new model takes over between two questions: none is lost', async () => {
   expect(versions).not.toContain(undefined);
   expect([versions[0], versions.at(-1)]).toEqual([one.modelVersion, 'other']);
   // One that cannot serve leaves the other where it is.
-  expect(await runtime.load({ ...one, sha256: 'wrong' })).toBe('disabled');
+  expect(await runtime.load({ ...one, modelVersion: 'damaged', scorer: { ...one.scorer, sha256: 'wrong' } })).toBe(
+    'disabled',
+  );
   expect((await runtime.score(rowsOf(2), 1))?.version).toBe('other');
   expect(runtime.stats()).toMatchObject({ state: 'ready', answered: versions.length + 1 + 2, late: 0 });
 });
@@ -219,20 +221,21 @@ function examplesOf(count: number, viewers: number): readonly TrainExample[] {
     for (let row = 1; row < 12; row += 1) {
       if ((rows[row * WIDTH + LIKED] ?? 0) > (rows[chosen * WIDTH + LIKED] ?? 0)) chosen = row;
     }
-    return { at, viewer: `v${at % viewers}`, titleIds: titleIds.slice(0, 12), features: rows, chosen };
+    const viewer = `v${at % viewers}`;
+    return { at, viewer, titleIds: titleIds.slice(0, 12), features: rows, chosen, history: [] };
   });
 }
 
 describe('training apart', () => {
   const trainingOf = (options: Partial<TrainingOptions> = {}): TrainingOptions => ({
-    ...{ kind: 'scorer', seed: 3, deadlineMs: 60_000, maxRssBytes: 2 ** 30, pace: () => 1, log },
+    ...{ seed: 3, deadlineMs: 60_000, maxRssBytes: 2 ** 30, pace: () => 1, log },
     signal: new AbortController().signal,
     onProgress: () => undefined,
     ...options,
   });
 
   test('learns what viewers do; the same data and seed give the same model, whatever the pace', async () => {
-    const data = { questions: examplesOf(800, 30), interactions: [] };
+    const data = { questions: examplesOf(800, 30), interactions: [], scorer: undefined };
     let progress = 0;
     const [one, slow] = await Promise.all([
       trainApart(data, trainingOf()),
@@ -256,11 +259,17 @@ describe('training apart', () => {
   test('of too little, nothing; past its deadline, too large, stopped: killed, with the reason', async () => {
     const questions = examplesOf(800, 30);
     const stop = new AbortController();
-    const stopped = trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, signal: stop.signal }));
+    const stopped = trainApart(
+      { questions, interactions: [], scorer: undefined },
+      trainingOf({ pace: () => 0, signal: stop.signal }),
+    );
     const all = Promise.all([
-      trainApart({ questions: questions.slice(0, 100), interactions: [] }, trainingOf()),
-      trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, deadlineMs: 400 })),
-      trainApart({ questions, interactions: [] }, trainingOf({ pace: () => 0, maxRssBytes: 2 ** 20 })),
+      trainApart({ questions: questions.slice(0, 100), interactions: [], scorer: undefined }, trainingOf()),
+      trainApart({ questions, interactions: [], scorer: undefined }, trainingOf({ pace: () => 0, deadlineMs: 400 })),
+      trainApart(
+        { questions, interactions: [], scorer: undefined },
+        trainingOf({ pace: () => 0, maxRssBytes: 2 ** 20 }),
+      ),
       stopped,
     ]);
     stop.abort();
@@ -272,7 +281,7 @@ describe('training apart', () => {
     await writeFile(entry, 'process.exit(3);');
     const stranger = join(root, 'stranger.mjs');
     await writeFile(stranger, "process.on('message', () => process.send({ version: 9 }));");
-    const none = { questions: [], interactions: [] };
+    const none = { questions: [], interactions: [], scorer: undefined };
     expect(await trainApart(none, trainingOf({ entry }))).toMatchObject({ outcome: 'failed' });
     expect(await trainApart(none, trainingOf({ entry: stranger }))).toMatchObject({
       outcome: 'failed',

@@ -95,6 +95,12 @@ describe('row 46 to 48: a model that is told to be the champion', () => {
     expect(await nearcast('pause')).toMatchObject({ code: 0 });
     expect(await nearcast('model', 'retrain')).toMatchObject({ stdout: expect.stringContaining('paused') });
     expect(await nearcast('resume')).toMatchObject({ code: 0 });
+    const file = join(place.dir, 'adapt.json');
+    writeFileSync(file, '{"bias": {"film": 1}}');
+    expect(JSON.parse((await nearcast('model', 'adapt', file)).stdout)).toEqual({ biases: 1, hasAdapter: false });
+    writeFileSync(file, '{"bias": {"film": "much"}}');
+    expect(await nearcast('model', 'adapt', file)).toMatchObject({ code: 1, stderr: expect.stringMatching(/numbers/) });
+    expect(await nearcast('model', 'adapt', `${file}.none`)).toMatchObject({ code: 1 });
     const ofTitle = JSON.parse((await nearcast('explain', 'film')).stdout);
     expect(ofTitle).toMatchObject({
       ranking: { titleId: 'film', score: expect.any(Number), features: expect.anything() },
