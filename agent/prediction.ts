@@ -34,6 +34,7 @@ export type TrainingConfig = {
   readonly promotion: 'auto' | 'manual';
   readonly minutes: number;
   readonly maxBytes: number;
+  readonly minReachRatio: number;
 };
 
 /** What openPrediction() needs. */
@@ -147,6 +148,7 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
     const life: ModelLife = openLife({
       ...{ registry, keeper, shadow, now, log },
       isAutomatic: retrain.promotion === 'auto',
+      leastReachRatio: retrain.minReachRatio,
       train: (seed, signal) =>
         trainApart(
           {

@@ -9,6 +9,20 @@ export type Diversity = {
   readonly intraListDistance: number;
 };
 
+/** Rows of the best `limit` scores that are not `seen`, best first; of equal ones the earlier first. */
+export function firstRows(scores: ArrayLike<number>, limit: number, seen: ReadonlySet<number> = new Set()): number[] {
+  const best: number[] = [];
+  for (let row = 0; row < scores.length; row += 1) {
+    const score = scores[row] ?? 0;
+    if (seen.has(row) || (best.length === limit && score <= (scores[best[limit - 1] ?? 0] ?? 0))) continue;
+    let place = best.length;
+    while (place > 0 && (scores[best[place - 1] ?? 0] ?? 0) < score) place -= 1;
+    best.splice(place, 0, row);
+    if (best.length > limit) best.pop();
+  }
+  return best;
+}
+
 /** Gathers rankings one by one; each is a list of rows of `embeddings`. */
 export type DiversityMeter = { readonly add: (rows: readonly number[]) => void; readonly result: () => Diversity };
 

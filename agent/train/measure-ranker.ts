@@ -1,7 +1,7 @@
 // How well a ranker foretells which title a viewer opens next that he has not opened before: the model is frozen, the
 // history and popularity are live, every title of the catalogue competes.
 import { addWeighted } from '../predict/blend.ts';
-import { type DiversityMeter, measureDiversity } from '../predict/diversity.ts';
+import { type DiversityMeter, firstRows, measureDiversity } from '../predict/diversity.ts';
 import { scoreEase } from '../predict/ease.ts';
 import { besideScores, historyInput, type RankerBlend } from '../predict/ranker-files.ts';
 import type { TitleEmbeddings, TitleNeighbours } from '../predict/tables.ts';
@@ -147,20 +147,6 @@ async function answer(ranker: MeasuredRanker, questions: readonly Question[]): P
   });
 }
 
-/** Rows of the ten best unseen titles. */
-function firstTen(scores: Float32Array, seen: ReadonlySet<number>): number[] {
-  const best: number[] = [];
-  for (let row = 0; row < scores.length; row += 1) {
-    const score = scores[row] ?? 0;
-    if (seen.has(row) || (best.length === FIRST && score <= (scores[best[FIRST - 1] ?? 0] ?? 0))) continue;
-    let place = best.length;
-    while (place > 0 && (scores[best[place - 1] ?? 0] ?? 0) < score) place -= 1;
-    best.splice(place, 0, row);
-    if (best.length > FIRST) best.pop();
-  }
-  return best;
-}
-
 /**
  * Asks about every `every`-th of `events` (later than all in `past`) whose title its viewer has not opened before, live
  * histories beginning with `past`. Rows below 0 are titles that the ranker does not know: misses.
@@ -190,7 +176,7 @@ export async function measureRanker(
       if (question === undefined) return;
       const seen = new Set(question.history);
       for (const name of MEASURED) count(tallies[name], scores[name], question.target, seen);
-      diversity.add(firstTen(scores.blend, seen));
+      diversity.add(firstRows(scores.blend, FIRST, seen));
     });
     waiting = [];
   };

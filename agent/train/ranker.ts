@@ -26,7 +26,7 @@ import { servingGraph } from './serving-graph.ts';
 /** How to train. */
 export type RankerOptions = {
   readonly seed: number;
-  /** Passes over the histories; 16 unless told. */
+  /** Passes over the histories; unless told 16, fewer for more than 200,000 interactions. */
   readonly epochs?: number;
   readonly threads?: number;
   /** Share of the latest interactions that figures are measured on before they are learnt from; 0: no figures. */
@@ -53,12 +53,19 @@ const TOP = 100;
 const FIT = { epochs: 16, learningRate: 0.005, dropoutRatio: 0.3 } as const;
 const EASE = { ridge: 300, width: 200 } as const;
 const BLEND: RankerBlend = { easeWeight: 0.3, historyDecay: 0.9, startWeight: 1.5, startDecay: 0.7 };
+/** Interactions that get all passes; of more, all are seen, but less often, so that a night is enough for a million. */
+const FULL_EVENTS = 200_000;
+const LEAST_EPOCHS = 6;
+
+const epochsFor = (events: number): number =>
+  Math.max(LEAST_EPOCHS, Math.round(FIT.epochs * Math.min(1, FULL_EVENTS / events)));
 /** Half-life of popularity at a session's start, from the same split. */
 const START_HALF_LIFE_MS = 7 * 86_400_000;
 /** Below this many interactions there is nothing to learn. */
 const MINIMUM_EVENTS = 200;
-/** Share of the epochs in which the trained model also learns what was held out. */
+/** Share of the epochs in which the trained model also learns what was held out, and of the rate: it is nearly there. */
 const CATCH_UP_RATIO = 0.2;
+const CATCH_UP_RATE = 0.4;
 /** Questions of the hold-out at most; more would only take longer. */
 const MAX_QUESTIONS = 5_000;
 
@@ -151,13 +158,13 @@ export async function trainRanker(
   if (events.length < MINIMUM_EVENTS || titleIds.length < 2) {
     throw new RangeError(`${events.length} interactions with ${titleIds.length} titles are too few to learn from`);
   }
-  const { seed, epochs = FIT.epochs, threads = 1, signal, holdOutRatio = 0.1, onProgress } = options;
+  const { seed, epochs = epochsFor(events.length), threads = 1, signal, holdOutRatio = 0.1, onProgress } = options;
   const shape: SasrecShape = { titles: titleIds.length, ...SIZES };
   const catchUp = holdOutRatio > 0 ? Math.ceil(epochs * CATCH_UP_RATIO) : 0;
   let done = 0;
   const learn = async (
     learnt: readonly NumberedInteraction[],
-    part: Pick<SasrecFit, 'epochs' | 'start'>,
+    part: Pick<SasrecFit, 'epochs'> & Partial<Pick<SasrecFit, 'start' | 'learningRate'>>,
   ): Promise<SasrecWeights> => {
     const histories = [...historiesOf(learnt).values()].map(({ rows, weights }) => ({
       rows: Int32Array.from(rows, (row) => row + 1),
@@ -180,7 +187,11 @@ export async function trainRanker(
   if (catchUp > 0) {
     figures = await figuresOf(work, { weights, neighbours: easeOf(titleIds, past) }, past, events.slice(cut));
     signal?.throwIfAborted();
-    weights = await learn(events, { epochs: catchUp, start: weights });
+    weights = await learn(events, {
+      epochs: catchUp,
+      start: weights,
+      learningRate: FIT.learningRate * CATCH_UP_RATE,
+    });
   }
   const neighbours = easeOf(titleIds, events);
   const learned = embeddingsOf(titleIds, weights);

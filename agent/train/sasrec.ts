@@ -121,7 +121,7 @@ const causal = (history: number): Float32Array =>
  * and `next_` of each weight and moment.
  */
 export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraining): Uint8Array {
-  const { titles, width, history, layers } = shape;
+  const { width, history, layers } = shape;
   const graph = buildGraph('sasrec-training');
   const tape = startTape(graph);
   const parameters = new Map(
@@ -154,10 +154,7 @@ export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraini
     x = tape.add(x, drop(forward(block, x, at)));
   }
   const last = levelled(block, x, 'last');
-  const logits = tape.add(
-    tape.matmul(last, weight('titles'), true),
-    tape.reshape(weight('title_bias'), [1, titles + 1]),
-  );
+  const logits = tape.affine(last, weight('titles'), weight('title_bias'));
   const loss = tape.crossEntropy(logits, targets, rowWeights);
   graph.output(loss.name, { name: LOSS, type: 'float', dims: [] });
   const all = [...parameters.values()];

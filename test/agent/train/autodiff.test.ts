@@ -31,7 +31,25 @@ const CASES: Readonly<Record<string, Case>> = {
   'multiply by itself': { a: [3], b: [3], of: (tape, { a, b }) => tape.multiply(tape.multiply(a, a), b) },
   scale: { a: [5], b: [5], of: (tape, { a, b }) => tape.add(tape.scale(a, -2.5), b) },
   matmul: { a: [3, 4], b: [4, 2], of: (tape, { a, b }) => tape.matmul(a, b) },
-  'matmul, transposed': { a: [3, 4], b: [2, 4], of: (tape, { a, b }) => tape.matmul(a, b, true) },
+  'affine, by the matrices': {
+    a: [3, 4],
+    b: [2, 4],
+    of: (tape, { a, b }) => tape.affine(a, b, tape.constant('bias', [2], [0.5, -1])),
+  },
+  'affine, by the bias': {
+    a: [3, 4],
+    b: [2],
+    of: (tape, { a, b }) =>
+      tape.affine(
+        a,
+        tape.reshape(
+          tape.multiply(tape.matmul(tape.constant('c', [2, 3], [1, 2, 3, 4, 5, 6]), a), tape.constant('one', [1], [1])),
+          [2, 4],
+        ),
+        b,
+      ),
+  },
+  'add a row to each': { a: [3, 4], b: [4], of: (tape, { a, b }) => tape.add(a, b) },
   'batched matmul': { a: [2, 3, 4], b: [2, 4, 2], of: (tape, { a, b }) => tape.batchMatmul(a, b) },
   'batched matmul, transposed': { a: [2, 3, 4], b: [2, 5, 4], of: (tape, { a, b }) => tape.batchMatmul(a, b, true) },
   reshape: { a: [2, 6], b: [3, 4], of: (tape, { a, b }) => tape.multiply(tape.reshape(a, [3, 4]), b) },

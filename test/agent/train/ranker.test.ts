@@ -29,7 +29,7 @@ function circle(viewers: number, views: number): Interaction[] {
 }
 
 const fileOf = ({ files }: TrainedRanker, name: string): Uint8Array => files.get(name) ?? new Uint8Array();
-const trained = trainRanker(circle(16, 15), { seed: 3, epochs: 60 });
+const trained = trainRanker(circle(16, 15), { seed: 3, epochs: 30 });
 
 describe('a trained ranker', () => {
   test('says what follows, in 32 and in 8 bits, alone and in a batch', async () => {
@@ -96,7 +96,7 @@ describe('a trained ranker', () => {
       const length = Math.hypot(...values.subarray(row * width, (row + 1) * width));
       expect(length).toBeCloseTo(1, 4);
     }
-    expect(metrics).toMatchObject({ titles: TITLES, viewers: 16, events: 240, epochs: 60 });
+    expect(metrics).toMatchObject({ titles: TITLES, viewers: 16, events: 240, epochs: 30 });
     expect(metrics['questions']).toBeGreaterThan(5);
     expect(metrics['hr10']).toBeGreaterThan(0.9);
     expect(metrics['reachRatio']).toBeGreaterThan(0.5);
