@@ -208,6 +208,7 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
     publish: { ...config.publish, dir: from(config.publish.dir) },
+    telemetry: { ...config.telemetry, accessLogs: config.telemetry.accessLogs.map(from) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {

@@ -154,6 +154,7 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
           {
             questions: late.questions?.answered() ?? [],
             interactions: interactionsOf(options.watches),
+            titles: options.titles(),
             scorer: keeper.current()?.weights,
           },
           {
@@ -225,6 +226,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     region: options.region,
     runtime: models?.runtime,
     champion: models?.keeper.current,
+    tables: () => models?.keeper.current()?.tables,
     now: options.now,
   });
   const drift = openDrift(options, predictor);
@@ -266,6 +268,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
     close: async () => {
+      predictor.close();
       models?.life.setPaused(true);
       await Promise.all([models?.runtime.close(), models?.shadow.close()]);
     },

@@ -1,11 +1,13 @@
 // Sees to it that the best sound model runs: the champion, else the one before it, else none; and that a site without
 // one starts from the model that ships.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FEATURE_NAMES } from '../predict/features.ts';
-import { RANKER_FILES } from '../predict/ranker-files.ts';
+import { RANKER_FILES, readEmbeddings, readNeighbours, readTitles } from '../predict/ranker-files.ts';
 import { isSoundScorer, type ScorerWeights } from '../predict/scorer.ts';
 import { encodeScorer } from '../train/scorer-model.ts';
 import { SEED_RECIPE } from '../train/seed.ts';
+import type { LearntTables } from './knowledge.ts';
 import { type ModelFiles, type ModelKind, SCORER_FILE } from './manifest.ts';
 import { type ModelRegistry, plainWeights, type VerifiedModel } from './registry.ts';
 import type { ModelRuntime, RunnableModel } from './runtime.ts';
@@ -18,6 +20,8 @@ export type Champion = {
   /** It is the one that ships, or was trained on the site's own viewers. */
   readonly trainedOn: 'synthetic' | 'site';
   readonly kind: ModelKind;
+  /** What a sequence model's training learnt of titles, for candidates. */
+  readonly tables: LearntTables | undefined;
 };
 
 /** Keeps the champion running. */
@@ -61,6 +65,29 @@ export function runnableOf({ sha256, dir, manifest }: VerifiedModel): RunnableMo
   return { ...model, sequence: { graph, titles: file(titles), ease: file(ease), weight } };
 }
 
+/** Larger tables are left to the model process: reading them would hold viewers up for too long. */
+const MOST_TABLE_BYTES = 12 * 1024 * 1024;
+
+/** What training learnt of titles; undefined where there is nothing, or too much of it. */
+async function readTables({ dir, manifest }: VerifiedModel): Promise<LearntTables | undefined> {
+  if (manifest.kind !== 'sequence') return undefined;
+  const { titles, ease, embeddings } = RANKER_FILES;
+  const read = async (name: string): Promise<Uint8Array | undefined> =>
+    (manifest.files[name]?.sizeBytes ?? MOST_TABLE_BYTES + 1) <= MOST_TABLE_BYTES
+      ? readFile(join(dir, name)).catch(() => undefined)
+      : undefined;
+  const [listed, near, places] = await Promise.all([titles, ease, embeddings].map(read));
+  try {
+    return {
+      ...(listed && near && { neighbours: readNeighbours(near, readTitles(listed).titles) }),
+      ...(places && { embeddings: readEmbeddings(places) }),
+    };
+  } catch {
+    // Files of the right hash and the wrong sense: the model process will refuse them and say so.
+    return undefined;
+  }
+}
+
 const hasOurFeatures = ({ features }: { readonly features: readonly string[] }): boolean =>
   features.length === FEATURE_NAMES.length && FEATURE_NAMES.every((name, at) => features[at] === name);
 
@@ -83,6 +110,7 @@ export function keepChampion(registry: ModelRegistry, runtime: ModelRuntime, now
       weights: plainWeights(model),
       trainedOn: model.manifest.trainedOn,
       kind: model.manifest.kind,
+      tables: await readTables(model),
     };
     await runtime.load(model && runnableOf(model));
     return current;

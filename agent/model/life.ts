@@ -186,6 +186,13 @@ class Life {
     if (other?.role === 'challenger' && state === 'disabled') await this.#withdraw(other.model.sha256, 'cannot run');
   }
 
+  /** Whoever moved an alias need not wait for the process of the model beside the champion. */
+  #meetLater(): void {
+    this.#inTurn(() => this.#meet()).catch((error: unknown) =>
+      this.#options.log('error', 'model.registry', { message: String(error) }),
+    );
+  }
+
   async #answered(question: AnsweredQuestion): Promise<void> {
     const { champion, other, trial } = this.#contest;
     const { scores, chosen, features, titleIds, modelVersion, viewer } = question;
@@ -210,7 +217,7 @@ class Life {
   }
 
   async #look(): Promise<void> {
-    const { keeper, log, now, isAutomatic } = this.#options;
+    const { log, now, isAutomatic } = this.#options;
     await this.#meet();
     const { trial, other } = this.#contest;
     if (other?.role === 'challenger' && this.#options.shadow.stats().state === 'disabled') {
@@ -227,7 +234,6 @@ class Life {
       await this.#options.shadow.load(undefined);
       this.#contest = { ...this.#contest, other: undefined };
     }
-    if (keeper.current()?.modelVersion !== this.#contest.champion) await this.#meet();
   }
 
   /** The champion goes; one with nothing before it only until the next start, and rules answer meanwhile. */
@@ -240,7 +246,7 @@ class Life {
     log('warn', 'model.rolled-back', { modelVersion: champion.modelVersion, to: null });
     this.#counts.rolledBack += 1;
     await keeper.giveUp(champion.modelVersion);
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #gaveUp(modelVersion: string, reason: DisableReason): Promise<void> {
@@ -252,7 +258,7 @@ class Life {
     log('warn', 'model.given-up', { modelVersion, reason, to: before?.sha256 ?? null });
     await keeper.giveUp(modelVersion);
     if (isItsFault) await registry.withdraw('champion', modelVersion);
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #promote(sha256: string): Promise<void> {
@@ -262,7 +268,7 @@ class Life {
     await keeper.reload();
     this.#counts.promoted += 1;
     log('info', 'model.promoted', { modelVersion: sha256 });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #rollBack(): Promise<void> {
@@ -277,7 +283,7 @@ class Life {
     await keeper.reload();
     this.#counts.rolledBack += 1;
     log('warn', 'model.rolled-back', { modelVersion: from, to: before.sha256 });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #withdraw(sha256: string, why: string): Promise<void> {
@@ -285,7 +291,7 @@ class Life {
     await registry.withdraw('challenger', sha256);
     this.#counts.withdrawn += 1;
     log('info', 'model.withdrawn', { modelVersion: sha256, why });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #retrain({ seed, isUrgent }: Parameters<ModelLife['retrain']>[0], signal: AbortSignal): Promise<string> {
@@ -342,7 +348,7 @@ class Life {
     const { aliases } = await registry.list();
     for (const former of aliases.challenger) if (former !== sha256) await registry.withdraw('challenger', former);
     await registry.point('challenger', sha256);
-    await this.#meet();
+    this.#meetLater();
     return 'trained';
   }
 

@@ -5,6 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../cache/cache.ts';
+import type { PredictTitle } from '../predict/catalogue-index.ts';
 import type { ScorerWeights } from '../predict/scorer.ts';
 import type { Interaction } from '../train/interactions.ts';
 import type { FromTrainer, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
@@ -14,6 +15,8 @@ export type TrainingData = {
   readonly questions: readonly TrainExample[];
   /** What was watched, in portions, each read when the one before is handed over. */
   readonly interactions: Iterable<readonly Interaction[]>;
+  /** The catalogue, whose metadata give titles that nobody has watched a place. */
+  readonly titles: Iterable<PredictTitle>;
   readonly scorer: ScorerWeights | undefined;
 };
 
@@ -48,6 +51,7 @@ const NICENESS = 19;
 const WATCH_MS = 500;
 /** Questions in one message: some megabytes, so that the viewers' thread copies no more at once. */
 const PORTION = 100;
+const TITLE_PORTION = 2_000;
 const PAGE_BYTES = 4096;
 
 /** Resident bytes of a process; undefined where the system does not say. */
@@ -66,6 +70,18 @@ function* portions(all: readonly TrainExample[]): Generator<readonly TrainExampl
   }
 }
 
+/** Titles in portions, with what metadata there are. */
+function* groups(titles: Iterable<PredictTitle>): Generator<readonly PredictTitle[]> {
+  let group: PredictTitle[] = [];
+  for (const { id, series, genres, people } of titles) {
+    group.push({ id, series, genres, people });
+    if (group.length < TITLE_PORTION) continue;
+    yield group;
+    group = [];
+  }
+  yield group;
+}
+
 /** Hands over the data, turn by turn of the event loop, then says what to do with it. */
 async function instruct(child: ChildProcess, data: TrainingData, { seed }: TrainingOptions): Promise<void> {
   const tell = (message: ToTrainer): Promise<void> =>
@@ -76,6 +92,7 @@ async function instruct(child: ChildProcess, data: TrainingData, { seed }: Train
     });
   for (const questions of portions(data.questions)) await tell({ version: 1, type: 'questions', questions });
   for (const interactions of data.interactions) await tell({ version: 1, type: 'interactions', interactions });
+  for (const titles of groups(data.titles)) await tell({ version: 1, type: 'titles', titles });
   await tell({ version: 1, type: 'train', seed, scorer: data.scorer });
 }
 

@@ -1,5 +1,6 @@
 // The training process: takes its data in portions, trains at the pace that it is told, answers with a model and ends.
 // Started by agent/model/retrain.ts with fork(); it ends when its parent does.
+import type { PredictTitle } from '../predict/catalogue-index.ts';
 import type { ScorerWeights } from '../predict/scorer.ts';
 import type { Interaction } from '../train/interactions.ts';
 import type { FromTrainer, ToTrainer, TrainExample } from './train-messages.ts';
@@ -10,6 +11,7 @@ const TURN_MS = 100;
 
 const questions: TrainExample[] = [];
 const interactions: Interaction[] = [];
+const titles: PredictTitle[] = [];
 let pace = 1;
 let paceChanged: () => void = () => undefined;
 
@@ -39,7 +41,7 @@ async function breathe(ratio: number): Promise<void> {
 
 async function train(seed: number, scorer: ScorerWeights | undefined): Promise<void> {
   try {
-    const model = await trainOnSite({ questions, interactions, scorer }, seed, breathe);
+    const model = await trainOnSite({ questions, interactions, titles, scorer }, seed, breathe);
     await say({ version: 1, type: 'trained', model });
   } catch (error) {
     const why = error instanceof TooLittle || error instanceof RangeError ? 'too-little' : 'error';
@@ -50,6 +52,7 @@ async function train(seed: number, scorer: ScorerWeights | undefined): Promise<v
 
 const handlers: { readonly [T in ToTrainer['type']]: (message: Extract<ToTrainer, { type: T }>) => unknown } = {
   questions: (message) => questions.push(...message.questions),
+  titles: (message) => titles.push(...message.titles),
   interactions: (message) => interactions.push(...message.interactions),
   train: ({ seed, scorer }) => train(seed, scorer),
   pace: (message) => {

@@ -1,4 +1,5 @@
 // What the node and its training process say to each other over the channel of fork(), in both directions.
+import type { PredictTitle } from '../predict/catalogue-index.ts';
 import type { ScorerWeights } from '../predict/scorer.ts';
 import type { Interaction } from '../train/interactions.ts';
 import type { TrainQuestion } from '../train/scorer.ts';
@@ -15,6 +16,7 @@ export type TrainExample = TrainQuestion & {
 export type ToTrainer =
   | { readonly version: 1; readonly type: 'questions'; readonly questions: readonly TrainExample[] }
   | { readonly version: 1; readonly type: 'interactions'; readonly interactions: readonly Interaction[] }
+  | { readonly version: 1; readonly type: 'titles'; readonly titles: readonly PredictTitle[] }
   /** `scorer`: the champion's, for a sequence model where questions are too few to train one. */
   | { readonly version: 1; readonly type: 'train'; readonly seed: number; readonly scorer: ScorerWeights | undefined }
   /** 0: wait; 1: full pace. */

@@ -2,9 +2,12 @@
 // scorer learns from live questions; where enough was watched, a sequence model learns beside it. The same data and seed
 // give the same files.
 import { createHash } from 'node:crypto';
+import type { PredictTitle } from '../predict/catalogue-index.ts';
+import { embedMetadata } from '../predict/embed.ts';
 import { RULES } from '../predict/rank.ts';
 import { RANKER_FILES } from '../predict/ranker-files.ts';
 import { type ScorerWeights, scoreRows } from '../predict/scorer.ts';
+import type { TitleEmbeddings } from '../predict/tables.ts';
 import { byScorer, evaluate } from '../train/evaluate.ts';
 import type { Interaction } from '../train/interactions.ts';
 import { trainRanker } from '../train/ranker.ts';
@@ -33,6 +36,8 @@ const DAY_MS = 86_400_000;
 export type SiteData = {
   readonly questions: readonly TrainExample[];
   readonly interactions: readonly Interaction[];
+  /** The catalogue; empty: titles that nobody has watched have no place. */
+  readonly titles: readonly PredictTitle[];
   /** The champion's, where there is one of plain weights. */
   readonly scorer: ScorerWeights | undefined;
 };
@@ -157,6 +162,15 @@ async function weigh(
   };
 }
 
+function metadataOf(titles: readonly PredictTitle[]): { readonly metadata?: TitleEmbeddings } {
+  if (titles.length === 0) return {};
+  const steps = embedMetadata(titles);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return { metadata: step.value };
+  }
+}
+
 /** Trains what there is enough for. Rejects with TooLittle, and with what `breathe` rejects with. */
 export async function trainOnSite(data: SiteData, seed: number, breathe: Breathe): Promise<TrainedModel> {
   const examples = data.questions.toSorted(byTime);
@@ -175,7 +189,8 @@ export async function trainOnSite(data: SiteData, seed: number, breathe: Breathe
   const described = { data: describeData(examples, isSequence ? watched : []), scorer };
   const scorerFile = [SCORER_FILE, encodeScorer(scorer)] as const;
   if (!isSequence) return { kind: 'scorer', files: [scorerFile], metrics: own?.metrics ?? {}, ...described };
-  const ranker = await trainRanker(watched, { seed, onProgress: (ratio) => breathe(share + ratio * (1 - share)) });
+  const onProgress = (ratio: number) => breathe(share + ratio * (1 - share));
+  const ranker = await trainRanker(watched, { seed, onProgress, ...metadataOf(data.titles) });
   const { weight, metrics } = await weigh(ranker.files, scorer, test);
   return {
     kind: 'sequence',

@@ -81,14 +81,33 @@ type Source = { readonly handle: FileHandle; readonly inode: number; place: numb
 async function openSource(file: string, atEnd: boolean): Promise<Source | undefined> {
   const handle = await open(file, 'r').catch(() => undefined);
   if (handle === undefined) return undefined;
-  const { ino, size } = await handle.stat();
-  const head = await readHead(handle, Math.min(size, HEAD_BYTES));
-  return { handle, inode: ino, place: atEnd ? size : 0, head };
+  try {
+    const { ino, size } = await handle.stat();
+    const head = await readHead(handle, Math.min(size, HEAD_BYTES));
+    return { handle, inode: ino, place: atEnd ? size : 0, head };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
 }
 
 async function readHead(handle: FileHandle, length: number): Promise<Buffer> {
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, 0);
   return buffer.subarray(0, bytesRead);
+}
+
+/** What was written since the last look, in pieces. */
+async function* newBytes(source: Source): AsyncGenerator<Buffer> {
+  const buffer = Buffer.alloc(CHUNK_BYTES);
+  for (;;) {
+    const { bytesRead } = await source.handle.read(buffer, 0, CHUNK_BYTES, source.place);
+    if (bytesRead === 0) break;
+    source.place += bytesRead;
+    yield buffer.subarray(0, bytesRead);
+  }
+  if (source.head.length < HEAD_BYTES) {
+    source.head = await readHead(source.handle, Math.min(source.place, HEAD_BYTES));
+  }
 }
 
 async function isTruncated({ handle, place, head }: Source): Promise<boolean> {
@@ -100,14 +119,6 @@ async function isTruncated({ handle, place, head }: Source): Promise<boolean> {
 async function inodeOf(file: string): Promise<number | undefined> {
   const found = await stat(file).catch(() => undefined);
   return found?.ino;
-}
-
-async function repeat(work: () => Promise<void>, everyMs: number, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    await work();
-    // Aborted: the tail is closed.
-    await wait(everyMs, undefined, { signal, ref: false }).catch(() => undefined);
-  }
 }
 
 /** Follows a file, which need not be there yet. Never rejects: what cannot be read is told to the log once. */
@@ -126,14 +137,10 @@ export function openTail(options: TailOptions): Tail {
     await onLines(lines);
   };
   const readOn = async (from: Source): Promise<void> => {
-    const buffer = Buffer.alloc(CHUNK_BYTES);
-    while (!closing.signal.aborted) {
-      const { bytesRead } = await from.handle.read(buffer, 0, CHUNK_BYTES, from.place);
-      if (bytesRead === 0) break;
-      from.place += bytesRead;
-      await give(cutter.cut(buffer.subarray(0, bytesRead)));
+    for await (const bytes of newBytes(from)) {
+      await give(cutter.cut(bytes));
+      if (closing.signal.aborted) return;
     }
-    if (from.head.length < HEAD_BYTES) from.head = await readHead(from.handle, Math.min(from.place, HEAD_BYTES));
   };
   const look = async (): Promise<void> => {
     if (source === undefined) {
@@ -165,7 +172,14 @@ export function openTail(options: TailOptions): Tail {
     });
     return turn;
   };
-  const running = repeat(poll, options.pollMs ?? POLL_MS, closing.signal);
+  const run = async (): Promise<void> => {
+    while (!closing.signal.aborted) {
+      await poll();
+      // Aborted: the tail is closed.
+      await wait(options.pollMs ?? POLL_MS, undefined, { signal: closing.signal, ref: false }).catch(() => undefined);
+    }
+  };
+  const running = run();
   return {
     poll,
     stats: () => ({ ...counts, tooLong: cutter.tooLong }),

@@ -30,7 +30,12 @@ const rows = Array.from({ length: 6_000 }, (_, at) => {
 
 const train = (interactions: typeof rows): Promise<TrainingEnd> =>
   trainApart(
-    { questions: [], interactions: [interactions.slice(0, 3_000), interactions.slice(3_000)], scorer: RULES },
+    {
+      questions: [],
+      interactions: [interactions.slice(0, 3_000), interactions.slice(3_000)],
+      titles: [],
+      scorer: RULES,
+    },
     {
       ...{ seed: 7, deadlineMs: 300_000, maxRssBytes: 600 * 2 ** 20, pace: () => 1, onProgress: () => undefined },
       ...{ signal: new AbortController().signal, log: () => undefined },

@@ -138,7 +138,9 @@ describe('in the model process', () => {
     runtime.adapt({ bias: { t20: 50 } });
     expect(best((await ask(1))?.scores, allTitles)).toBe('t20');
     process.kill(runtime.stats().pid ?? 0, 'SIGKILL');
-    await expect.poll(async () => best((await ask(1))?.scores, allTitles), { interval: 5 }).toBe('t20');
+    await expect
+      .poll(async () => best((await ask(1))?.scores, allTitles), { interval: 5, timeout: 40_000 })
+      .toBe('t20');
     expect(await runtime.load(await stored({ int8LossRatio: 0.001 }))).toBe('ready');
     expect(best((await ask(1))?.scores, allTitles)).toBe('t20');
     runtime.adapt({ bias: {} });
@@ -170,7 +172,7 @@ describe('trained on the site', () => {
   const breathe = async () => undefined;
 
   test('too little watched: no sequence model; nothing at all: an error that says how much is needed', async () => {
-    const none = { questions: [], interactions: watched(10, 10), scorer: RULES };
+    const none = { questions: [], interactions: watched(10, 10), titles: [], scorer: RULES };
     await expect(trainOnSite(none, 1, breathe)).rejects.toThrow(/500 answered questions/);
   });
 
@@ -180,7 +182,7 @@ describe('trained on the site', () => {
       ratios.push(ratio);
       return ratios.length > 3 ? Promise.reject(new Error('enough')) : Promise.resolve();
     };
-    const data = { questions: [], interactions: watched(500, 10), scorer: RULES };
+    const data = { questions: [], interactions: watched(500, 10), titles: [], scorer: RULES };
     await expect(trainOnSite(data, 1, stop)).rejects.toThrow('enough');
     expect(ratios).toEqual(ratios.toSorted((one, other) => one - other));
     expect(ratios.every((ratio) => ratio > 0 && ratio <= 1)).toBe(true);
