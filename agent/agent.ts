@@ -241,7 +241,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
     ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs, retrain: config.predict.retrain },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     snapshots: state.snapshots,
     ...{ now, log },

@@ -281,6 +281,12 @@ export const sections = {
             .enum(['auto', 'manual'])
             .default('auto')
             .describe('manual: a model that won its trial waits for nearcast model promote'),
+          minReachRatio: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.03)
+            .describe('of the titles on offer; a trained model whose first ten never show more is not tried'),
         })
         .prefault({}),
     })

@@ -3,8 +3,9 @@
 import type { CatalogueIndex } from '../predict/catalogue-index.ts';
 import { embedMetadata } from '../predict/embed.ts';
 import { indexNearest, type NearestIndex } from '../predict/nearest.ts';
+import { extendEmbeddings } from '../predict/place.ts';
 import type { Knowledge } from '../predict/profile.ts';
-import type { TitleEmbeddings, TitleNeighbours } from '../predict/tables.ts';
+import { placesOf, type TitleEmbeddings, type TitleNeighbours } from '../predict/tables.ts';
 import { createTransitions, type Transitions } from '../predict/transitions.ts';
 
 /** What training learnt of titles; another object each time that another model is there. */
@@ -28,12 +29,17 @@ const TURN_MS = 2;
 const REST_MS = 4;
 /** A large catalogue that changes all the time is indexed no more often; new titles wait for their place so long. */
 const AGAIN_MS = 60_000;
+/** New titles get a learnt place where that takes one turn of about 10 ms; in larger tables they wait for the night. */
+const EXTENDED_TITLES = 5_000;
 /** Catalogues up to this size are indexed at once: within about 10 ms. */
 const SMALL_TITLES = 1_000;
 
 function* build(index: CatalogueIndex, learnt: TitleEmbeddings | undefined): Generator<void, NearestIndex, void> {
-  const table = learnt ?? (yield* embedMetadata(index.titles.values()));
-  return yield* indexNearest(table);
+  if (learnt === undefined) return yield* indexNearest(yield* embedMetadata(index.titles.values()));
+  const known = placesOf(learnt.titleIds);
+  const hasNew = index.titles.size > known.size || [...index.titles.keys()].some((titleId) => !known.has(titleId));
+  if (!hasNew || known.size > EXTENDED_TITLES) return yield* indexNearest(learnt);
+  return yield* indexNearest(extendEmbeddings(learnt, yield* embedMetadata(index.titles.values())));
 }
 
 /** Opens the keeper; `tables` is asked with every question and is quick. */

@@ -61,7 +61,7 @@ beforeEach(async () => {
     region: 'test',
     modelsDir: join(dir, 'models'),
     hasModel: false,
-    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29 },
+    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29, minReachRatio: 0 },
     watches: () => [],
     pace: () => 1,
     deadlineMs: 10,

@@ -46,4 +46,7 @@ test('embeddings and neighbours that were learnt go before metadata, as soon as 
   const known = keeper.of(index);
   expect(known.nearest?.table.width).toBe(2);
   expect(known.neighbours).toBe(neighbours);
+  // A title that came since has a place too, foretold from its line.
+  const titles = [...index.titles.values(), { id: 'new', genres: ['drama'], series: 's1' }];
+  expect(keeper.of(indexCatalogue(titles)).nearest?.table.titleIds).toEqual([...titleIds, 'new']);
 });
