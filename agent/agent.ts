@@ -223,7 +223,7 @@ type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Pred
 function openPrefetchingOver(
   { config }: AgentOptions,
   rooms: Pick<PrefetchingOptions, 'cache' | 'catalogue' | 'timelines' | 'prediction' | 'power' | 'now' | 'log'> &
-    Pick<Rooms, 'state' | 'sessions'>,
+    Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
   const { maxSessions } = config.telemetry;
@@ -231,6 +231,7 @@ function openPrefetchingOver(
     ...rooms,
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
+    cost: rooms.meter.prefetchCost,
     config: config.prefetch,
   });
 }
@@ -273,7 +274,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power });
+  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, meter, prediction, power });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });

@@ -10,6 +10,8 @@ import { openState, type State } from '../../agent/state.ts';
 import { openTimelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
 
+const NOTHING = { value: 0, low: 0, high: 0 };
+const NO_COST = { hours: 0, originBytes: NOTHING, originP95: NOTHING, withoutBytes: 0 };
 const SEGMENT_BYTES = 2000;
 const SEGMENTS = 10;
 const log = () => undefined;
@@ -73,12 +75,12 @@ beforeEach(async () => {
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const { ledger, snapshots } = state;
-  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
+  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true, cost: () => Promise.resolve(NO_COST) };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   open = (changed = {}) => {
     const config = {
       ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
-      ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
     };
     const given = { ...kept, config, cache, catalogue, timelines, prediction, power, now: Date.now, log };
     return openPrefetching({ ...given, ...changed });
@@ -120,7 +122,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
     ...{ enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window },
-    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
