@@ -304,6 +304,24 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      aheadSeconds: z
+        .number()
+        .min(4)
+        .max(3600)
+        .default(60)
+        .describe('of media ahead of each player; more serves jumps, and wastes what nobody stays for'),
+      maxWastedRatio: z
+        .number()
+        .min(0.01)
+        .max(0.9)
+        .default(0.1)
+        .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
+      maxCostRatio: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.15)
+        .describe('share of the origin bytes that prefetch may cost; surely above it, it switches itself off'),
     })
     .prefault({}),
   encode: z

@@ -274,16 +274,16 @@ function passes(room: Room, sid: string): boolean {
 function readServed(room: Room, record: ServedRecord): void {
   const { request, sid } = learn(room, record);
   if (!isAnswer(record) && record.status !== NOT_MODIFIED) return;
-  room.onRequest(request, sid === undefined ? undefined : room.sessions.get(sid));
+  const sentMs = Math.max(0, room.now() - record.at);
+  room.onRequest({ ...request, sentMs }, sid === undefined ? undefined : room.sessions.get(sid));
 }
 
 const isAnswer = ({ status }: ServedRecord): boolean => status >= 200 && status < 300;
 
+type Learnt = { readonly request: Omit<ViewerRequest, 'sentMs'>; readonly sid: string | undefined };
+
 /** Counts what a request says of its title, and tells its consented session. */
-function learn(
-  room: Room,
-  record: ServedRecord,
-): { readonly request: ViewerRequest; readonly sid: string | undefined } {
+function learn(room: Room, record: ServedRecord): Learnt {
   const report = record.cmcd === undefined ? undefined : readCmcd(room, record.cmcd);
   const fromCid = isTitleId(report?.cid) ? report.cid : undefined;
   const titleId = record.title ?? room.titleOf(record.path) ?? fromCid;
@@ -341,7 +341,13 @@ function rememberTitle(titles: Set<string>, titleId: string): void {
   if (oldest !== undefined) titles.delete(oldest);
 }
 
-function requestOf(record: ServedRecord, titleId: string | undefined, report: CmcdReport | undefined): ViewerRequest {
+const FROM_CACHE: ReadonlySet<string> = new Set(['hit', 'stale', 'revalidated']);
+
+function requestOf(
+  record: ServedRecord,
+  titleId: string | undefined,
+  report: CmcdReport | undefined,
+): Omit<ViewerRequest, 'sentMs'> {
   return {
     at: record.at,
     path: record.path,
@@ -350,6 +356,10 @@ function requestOf(record: ServedRecord, titleId: string | undefined, report: Cm
     nextPaths: report === undefined ? [] : pathsOf(report.nextObjectUrls, record.path),
     ...(report?.bitrateKbps === undefined ? {} : { bitrateKbps: report.bitrateKbps }),
     ...(report?.bufferMs === undefined ? {} : { bufferMs: report.bufferMs }),
+    ...(report?.throughputKbps === undefined ? {} : { throughputKbps: report.throughputKbps }),
+    ...(report?.topBitrateKbps === undefined ? {} : { topBitrateKbps: report.topBitrateKbps }),
+    isHit: FROM_CACHE.has(record.result),
+    sentBytes: record.bytes,
     ...(report?.objectSeconds === undefined ? {} : { objectSeconds: report.objectSeconds }),
     ...(report?.rate === undefined ? {} : { rate: report.rate }),
     isStartup: report?.isStartup ?? false,
