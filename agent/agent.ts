@@ -194,7 +194,7 @@ function openPrefetchingOver(
     PrefetchingOptions,
     'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
   > &
-    Pick<Rooms, 'state' | 'sessions'>,
+    Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
   const { maxSessions } = config.telemetry;
@@ -202,6 +202,7 @@ function openPrefetchingOver(
     ...rooms,
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
+    cost: rooms.meter.prefetchCost,
     config: config.prefetch,
   });
 }
@@ -226,7 +227,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
     ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });
@@ -242,7 +243,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
   const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
+  const prefetching = openPrefetchingOver(options, {
+    ...metered,
+    ...{ state, sessions, meter, prediction, power, expectation },
+  });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
