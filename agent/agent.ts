@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
+import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
 import { openLoad } from './power/load.ts';
@@ -54,6 +55,8 @@ export type Agent = {
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
+  /** What players are told with segments; asked only where prefetch.cmsd is on. */
+  readonly hints: Hints;
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
@@ -156,10 +159,10 @@ function openPreviews(
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
+  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'hints'>,
   durationOf: Durations,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, hints } = rooms;
   return openIntake({
     sessions,
     now,
@@ -182,6 +185,7 @@ function openIntakeOver(
     onRequest: (request, session) => {
       if (session !== undefined) prediction.seen(session);
       const { path, kind, titleId, nextPaths, isHit } = request;
+      if (kind === 'segment') hints.served(request);
       const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
       const part = { path, kind, status: 200, isHit, viewing, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served(part, nextPaths);
@@ -274,6 +278,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
+  const hints = openHints({ ...cache, nodeId: config.node.id, now });
   const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, meter, prediction, power });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
@@ -289,22 +294,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
   closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
+  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview, hints }, durationOf);
   closers.push(intake.close);
   return {
-    catalogue,
-    sessions,
-    intake,
-    prediction,
-    prefetching,
-    timelines,
-    encodes,
-    encoding,
-    power,
-    preview,
-    publishing,
-    state,
-    meter,
+    ...{ catalogue, sessions, intake, prediction, prefetching, timelines, encodes },
+    ...{ encoding, power, preview, publishing, state, meter, hints },
   };
 }
 

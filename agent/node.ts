@@ -8,6 +8,7 @@ import {
   CacheError,
   open as openCache,
   type Reloadable,
+  type Result,
   type Route,
   type ServedRecord,
 } from '../cache/cache.ts';
@@ -193,6 +194,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     ...(config.agent === 'on' && {
       titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
       onServed: (record: ServedRecord) => live.agent?.served(record),
+      ...(config.prefetch.cmsd && { segmentField: (result: Result) => live.agent?.hints.field(result) }),
     }),
     ...(await reloadable(config, options.env)),
     store: config.store,

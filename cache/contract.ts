@@ -193,6 +193,8 @@ export type CacheOptions = {
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
+  /** A field that is added to the answer with a segment, asked for at each; synchronous. Not with workers. */
+  readonly segmentField?: (result: Result) => readonly [name: string, value: string] | undefined;
   /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
   readonly worth?: (key: string) => number | undefined;
   /** How names of origins become addresses; absent: by the system's resolver. */

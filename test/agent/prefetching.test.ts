@@ -80,7 +80,7 @@ beforeEach(async () => {
   open = (changed = {}) => {
     const config = {
       ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
-      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
     };
     const given = { ...kept, config, cache, catalogue, timelines, prediction, power, now: Date.now, log };
     return openPrefetching({ ...given, ...changed });
@@ -122,7 +122,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
     ...{ enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window },
-    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
