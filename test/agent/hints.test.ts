@@ -10,54 +10,54 @@ function start(nodeId = 'edge-01') {
   const pass = (ms: number) => {
     now += ms;
   };
-  const valueOf = (result: string) => {
+  const told = (result: string) => {
     pass(1000);
     return hints.field(result)?.[1];
   };
-  return { hints, load, pass, valueOf };
+  return { hints, load, pass, told };
 }
 const MISS = { isHit: false, sentBytes: 1_000_000, sentMs: 1000 };
 
 describe('hints', () => {
   test('tell nothing before an origin was measured, then its throughput with what the cache did not have', () => {
-    const { hints, valueOf } = start();
-    expect(valueOf('miss')).toBeUndefined();
+    const { hints, told } = start();
+    expect(told('miss')).toBeUndefined();
     hints.served({ ...MISS, isHit: true });
     hints.served({ ...MISS, sentBytes: 1000 });
     hints.served({ ...MISS, sentMs: 0 });
-    expect(valueOf('miss')).toBeUndefined();
+    expect(told('miss')).toBeUndefined();
     hints.served(MISS);
-    expect(valueOf('miss')).toBe('"edge-01";etp=8000');
-    expect(valueOf('hit')).toBeUndefined();
+    expect(told('miss')).toBe('"edge-01";etp=8000');
+    expect(told('hit')).toBeUndefined();
   });
 
   test('suggest a bitrate while many fetches run or memory is short, to everybody', () => {
-    const { hints, load, valueOf } = start();
+    const { hints, load, told } = start();
     hints.served(MISS);
     load.fills = 9;
-    expect(valueOf('miss')).toBe('"edge-01";etp=8000;mb=5600');
-    expect(valueOf('hit')).toBe('"edge-01";mb=5600');
+    expect(told('miss')).toBe('"edge-01";etp=8000;mb=5600');
+    expect(told('hit')).toBe('"edge-01";mb=5600');
     load.fills = 0;
-    expect(valueOf('stale')).toBeUndefined();
+    expect(told('stale')).toBeUndefined();
     load.isTight = true;
-    expect(valueOf('revalidated')).toBe('"edge-01";mb=5600');
+    expect(told('revalidated')).toBe('"edge-01";mb=5600');
   });
 
   test('follow the origin, forget what is a minute old, and are made once a second', () => {
-    const { hints, pass, valueOf } = start();
+    const { hints, pass, told } = start();
     hints.served(MISS);
-    expect(valueOf('miss')).toBe('"edge-01";etp=8000');
+    expect(told('miss')).toBe('"edge-01";etp=8000');
     for (let time = 0; time < 50; time += 1) hints.served({ ...MISS, sentMs: 8000 });
     expect(hints.field('miss')?.[1]).toBe('"edge-01";etp=8000');
-    expect(valueOf('miss')).toBe('"edge-01";etp=1000');
+    expect(told('miss')).toBe('"edge-01";etp=1000');
     pass(60_001);
-    expect(valueOf('miss')).toBeUndefined();
+    expect(told('miss')).toBeUndefined();
   });
 
   test('quote any name of a node', () => {
-    const { hints, valueOf } = start('a"b\\c\r\nd');
+    const { hints, told } = start('a"b\\c\r\nd');
     hints.served(MISS);
-    expect(valueOf('miss')).toBe('"a\\"b\\\\cd";etp=8000');
+    expect(told('miss')).toBe('"a\\"b\\\\cd";etp=8000');
   });
 });
 
