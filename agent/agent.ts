@@ -9,22 +9,25 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
+import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
+import { openHearing } from './hearing.ts';
 import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
+import type { Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching, type PrefetchingOptions } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
+import { historyOf } from './preview-taste.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
-import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
+import type { Intake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -48,10 +51,12 @@ export type Agent = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
+  readonly expectation: Expectation;
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
   readonly preview: Preview;
+  readonly plans: Plans;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -71,8 +76,6 @@ export type Agent = {
 const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
@@ -83,18 +86,6 @@ function previewSecret(state: State): Uint8Array {
   const drawn = randomBytes(32);
   state.secrets.set('preview', drawn);
   return drawn;
-}
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
 }
 
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
@@ -135,7 +126,6 @@ function openViewers(
 function openPreviews(
   { config, now }: AgentOptions,
   rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-  durationOf: Durations,
 ): Preview {
   const { catalogue, sessions, timelines, encodes, state } = rooms;
   return openPreview({
@@ -147,7 +137,7 @@ function openPreviews(
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
     store: openPreviewStore(state),
     secret: previewSecret(state),
     deadlineMs: config.preview.deadlineMs,
@@ -156,41 +146,16 @@ function openPreviews(
   });
 }
 
-/** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
-function openIntakeOver(
+/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
+function viewsBefore(
   { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'hints'>,
-  durationOf: Durations,
-): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, hints } = rooms;
-  return openIntake({
-    sessions,
-    now,
-    titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
-    durationOf,
-    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxPerMinute: config.telemetry.maxEventsPerMinute,
-    onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play') prediction.played({ titleId, at, weight: amount });
-    },
-    onEvent: ({ type, rewardToken, title: titleId, positionSeconds }, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const isKnown = catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
-      const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
-      if (isKnown) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
-    onRequest: (request, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const { path, kind, titleId, nextPaths, isHit } = request;
-      if (kind === 'segment') hints.served(request);
-      const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
-      const part = { path, kind, status: 200, isHit, viewing, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
-    },
-  });
+  { predictor, popularity }: Prediction,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
+  const startsPerDay = (titleId: string): number => {
+    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+    return share * popularity.expectedViews(config.node.region, 1, now());
+  };
+  return { nextOf: predictor.nextOf, startsPerDay };
 }
 
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
@@ -201,6 +166,8 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.plans.sweep();
+    rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
@@ -226,7 +193,10 @@ type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Pred
 
 function openPrefetchingOver(
   { config }: AgentOptions,
-  rooms: Pick<PrefetchingOptions, 'cache' | 'catalogue' | 'timelines' | 'prediction' | 'power' | 'now' | 'log'> &
+  rooms: Pick<
+    PrefetchingOptions,
+    'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
+  > &
     Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
@@ -246,7 +216,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
-  const catalogue = await openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const published = { publishDir, publishPath };
+  const catalogue = await openCatalogue({ ...config.catalogue, ...published, reloadMs: RELOAD_MS, log });
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
@@ -254,18 +225,14 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
-    titles: catalogue.titles,
-    catalogueVersion: () => catalogue.stats().reloads,
+    ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
-    hasModel: config.predict.enabled,
-    deadlineMs: config.predict.deadlineMs,
-    retrain: config.predict.retrain,
+    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
+    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
     watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
     pace: () => running.power?.pace().pace ?? 0,
-    snapshots: state.snapshots,
-    now,
-    log,
+    ...{ snapshots: state.snapshots, now, log },
   });
   closers.push(prediction.close, prediction.save);
   running.prediction = prediction;
@@ -279,7 +246,16 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
   const hints = openHints({ ...cache, nodeId: config.node.id, now });
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, meter, prediction, power });
+  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
+  const prefetching = openPrefetchingOver(options, {
+    ...metered,
+    state,
+    sessions,
+    meter,
+    prediction,
+    power,
+    expectation,
+  });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -292,14 +268,12 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview, hints }, durationOf);
-  closers.push(intake.close);
-  return {
-    ...{ catalogue, sessions, intake, prediction, prefetching, timelines, encodes },
-    ...{ encoding, power, preview, publishing, state, meter, hints },
-  };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation, hints };
+  const { intake, plans, close } = openHearing(options, told, durationOf);
+  closers.push(close);
+  return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**
