@@ -10,21 +10,23 @@ import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { HERE, pathOf } from './foreign.ts';
+import { openHearing } from './hearing.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
+import type { Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
+import { historyOf } from './preview-taste.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
-import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
+import type { Intake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -52,6 +54,7 @@ export type Agent = {
   readonly encoding: Encoding | undefined;
   readonly power: Power;
   readonly preview: Preview;
+  readonly plans: Plans;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -69,8 +72,6 @@ export type Agent = {
 const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
@@ -81,18 +82,6 @@ function previewSecret(state: State): Uint8Array {
   const drawn = randomBytes(32);
   state.secrets.set('preview', drawn);
   return drawn;
-}
-
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
 }
 
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
@@ -182,7 +171,6 @@ function openViewers(
 function openPreviews(
   { config, now }: AgentOptions,
   rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-  durationOf: Durations,
 ): Preview {
   const { catalogue, sessions, timelines, encodes, state } = rooms;
   return openPreview({
@@ -194,44 +182,12 @@ function openPreviews(
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
     store: openPreviewStore(state),
     secret: previewSecret(state),
     deadlineMs: config.preview.deadlineMs,
     now,
     random: Math.random,
-  });
-}
-
-/** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
-function openIntakeOver(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview'>,
-  durationOf: Durations,
-): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview } = rooms;
-  return openIntake({
-    sessions,
-    now,
-    titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
-    durationOf,
-    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxPerMinute: config.telemetry.maxEventsPerMinute,
-    onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play') prediction.played({ titleId, at, weight: amount });
-      if (kind === 'hover') prefetching.hovered(titleId);
-    },
-    onEvent: ({ type, rewardToken }, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
-    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
-    },
   });
 }
 
@@ -243,6 +199,7 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.plans.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
@@ -283,14 +240,12 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     catalogueVersion: () => catalogue.stats().reloads,
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
-    hasModel: config.predict.enabled,
-    deadlineMs: config.predict.deadlineMs,
-    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs, retrain: config.predict.retrain },
+    similarRegions: config.predict.similarRegions,
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     snapshots: state.snapshots,
-    now,
-    log,
+    ...{ now, log },
   });
   closers.push(prediction.close, prediction.save);
   running.prediction = prediction;
@@ -316,10 +271,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const intake = openIntakeOver(options, { catalogue, sessions, prediction, prefetching, preview }, durationOf);
-  closers.push(intake.close);
+  const told = { catalogue, sessions, prediction, prefetching, preview };
+  const { intake, plans, close } = openHearing(options, told, durationOf);
+  closers.push(close);
   return {
     catalogue,
     sessions,
@@ -331,6 +287,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     encoding,
     power,
     preview,
+    plans,
     publishing,
     state,
     meter,

@@ -245,6 +245,24 @@ export const sections = {
       maxSessions: z.number().int().min(1).max(1_000_000).default(10_000).describe('consented sessions held in RAM'),
       sessionHours: positive.max(168).default(24).describe('a session without a sign of life ends'),
       maxEventsPerViewerPerMinute: z.number().int().min(1).max(100_000).default(300),
+      accessLogs: z
+        .array(z.string().min(1))
+        .max(16)
+        .default([])
+        .describe('of nginx, Varnish or Traffic Server, followed from now on: what they served is learnt from too'),
+      maxEventsPerAddressPerMinute: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000_000)
+        .default(6_000)
+        .describe('of one address, behind which there may be a whole school'),
+      maxTitleRatio: z
+        .number()
+        .min(0.01)
+        .max(1)
+        .default(0.3)
+        .describe('of the plays that count, so much may be of one title; more are taken for a flood'),
       maxEventsPerMinute: z.number().int().min(1).max(10_000_000).default(120_000).describe('of all viewers together'),
     })
     .prefault({}),

@@ -210,6 +210,7 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
     publish: { ...config.publish, dir: from(config.publish.dir) },
     predict: { ...config.predict, similarRegions: similarRegions === null ? null : from(similarRegions) },
+    telemetry: { ...config.telemetry, accessLogs: config.telemetry.accessLogs.map(from) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {

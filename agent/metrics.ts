@@ -219,7 +219,7 @@ const AGENT: readonly Entry[] = [
     name: 'nearcast_events_total',
     type: 'counter',
     labels: ['outcome'],
-    help: 'Telemetry events. Dropped: intake is overloaded.',
+    help: 'Telemetry events. Dropped: over an allowance. Capped: plays that one title had too many of to count.',
     read: ({ events }) => by('outcome', events),
   },
   {
@@ -277,7 +277,7 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
   {
     name: 'nearcast_predict_duration_seconds',
     labels: ['step'],
-    help: 'One ranking, by what answered it.',
+    help: "One ranking, by what answered it; plan: from a viewer's event to the plan that it led to.",
     read: ({ predict }) =>
       Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
   },

@@ -12,7 +12,8 @@ export type NodeStats = {
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;
-    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
+    /** `plan`: from a viewer's event to the plan that it led to. */
+    readonly seconds: Readonly<Record<'model' | 'rules' | 'plan', Histogram>>;
     readonly childRestarts: number;
     readonly models: readonly { readonly alias: string; readonly version: string }[];
     /** Undefined without a model. */
@@ -39,7 +40,7 @@ export type NodeStats = {
     readonly rewards: Readonly<Record<string, number>>;
     readonly seconds: Histogram;
   };
-  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
+  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped' | 'capped', number>>;
   readonly sessions: number;
   /** By played cache; empty without an agent. */
   readonly whatIf: {
@@ -91,7 +92,9 @@ export type CountedAgent = {
     };
     readonly offPeak: () => NodeStats['offPeak'];
   };
-  readonly prediction: Pick<NodeStats['predict'], 'seconds'> & {
+  readonly plans: { readonly stats: () => { readonly seconds: Histogram } };
+  readonly prediction: {
+    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
     readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
     readonly childRestarts: () => number;
     readonly models: () => NodeStats['predict']['models'];
@@ -146,7 +149,11 @@ export function readStats(
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
-      seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },
+      seconds: {
+        model: agent?.prediction.seconds.model ?? NO_HISTOGRAM,
+        rules: agent?.prediction.seconds.rules ?? NO_HISTOGRAM,
+        plan: agent?.plans.stats().seconds ?? NO_HISTOGRAM,
+      },
       childRestarts: agent?.prediction.childRestarts() ?? 0,
       models: agent?.prediction.models() ?? [],
       life: lifeOf(agent),
@@ -199,6 +206,7 @@ function driftOf(agent: CountedAgent | undefined): NodeStats['predict']['drift']
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */
 function eventsOf(agent: CountedAgent | undefined): NodeStats['events'] {
-  const { accepted, invalid, dropped } = agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 };
-  return { accepted, invalid, dropped };
+  const none = { accepted: 0, invalid: 0, dropped: 0, capped: 0 };
+  const { accepted, invalid, dropped, capped } = agent?.intake.stats() ?? none;
+  return { accepted, invalid, dropped, capped };
 }

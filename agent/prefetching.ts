@@ -35,6 +35,8 @@ export type Prefetching = {
   /** A request was answered; hints are the next objects that CMCD names. */
   readonly served: (part: ServedPart, hints: readonly string[]) => void;
   readonly hovered: (titleId: string) => void;
+  /** The titles that a session is likeliest to open next, best first. */
+  readonly likely: (titles: readonly { readonly titleId: string }[], sid: string) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
   readonly offPeak: () => {
@@ -50,6 +52,8 @@ const MAX_DECISIONS = 2_000;
 const MAX_HELD = 1_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
+/** Of the titles that a session may open next, the starts of so many are fetched. */
+const LIKELY_TITLES = 2;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
 
 /** What a title has in the store, for the plan's hysteresis. */
@@ -152,6 +156,9 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     decisions,
     served: (part, hints) => inSession?.onServed(part, hints),
     hovered: (titleId) => inSession?.onHover(titleId),
+    likely: (titles) => {
+      for (const { titleId } of titles.slice(0, LIKELY_TITLES)) inSession?.onHover(titleId);
+    },
     runWindow: async (signal) => {
       if (isRunning) return undefined;
       isRunning = true;

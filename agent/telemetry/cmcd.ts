@@ -57,6 +57,8 @@ export type CmcdReport = {
   readonly isStartup: boolean;
   /** The buffer ran empty since the last report. */
   readonly isStarved: boolean;
+  /** Event mode alone, of a response that a player received (`rr`): what was asked for. */
+  readonly url?: string;
   /** Event mode alone: the event's code (`ps`, `t`, `bc`, ...), the name of a custom one, and its time. */
   readonly event?: string;
   readonly customEvent?: string;
@@ -201,6 +203,7 @@ function toReport(keys: Readonly<Record<string, unknown>>): CmcdReport {
     ),
     isStartup: isTrue(keys['su']),
     isStarved: isTrue(keys['bs']),
+    ...known('url', urlOf(keys['url'])),
     ...known('event', text(keys['e'])),
     ...known('customEvent', text(keys['cen'])),
     ...known('at', number(keys['ts'], code)),
@@ -234,6 +237,11 @@ function number(item: unknown, objectCode: string): number | undefined {
   const value = bare(own ?? entries[0]);
   const plain = value instanceof Date ? value.getTime() : value;
   return typeof plain === 'number' && Number.isFinite(plain) && plain >= 0 ? plain : undefined;
+}
+
+function urlOf(item: unknown): string | undefined {
+  const value = bare(item);
+  return typeof value === 'string' && value !== '' && value.length <= MAX_URL_LENGTH ? value : undefined;
 }
 
 function isTrue(item: unknown): boolean {

@@ -60,6 +60,8 @@ export type ViewerEvent = {
   readonly rate?: number;
   readonly orientation?: Orientation;
   readonly dwellBucket?: DwellBucket;
+  /** How sure it is that this happened, 0..1, where it was inferred from requests; absent: the player told it. */
+  readonly confidence?: number;
   /** Signed single-use token of the preview arm that this event rewards. */
   readonly rewardToken?: Raw<string>;
 };

@@ -38,7 +38,7 @@ type Observed = ReturnType<typeof newHistogram>;
 
 const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   answers: { model: 4, rules: 1 },
-  seconds: { model, rules },
+  seconds: { model, rules, plan: newHistogram() },
   childRestarts: 0,
   models: [{ alias: 'champion', version: 'abc' }],
   life: {
@@ -102,7 +102,7 @@ function exampleStats(): NodeStats {
     encode,
     power,
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
-    events: { accepted: 5, invalid: 1, dropped: 0 },
+    events: { accepted: 5, invalid: 1, dropped: 0, capped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
     ...{ loopLagSeconds: 0.01, logDropped: 0 },

@@ -8,6 +8,7 @@ import { runInference } from './predict-inference.ts';
 import { runLadder } from './predict-ladder.ts';
 import { runMovielens } from './predict-movielens.ts';
 import { runRegions } from './predict-regions.ts';
+import { runServing } from './predict-serving.ts';
 
 const DATA = new URL('../../../shared/data', import.meta.url).pathname;
 const print = (text: string): void => console.log(text);
@@ -16,6 +17,7 @@ console.log(`${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process
 const figures: Record<string, number> = {};
 Object.assign(figures, await runInference(print));
 Object.assign(figures, await runLadder(print));
+Object.assign(figures, await runServing(print));
 if (existsSync(join(DATA, 'ml-100k'))) {
   Object.assign(figures, runRegions(DATA, print));
   Object.assign(figures, await runMovielens(join(DATA, 'ml-100k'), print));

@@ -23,6 +23,8 @@ const PURE = [
   'agent/telemetry/infer.ts',
   'agent/predict/',
   'agent/experiment/',
+  'agent/sidecar/foresee.ts',
+  'agent/sidecar/line.ts',
   'agent/simulate/billing.ts',
   'agent/simulate/chart.ts',
   'agent/simulate/log-line.ts',

@@ -92,7 +92,7 @@ export async function stored(dir: string, bytes: Uint8Array): Promise<RunnableMo
   const modelVersion = createHash('sha256').update(bytes).digest('hex');
   const path = join(dir, `${modelVersion}.onnx`);
   await writeFile(path, bytes);
-  return { path, sha256: modelVersion, modelVersion, features: FEATURES };
+  return { scorer: { path, sha256: modelVersion }, modelVersion, features: FEATURES };
 }
 
 /** Rows of which each sums to one of `sums`. */

@@ -159,6 +159,12 @@ describe('CMCD in event mode', () => {
     });
   });
 
+  test('of a response names what was asked for', () => {
+    const [report] = parseCmcdEvents('e=rr,rc=200,url="http://cdn.example/titles/t1/v_1.m4s",v=2,ts=5').reports;
+    expect(report).toMatchObject({ event: 'rr', url: 'http://cdn.example/titles/t1/v_1.m4s' });
+    expect(parseCmcdEvents(`e=rr,url="${'x'.repeat(3000)}",v=2`).reports[0]?.url).toBeUndefined();
+  });
+
   test('keeps at most 64 reports and counts the others', () => {
     expect(parseCmcdEvents('e=t,v=2\n'.repeat(100))).toMatchObject({ reports: { length: 64 }, invalid: 36 });
   });
