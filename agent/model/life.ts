@@ -349,7 +349,7 @@ class Life {
     const { aliases } = await registry.list();
     for (const former of aliases.challenger) if (former !== sha256) await registry.withdraw('challenger', former);
     await registry.point('challenger', sha256);
-    this.#meetLater();
+    await this.#meet();
     return 'trained';
   }
 
