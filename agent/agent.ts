@@ -11,6 +11,7 @@ import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
+import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Plans } from './plans.ts';
@@ -58,6 +59,8 @@ export type Agent = {
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
+  /** What players are told with segments; asked only where prefetch.cmsd is on. */
+  readonly hints: Hints;
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
@@ -161,7 +164,7 @@ function openPrefetchingOver(
     PrefetchingOptions,
     'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
   > &
-    Pick<Rooms, 'state' | 'sessions'>,
+    Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
   const { maxSessions } = config.telemetry;
@@ -169,6 +172,7 @@ function openPrefetchingOver(
     ...rooms,
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
+    cost: rooms.meter.prefetchCost,
     config: config.prefetch,
   });
 }
@@ -193,7 +197,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
     ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });
@@ -208,8 +212,17 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
+  const hints = openHints({ ...cache, nodeId: config.node.id, now });
   const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
+  const prefetching = openPrefetchingOver(options, {
+    ...metered,
+    state,
+    sessions,
+    meter,
+    prediction,
+    power,
+    expectation,
+  });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });

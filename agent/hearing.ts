@@ -3,6 +3,7 @@ import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { Expectation } from './expectation.ts';
+import type { Hints } from './hints.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
@@ -19,6 +20,7 @@ export type HearingRooms = {
   readonly prefetching: Prefetching;
   readonly previews: Previews;
   readonly expectation: Expectation;
+  readonly hints: Hints;
 };
 
 /** What is opened. */
@@ -64,6 +66,7 @@ function openIntakeOver(
         plans.heard(session);
       }
       const { path, kind, titleId, nextPaths, isHit } = request;
+      if (kind === 'segment') hints.served(request);
       const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served({ ...part, isHit, viewing }, nextPaths);
