@@ -239,7 +239,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const viewed = { ...known, sessions, prediction, prefetching, encodes, state, bandits, durationOf };
   const previews = openPreviews({ config: config.preview, ...viewed });
   closers.push(bandits.close, previews.close);
-  const told = { catalogue, sessions, prediction, prefetching, previews, expectation };
+  const told = { catalogue, sessions, prediction, prefetching, previews, expectation, hints };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
   return { ...told, bandits, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };

@@ -34,7 +34,7 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, previews, plans, expectation } = rooms;
+  const { catalogue, sessions, prediction, prefetching, previews, plans, expectation, hints } = rooms;
   const isTitle = (titleId: string): boolean =>
     catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
   return openIntake({
