@@ -230,7 +230,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
     ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });

@@ -71,11 +71,12 @@ describe('a good configuration', () => {
 
   test('leaves absolute paths and absolute secret files alone, and resolves the others', () => {
     const config = valid(
-      'version: 1\nstate: { dir: /srv/state }\nprivacy: { viewerTokenSecret: { file: keys/viewer } }\nencode: { ffmpegPath: bin/ffmpeg }\n',
+      'version: 1\nstate: { dir: /srv/state }\nprivacy: { viewerTokenSecret: { file: keys/viewer } }\nencode: { ffmpegPath: bin/ffmpeg }\ntelemetry: { accessLogs: [/var/log/a.log, b.log] }\n',
     );
     expect(config.state.dir).toBe('/srv/state');
     expect(config.privacy.viewerTokenSecret).toEqual({ file: '/etc/nearcast/keys/viewer' });
     expect(config.encode.ffmpegPath).toBe('/etc/nearcast/bin/ffmpeg');
+    expect(config.telemetry.accessLogs).toEqual(['/var/log/a.log', '/etc/nearcast/b.log']);
   });
 
   test.each([CONTRACT, 'version: 1\nlisten: { http: "[::1]:0" }\n'])('its effective form loads to itself', (text) => {
