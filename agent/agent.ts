@@ -9,6 +9,7 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
+import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
@@ -49,6 +50,7 @@ export type Agent = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
+  readonly expectation: Expectation;
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
@@ -141,6 +143,18 @@ function openPreviews(
   });
 }
 
+/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
+function viewsBefore(
+  { config, now }: AgentOptions,
+  { predictor, popularity }: Prediction,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
+  const startsPerDay = (titleId: string): number => {
+    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+    return share * popularity.expectedViews(config.node.region, 1, now());
+  };
+  return { nextOf: predictor.nextOf, startsPerDay };
+}
+
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
@@ -150,6 +164,7 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
     rooms.plans.sweep();
+    rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
@@ -175,7 +190,10 @@ type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Pred
 
 function openPrefetchingOver(
   { config }: AgentOptions,
-  rooms: Pick<PrefetchingOptions, 'cache' | 'catalogue' | 'timelines' | 'prediction' | 'power' | 'now' | 'log'> &
+  rooms: Pick<
+    PrefetchingOptions,
+    'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
+  > &
     Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
@@ -195,7 +213,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
-  const catalogue = await openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const published = { publishDir, publishPath };
+  const catalogue = await openCatalogue({ ...config.catalogue, ...published, reloadMs: RELOAD_MS, log });
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
@@ -203,15 +222,14 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
-    titles: catalogue.titles,
-    catalogueVersion: () => catalogue.stats().reloads,
+    ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
-    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs, retrain: config.predict.retrain },
+    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
+    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
     watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
-    snapshots: state.snapshots,
-    ...{ now, log },
+    ...{ snapshots: state.snapshots, now, log },
   });
   closers.push(prediction.close, prediction.save);
   running.prediction = prediction;
@@ -224,7 +242,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, meter, prediction, power });
+  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
+  const lent = { state, sessions, meter, prediction, power, expectation };
+  const prefetching = openPrefetchingOver(options, { ...metered, ...lent });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -239,25 +259,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const told = { catalogue, sessions, prediction, prefetching, preview };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
-  return {
-    catalogue,
-    sessions,
-    intake,
-    prediction,
-    prefetching,
-    timelines,
-    encodes,
-    encoding,
-    power,
-    preview,
-    plans,
-    publishing,
-    state,
-    meter,
-  };
+  return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**

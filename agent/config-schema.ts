@@ -270,6 +270,14 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      similarRegions: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          'JSON file: lists of regions like this one; the first order of titles while nothing was counted here',
+        ),
       retrain: z
         .strictObject({
           enabled: z.boolean().default(true),
@@ -304,6 +312,7 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
       aheadSeconds: z
         .number()
         .min(4)

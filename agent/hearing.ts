@@ -2,6 +2,7 @@
 import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Expectation } from './expectation.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
@@ -17,6 +18,7 @@ export type HearingRooms = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly preview: Preview;
+  readonly expectation: Expectation;
 };
 
 /** What is opened. */
@@ -32,7 +34,7 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation } = rooms;
   const isTitle = (titleId: string): boolean =>
     catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
   return openIntake({
@@ -66,8 +68,9 @@ function openIntakeOver(
       }
       const { path, kind, titleId, nextPaths, isHit } = request;
       const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
-      const part = { path, kind, status: 200, isHit, viewing, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
+      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
+      prefetching.served({ ...part, isHit, viewing }, nextPaths);
+      expectation.served(part);
     },
   });
 }

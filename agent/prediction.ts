@@ -2,6 +2,7 @@
 // that are tried beside it and trained at night, and how long answers took.
 import { randomInt } from 'node:crypto';
 import type { Log } from '../cache/cache.ts';
+import { startFromSimilar } from './cold-start.ts';
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import { type ChampionKeeper, keepChampion } from './model/champion.ts';
 import { type ModelLife, openLife } from './model/life.ts';
@@ -42,6 +43,8 @@ export type PredictionOptions = {
   readonly titles: () => Iterable<PredictTitle>;
   readonly catalogueVersion: () => number;
   readonly region: string;
+  /** Lists of regions like this one, for a node that has counted nothing. */
+  readonly similarRegions?: string | null;
   readonly modelsDir: string;
   /** False: rules alone, and no process. */
   readonly hasModel: boolean;
@@ -217,6 +220,8 @@ const shown = (alias: string, runtime: ModelRuntime) => {
 /** Opens prediction. The model loads behind it; until it is there, plain code answers. */
 export async function openPrediction(options: PredictionOptions): Promise<Prediction> {
   const popularity = restorePopularity(options);
+  const { similarRegions: file, region, log } = options;
+  if (file) await startFromSimilar(popularity, { file, region, now: options.now(), log });
   const late: Late = {};
   const models = options.hasModel ? await openModels(options, late) : undefined;
   const predictor = openPredictor({

@@ -4,6 +4,7 @@ import type { Cache, Log } from '../cache/cache.ts';
 import { type Anticipation, openAnticipation } from './anticipation.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
 import type { Happened } from './prefetch/decide.ts';
@@ -12,7 +13,6 @@ import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
 import { openSwitch, type Switch, type SwitchOptions, type SwitchStats } from './prefetch/switch.ts';
-import type { Timeline } from './prefetch/timeline.ts';
 import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
@@ -25,6 +25,7 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'marginal'>;
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
@@ -66,33 +67,9 @@ export type Prefetching = {
 };
 
 const MAX_DECISIONS = 2_000;
-/** Titles that may make room for others in one run. */
-const MAX_HELD = 1_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
-
-/** What a title has in the store, for the plan's hysteresis. */
-function heldBytes(has: Cache['has'], { tracks }: Timeline): number {
-  const parts = tracks.flatMap(({ parts: list }) => list);
-  return parts.reduce((sum, { url }) => sum + (has(url)?.sizeBytes ?? 0), 0);
-}
-
-/** Timelines of titles of which the store may hold something; a title whose manifest it lacks is passed over unread. */
-async function heldTimelines(
-  { cache, catalogue, timelines }: PrefetchingOptions,
-  signal: AbortSignal,
-): Promise<readonly Timeline[]> {
-  const held: Timeline[] = [];
-  for (const { id, manifestUrl } of catalogue.titles()) {
-    if (signal.aborted || held.length >= MAX_HELD) break;
-    const isForeign = catalogue.published(id) === undefined;
-    if (isForeign && (manifestUrl?.startsWith('/') !== true || cache.has(manifestUrl) === undefined)) continue;
-    const timeline = await timelines.of(id).catch(() => undefined);
-    if (timeline !== undefined) held.push(timeline);
-  }
-  return held;
-}
 
 /** The day's budget over both kinds of prefetch, kept in the ledger so that a restart spends nothing twice. */
 function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
@@ -168,22 +145,17 @@ async function runOnce(
   options: PrefetchingOptions,
   { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
 ): Promise<OffPeakSummary> {
-  const { cache, timelines, prediction, now } = options;
-  const known = await heldTimelines(options, signal);
+  const { cache, timelines, prediction, expectation, now } = options;
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
     demand: prediction.predictor.demand,
     timelineOf: timelines.of,
     isHeld: (url) => cache.has(url) !== undefined,
-    room: (scoreOf) => ({
-      freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-      held: known.map((timeline) => ({
-        titleId: timeline.titleId,
-        bytes: heldBytes(cache.has, timeline),
-        score: scoreOf(timeline.titleId),
-        renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
-      })),
-    }),
+    known: expectation.known,
+    open: expectation.open,
+    expected: expectation.expected,
+    freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
+    marginal: expectation.marginal(),
     fetcher,
     // A forecast that was wrong of late spends less.
     budgetBytes: budget.leftBytes() * prediction.drift.trust(),

@@ -290,7 +290,7 @@ function learn(room: Room, record: ServedRecord): Learnt {
   const isGood = isAnswer(record);
   if (titleId !== undefined && isGood) rememberTitle(room.servedTitles, titleId);
   const sid = report?.sid;
-  const request = requestOf(record, titleId, report);
+  const request = { ...requestOf(record, titleId, report), sentMs: Math.max(0, room.now() - record.at) };
   if (report !== undefined && sid !== undefined && isGood && passes(room, sid)) {
     const announced = request.nextPaths.map(room.titleOf).find((other) => other !== undefined && other !== titleId);
     const number = segmentNumber(record.path);

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
+import { openExpectation } from '../../agent/expectation.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
 import { openPrefetching, type Prefetching, type PrefetchingOptions } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
@@ -77,13 +78,14 @@ beforeEach(async () => {
   const { ledger, snapshots } = state;
   const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true, cost: () => Promise.resolve(NO_COST) };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
+  const known = { cache, catalogue, timelines, now: Date.now, log };
+  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
   open = (changed = {}) => {
     const config = {
-      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window },
+      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window },
       ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
     };
-    const given = { ...kept, config, cache, catalogue, timelines, prediction, power, now: Date.now, log };
-    return openPrefetching({ ...given, ...changed });
+    return openPrefetching({ ...kept, ...known, config, prediction, expectation, power, ...changed });
   };
   prefetching = open();
 });
@@ -121,7 +123,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
-    ...{ enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{ enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window },
     ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });

@@ -81,7 +81,11 @@ async function runNight(): Promise<readonly string[]> {
     demand: () => [{ titleId: 'f', score: 1, reasons: [] }],
     timelineOf: timelines.of,
     isHeld: () => false,
-    room: () => ({ freeBytes: 1e9, held: [] }),
+    known: () => [],
+    open: () => undefined,
+    expected: () => 9,
+    freeBytes: 1e9,
+    marginal: 0,
     fetcher: {
       push: ({ url }) => {
         pushed.push(url);
