@@ -256,8 +256,8 @@ export const sections = {
         .int()
         .min(1)
         .max(10_000_000)
-        .default(6_000)
-        .describe('of one address, behind which there may be a whole school'),
+        .default(24_000)
+        .describe('of one address, a fifth of maxEventsPerMinute; raise it behind a proxy of your own'),
       maxTitleRatio: z
         .number()
         .min(0.01)
