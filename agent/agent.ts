@@ -4,21 +4,21 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
-import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
+import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
-import { HERE, pathOf } from './foreign.ts';
+import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
+import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
-import type { Published } from './packages.ts';
 import type { Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
-import { openPrefetching, type Prefetching } from './prefetching.ts';
+import { openPrefetching, type Prefetching, type PrefetchingOptions } from './prefetching.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
 import { historyOf } from './preview-taste.ts';
@@ -50,6 +50,7 @@ export type Agent = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
+  readonly expectation: Expectation;
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
@@ -86,55 +87,6 @@ function previewSecret(state: State): Uint8Array {
 
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
-
-/** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
-function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
-  if (found !== undefined) return found.poster;
-  const poster = images?.['poster'];
-  const url = poster === undefined ? null : URL.parse(poster, URL.parse(manifestUrl ?? '/', HERE)?.href ?? HERE);
-  if (url === null || !/^https?:$/.test(url.protocol)) return null;
-  return pathOf(url.href) ?? url.href;
-}
-
-/** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
-function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishPath: string): readonly ListedTitle[] {
-  const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
-  const listed = catalogue.titles().map((title): ListedTitle => {
-    const { id, name, manifestUrl, nextId, series } = title;
-    const found = catalogue.published(id);
-    const job = jobs.get(id);
-    const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
-    const isOurs = title.source !== 'sealed' && url === `${publishPath}${id}/master.m3u8`;
-    const isReady = found !== undefined || !isOurs;
-    return {
-      id,
-      name: name ?? found?.name ?? id,
-      manifestUrl: url,
-      poster: posterOf(title, found),
-      ...(found?.report === undefined ? {} : { report: found.report }),
-      ready: isReady,
-      progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
-      isEncodedHere: isOurs,
-      ...(isReady || job?.failure === undefined ? {} : { failure: job.failure.code }),
-      ...(nextId === undefined ? {} : { nextId }),
-      ...(series === undefined ? {} : { series }),
-    };
-  });
-  const known = new Set(listed.map(({ id }) => id));
-  const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
-  return [
-    ...listed,
-    ...coming.map(({ id, name, progressRatio }) => ({
-      id,
-      name,
-      manifestUrl: `${publishPath}${id}/master.m3u8`,
-      poster: null,
-      ready: false,
-      progressRatio,
-      isEncodedHere: true,
-    })),
-  ];
-}
 
 /** The pace of background work; what runs of it is asked for once it is open. */
 function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () => boolean): Promise<Power> {
@@ -191,6 +143,18 @@ function openPreviews(
   });
 }
 
+/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
+function viewsBefore(
+  { config, now }: AgentOptions,
+  { predictor, popularity }: Prediction,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
+  const startsPerDay = (titleId: string): number => {
+    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+    return share * popularity.expectedViews(config.node.region, 1, now());
+  };
+  return { nextOf: predictor.nextOf, startsPerDay };
+}
+
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
@@ -200,10 +164,12 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
     rooms.plans.sweep();
+    rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
+    rooms.prefetching.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
     purgedOn = today;
@@ -222,13 +188,32 @@ async function closeAll(closers: Closers): Promise<void> {
 /** Rooms that others ask before they are open. */
 type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Prediction };
 
+function openPrefetchingOver(
+  { config }: AgentOptions,
+  rooms: Pick<
+    PrefetchingOptions,
+    'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
+  > &
+    Pick<Rooms, 'state' | 'sessions'>,
+): Prefetching {
+  const { ledger, snapshots } = rooms.state;
+  const { maxSessions } = config.telemetry;
+  return openPrefetching({
+    ...rooms,
+    ...{ ledger, snapshots, maxSessions },
+    isSession: rooms.sessions.has,
+    config: config.prefetch,
+  });
+}
+
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
   const { path: publishPath, dir: publishDir, warmSeconds } = config.publish;
   const state = openState({ dir: config.state.dir, flushMs: FLUSH_MS, log });
   closers.push(state.close);
-  const catalogue = await openCatalogue({ ...config.catalogue, publishDir, publishPath, reloadMs: RELOAD_MS, log });
+  const published = { publishDir, publishPath };
+  const catalogue = await openCatalogue({ ...config.catalogue, ...published, reloadMs: RELOAD_MS, log });
   closers.push(catalogue.close);
   const durationOf: Durations = (titleId) =>
     catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
@@ -236,16 +221,14 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const sessions = openViewers(options, state, durationOf, running);
   closers.push(sessions.close);
   const prediction = await openPrediction({
-    titles: catalogue.titles,
-    catalogueVersion: () => catalogue.stats().reloads,
+    ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
-    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs, retrain: config.predict.retrain },
-    similarRegions: config.predict.similarRegions,
+    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
+    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
     watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
-    snapshots: state.snapshots,
-    ...{ now, log },
+    ...{ snapshots: state.snapshots, now, log },
   });
   closers.push(prediction.close, prediction.save);
   running.prediction = prediction;
@@ -258,8 +241,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const prefetching = openPrefetching({ ...metered, config: config.prefetch, prediction, power, ledger: state.ledger });
-  closers.push(prefetching.close);
+  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
+  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
+  closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encoding = await openEncoding({
@@ -273,25 +257,10 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const told = { catalogue, sessions, prediction, prefetching, preview };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
-  return {
-    catalogue,
-    sessions,
-    intake,
-    prediction,
-    prefetching,
-    timelines,
-    encodes,
-    encoding,
-    power,
-    preview,
-    plans,
-    publishing,
-    state,
-    meter,
-  };
+  return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**

@@ -312,6 +312,19 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
+      aheadSeconds: z
+        .number()
+        .min(4)
+        .max(3600)
+        .default(60)
+        .describe('of media ahead of each player; more serves jumps, and wastes what nobody stays for'),
+      maxWastedRatio: z
+        .number()
+        .min(0.01)
+        .max(0.9)
+        .default(0.2)
+        .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
     })
     .prefault({}),
   encode: z

@@ -2,6 +2,7 @@
 import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Expectation } from './expectation.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
@@ -17,6 +18,7 @@ export type HearingRooms = {
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly preview: Preview;
+  readonly expectation: Expectation;
 };
 
 /** What is opened. */
@@ -32,12 +34,14 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation } = rooms;
+  const isTitle = (titleId: string): boolean =>
+    catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
   return openIntake({
     sessions,
     now,
     titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
+    isTitle,
     durationOf,
     maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
     maxPerAddressPerMinute: config.telemetry.maxEventsPerAddressPerMinute,
@@ -45,24 +49,28 @@ function openIntakeOver(
     maxTitleRatio: config.telemetry.maxTitleRatio,
     onTitle: ({ titleId, kind, amount, at }) => {
       if (kind === 'play') prediction.played({ titleId, at, weight: amount });
-      if (kind === 'hover') prefetching.hovered(titleId);
     },
     onEvent: (event, session) => {
-      const { type, rewardToken } = event;
+      const { type, rewardToken, title: titleId, positionSeconds } = event;
       if (session !== undefined) {
         prediction.seen(session);
         plans.heard(session, event);
       }
+      const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+      if (isTitle(titleId)) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
       const outcome = REWARD_OF.find((name) => name === type);
       if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
     },
-    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
+    onRequest: (request, session) => {
       if (session !== undefined) {
         prediction.seen(session);
         plans.heard(session);
       }
+      const { path, kind, titleId, nextPaths, isHit } = request;
+      const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
+      prefetching.served({ ...part, isHit, viewing }, nextPaths);
+      expectation.served(part);
     },
   });
 }

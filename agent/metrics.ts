@@ -7,6 +7,7 @@ import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { POWER } from './metrics-power.ts';
+import { IN_SESSION } from './metrics-session.ts';
 import { STORE } from './metrics-store.ts';
 import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
@@ -327,7 +328,8 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT, ...MODEL, ...POWER])
+  const session = [...AGENT, ...IN_SESSION, ...MODEL];
+  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...session, ...POWER])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

@@ -4,11 +4,23 @@ import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
 
+/** Prefetch in sessions: what became of objects by reason, and how what comes next is anticipated. */
+export type InSessionFigures = {
+  readonly use: {
+    readonly objects: Readonly<Record<string, Readonly<Record<string, number>>>>;
+    readonly wastedRatio: number;
+    readonly threshold: number;
+  };
+  readonly anticipation: { readonly sessions: number; readonly observed: number; readonly trainedOn: string };
+};
+
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
   readonly build: { readonly version: string; readonly node: string };
   readonly cache: CacheStats;
   readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
+  /** Undefined without an agent. */
+  readonly inSession: InSessionFigures | undefined;
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;
@@ -91,6 +103,7 @@ export type CountedAgent = {
       };
     };
     readonly offPeak: () => NodeStats['offPeak'];
+    readonly inSession: () => InSessionFigures;
   };
   readonly plans: { readonly stats: () => { readonly seconds: Histogram } };
   readonly prediction: {
@@ -146,6 +159,7 @@ export function readStats(
       isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'),
       outcomes: fetcher?.outcomes ?? {},
     },
+    inSession: agent?.prefetching.inSession(),
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },

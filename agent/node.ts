@@ -6,10 +6,11 @@ import { type ScheduledTask, schedule } from 'node-cron';
 import {
   type Cache,
   CacheError,
+  type CacheOptions,
+  type Demand,
   open as openCache,
   type Reloadable,
   type Route,
-  type ServedRecord,
 } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
 import type { Config } from './config.ts';
@@ -190,10 +191,7 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
   const cache = await openCache({
     routes,
     // Without an agent nobody listens, and no record is made.
-    ...(config.agent === 'on' && {
-      titleOf: (path: string) => live.agent?.catalogue.titleOf(path),
-      onServed: (record: ServedRecord) => live.agent?.served(record),
-    }),
+    ...(config.agent === 'on' && toldBy(live, config)),
     ...(await reloadable(config, options.env)),
     store: config.store,
     maxResidentBytes: config.store.maxResidentBytes,
@@ -242,6 +240,20 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
     },
     reload: reloader.reload,
     close: () => closeLive(live),
+  };
+}
+
+/** What the agent is told, and tells of keys, once it is there. */
+function toldBy(live: Live, { prefetch }: Config): Pick<CacheOptions, 'titleOf' | 'onServed' | 'demand'> {
+  const demand: Demand = {
+    groupOf: (key) => live.agent?.expectation.demand.groupOf(key),
+    scoreOf: (group) => live.agent?.expectation.demand.scoreOf(group) ?? 0,
+    onVictim: (score) => live.agent?.expectation.demand.onVictim?.(score),
+  };
+  return {
+    titleOf: (path) => live.agent?.catalogue.titleOf(path),
+    onServed: (record) => live.agent?.served(record),
+    ...(prefetch.retention && { demand }),
   };
 }
 

@@ -1,15 +1,18 @@
 // Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
 // own, and where a title's timeline comes from.
 import type { Cache, Log } from '../cache/cache.ts';
+import { type Anticipation, openAnticipation } from './anticipation.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
+import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
+import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
-import type { Timeline } from './prefetch/timeline.ts';
+import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { Timelines } from './timelines.ts';
@@ -21,9 +24,14 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'marginal'>;
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
+  readonly snapshots: State['snapshots'];
+  /** Most sessions whose next actions are anticipated, and whether one is still there: consent can be withdrawn. */
+  readonly maxSessions: number;
+  readonly isSession: (sid: string) => boolean;
   readonly now: () => number;
   readonly log: Log;
 };
@@ -34,9 +42,13 @@ export type Prefetching = {
   readonly decisions: DecisionLog;
   /** A request was answered; hints are the next objects that CMCD names. */
   readonly served: (part: ServedPart, hints: readonly string[]) => void;
-  readonly hovered: (titleId: string) => void;
-  /** The titles that a session is likeliest to open next, best first. */
+  /** A viewer did something; `sid` of a consented session alone. */
+  readonly happened: (what: Happened) => void;
+  /** Titles that a consented session is likely to start next, the likeliest first. */
   readonly likely: (titles: readonly { readonly titleId: string }[], sid: string) => void;
+  /** What became of what was fetched ahead in sessions, and how that is anticipated. */
+  readonly inSession: () => { readonly use: UsefulnessStats; readonly anticipation: ReturnType<Anticipation['stats']> };
+  readonly save: () => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
   readonly offPeak: () => {
@@ -48,35 +60,9 @@ export type Prefetching = {
 };
 
 const MAX_DECISIONS = 2_000;
-/** Titles that may make room for others in one run. */
-const MAX_HELD = 1_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
-/** Of the titles that a session may open next, the starts of so many are fetched. */
-const LIKELY_TITLES = 2;
 const PREFETCH_PURPOSES = ['in-session', 'off-peak'] as const;
-
-/** What a title has in the store, for the plan's hysteresis. */
-function heldBytes(has: Cache['has'], { tracks }: Timeline): number {
-  const parts = tracks.flatMap(({ parts: list }) => list);
-  return parts.reduce((sum, { url }) => sum + (has(url)?.sizeBytes ?? 0), 0);
-}
-
-/** Timelines of titles of which the store may hold something; a title whose manifest it lacks is passed over unread. */
-async function heldTimelines(
-  { cache, catalogue, timelines }: PrefetchingOptions,
-  signal: AbortSignal,
-): Promise<readonly Timeline[]> {
-  const held: Timeline[] = [];
-  for (const { id, manifestUrl } of catalogue.titles()) {
-    if (signal.aborted || held.length >= MAX_HELD) break;
-    const isForeign = catalogue.published(id) === undefined;
-    if (isForeign && (manifestUrl?.startsWith('/') !== true || cache.has(manifestUrl) === undefined)) continue;
-    const timeline = await timelines.of(id).catch(() => undefined);
-    if (timeline !== undefined) held.push(timeline);
-  }
-  return held;
-}
 
 /** The day's budget over both kinds of prefetch, kept in the ledger so that a restart spends nothing twice. */
 function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
@@ -90,14 +76,59 @@ function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
   };
 }
 
-function openSession({ catalogue, timelines, prediction, now }: PrefetchingOptions, fetcher: Fetcher): InSession {
-  return openInSession({
+/** Between two looks at who is about to leave, and at what nobody asked for in time. */
+const LOOK_MS = 1_000;
+/** Looks between two at which sessions are gone, whose erasure is promised within a minute. */
+const FORGET_LOOKS = 15;
+/** Titles that are likely to be started next, of which the start is fetched, and the chance of the first one. */
+const MAX_LIKELY = 2;
+const LIKELY_CHANCE = 0.2;
+
+/** Prefetch for those who watch now: what decides, what learns from it and what anticipates. */
+type Sessions = Pick<InSession, 'onServed' | 'onHappened' | 'onLikely'> & {
+  readonly stats: Prefetching['inSession'];
+  readonly save: () => void;
+  readonly close: () => void;
+};
+
+function openSessions(options: PrefetchingOptions, fetcher: Fetcher): Sessions {
+  const { cache, catalogue, timelines, prediction, config, snapshots, maxSessions, now } = options;
+  const usefulness = openUsefulness({ maxWastedRatio: config.maxWastedRatio });
+  const durationOf = (titleId: string): number | undefined =>
+    catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
+  const anticipation = openAnticipation({ maxSessions, durationOf, snapshots, now });
+  const inSession = openInSession({
     timelineOf: timelines.of,
     titleRootOf: catalogue.rootOf,
     nextOf: prediction.predictor.nextOf,
-    fetcher,
-    now,
+    isHeld: (url) => cache.has(url) !== undefined,
+    aheadSeconds: config.aheadSeconds,
+    intentOf: anticipation.intentOf,
+    ...{ fetcher, usefulness, now },
   });
+  let looks = 0;
+  const look = setInterval(() => {
+    looks += 1;
+    if (looks % FORGET_LOOKS === 0) {
+      inSession.forget(options.isSession);
+      anticipation.forget(options.isSession);
+    }
+    usefulness.sweep(now());
+    for (const sid of anticipation.leaving()) inSession.onLeaving(sid);
+  }, LOOK_MS);
+  look.unref();
+  return {
+    onServed: inSession.onServed,
+    onHappened: (what) => {
+      const { sid } = what;
+      if (sid !== undefined) anticipation.happened({ ...what, sid });
+      inSession.onHappened(what);
+    },
+    onLikely: inSession.onLikely,
+    stats: () => ({ use: usefulness.stats(), anticipation: anticipation.stats() }),
+    save: anticipation.save,
+    close: () => clearInterval(look),
+  };
 }
 
 /** One off-peak run over what the catalogue, the store and demand are now. */
@@ -105,22 +136,17 @@ async function runOnce(
   options: PrefetchingOptions,
   { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
 ): Promise<OffPeakSummary> {
-  const { cache, timelines, prediction, now } = options;
-  const known = await heldTimelines(options, signal);
+  const { cache, timelines, prediction, expectation, now } = options;
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
     demand: prediction.predictor.demand,
     timelineOf: timelines.of,
     isHeld: (url) => cache.has(url) !== undefined,
-    room: (scoreOf) => ({
-      freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-      held: known.map((timeline) => ({
-        titleId: timeline.titleId,
-        bytes: heldBytes(cache.has, timeline),
-        score: scoreOf(timeline.titleId),
-        renditions: timeline.tracks.filter(({ kind }) => kind === 'video').length,
-      })),
-    }),
+    known: expectation.known,
+    open: expectation.open,
+    expected: expectation.expected,
+    freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
+    marginal: expectation.marginal(),
     fetcher,
     // A forecast that was wrong of late spends less.
     budgetBytes: budget.leftBytes() * prediction.drift.trust(),
@@ -146,7 +172,8 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       cache.activeFills() <= MAX_VIEWER_FILLS &&
       (priority === 'in-session' || power.pace().pace > 0),
   });
-  const inSession = config.enabled && config.inSession ? openSession(options, fetcher) : undefined;
+  const sessions = openSessions(options, fetcher);
+  const inSession = config.enabled && config.inSession ? sessions : undefined;
   const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };
   let lastSuccessSeconds = 0;
   let last: OffPeakSummary | undefined;
@@ -155,10 +182,13 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     fetcher,
     decisions,
     served: (part, hints) => inSession?.onServed(part, hints),
-    hovered: (titleId) => inSession?.onHover(titleId),
-    likely: (titles) => {
-      for (const { titleId } of titles.slice(0, LIKELY_TITLES)) inSession?.onHover(titleId);
+    happened: (what) => inSession?.onHappened(what),
+    likely: (titles, sid) => {
+      for (const [rank, { titleId }] of titles.slice(0, MAX_LIKELY).entries())
+        inSession?.onLikely(titleId, { reason: 'likely', chance: LIKELY_CHANCE / (rank + 1), sid });
     },
+    inSession: sessions.stats,
+    save: sessions.save,
     runWindow: async (signal) => {
       if (isRunning) return undefined;
       isRunning = true;
@@ -178,6 +208,9 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       }
     },
     offPeak: () => ({ runs, lastSuccessSeconds, last }),
-    close: () => fetcher.close(),
+    close: () => {
+      sessions.close();
+      return fetcher.close();
+    },
   };
 }

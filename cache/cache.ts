@@ -1,5 +1,4 @@
 // The cache's front door: open(options) puts its parts together and gives serve, fill, has, purge, pin, stats, close.
-
 import type {
   Cache,
   CacheOptions,
@@ -43,6 +42,7 @@ export type {
   CacheStats,
   CertificateFiles,
   CertificateStats,
+  Demand,
   ExplainedVariant,
   Explanation,
   FillOptions,
@@ -92,6 +92,7 @@ export { gdsf } from './rules/eviction/gdsf.ts';
 export { lru } from './rules/eviction/lru.ts';
 export type { EvictionPolicy } from './rules/eviction/policy.ts';
 export { s3fifo } from './rules/eviction/s3fifo.ts';
+export { Slots, scored } from './rules/eviction/scored.ts';
 export { hashInto, MODULUS as SAMPLE_MODULUS, Shards } from './rules/eviction/shards.ts';
 export { sieve } from './rules/eviction/sieve.ts';
 export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
@@ -162,15 +163,14 @@ export async function open(options: CacheOptions, primary?: string): Promise<Cac
   const residentBytes = options.maxResidentBytes ?? availableBytes();
   const ramBytes = memoryShare(options.store.ramBytes, options.workers ?? 1);
   const onEvict = counters.evicted.bind(counters);
-  const kept = { ...options.store, ramBytes, hostQuotas: diskSharesOf(options) };
-  const store = await openStore({ ...kept, now, log, onEvict }).catch(async (error: unknown) => {
+  const kept = { ...options.store, ramBytes, hostQuotas: diskSharesOf(options), demand: options.demand, onEvict };
+  const store = await openStore({ ...kept, now, log }).catch(async (error: unknown) => {
     await server.close(0);
     throw error;
   });
   const limitBytes = memoryShare(residentBytes, options.workers ?? 1);
   const memory = watchMemory({ limitBytes, log }, (share) => store.limitMemory(ramBytes * share));
-  const judged = { worth: options.worth, admission: () => judges.admission };
-  const fills = openFills({ store, rules: currentRules, counters, ...judged, now, log });
+  const fills = openFills({ store, counters, ...judges.ofFills(options.demand), now, log });
   const hasher = openRemoteHasher(now);
   const role: Role = primary === undefined ? 'alone' : 'worker';
   // A worker has no key to hash with: the primary does it.

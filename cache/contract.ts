@@ -154,6 +154,20 @@ export type NamedAddress = { readonly address: string; readonly family: 4 | 6; r
 /** Gives every address of a name; rejects when there is none. */
 export type LookupName = (name: string) => Promise<readonly NamedAddress[]>;
 
+/**
+ * What the caller expects keys to be asked for. A key has a group, a plain number that is kept with each object, so that
+ * eviction needs neither key nor query; all objects of a group are expected alike. Neither function may throw, and both
+ * must be quick: scoreOf() is asked some 16 times for each object that leaves.
+ */
+export type Demand = {
+  /** 1 to 2^32 - 1; undefined: nothing is known. Asked when an object is stored, and again at some of its uses if unknown. */
+  readonly groupOf: (key: string) => number | undefined;
+  /** Requests expected of each object of a group, those to come discounted by when; 0 or above. */
+  readonly scoreOf: (group: number) => number;
+  /** Hears what was expected of one that left. */
+  readonly onVictim?: (score: number) => void;
+};
+
 /** Everything open() needs. */
 export type CacheOptions = {
   readonly origins: readonly OriginOptions[];
@@ -193,8 +207,8 @@ export type CacheOptions = {
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
-  /** 0..1, what the caller expects a key to be asked for; absent or undefined: unknown. */
-  readonly worth?: (key: string) => number | undefined;
+  /** What the caller expects of keys; absent: nothing is known of any. */
+  readonly demand?: Demand;
   /** How names of origins become addresses; absent: by the system's resolver. */
   readonly lookup?: LookupName;
   /** Name in Cache-Status (RFC 9211) and Via. */

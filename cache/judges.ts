@@ -1,6 +1,6 @@
 // What decides on responses while the cache is open: rules of freshness and admission, replaced by a reload.
 import { randomBytes } from 'node:crypto';
-import type { Reloadable } from './contract.ts';
+import type { Demand, Reloadable } from './contract.ts';
 import { type Admission, createAdmission } from './rules/admission.ts';
 import type { FreshnessRules } from './rules/freshness.ts';
 
@@ -17,6 +17,15 @@ export class Judges {
     this.rules = rules;
     this.admission = admissionOf(queriesPerPath);
     this.#queriesPerPath = queriesPerPath;
+  }
+
+  /** What fills judge by: always what counts now, and what is expected of a key; of one without a group nothing is known. */
+  ofFills(demand: Demand | undefined) {
+    const worth = (key: string): number | undefined => {
+      const group = demand?.groupOf(key);
+      return group === undefined ? undefined : demand?.scoreOf(group);
+    };
+    return { rules: () => this.rules, admission: () => this.admission, worth };
   }
 
   use({ rules, queriesPerPath = DEFAULT_QUERIES_PER_PATH }: Reloadable): void {

@@ -1,7 +1,7 @@
 // One run of the nightly fill: ask what the region will watch, plan what is worth its place, fill it, and say why.
 import type { Decision } from './decisions.ts';
 import type { Fetcher, FetchItem } from './fetcher.ts';
-import { type HeldTitle, type Plan, type PlanOptions, planFills } from './plan.ts';
+import { type Plan, type PlanCandidate, type PlanOptions, planFills } from './plan.ts';
 import type { Timeline } from './timeline.ts';
 
 /** A title the region is expected to watch; `score` only needs to be comparable with the others of one list. */
@@ -14,14 +14,18 @@ export type OffPeakOptions = {
   /** Undefined for a title that has no package and no readable manifest. A live one is passed over. */
   readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
   readonly isHeld: (url: string) => boolean;
-  /** Room that is left, and what could leave; `scoreOf` gives a title's score in this run, 0 when it is not demanded. */
-  readonly room: (scoreOf: (titleId: string) => number) => {
-    readonly freeBytes: number;
-    readonly held: readonly HeldTitle[];
-  };
+  /** Titles whose timelines are at hand are considered too: what is expected of them. */
+  readonly known: () => readonly Timeline[];
+  /** A title may be filled: what is expected of its parts is asked from now on. */
+  readonly open: (timeline: Timeline) => void;
+  /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
+  readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Room that is left, and what is expected of what leaves first when there is none. */
+  readonly freeBytes: number;
+  readonly marginal: number;
   readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
   readonly budgetBytes: number;
-  /** Titles considered; default 200. */
+  /** Titles of the demand that are considered, and read for it; default 200. */
   readonly limit?: number;
   readonly plan?: PlanOptions;
   readonly now: () => number;
@@ -48,25 +52,32 @@ const MAX_SUMMARY_ITEMS = 500;
 
 async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considered: number; withoutTimeline: number }> {
   const demand = options.demand(options.limit ?? 200);
-  const candidates = [];
-  for (const { titleId, score, reasons } of demand) {
+  const candidates: PlanCandidate[] = [];
+  const consider = (timeline: Timeline, reasons: readonly string[]): void => {
+    const expected = (track: number, seconds: number): number => options.expected(timeline.titleId, track, seconds);
+    candidates.push({ timeline, expected, reasons });
+  };
+  for (const { titleId, reasons } of demand) {
     if (options.signal.aborted) break;
     const timeline = await options.timelineOf(titleId).catch(() => undefined);
     // What is live has passed by the evening.
-    if (timeline !== undefined && Number.isFinite(timeline.durationSeconds))
-      candidates.push({ timeline, score, reasons });
+    if (timeline === undefined || !Number.isFinite(timeline.durationSeconds)) continue;
+    options.open(timeline);
+    consider(timeline, reasons);
   }
-  const scores = new Map(demand.map(({ titleId, score }) => [titleId, score]));
-  const { freeBytes, held } = options.room((titleId) => scores.get(titleId) ?? 0);
+  const { length: read } = candidates;
+  const asked = new Set(demand.map(({ titleId }) => titleId));
+  for (const timeline of options.known()) if (!asked.has(timeline.titleId)) consider(timeline, ['watched here']);
+  const { freeBytes, marginal } = options;
   const plan = planFills({
     candidates,
-    held,
     freeBytes,
+    marginal,
     isHeld: options.isHeld,
     budgetBytes: options.budgetBytes,
     ...(options.plan === undefined ? {} : { options: options.plan }),
   });
-  return { plan, considered: demand.length, withoutTimeline: demand.length - candidates.length };
+  return { plan, considered: demand.length, withoutTimeline: demand.length - read };
 }
 
 /** Pushes a plan's items and waits until each has ended or the signal aborts. */

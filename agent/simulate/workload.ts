@@ -262,12 +262,12 @@ function follow(workload: EdgeWorkload, title: WorkloadTitle, chance: () => numb
   return views;
 }
 
-/**
- * All views of a region, 0 or above, in order of their ticks. The most watched titles are drawn as CONCENTRATION says,
- * tilted by the region's taste; when in the window, by weeks since release; at which hour, by HOURS.
- */
-export function makeViews(workload: EdgeWorkload, titles: readonly WorkloadTitle[], region = 0): readonly View[] {
-  const { seed, days, viewsPerDay, regionSpread, offered, devices, hovers } = workload;
+/** What a region's views are drawn by: chances so far drawn from, each title's weight within the window, and its timing. */
+function tasteOf(
+  { seed, days, regionSpread, offered }: EdgeWorkload,
+  titles: readonly WorkloadTitle[],
+  region: number,
+) {
   const chance = seededChance(seed * 1000 + region + 1);
   const turn = chance();
   const tilts = titles.map((_, rank) => (isChosen(rank, turn, offered) ? Math.exp(regionSpread * normal(chance)) : 0));
@@ -276,6 +276,39 @@ export function makeViews(workload: EdgeWorkload, titles: readonly WorkloadTitle
     const hours = hoursOf((rank + 1) / titles.length) - hoursOf(rank / titles.length);
     return tilt * hours * (times[rank]?.share ?? 0);
   });
+  return { chance, masses, times };
+}
+
+/**
+ * The true rates: views of each title that begin of themselves on a day of the window, 0 to `days` - 1. For what must
+ * not be beaten by who only counts: that would be reading the future.
+ */
+export function trueRates(
+  workload: EdgeWorkload,
+  titles: readonly WorkloadTitle[],
+  region = 0,
+): (title: number, day: number) => number {
+  const { masses } = tasteOf(workload, titles, region);
+  const total = masses.reduce((sum, mass) => sum + mass, 0);
+  const { days, viewsPerDay } = workload;
+  const windows = titles.map(({ releaseDay }) => {
+    const hours = Array.from({ length: days }, (_, day) => hoursOn(day, releaseDay));
+    return { hours, sum: hours.reduce((sum, hour) => sum + hour, 0) };
+  });
+  return (title, day) => {
+    const window = windows[title];
+    if (window === undefined || window.sum === 0) return 0;
+    return (viewsPerDay * days * (masses[title] ?? 0) * (window.hours[day] ?? 0)) / (total * window.sum);
+  };
+}
+
+/**
+ * All views of a region, 0 or above, in order of their ticks. The most watched titles are drawn as CONCENTRATION says,
+ * tilted by the region's taste; when in the window, by weeks since release; at which hour, by HOURS.
+ */
+export function makeViews(workload: EdgeWorkload, titles: readonly WorkloadTitle[], region = 0): readonly View[] {
+  const { days, viewsPerDay, devices, hovers } = workload;
+  const { chance, masses, times } = tasteOf(workload, titles, region);
   const drawTitle = drawer(masses);
   const drawHour = drawer(HOURS);
   const drawDevice = drawer(devices.map(({ share }) => share));
@@ -301,12 +334,14 @@ export function makeViews(workload: EdgeWorkload, titles: readonly WorkloadTitle
 export type EdgeRequests = Requests & {
   /** Seconds since the window's begin, of each request. */
   readonly at: Float64Array;
+  /** 1 for the first request of a view. */
+  readonly begins: Uint8Array;
   /** Bytes of every chunk of every rendition of every title. */
   readonly catalogueBytes: number;
 };
 
 /** Bytes of a chunk of a title on a device. */
-const chunkBytes = ({ scale }: WorkloadTitle, { bitsPerSecond }: Device): number =>
+export const chunkBytes = ({ scale }: WorkloadTitle, { bitsPerSecond }: Device): number =>
   Math.round((bitsPerSecond / 8) * CHUNK_SECONDS * scale);
 
 /** The requests of views: a chunk every 5 minutes, those of one tick in order of the views. An object is a chunk. */
@@ -316,9 +351,10 @@ export function requestsOfViews(
   views: readonly View[],
 ): EdgeRequests {
   const ends = days * TICKS_PER_DAY;
-  const ticks: { readonly objects: number[]; readonly bytes: number[] }[] = Array.from({ length: ends }, () => ({
-    ...{ objects: [], bytes: [] },
-  }));
+  const ticks: { readonly objects: number[]; readonly bytes: number[]; readonly begins: number[] }[] = Array.from(
+    { length: ends },
+    () => ({ objects: [], bytes: [], begins: [] }),
+  );
   for (const { tick, title: number, part, device: index, firstChunk, chunks } of views) {
     const [title, device] = [titles[number], devices[index]];
     if (title === undefined || device === undefined) continue;
@@ -327,23 +363,30 @@ export function requestsOfViews(
     for (let chunk = 0; chunk < chunks; chunk += 1) {
       ticks[tick + chunk]?.objects.push(first + firstChunk + chunk);
       ticks[tick + chunk]?.bytes.push(chunkBytes(title, device));
+      ticks[tick + chunk]?.begins.push(chunk === 0 ? 1 : 0);
     }
   }
   const total = ticks.reduce((sum, { objects }) => sum + objects.length, 0);
-  const requests = { objects: new Uint32Array(total), bytes: new Float64Array(total), at: new Float64Array(total) };
+  const [objects, bytes, at, begins] = [
+    new Uint32Array(total),
+    new Float64Array(total),
+    new Float64Array(total),
+    new Uint8Array(total),
+  ];
   let next = 0;
-  for (const [tick, { objects, bytes }] of ticks.entries()) {
-    requests.objects.set(objects, next);
-    requests.bytes.set(bytes, next);
-    requests.at.fill(tick * CHUNK_SECONDS, next, next + objects.length);
-    next += objects.length;
+  for (const [tick, asked] of ticks.entries()) {
+    objects.set(asked.objects, next);
+    bytes.set(asked.bytes, next);
+    begins.set(asked.begins, next);
+    at.fill(tick * CHUNK_SECONDS, next, next + asked.objects.length);
+    next += asked.objects.length;
   }
   const sizes = titles.map((title) => {
     const chunks = title.chunks.reduce((sum, count) => sum + count, 0);
     return { chunks, bytes: chunks * devices.reduce((sum, device) => sum + chunkBytes(title, device), 0) };
   });
   return {
-    ...requests,
+    ...{ objects, bytes, at, begins },
     count: sizes.reduce((sum, { chunks }) => sum + chunks * devices.length, 0),
     catalogueBytes: sizes.reduce((sum, { bytes }) => sum + bytes, 0),
   };

@@ -45,6 +45,9 @@ export type CmcdReport = {
   /** Encoded bitrate of the object asked for. */
   readonly bitrateKbps?: number;
   readonly bufferMs?: number;
+  /** What the player measured (`mtp`), and the best bitrate that it may take (`tb`). */
+  readonly throughputKbps?: number;
+  readonly topBitrateKbps?: number;
   /** Media duration of the object asked for. */
   readonly objectSeconds?: number;
   /** Relative to the request's URL, percent-decoded, at most MAX_NEXT_OBJECTS. */
@@ -193,6 +196,8 @@ function toReport(keys: Readonly<Record<string, unknown>>): CmcdReport {
     ...known('objectType', objectType),
     ...known('bitrateKbps', number(keys['br'], code)),
     ...known('bufferMs', number(keys['bl'], code)),
+    ...known('throughputKbps', number(keys['mtp'], code)),
+    ...known('topBitrateKbps', number(keys['tb'], code)),
     ...known('objectSeconds', objectMs === undefined || objectMs > 600_000 ? undefined : objectMs / 1000),
     nextObjectUrls: nextObjects(keys['nor'], version),
     ...known('playState', playState),

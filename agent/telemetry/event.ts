@@ -106,6 +106,14 @@ export type ViewerRequest = {
   readonly nextPaths: readonly string[];
   readonly bitrateKbps?: number;
   readonly bufferMs?: number;
+  /** What the player measured, and the best bitrate that it may take. */
+  readonly throughputKbps?: number;
+  readonly topBitrateKbps?: number;
+  /** The cache had it. */
+  readonly isHit: boolean;
+  /** Body bytes that were sent, and how long that took. */
+  readonly sentBytes: number;
+  readonly sentMs: number;
   /** Media duration of the object. */
   readonly objectSeconds?: number;
   readonly rate?: number;

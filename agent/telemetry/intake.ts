@@ -275,7 +275,7 @@ function learn(
   const isGood = isAnswer(record);
   if (titleId !== undefined && isGood) rememberTitle(room.servedTitles, titleId);
   const sid = report?.sid;
-  const request = requestOf(record, titleId, report);
+  const request = { ...requestOf(record, titleId, report), sentMs: Math.max(0, room.now() - record.at) };
   if (report !== undefined && sid !== undefined && isGood && passes(room, sid)) {
     const announced = request.nextPaths.map(room.titleOf).find((other) => other !== undefined && other !== titleId);
     const number = segmentNumber(record.path);
@@ -323,7 +323,13 @@ function rememberTitle(titles: Set<string>, titleId: string): void {
   if (oldest !== undefined) titles.delete(oldest);
 }
 
-function requestOf(record: ServedRecord, titleId: string | undefined, report: CmcdReport | undefined): ViewerRequest {
+const FROM_CACHE: ReadonlySet<string> = new Set(['hit', 'stale', 'revalidated']);
+
+function requestOf(
+  record: ServedRecord,
+  titleId: string | undefined,
+  report: CmcdReport | undefined,
+): Omit<ViewerRequest, 'sentMs'> {
   return {
     at: record.at,
     path: record.path,
@@ -332,6 +338,10 @@ function requestOf(record: ServedRecord, titleId: string | undefined, report: Cm
     nextPaths: report === undefined ? [] : pathsOf(report.nextObjectUrls, record.path),
     ...(report?.bitrateKbps === undefined ? {} : { bitrateKbps: report.bitrateKbps }),
     ...(report?.bufferMs === undefined ? {} : { bufferMs: report.bufferMs }),
+    ...(report?.throughputKbps === undefined ? {} : { throughputKbps: report.throughputKbps }),
+    ...(report?.topBitrateKbps === undefined ? {} : { topBitrateKbps: report.topBitrateKbps }),
+    isHit: FROM_CACHE.has(record.result),
+    sentBytes: record.bytes,
     ...(report?.objectSeconds === undefined ? {} : { objectSeconds: report.objectSeconds }),
     ...(report?.rate === undefined ? {} : { rate: report.rate }),
     isStartup: report?.isStartup ?? false,

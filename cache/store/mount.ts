@@ -2,6 +2,7 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises';
+import type { Demand } from '../contract.ts';
 import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 import { type Backlog, BodyFile } from './body-file.ts';
 import { keyHash } from './checksum.ts';
@@ -52,6 +53,8 @@ export type MountStart = {
   readonly isSynced: boolean;
   /** What hosts may take of all directories. */
   readonly shares: HostShares;
+  /** What is expected of keys. */
+  readonly demand?: Demand | undefined;
 };
 
 /** An object that a look-up found in the rows; `row` is undefined when it is damaged. */
@@ -70,6 +73,7 @@ export class Mount {
   readonly #events: MountEvents;
   readonly #shares: HostShares;
   readonly #use: DirectoryUse;
+  readonly #demand: Demand | undefined;
   readonly #evictor: Evictor = { evictOf: (lane) => this.#evicted(this.#policy.evictOf(lane)) };
   readonly #lock: { readonly release: () => void };
   readonly #firstId: number;
@@ -129,7 +133,8 @@ export class Mount {
     this.#events = events;
     this.#firstId = Math.max(Date.now() * IDS_PER_MS, Math.ceil((facts.lastId + 1) / IDS_PER_MS) * IDS_PER_MS);
     this.#nextId = this.#firstId;
-    this.#policy = openDiskPolicy(this.#table.slots);
+    this.#demand = start.demand;
+    this.#policy = openDiskPolicy(this.#table.slots, start.demand);
     this.#shares = start.shares;
     this.#use = start.shares.join(this.#evictor);
     this.#claimed = { objects: facts.objects, bytes: facts.bytes + facts.objects * ROW_BYTES };
@@ -280,7 +285,13 @@ export class Mount {
     const hash = keyHash(this.rows.facts.seed, entry.key);
     this.entries.set(id, entry);
     entry.slot = this.#table.add({ id, hash, bytes, purpose, lane, isPinned, isUsed: hits > 0 });
+    this.#group(entry);
     if (!isPinned) this.#policy.enter(entry.slot, entry.purpose);
+  }
+
+  /** Asks which group an object is of, that has a slot. */
+  #group({ slot, key }: Entry): void {
+    if (this.#demand !== undefined) this.#table.slots.setGroup(slot, this.#demand.groupOf(key) ?? 0);
   }
 
   touch(entry: Entry): void {
@@ -288,6 +299,9 @@ export class Mount {
     if (entry.slot < 0) return;
     this.#policy.touch(entry.slot);
     this.#table.markUsed(entry.slot);
+    // After a start, or when it was stored before its title was known: asked at its 1st, 2nd, 4th, 8th... use.
+    const isDue = (entry.hits & (entry.hits - 1)) === 0;
+    if (isDue && (this.#table.slots.groups[entry.slot] ?? 0) === 0) this.#group(entry);
   }
 
   /** Where it waits to leave; undefined: it may not, or is not counted yet. */

@@ -1,5 +1,5 @@
 // What the store keeps of a response, and what it gives back: types between the store and the rest of the cache.
-import type { Log, Purpose, StoreDirectory, StoreStats } from '../contract.ts';
+import type { Demand, Log, Purpose, StoreDirectory, StoreStats } from '../contract.ts';
 import type { EvictionPlace } from '../rules/eviction/s3fifo.ts';
 
 /** End-to-end header fields in the order received, names in lower case. */
@@ -126,6 +126,8 @@ export type StoreOptions = {
   readonly scrubDays?: number;
   /** See limitHosts(). */
   readonly hostQuotas?: readonly DiskShare[];
+  /** What is expected of keys; absent: the policy alone decides who leaves. */
+  readonly demand?: Demand | undefined;
   /** Default true. False only to measure what syncing costs: then a power cut may take everything. */
   readonly isSynced?: boolean;
 };

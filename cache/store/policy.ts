@@ -2,6 +2,7 @@
 import type { Purpose } from '../contract.ts';
 import type { Slots } from '../rules/eviction/queue.ts';
 import { type EvictionPlace, s3fifo } from '../rules/eviction/s3fifo.ts';
+import { type Expected, scored } from '../rules/eviction/scored.ts';
 
 /** Fetched because somebody is expected to ask, by a forecast for the hours to come, and not for a viewer who is there. */
 const FORETOLD: ReadonlySet<Purpose> = new Set<Purpose>(['off-peak', 'publish', 'operator']);
@@ -32,10 +33,11 @@ export type DiskPolicy = {
  * one, the second may skip its trial, which costs nothing. After a restart uses come from the rows, their order from the
  * ids, which count up; who had left is forgotten. Off-peak fills wait for their first viewer in a queue of their own:
  * a night of them, longer than the small queue, would push out its own beginning before the evening, and without bounds
- * it would push out what viewers come back for.
+ * it would push out what viewers come back for. With `expected`, what is expected least leaves first (scored.ts).
  */
-export function openDiskPolicy(slots: Slots): DiskPolicy {
-  const policy = s3fifo(undefined, slots);
+export function openDiskPolicy(slots: Slots, expected?: Expected): DiskPolicy {
+  const plain = s3fifo(undefined, slots);
+  const policy = expected === undefined ? plain : scored(plain, slots, expected);
   const of = (slot: number) => ({ bytes: slots.bytes[slot] ?? 0, key: slots.keys[slot] ?? 0 });
   return {
     placeOf: policy.placeOf,

@@ -83,8 +83,8 @@ class TieredStore implements Store {
         onUp: () => this.#onUp(disk),
         onDown: (mount: Mount) => this.#onDown(mount),
       };
-      const { isSynced = true, scrubDays = SCRUB_DAYS } = options;
-      return new Volume({ ...directory, isSynced, scrubDays, shares: this.#shares }, events, options.log);
+      const { isSynced = true, scrubDays = SCRUB_DAYS, demand } = options;
+      return new Volume({ ...directory, isSynced, scrubDays, shares: this.#shares, demand }, events, options.log);
     });
     this.#bodies = new Bodies({
       ...{ memory: this.#memory, volumes: this.#volumes, log: options.log },

@@ -22,7 +22,8 @@ export type Known = {
 
 /**
  * Objects in slots, small integers that are used again. About 31 bytes a slot, 22 of them shared with the eviction
- * policy, 6 more when there are hosts, and 6 to 7.5 in the hash table; a quarter of both may be spare. No query is needed to know that a key is absent,
+ * policy, 6 more when there are hosts, 4 more when something is expected of them, and 6 to 7.5 in the hash table; a
+ * quarter of both may be spare. No query is needed to know that a key is absent,
  * but for one chance in 2^32 per object, nor to evict.
  */
 export class ObjectTable {
@@ -69,6 +70,7 @@ export class ObjectTable {
     this.slots.bytes[slot] = bytes;
     this.slots.keys[slot] = hash;
     this.slots.setLane(slot, lane);
+    this.slots.setGroup(slot, 0);
     this.#places.insert(slot);
     this.#size += 1;
     return slot;

@@ -2,7 +2,7 @@
 // fails and tries again later.
 import { statfs } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import type { Log, StoreDirectory, StoreStats } from '../contract.ts';
+import type { Demand, Log, StoreDirectory, StoreStats } from '../contract.ts';
 import { CacheError } from '../errors.ts';
 import { isDamaged, isFull } from './database.ts';
 import { errorCode } from './disk.ts';
@@ -42,6 +42,7 @@ export type VolumeOptions = StoreDirectory & {
   readonly isSynced: boolean;
   readonly scrubDays: number;
   readonly shares: HostShares;
+  readonly demand?: Demand | undefined;
 };
 
 /** One directory of the store, usable (`mount`) or not. */
@@ -105,8 +106,8 @@ export class Volume {
 
   async #bringUp(): Promise<void> {
     // What was removed while a directory was out would come back with it: then it begins empty.
-    const { isSynced, shares } = this.#options;
-    const start = { path: this.path, maxBytes: this.maxBytes, isSynced, shares, isEmptied: this.#wasMounted };
+    const { isSynced, shares, demand } = this.#options;
+    const start = { path: this.path, maxBytes: this.maxBytes, isSynced, shares, demand, isEmptied: this.#wasMounted };
     let mine: Mount | undefined;
     const events: MountEvents = {
       ...this.#events,

@@ -96,6 +96,10 @@ function exampleStats(): NodeStats {
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },
     },
+    inSession: {
+      use: { objects: { hover: { useful: 3, late: 1, wasted: 2 } }, wastedRatio: 0.25, threshold: 0.1 },
+      anticipation: { sessions: 7, observed: 9, trainedOn: 'the viewer simulator' },
+    },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
     predict: predictOf(histogram, empty),

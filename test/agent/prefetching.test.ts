@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type Catalogue, openCatalogue } from '../../agent/catalogue.ts';
+import { openExpectation } from '../../agent/expectation.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
 import { openPrefetching, type Prefetching, type PrefetchingOptions } from '../../agent/prefetching.ts';
 import { openState, type State } from '../../agent/state.ts';
@@ -72,12 +73,17 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const { ledger } = state;
+  const { ledger, snapshots } = state;
+  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
+  const known = { cache, catalogue, timelines, now: Date.now, log };
+  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
   open = (changed = {}) => {
-    const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, window };
-    const given = { config, cache, catalogue, timelines, prediction, power, ledger, now: Date.now, log };
-    return openPrefetching({ ...given, ...changed });
+    const config = {
+      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+    };
+    return openPrefetching({ ...kept, ...known, config, prediction, expectation, power, ...changed });
   };
   prefetching = open();
 });
@@ -114,7 +120,10 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   // What the segments of two titles are taken for before they are known.
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: false, bytesPerSecond: 1e9, bytesPerDay, window };
+  const config = {
+    ...{ enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+  };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
   expect(run?.plan.bytes).toBeGreaterThan(0);
@@ -125,7 +134,10 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
 test('a request for a live title has its next segments fetched', async () => {
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
 });
 
@@ -135,7 +147,10 @@ test('while background work is paused the nightly fill waits, and what viewers n
   await vi.waitFor(() => expect(prefetching.fetcher.stats().queued).toBeGreaterThan(0), { interval: 5 });
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
   expect(urls('film').map((url) => node.origin.seen(url).length)).toEqual(Array(SEGMENTS).fill(0));
   pace = 1;

@@ -18,6 +18,8 @@ export class Slots {
   /** Whose each slot is, and when it came into its queue: 6 bytes more. Empty while all are lane 0's. */
   lanes = new Uint16Array(0);
   stamps = new Uint32Array(0);
+  /** Of those that are expected to be asked for alike: 4 bytes more. 0: nothing is known. Empty while all are 0. */
+  groups = new Uint32Array(0);
 
   /** Makes room for that slot. */
   ensure(slot: number): void {
@@ -38,6 +40,22 @@ export class Slots {
     this.uses = new Uint8Array(larger);
     this.uses.set(uses);
     if (this.lanes.length > 0) this.#ensureLanes(larger);
+    if (this.groups.length > 0) this.#ensureGroups(larger);
+  }
+
+  #ensureGroups(length: number): void {
+    const { groups } = this;
+    this.groups = new Uint32Array(length);
+    this.groups.set(groups);
+  }
+
+  /** Says in which group a slot is that has room here: 0 to 2^32 - 1. */
+  setGroup(slot: number, group: number): void {
+    if (this.groups.length === 0) {
+      if (group === 0) return;
+      this.#ensureGroups(this.place.length);
+    }
+    this.groups[slot] = group;
   }
 
   #ensureLanes(length: number): void {

@@ -36,7 +36,8 @@ beforeAll(async () => {
     { id: 'hinted' },
     { id: 'paused' },
   ]);
-  world = await openWorld({}, { place });
+  // Three segments of 4 s.
+  world = await openWorld({ prefetch: { aheadSeconds: 11 } }, { place });
 });
 afterAll(async () => {
   await world?.close();
@@ -153,7 +154,7 @@ test('a segment that the viewer did not get brings nothing', async () => {
 });
 
 test('while prefetch is paused nothing comes ahead; resumed, it does', async () => {
-  expect(await world.ask('POST', '/pause', { what: 'prefetch' })).toEqual({ what: 'prefetch', isPaused: true });
+  expect(await world.ask('POST', '/pause', { what: 'prefetch' })).toEqual({ what: ['prefetch'], isPaused: true });
   await world.get(at(paused, 0));
   await beacon(world, { sid: 'somebody', consent: 'none', events: [{ type: 'hover', title: 'paused' }] });
   await world.get('/.nearcast/titles');

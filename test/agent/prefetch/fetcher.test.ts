@@ -5,7 +5,7 @@ import { createDecisionLog, type Decision } from '../../../agent/prefetch/decisi
 import { type FetcherOptions, type FetchItem, openFetcher } from '../../../agent/prefetch/fetcher.ts';
 import { runOffPeak } from '../../../agent/prefetch/offpeak.ts';
 import type { FillOptions, FillOutcome } from '../../../cache/cache.ts';
-import { SEGMENT_BYTES, sampleTimeline } from './sample.ts';
+import { sampleTimeline } from './sample.ts';
 
 type Call = { readonly url: string; readonly options: FillOptions; readonly end: (outcome: FillOutcome) => void };
 const STORED: FillOutcome = { outcome: 'stored', bytes: 100, status: 200 };
@@ -254,7 +254,11 @@ describe('a night', () => {
       demand,
       timelineOf: async (titleId) => (titleId === 'sealed' ? undefined : sampleTimeline(titleId, 10)),
       isHeld: (url) => held.has(url),
-      room: () => ({ freeBytes: 1e9, held: [] }),
+      known: () => [],
+      open: () => undefined,
+      expected: () => 2,
+      freeBytes: 1e9,
+      marginal: 0,
       fetcher,
       budgetBytes: 1e9,
       now: () => Date.now(),
@@ -275,8 +279,15 @@ describe('a night', () => {
     });
     expect(done.plan.items).toBe(filled.length);
     expect(done.storedBytes).toBe(1000 * filled.length);
-    expect(done.decisions.every(({ why }) => /popular; share/.test(why))).toBe(true);
+    expect(done.decisions.every(({ why }) => /popular; 2.0 requests expected/.test(why))).toBe(true);
     expect(decisions.latest(1, { titleId: 'b' })[0]).toMatchObject({ reason: 'off-peak', outcome: 'stored' });
+  });
+
+  test('what is watched here is considered beside what the demand names, once, and not read', async () => {
+    const known = () => ['b', 'watched'].map((titleId) => sampleTimeline(titleId, 1));
+    const done = await run({ known }).summary;
+    expect(done).toMatchObject({ considered: 3, withoutTimeline: 1, counts: { stored: 2 * (1 + 3 * 12) + 10 } });
+    expect(done.decisions.find(({ titleId }) => titleId === 'watched')?.why).toContain('watched here');
   });
 
   test('a timeline that cannot be read costs that title alone', async () => {
@@ -306,13 +317,15 @@ describe('a night', () => {
     expect(filled).toEqual([]);
   });
 
-  test("the room is told each title's score, 0 for what nobody demands", async () => {
-    const scores: number[] = [];
-    const room = (scoreOf: (titleId: string) => number) => {
-      scores.push(scoreOf('a'), scoreOf('forgotten'));
-      return { freeBytes: 10 * SEGMENT_BYTES, held: [] };
+  test('each title is opened before its parts are asked for, and what leaves first must be beaten', async () => {
+    const opened = new Set<string>();
+    const expected = (titleId: string) => {
+      expect(opened).toContain(titleId);
+      return titleId === 'a' ? 3 : 2;
     };
-    await run({ room }).summary;
-    expect(scores).toEqual([0.5, 0]);
+    const { summary } = run({ open: ({ titleId }) => opened.add(titleId), expected, freeBytes: 0, marginal: 1.9 });
+    const { plan, decisions } = await summary;
+    expect(new Set(decisions.map(({ titleId }) => titleId))).toEqual(new Set(['a']));
+    expect(plan.skipped.hysteresis).toBe(plan.items);
   });
 });

@@ -10,17 +10,18 @@ import { packageTimeline, placeOf, startupTrack } from '../../../agent/prefetch/
 import { titleSchema } from '../../../encoder/contract.ts';
 import { SEGMENT_BYTES, sampleTimeline } from './sample.ts';
 
-const candidate = (titleId: string, score: number, segments = 20) => ({
+const candidate = (titleId: string, expected: number, segments = 20) => ({
   timeline: sampleTimeline(titleId, segments),
-  score,
+  // Half of those who begin stay to the end of the 80 s.
+  expected: (_track: number, seconds: number) => expected * (1 - seconds / 160),
   reasons: ['popular'],
 });
 const question = (over: Partial<PlanQuestion> = {}): PlanQuestion => ({
-  candidates: [candidate('a', 0.5), candidate('b', 0.3), candidate('c', 0.2)],
+  candidates: [candidate('a', 5), candidate('b', 4), candidate('c', 3)],
   isHeld: () => false,
   budgetBytes: 1e12,
   freeBytes: 1e12,
-  held: [],
+  marginal: 0,
   ...over,
 });
 
@@ -42,15 +43,25 @@ describe('a plan', () => {
       }
     }
     expect(items).toHaveLength(3 * (1 + 3 * 22));
-    expect(items[0]).toMatchObject({
-      url: '/titles/a/master.m3u8',
-      why: expect.stringContaining('popular; share 0.50'),
-    });
+    expect(items[0]).toMatchObject({ expected: 5, why: expect.stringContaining('popular; 5.0 requests expected') });
   });
 
-  test('only the likeliest titles get more than their start', () => {
-    const { items } = planFills(question({ options: { wholeTitles: 1 } }));
-    expect(new Set(items.filter(({ part }) => part === 'rest').map(({ titleId }) => titleId))).toEqual(new Set(['a']));
+  test('what is likely to be watched by nobody stays out, and first seconds need less', () => {
+    const { items, skipped } = planFills(question({ candidates: [candidate('a', 1), candidate('b', 0.2)] }));
+    // 1 - exp(-1) is 0.63, and 1 - exp(-0.2) is 0.18.
+    expect(new Set(items.map(({ part, titleId }) => `${titleId} ${part}`))).toEqual(new Set(['a prefix']));
+    expect(items).toHaveLength(1 + 3 * (2 + 8));
+    expect(skipped.unlikely).toBe(3 * 12 + 1 + 3 * 22);
+    const bold = planFills(question({ candidates: [candidate('a', 1)], options: { leastChance: 0.3 } }));
+    expect(bold.items).toHaveLength(1 + 3 * 22);
+  });
+
+  test('renditions are filled as far as each is expected to be fetched', () => {
+    const { timeline } = candidate('a', 1);
+    const expected = (track: number) => [0, 4, 4][track] ?? 0;
+    const { items } = planFills(question({ candidates: [{ timeline, expected, reasons: [] }] }));
+    expect(items.some(({ url }) => url.includes('/high/'))).toBe(false);
+    expect(items.filter(({ url }) => url.includes('/low/'))).toHaveLength(22);
   });
 
   test('keeps within the budget and says what did not fit', () => {
@@ -60,47 +71,37 @@ describe('a plan', () => {
     expect(planFills(question({ budgetBytes: 0 })).items).toEqual([]);
   });
 
-  test('a full store: what is barely better than the held stays out, what is twice as good comes in', () => {
-    const held = (score: number) => [{ titleId: 'old', bytes: 1e12, score, renditions: 2 }];
-    const inFor = (score: number) =>
-      planFills(question({ candidates: [candidate('new', 0.1)], freeBytes: 0, held: held(score) })).items.length;
-    // A segment of one of two renditions at the title's start is worth 0.05; a held byte 0.75 * score / 2.
-    expect(inFor(0.1)).toBeLessThan(inFor(0.04));
-    expect(inFor(0.5)).toBe(0);
-    const plan = planFills(question({ candidates: [candidate('new', 0.1)], freeBytes: 0, held: held(0.01) }));
+  test('a full store: what is barely better than what leaves stays out, what is clearly better comes in', () => {
+    const inFor = (marginal: number) =>
+      planFills(question({ candidates: [candidate('new', 3)], freeBytes: 0, marginal })).items.length;
+    expect(inFor(1)).toBe(1 + 3 * 22);
+    expect(inFor(1.7)).toBeLessThan(inFor(1.5));
+    expect(inFor(2.1)).toBe(0);
+    const plan = planFills(question({ candidates: [candidate('new', 3)], freeBytes: 0, marginal: 1 }));
     expect(plan.displacedBytes).toBe(plan.bytes);
-    expect(plan.skipped.hysteresis).toBe(0);
     expect(plan.items[0]?.why).toContain('worth more than what leaves');
   });
 
-  test('a full store with nothing that could leave takes nothing', () => {
-    expect(planFills(question({ freeBytes: 0 })).items).toEqual([]);
-  });
-
-  test('for any question: no URL twice, none held, within budget, and what leaves is worth at most half', () => {
+  test('for any question: no URL twice, none held, none unlikely, within budget, and what leaves is beaten', () => {
     const ids = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 5 });
-    const score = fc.double({ min: 0, max: 1, noNaN: true });
+    const value = fc.double({ min: 0, max: 5, noNaN: true });
     fc.assert(
       fc.property(
-        ids.chain((list) => fc.tuple(...list.map((id) => score.map((value) => candidate(id, value, 9))))),
-        fc.array(fc.record({ bytes: fc.nat(2e7), score, renditions: fc.integer({ min: 1, max: 4 }) }), {
-          maxLength: 5,
-        }),
+        ids.chain((list) => fc.tuple(...list.map((id) => value.map((expected) => candidate(id, expected, 9))))),
+        value,
         fc.record({ budgetBytes: fc.nat(5e7), freeBytes: fc.nat(5e7), modulus: fc.integer({ min: 2, max: 9 }) }),
-        (candidates, held, { budgetBytes, freeBytes, modulus }) => {
+        (candidates, marginal, { budgetBytes, freeBytes, modulus }) => {
           const isHeld = (url: string) => url.length % modulus === 0;
-          const titles = held.map((title, at) => ({ ...title, titleId: `old${at}` }));
-          const plan = planFills({ candidates, held: titles, budgetBytes, freeBytes, isHeld });
+          const plan = planFills({ candidates, marginal, budgetBytes, freeBytes, isHeld });
           const urls = plan.items.map(({ url }) => url);
           expect(new Set(urls).size).toBe(urls.length);
           expect(urls.some(isHeld)).toBe(false);
           expect(plan.bytes).toBe(plan.items.reduce((sum, { bytes }) => sum + bytes, 0));
           expect(plan.bytes).toBeLessThanOrEqual(budgetBytes);
-          expect(plan.bytes).toBeLessThanOrEqual(freeBytes + plan.displacedBytes);
-          const cheap = titles.map((title) => ({ bytes: title.bytes, worth: (0.75 * title.score) / title.renditions }));
-          const best = Math.max(0, ...plan.items.map(({ valuePerByte }) => valuePerByte));
-          const room = cheap.filter(({ worth }) => worth * 2 <= best).reduce((sum, { bytes }) => sum + bytes, 0);
-          expect(plan.displacedBytes).toBeLessThanOrEqual(room);
+          expect(plan.bytes).toBe(Math.min(freeBytes, plan.bytes - plan.displacedBytes) + plan.displacedBytes);
+          expect(plan.items.every(({ expected }) => 1 - Math.exp(-expected) >= 0.3)).toBe(true);
+          const displacing = plan.items.filter(({ why }) => why.includes('worth more'));
+          expect(displacing.every(({ expected }) => expected >= 1.5 * marginal)).toBe(true);
         },
       ),
     );

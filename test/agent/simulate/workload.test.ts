@@ -1,4 +1,5 @@
 // The workload generator: as concentrated, released and timed as measured, the same for a seed, and frozen.
+import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import {
   CHUNK_SECONDS,
@@ -10,6 +11,7 @@ import {
   makeViews,
   requestsOfViews,
   seededChance,
+  trueRates,
   withoutFollowUps,
 } from '../../../agent/simulate/workload.ts';
 import { lru } from '../../../cache/rules/eviction/lru.ts';
@@ -24,6 +26,29 @@ const play = (workload: EdgeWorkload, region = 0) => {
 };
 
 describe('workload', () => {
+  test('asks for what it asked for when figures were first quoted', () => {
+    const { objects, bytes, at } = play({ ...EDGE_WORKLOAD, titles: 400, days: 7, viewsPerDay: 500 }).requests;
+    const hash = createHash('sha256').update(objects).update(bytes).update(at).digest('hex');
+    expect(hash).toBe('a8883998f0e09605a43a5fef420092e322a32fc262566d6dbb236da4b4fe98af');
+  });
+
+  test('the true rates are those of views that begin of themselves, and requests say which begin a view', () => {
+    const workload = { ...withoutFollowUps(SMALL), repeat: 0, viewsPerDay: 2000 };
+    const { titles, views, requests } = play(workload);
+    const rate = trueRates(workload, titles);
+    expect(requests.begins.reduce((sum, one) => sum + one, 0)).toBe(views.length);
+    const ofDay = (day: number) => titles.reduce((sum, _, title) => sum + rate(title, day), 0);
+    const expected = Array.from({ length: workload.days }, (_, day) => ofDay(day));
+    expect(expected.reduce((sum, each) => sum + each, 0)).toBeCloseTo(workload.days * workload.viewsPerDay, 3);
+    const drawn = titles.map(() => 0);
+    for (const { title } of views) drawn[title] = (drawn[title] ?? 0) + 1;
+    const most = drawn.indexOf(Math.max(...drawn));
+    const days = Array.from({ length: workload.days }, (_, day) => rate(most, day));
+    const due = days.reduce((sum, each) => sum + each, 0);
+    expect(Math.abs((drawn[most] ?? 0) - due)).toBeLessThan(4 * Math.sqrt(due));
+    expect(rate(titles.length, 0)).toBe(0);
+  });
+
   test('hours by title are as concentrated as measured', () => {
     for (const [titles, hours] of [
       [0.01, 0.267],

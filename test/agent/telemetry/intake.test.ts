@@ -130,6 +130,7 @@ describe('a served request', () => {
         titleId: 't1',
         nextPaths: ['/titles/t1/h/v_002.m4s'],
         bufferMs: 3000,
+        ...{ isHit: true, sentBytes: 1000, sentMs: 0 },
         objectSeconds: 4,
         isStartup: true,
         isStarved: false,

@@ -41,8 +41,8 @@ test('what is asked for again is stored, and then a hit; also a part of it', asy
 });
 
 test('what is fetched ahead, vouched for, or let be by the operator is stored at first sight', async () => {
-  const worth = (key: string) => (key.endsWith('?wanted') ? 0.9 : undefined);
-  const { get, cache } = await setUp({ queriesPerPath: 0, worth });
+  const demand = { groupOf: (key: string) => (key.endsWith('?wanted') ? 1 : undefined), scoreOf: () => 0.9 };
+  const { get, cache } = await setUp({ queriesPerPath: 0, demand });
   expect(await cache.fill('/seg-1?a', { priority: 'off-peak', purpose: 'off-peak' })).toMatchObject({
     outcome: 'stored',
   });

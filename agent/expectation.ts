@@ -1,0 +1,185 @@
+// What is expected to be asked for, part by part, over the URLs of this node's titles: counts what is served, tells the
+// cache what to keep and the nightly fill what to fetch. It knows counts alone, and nothing outlives the process.
+import type { Cache, Demand, Log } from '../cache/cache.ts';
+import type { Catalogue } from './catalogue.ts';
+import { Audience } from './predict/audience.ts';
+import { BUCKET_SECONDS } from './predict/flow.ts';
+import type { ServedPart } from './prefetch/insession.ts';
+import { placeOf, type Timeline, withoutQuery } from './prefetch/timeline.ts';
+import type { Timelines } from './timelines.ts';
+
+/** What openExpectation() needs. */
+export type ExpectationOptions = {
+  readonly catalogue: Pick<Catalogue, 'title' | 'titles' | 'titleOf'>;
+  readonly timelines: Timelines;
+  readonly cache: Pick<Cache, 'stats'>;
+  /** The title that follows. */
+  readonly nextOf: (titleId: string) => string | undefined;
+  /** Views of a title that were counted before this start, a day. */
+  readonly startsPerDay: (titleId: string) => number;
+  readonly now: () => number;
+  readonly log: Log;
+};
+
+/** What is expected. Nothing here throws. */
+export type Expectation = {
+  /** A request was answered. */
+  readonly served: (part: Omit<ServedPart, 'isHit' | 'viewing'>) => void;
+  /** For the cache: groups of keys and what each is expected to be asked for. */
+  readonly demand: Demand;
+  /** Takes in a title; its parts are expected from then on. */
+  readonly open: (timeline: Timeline) => void;
+  /** Timelines of titles that are expected. */
+  readonly known: () => readonly Timeline[];
+  /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
+  readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
+  readonly marginal: () => number;
+  /** Looks as far ahead as objects now stay. Every minute. */
+  readonly sweep: () => void;
+  readonly stats: () => { readonly titles: number; readonly horizonSeconds: number; readonly marginal: number };
+};
+
+/** Newest part of the victims in what is expected of those that leave. */
+const VICTIM_WEIGHT = 1e-3;
+/** A title's timeline is asked for again after this long: it may have been published anew. */
+const CHECK_MS = 60_000;
+/** Titles whose timelines are being read for this at once; requests of others are not counted until later. */
+const MAX_READING = 64;
+/** How far ahead it pays to look: as long as an object stays that is kept. */
+const HORIZON_SECONDS = { least: 1800, first: 7 * 86_400, most: 14 * 86_400 } as const;
+/** What came in is measured over this long, and newest hours count most. */
+const INTAKE_HOURS = 24;
+
+type Open = { timeline: Timeline; checkedAt: number };
+
+/** How long an object stays that is kept: the store's size by what comes in. */
+function openHorizon(cache: Pick<Cache, 'stats'>, now: () => number): () => number {
+  let perSecond: number | undefined;
+  let last: { readonly at: number; readonly bytes: number } | undefined;
+  return () => {
+    const { originBytes, store } = cache.stats();
+    const bytes = Object.values(originBytes).reduce((sum, each) => sum + each, 0);
+    const at = now();
+    if (last !== undefined && at > last.at) {
+      const seconds = (at - last.at) / 1000;
+      const rate = Math.max(0, bytes - last.bytes) / seconds;
+      const kept = Math.exp(-seconds / (INTAKE_HOURS * 3600));
+      perSecond = perSecond === undefined ? rate : perSecond * kept + rate * (1 - kept);
+    }
+    last = { at, bytes };
+    if (perSecond === undefined || perSecond === 0) return HORIZON_SECONDS.first;
+    const stays = store.limitBytes.disk / perSecond;
+    return Math.min(HORIZON_SECONDS.most, Math.max(HORIZON_SECONDS.least, stays));
+  };
+}
+
+/** Whether the part at `index` is the first of its bucket, or of the title. */
+function isFirst({ parts }: Timeline['tracks'][number], index: number): boolean {
+  const [part, before] = [parts[index], parts[index - 1]];
+  if (part === undefined || before === undefined) return part !== undefined;
+  return Math.floor(part.startSeconds / BUCKET_SECONDS) !== Math.floor(before.startSeconds / BUCKET_SECONDS);
+}
+
+/** Reads timelines, each once at a time, for whoever wants them. */
+function openReading(
+  { timelines, log }: Pick<ExpectationOptions, 'timelines' | 'log'>,
+  open: (timeline: Timeline) => void,
+): (titleId: string) => void {
+  const reading = new Set<string>();
+  return (titleId) => {
+    if (reading.has(titleId) || reading.size >= MAX_READING) return;
+    reading.add(titleId);
+    timelines
+      .of(titleId)
+      .then((timeline) => timeline !== undefined && open(timeline))
+      .catch((error: unknown) => log('debug', 'expectation.timeline', { titleId, message: String(error) }))
+      .finally(() => reading.delete(titleId));
+  };
+}
+
+/** Opens it; it knows no title before the first is served or opened. */
+export function openExpectation(options: ExpectationOptions): Expectation {
+  const { catalogue, nextOf, now } = options;
+  const audience = new Audience({ sinceMs: now(), horizonSeconds: HORIZON_SECONDS.first });
+  const horizon = openHorizon(options.cache, now);
+  const titles = new Map<string, Open>();
+  const previous = openPrevious(catalogue, nextOf);
+  const read = openReading(options, (timeline) => open(timeline));
+  let marginal = 0;
+
+  const open = (timeline: Timeline): void => {
+    const { titleId, durationSeconds } = timeline;
+    if (!Number.isFinite(durationSeconds)) return;
+    const before = titles.get(titleId)?.timeline;
+    const tracks = timeline.tracks.map(({ kind, bandwidthBps }) => ({ kind, bitsPerSecond: bandwidthBps }));
+    const { releaseAt, series } = catalogue.title(titleId) ?? {};
+    const title = { id: titleId, durationSeconds, tracks, releaseAt, series, previousId: previous(titleId) };
+    const isKnown = before === timeline || audience.knows(title);
+    if (isKnown || audience.open(title, options.startsPerDay(titleId))) {
+      titles.set(titleId, { timeline, checkedAt: now() });
+    }
+  };
+  const known = (titleId: string): Timeline | undefined => {
+    const found = titles.get(titleId);
+    if (found === undefined || now() - found.checkedAt > CHECK_MS) read(titleId);
+    return found?.timeline;
+  };
+  return {
+    served: ({ path, status, kind, title: titleId }) => {
+      if (titleId === undefined || kind !== 'segment' || (status !== 200 && status !== 206)) return;
+      const timeline = known(titleId);
+      const place = timeline && placeOf(timeline, path);
+      if (timeline === undefined || place === undefined || place.index < 0 || !isFirst(place.track, place.index))
+        return;
+      const track = timeline.tracks.indexOf(place.track);
+      const seconds = place.index === 0 ? 0 : (place.track.parts[place.index]?.startSeconds ?? 0);
+      audience.enter({ titleId, track, seconds }, now());
+    },
+    demand: {
+      groupOf: (key) => {
+        const path = withoutQuery(key.slice(key.indexOf(' ') + 1));
+        const titleId = catalogue.titleOf(path);
+        const timeline = titleId === undefined ? undefined : known(titleId);
+        const place = timeline && placeOf(timeline, path);
+        if (titleId === undefined || timeline === undefined || place === undefined) return undefined;
+        const seconds = place.track.parts[place.index]?.startSeconds ?? 0;
+        return audience.groupOf(titleId, timeline.tracks.indexOf(place.track), seconds);
+      },
+      scoreOf: (group) => audience.score(group, now()),
+      onVictim: (score) => {
+        marginal += VICTIM_WEIGHT * (score - marginal);
+      },
+    },
+    open,
+    known: () => [...titles.values()].map(({ timeline }) => timeline),
+    expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
+    marginal: () => marginal,
+    sweep: () => {
+      const next = horizon();
+      // Everything is worked out anew after a change: small ones are not worth it.
+      if (Math.abs(Math.log(next / audience.horizonSeconds)) > 0.2) audience.lookAhead(next);
+    },
+    stats: () => ({ titles: titles.size, horizonSeconds: audience.horizonSeconds, marginal }),
+  };
+}
+
+/** The title before each, by what follows each; made anew when the catalogue has changed its length. */
+function openPrevious(
+  catalogue: Pick<Catalogue, 'titles'>,
+  nextOf: ExpectationOptions['nextOf'],
+): (titleId: string) => string | undefined {
+  let made: { readonly of: number; readonly before: ReadonlyMap<string, string> } | undefined;
+  return (titleId) => {
+    const all = catalogue.titles();
+    if (made?.of !== all.length) {
+      const before = new Map<string, string>();
+      for (const { id } of all) {
+        const next = nextOf(id);
+        if (next !== undefined) before.set(next, id);
+      }
+      made = { of: all.length, before };
+    }
+    return made.before.get(titleId);
+  };
+}
