@@ -4,6 +4,7 @@ import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { cacheCalls, explainUrl } from './control-cache.ts';
+import { experimentCalls } from './control-experiments.ts';
 import { bad, type Controlled, keyOf, MAX_EXPLAINED, OFF, ok, textOf } from './control-input.ts';
 import { modelCalls } from './control-models.ts';
 import { AgentError } from './errors.ts';
@@ -140,6 +141,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     },
     ...modelCalls(controlled),
     ...cacheCalls(controlled),
+    ...experimentCalls(controlled),
     { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },

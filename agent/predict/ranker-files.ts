@@ -77,10 +77,13 @@ export function readNeighbours(bytes: Uint8Array, titleIds: readonly string[]): 
   const { view, rows, width } = readHeader(bytes, MAGIC.ease, 8);
   if (rows !== titleIds.length) throw new RangeError(`${rows} rows for ${titleIds.length} titles`);
   const count = rows * width;
-  const ids = Int32Array.from({ length: count }, (_, at) => view.getInt32(HEADER_BYTES + at * 4, true));
-  const weights = Float32Array.from({ length: count }, (_, at) =>
-    view.getFloat32(HEADER_BYTES + (count + at) * 4, true),
-  );
+  // Plain loops: a node reads millions of these between two viewers.
+  const ids = new Int32Array(count);
+  const weights = new Float32Array(count);
+  for (let at = 0; at < count; at += 1) {
+    ids[at] = view.getInt32(HEADER_BYTES + at * 4, true);
+    weights[at] = view.getFloat32(HEADER_BYTES + (count + at) * 4, true);
+  }
   if (!ids.every((id) => id >= -1 && id < rows)) throw new RangeError('A neighbour is no title');
   if (!weights.every(Number.isFinite)) throw new RangeError('A weight is no number');
   return { titleIds, width, ids, weights };
@@ -107,7 +110,8 @@ export function readEmbeddings(bytes: Uint8Array): TitleEmbeddings {
   const { view, rows, width } = readHeader(table, MAGIC.embeddings, 4);
   const titleIds = stringsOf(bytes.subarray(bytes.length - nameBytes));
   if (titleIds?.length !== rows) throw new RangeError('Another number of titles than rows');
-  const values = Float32Array.from({ length: rows * width }, (_, at) => view.getFloat32(HEADER_BYTES + at * 4, true));
+  const values = new Float32Array(rows * width);
+  for (let at = 0; at < values.length; at += 1) values[at] = view.getFloat32(HEADER_BYTES + at * 4, true);
   if (!values.every(Number.isFinite)) throw new RangeError('A value is no number');
   return { titleIds, width, values };
 }

@@ -118,7 +118,7 @@ export const ROWS: readonly Row[] = [
     file: 'test/agent/model/runtime.test.ts',
     names: ['a model that answers %s never serves', 'one that goes wrong later is disabled then'],
   },
-  { row: 48, file: model, names: ['%s: plain rules answer in time, every time'] },
+  { row: 48, file: model, names: ['%s: it never answers, and others do in time, every time'] },
   { row: 48, file: 'test/agent/model/runtime.test.ts', names: ['on a real question: undefined in time, killed, back'] },
   {
     row: 49,
@@ -128,6 +128,17 @@ export const ROWS: readonly Row[] = [
   { row: 49, file: 'test/agent/telemetry/event.test.ts', names: ['any bytes and any JSON are taken or refused'] },
   { row: 49, file: 'test/agent/telemetry/sessions.test.ts', names: ['is bounded however much is told'] },
   { row: 49, file: 'test/agent/node/consent.test.ts', names: ['one viewer who floods is bounded'] },
+  {
+    row: 49,
+    file: 'test/agent/telemetry/floods.test.ts',
+    names: [
+      'a hundred thousand events of one viewer',
+      'one address with ever new session ids',
+      'plays of one title from',
+    ],
+  },
+  { row: 49, file: 'test/agent/telemetry/play-cap.test.ts', names: ['bots move the popularity of a title at most'] },
+  { row: 49, file: 'test/agent/predict/taste.test.ts', names: ['is bounded and finite whatever the session is'] },
   { row: 50, file: 'test/agent/model/questions.test.ts', names: ['row 50: popularity turned upside down overnight'] },
   { row: 50, file: 'test/agent/prefetching.test.ts', names: ['row 50: '] },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },

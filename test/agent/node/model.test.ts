@@ -26,24 +26,32 @@ const predict = { enabled: true, retrain: { promotion: 'manual' } };
 const play = (world: World) =>
   beacon(world, { sid: 'viewer', consent: 'personal', events: [{ type: 'play', title: 'film', positionSeconds: 0 }] });
 
-type Explained = { readonly ranking: { readonly answeredBy: string; readonly titles: readonly unknown[] } };
+type Explained = {
+  readonly ranking: {
+    readonly answeredBy: string;
+    readonly modelVersion?: string;
+    readonly titles: readonly unknown[];
+  };
+};
 
 /** Asks for a ranking; how long that took. */
-async function rank(world: World): Promise<{ readonly by: string; readonly tookMs: number }> {
+async function rank(world: World): Promise<{ readonly by: string; readonly tookMs: number; readonly model?: string }> {
   const askedAt = performance.now();
   // Sound: the shape of the answer, of which the test reads these keys alone.
   const { ranking } = (await world.ask('GET', '/explain?sid=viewer')) as Explained;
   const tookMs = performance.now() - askedAt;
   expect(ranking.titles.length).toBeGreaterThan(0);
   expect((await fetch(`http://127.0.0.1:${world.node.metricsPort}/readyz`)).status).toBe(200);
-  return { by: ranking.answeredBy, tookMs };
+  const { answeredBy: by, modelVersion: model } = ranking;
+  return { by, tookMs, ...(model !== undefined && { model }) };
 }
 
 /** Who answers a ranking, in time, of a node that is ready. A busy machine may be late; a node that waits for its model always is. */
-async function rankInTime(world: World): Promise<string> {
+async function rankInTime(world: World, never?: string): Promise<string> {
   let last = await rank(world);
   for (let time = 1; time < ATTEMPTS && last.tookMs >= IN_TIME_MS; time += 1) last = await rank(world);
   expect(last.tookMs).toBeLessThan(IN_TIME_MS);
+  if (last.by === 'model') expect(last.model).not.toBe(never);
   return last.by;
 }
 
@@ -81,10 +89,10 @@ describe('row 46 to 48: a model that is told to be the champion', () => {
     },
   );
 
-  test.each(['hangs', 'is slow'])('%s: plain rules answer in time, every time', async (name) => {
+  test.each(['hangs', 'is slow'])('%s: it never answers, and others do in time, every time', async (name) => {
     await world.ask('POST', '/models/promote', { model: hashes[name] });
-    const answers = [await rankInTime(world), await rankInTime(world), await rankInTime(world)];
-    expect(answers).toEqual(['rules', 'rules', 'rules']);
+    // On a busy machine it may not even pass its trial; then the one before it goes on to answer.
+    for (let time = 0; time < 3; time += 1) await rankInTime(world, hashes[name]);
     expect(await command(['model', 'rollback', '--socket', world.socket])).toMatchObject({ code: 0 });
     await expect.poll(() => rankInTime(world), { interval: 5, timeout: 40_000 }).toBe('model');
   });
