@@ -59,7 +59,9 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   if (session === undefined)
     return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
   const ranking = await agent.prediction.rank({ session, limit: MAX_EXPLAINED });
-  return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
+  const { current } = session;
+  const anticipated = current === undefined ? null : agent.prefetching.anticipated(sid, current);
+  return ok({ session: { history: session.history, hovered: session.hovered ?? null, anticipated }, ranking });
 }
 
 /** What the last nightly run did, and what is to be encoded in which order, or why not. */

@@ -182,6 +182,8 @@ describe('giving up', () => {
       ['stop', 'e1', 0],
       ['open', 'e2', 0],
       ['open', 'e1', 4],
+      ['play', 'e2', 0],
+      ['play', 'e1', 4],
       ['rate', 'e1', 4],
     ] as const) {
       const { session, cancelled } = await watching('s1');
