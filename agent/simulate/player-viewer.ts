@@ -1,5 +1,5 @@
 // How simulated viewers behave: what they choose, when they pause, jump, go on to the next title and leave. The chances are
-// assumptions, written down before anything was measured with them and not changed since: no data set of such actions is
+// assumptions, of which the chances were written down before anything was measured with them and not changed since: no data set of such actions is
 // public. What they hold to: many leave early, a jump is likeliest after a jump, intros are skipped, credits are left. Pure.
 import type { Moment } from '../predict/anticipate.ts';
 
