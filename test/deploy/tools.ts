@@ -16,7 +16,7 @@ export type Ran = { readonly status: number | undefined; readonly output: string
 export function run(tool: string, args: readonly string[]): Ran {
   const { status, stdout, stderr, error } = spawnSync(tool, args, {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 45_000,
     env: { PATH: process.env['PATH'], SYSTEMD_COLORS: '0', SYSTEMD_PAGER: 'cat', LC_ALL: 'C.UTF-8' },
   });
   return { status: status ?? undefined, output: `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}` };
