@@ -1,9 +1,9 @@
 // Everything behind "agent: on", composed: telemetry, prediction, prefetch, encoding, preview, and the routes and
 // control calls over them. With "agent: off" none of this is opened.
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
+import { type Bandits, openBandits } from './bandits.ts';
 import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
@@ -20,9 +20,7 @@ import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
 import { openPrefetching, type Prefetching, type PrefetchingOptions } from './prefetching.ts';
-import { openPreview, type Preview } from './preview/preview.ts';
-import { openPreviewStore } from './preview-store.ts';
-import { historyOf } from './preview-taste.ts';
+import { openPreviews, type Previews } from './previews.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
@@ -55,7 +53,8 @@ export type Agent = {
   readonly encodes: Encodes | undefined;
   readonly encoding: Encoding | undefined;
   readonly power: Power;
-  readonly preview: Preview;
+  readonly bandits: Bandits;
+  readonly previews: Previews;
   readonly plans: Plans;
   readonly publishing: Publishing;
   readonly state: State;
@@ -80,16 +79,7 @@ const LOG_DAYS = 60;
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
 const SHOWN_DECISIONS = 30;
-function previewSecret(state: State): Uint8Array {
-  const known = state.secrets.get('preview');
-  if (known !== undefined) return known;
-  const drawn = randomBytes(32);
-  state.secrets.set('preview', drawn);
-  return drawn;
-}
-
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
-const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
 
 /** The pace of background work; what runs of it is asked for once it is open. */
 function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () => boolean): Promise<Power> {
@@ -123,29 +113,6 @@ function openViewers(
   });
 }
 
-function openPreviews(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-): Preview {
-  const { catalogue, sessions, timelines, encodes, state } = rooms;
-  return openPreview({
-    packageOf: async (titleId) => {
-      const found = await catalogue.package(titleId);
-      if (found !== undefined) return { state: 'ready', title: found.title, baseUrl: found.baseUrl };
-      if (encodes?.list().some((job) => job.id === titleId && isOpen(job)) === true) return { state: 'pending' };
-      const timeline = await timelines.forPreview(titleId);
-      if (timeline !== undefined) return { state: 'foreign', timeline };
-      return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
-    },
-    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
-    store: openPreviewStore(state),
-    secret: previewSecret(state),
-    deadlineMs: config.preview.deadlineMs,
-    now,
-    random: Math.random,
-  });
-}
-
 /** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
 function viewsBefore(
   { config, now }: AgentOptions,
@@ -166,9 +133,9 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.previews.sweep();
     rooms.plans.sweep();
     rooms.expectation.sweep();
-    rooms.preview.sweep();
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
@@ -268,12 +235,14 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
-  closers.push(preview.close);
-  const told = { catalogue, sessions, prediction, prefetching, preview, expectation, hints };
+  const bandits = await openBandits({ config, state, sessions, durationOf, now, log });
+  const viewed = { ...known, sessions, prediction, prefetching, encodes, state, bandits, durationOf };
+  const previews = openPreviews({ config: config.preview, ...viewed });
+  closers.push(bandits.close, previews.close);
+  const told = { catalogue, sessions, prediction, prefetching, previews, expectation, hints };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
-  return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
+  return { ...told, bandits, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**
@@ -308,21 +277,18 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
 
 /** What viewers' players ask of the node itself. */
 function openRoutes({ config, stats }: AgentOptions, rooms: Rooms): Pick<Agent, 'routes' | 'titles'> {
-  const { catalogue, encodes, intake, prefetching, preview } = rooms;
+  const { catalogue, encodes, intake, prefetching, previews } = rooms;
   const titles = () => listTitles(catalogue, encodes, config.publish.path);
   const routes = viewerRoutes({
     titles,
     events: intake.events,
-    preview: config.preview.enabled
-      ? ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight })
-      : undefined,
+    preview: config.preview.enabled ? { preview: previews.preview, ads: previews.ads, ...config.preview } : undefined,
     stats,
     decisions: () =>
       prefetching.decisions
         .latest(SHOWN_DECISIONS)
         .map((decision) => ({ ...decision, title: catalogue.title(decision.titleId)?.name ?? decision.titleId })),
     encodes: () => encodes?.list() ?? [],
-    previewDeadlineMs: config.preview.deadlineMs,
     page: consoleRoutes(),
   });
   return { titles, routes };

@@ -1,7 +1,8 @@
 // What viewers' players ask of the node itself: /.nearcast/* and the demo page. Each route has its own deadline and
 // body limit; the cache matches them before look-up.
-import type { Route, RouteReply, RouteRequest } from '../cache/cache.ts';
+import type { Route, RouteReply } from '../cache/cache.ts';
 import type { NodeStats } from './node-stats.ts';
+import { type PreviewRoutesParts, previewRoutes } from './preview-routes.ts';
 
 /** A title as the page lists it. */
 export type ListedTitle = {
@@ -21,13 +22,6 @@ export type ListedTitle = {
   readonly series?: string;
 };
 
-type AnswerPreview = (asked: {
-  readonly titleId: string;
-  readonly sid: string | undefined;
-  readonly signal: AbortSignal;
-  readonly maxHeight: number | undefined;
-}) => Promise<RouteReply>;
-
 /** What the routes are made of; agent.ts gives it. */
 export type ApiParts = {
   readonly titles: () => readonly ListedTitle[];
@@ -37,7 +31,7 @@ export type ApiParts = {
     sender: string,
   ) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
   /** Undefined where previews are off: then there is no such route. */
-  readonly preview: AnswerPreview | undefined;
+  readonly preview: Omit<PreviewRoutesParts, 'refused'> | undefined;
   readonly stats: () => NodeStats;
   /** Newest first. */
   readonly decisions: () => readonly unknown[];
@@ -47,14 +41,11 @@ export type ApiParts = {
     readonly step: string;
     readonly progressRatio: number;
   }[];
-  readonly previewDeadlineMs: number;
   readonly page: readonly Route[];
 };
 
 const JSON_TYPE = 'application/json';
 const MAX_EVENT_BYTES = 16 * 1024;
-/** A preview is at its deadline by itself; this only stops a fault from hanging a player. */
-const PREVIEW_MARGIN_MS = 2_000;
 
 const json = (status: number, value: unknown): RouteReply => ({
   status,
@@ -102,46 +93,16 @@ function activity(parts: ApiParts): RouteReply {
   });
 }
 
-/** A path segment without its percent-encoding; undefined where that is malformed. */
-function decoded(text: string): string | undefined {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    // URIError: no title has such a name.
-    return undefined;
-  }
-}
-
-async function preview(answer: AnswerPreview, request: RouteRequest): Promise<RouteReply> {
-  const name = request.path.slice('/.nearcast/preview/'.length);
-  const titleId = name.endsWith('.m3u8') ? decoded(name.slice(0, -'.m3u8'.length)) : undefined;
-  if (titleId === undefined) return refused('PREVIEW_NOT_FOUND', 'previews are TITLE.m3u8');
-  const maxHeight = Number(request.query.get('maxHeight') ?? Number.NaN);
-  return answer({
-    titleId,
-    sid: request.query.get('sid') ?? undefined,
-    maxHeight: Number.isInteger(maxHeight) && maxHeight > 0 ? maxHeight : undefined,
-    signal: request.signal,
-  });
-}
-
 /** The routes of CONTRACTS "Viewer routes" that this node answers, and the page. */
 export function viewerRoutes(parts: ApiParts): readonly Route[] {
-  const { preview: answerPreview } = parts;
+  const { preview } = parts;
   const read = { methods: ['GET', 'HEAD'], maxBodyBytes: 0, deadlineMs: 1_000 };
   return [
     { ...read, prefix: '/.nearcast/titles', answer: () => json(200, parts.titles()) },
     { ...read, prefix: '/.nearcast/activity', answer: () => activity(parts) },
-    ...(answerPreview === undefined
+    ...(preview === undefined
       ? []
-      : [
-          {
-            ...read,
-            prefix: '/.nearcast/preview/',
-            deadlineMs: parts.previewDeadlineMs + PREVIEW_MARGIN_MS,
-            answer: (request: RouteRequest) => preview(answerPreview, request),
-          },
-        ]),
+      : previewRoutes({ ...preview, refused: (message) => refused('PREVIEW_NOT_FOUND', message) })),
     {
       prefix: '/.nearcast/events',
       methods: ['POST'],

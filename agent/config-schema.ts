@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
 import { CODECS, DEVICES } from '../encoder/contract.ts';
 import { isTimeZone, PROCESS_BYTES, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
+import { previewSection } from './config-preview.ts';
 
 const count = z.number().int().nonnegative();
 const positive = z.number().positive();
@@ -255,8 +256,8 @@ export const sections = {
         .int()
         .min(1)
         .max(10_000_000)
-        .default(6_000)
-        .describe('of one address, behind which there may be a whole school'),
+        .default(24_000)
+        .describe('of one address, a fifth of maxEventsPerMinute; raise it behind a proxy of your own'),
       maxTitleRatio: z
         .number()
         .min(0.01)
@@ -375,9 +376,7 @@ export const sections = {
       sysfsRoot: z.string().min(1).default('/sys').describe('where sensors are; another one in a container'),
     })
     .prefault({}),
-  preview: z
-    .strictObject({ enabled: z.boolean().default(true), deadlineMs: positive.max(10_000).default(100) })
-    .prefault({}),
+  preview: previewSection,
   privacy: z
     .strictObject({
       retentionDays: z.number().int().min(0).max(30).default(7).describe('0: nothing of a viewer is ever on disk'),

@@ -214,6 +214,12 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     predict: { ...config.predict, similarRegions: similarRegions === null ? null : from(similarRegions) },
     telemetry: { ...config.telemetry, accessLogs: config.telemetry.accessLogs.map(from) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
+    preview: {
+      ...config.preview,
+      promos: config.preview.promos === null ? null : from(config.preview.promos),
+      modules: config.preview.modules.map(from),
+      priors: config.preview.priors === null ? null : from(config.preview.priors),
+    },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {
       ...config.privacy,

@@ -4,6 +4,7 @@ import type { Agent } from './agent.ts';
 import { summarise } from './api.ts';
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { cacheCalls, explainUrl } from './control-cache.ts';
+import { experimentCalls } from './control-experiments.ts';
 import { bad, type Controlled, keyOf, MAX_EXPLAINED, OFF, ok, textOf } from './control-input.ts';
 import { modelCalls } from './control-models.ts';
 import { AgentError } from './errors.ts';
@@ -58,7 +59,9 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
   if (session === undefined)
     return ok({ session: null, note: 'no session of that id has consented; nothing is kept of any other' });
   const ranking = await agent.prediction.rank({ session, limit: MAX_EXPLAINED });
-  return ok({ session: { history: session.history, hovered: session.hovered ?? null }, ranking });
+  const { current } = session;
+  const anticipated = current === undefined ? null : agent.prefetching.anticipated(sid, current);
+  return ok({ session: { history: session.history, hovered: session.hovered ?? null, anticipated }, ranking });
 }
 
 /** What the last nightly run did, and what is to be encoded in which order, or why not. */
@@ -138,6 +141,7 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     },
     ...modelCalls(controlled),
     ...cacheCalls(controlled),
+    ...experimentCalls(controlled),
     { method: 'POST', path: '/reload', answer: async () => ok(await controlled.reload()) },
     { method: 'POST', path: '/pause', answer: (input) => setPaused(controlled, input, true) },
     { method: 'POST', path: '/resume', answer: (input) => setPaused(controlled, input, false) },

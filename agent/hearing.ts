@@ -7,7 +7,7 @@ import type { Hints } from './hints.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
-import type { Preview } from './preview/preview.ts';
+import type { Previews } from './previews.ts';
 import { openAccessLogs } from './telemetry/access-log.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
 import type { Sessions } from './telemetry/sessions.ts';
@@ -18,7 +18,7 @@ export type HearingRooms = {
   readonly sessions: Sessions;
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
-  readonly preview: Preview;
+  readonly previews: Previews;
   readonly expectation: Expectation;
   readonly hints: Hints;
 };
@@ -26,8 +26,6 @@ export type HearingRooms = {
 /** What is opened. */
 export type Hearing = { readonly intake: Intake; readonly plans: Plans; readonly close: () => Promise<void> };
 
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** How often players are looked at that have gone silent. */
 const TICK_MS = 500;
 
@@ -36,7 +34,7 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation, hints } = rooms;
+  const { catalogue, sessions, prediction, prefetching, previews, plans, expectation, hints } = rooms;
   const isTitle = (titleId: string): boolean =>
     catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
   return openIntake({
@@ -53,15 +51,14 @@ function openIntakeOver(
       if (kind === 'play') prediction.played({ titleId, at, weight: amount });
     },
     onEvent: (event, session) => {
-      const { type, rewardToken, title: titleId, positionSeconds } = event;
+      const { type, title: titleId, positionSeconds } = event;
       if (session !== undefined) {
         prediction.seen(session);
         plans.heard(session, event);
       }
       const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       if (isTitle(titleId)) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
+      previews.happened(event);
     },
     onRequest: (request, session) => {
       if (session !== undefined) {
@@ -89,7 +86,11 @@ export function openHearing(
     rank: rooms.prediction.rank,
     sessionOf: rooms.sessions.get,
     turned: rooms.prediction.predictor.turned,
-    onPlan: rooms.prefetching.likely,
+    onPlan: (titles, sid) => {
+      rooms.prefetching.likely(titles, sid);
+      const titleIds = titles.map(({ titleId }) => titleId);
+      void rooms.previews.expected(titleIds, sid);
+    },
     maxSessions: config.telemetry.maxSessions,
     now,
   });

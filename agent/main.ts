@@ -26,6 +26,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   pin: async () => (await import('./commands/purge.ts')).pinCommand,
   unpin: async () => (await import('./commands/purge.ts')).unpinCommand,
   sign: async () => (await import('./commands/sign.ts')).signCommand,
+  experiment: async () => (await import('./commands/experiment.ts')).experimentCommand,
   plan: async () => (await import('./commands/control.ts')).planCommand,
   model: async () => (await import('./commands/model.ts')).modelCommand,
   pause: async () => (await import('./commands/control.ts')).pauseCommand,

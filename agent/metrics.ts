@@ -7,6 +7,7 @@ import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { POWER } from './metrics-power.ts';
+import { PREVIEW, PREVIEW_SECONDS } from './metrics-preview.ts';
 import { IN_SESSION } from './metrics-session.ts';
 import { STORE } from './metrics-store.ts';
 import { WORKERS } from './metrics-workers.ts';
@@ -202,19 +203,41 @@ const AGENT: readonly Entry[] = [
     help: 'When a title was last published; 0 before the first.',
     read: ({ encode }) => one(encode.lastSuccessSeconds),
   },
+  ...PREVIEW,
   {
-    name: 'nearcast_preview_requests_total',
+    name: 'nearcast_preview_choices_total',
     type: 'counter',
-    labels: ['answer'],
-    help: 'Previews by how they were chosen.',
-    read: ({ preview }) => by('answer', preview.answers),
+    labels: ['slot'],
+    help: 'Choices of an arm that were shown.',
+    read: ({ preview }) => by('slot', preview.choices),
   },
   {
-    name: 'nearcast_preview_rewards_total',
+    name: 'nearcast_preview_earned_total',
     type: 'counter',
-    labels: ['outcome'],
-    help: 'What became of previews, and tokens that were refused.',
-    read: ({ preview }) => by('outcome', preview.rewards),
+    labels: [],
+    help: 'Sum of the rewards of these choices, each at most 1; beside the choices, how good they are.',
+    read: ({ preview }) => one(preview.earned),
+  },
+  {
+    name: 'nearcast_preview_drifts_total',
+    type: 'counter',
+    labels: [],
+    help: 'Times that viewers were found to like other arms than before, and what was learnt gave way.',
+    read: ({ preview }) => one(preview.drifts),
+  },
+  {
+    name: 'nearcast_preview_stopped_arms',
+    type: 'gauge',
+    labels: [],
+    help: 'Arms that are stopped, because titles that they got played were not watched to their end.',
+    read: ({ preview }) => one(preview.stoppedArms),
+  },
+  {
+    name: 'nearcast_experiments_running',
+    type: 'gauge',
+    labels: [],
+    help: 'Experiments that take sessions now.',
+    read: ({ preview }) => one(preview.experiments),
   },
   {
     name: 'nearcast_events_total',
@@ -282,12 +305,7 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
     read: ({ predict }) =>
       Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
   },
-  {
-    name: 'nearcast_preview_duration_seconds',
-    labels: [],
-    help: 'One preview playlist, from request to answer.',
-    read: ({ preview }) => [{ labels: {}, histogram: preview.seconds }],
-  },
+  PREVIEW_SECONDS,
 ];
 
 function toValues(entry: HistogramEntry, stats: NodeStats) {

@@ -3,6 +3,8 @@ import type { Cache, CacheStats, Histogram } from '../cache/cache.ts';
 import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
+import type { BanditStats } from './preview/bandit-room.ts';
+import type { PreviewStats } from './preview/preview.ts';
 
 /** Prefetch in sessions: what became of objects by reason, and how what comes next is anticipated. */
 export type InSessionFigures = {
@@ -55,8 +57,25 @@ export type NodeStats = {
   readonly power: PowerStats | undefined;
   readonly preview: {
     readonly answers: Readonly<Record<string, number>>;
+    readonly reasons: Readonly<Record<string, number>>;
+    /** Steps that were gone on without. */
+    readonly late: Readonly<Record<string, number>>;
     readonly rewards: Readonly<Record<string, number>>;
-    readonly seconds: Histogram;
+    /** By what was answered with. */
+    readonly seconds: Readonly<Record<string, Histogram>>;
+    readonly skippedSegments: Readonly<Record<string, number>>;
+    /** Previews decided before they were asked for, and what became of them. */
+    readonly ahead: Readonly<Record<string, number>>;
+    /** Ad slots. */
+    readonly slots: Readonly<Record<string, number>>;
+    /** Choices that were shown, by slot, and the sum of their rewards. */
+    readonly choices: Readonly<Record<string, number>>;
+    readonly earned: number;
+    /** Times that tastes were found to have drifted; arms that do harm and rest. */
+    readonly drifts: number;
+    readonly stoppedArms: number;
+    /** Experiments that run. */
+    readonly experiments: number;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped' | 'capped', number>>;
   readonly sessions: number;
@@ -135,12 +154,13 @@ export type CountedAgent = {
   };
   readonly power: { readonly stats: () => PowerStats };
   readonly publishing: { readonly savedBytes: () => NodeStats['encode']['savedBytes'] };
-  readonly preview: {
-    readonly stats: () => {
-      readonly answers: Readonly<Record<string, number>>;
-      readonly rewards: { readonly results: Readonly<Record<string, number>> };
-      readonly durationSeconds: Histogram;
-    };
+  readonly previews: {
+    readonly preview: { readonly stats: () => PreviewStats };
+    readonly ads: { readonly stats: () => Readonly<Record<string, number>> };
+  };
+  readonly bandits: {
+    readonly bandit: { readonly stats: () => BanditStats };
+    readonly experiments: { readonly stats: () => { readonly running: number } };
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
@@ -157,7 +177,6 @@ export function readStats(
   const counts = agent?.encodes?.counts;
   const fetcher = agent?.prefetching.fetcher.stats();
   const predicted = agent?.prediction.predictor.stats();
-  const preview = agent?.preview.stats();
   return {
     ...rest,
     cache: cache.stats(),
@@ -191,11 +210,7 @@ export function readStats(
       savedBytes: agent?.publishing.savedBytes() ?? { cap: 0, pruning: 0, allocation: 0 },
     },
     power: agent?.power.stats(),
-    preview: {
-      answers: preview?.answers ?? {},
-      rewards: preview?.rewards.results ?? {},
-      seconds: preview?.durationSeconds ?? NO_HISTOGRAM,
-    },
+    preview: previewOf(agent),
     events: eventsOf(agent),
     sessions: agent?.sessions.stats().sessions ?? 0,
     whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
@@ -206,6 +221,26 @@ function waitingIn(plan: readonly Pick<PlannedJob, 'waitsFor'>[]): NodeStats['en
   const waiting: Record<WaitReason, number> = { operator: 0, memory: 0, power: 0, worth: 0, turn: 0 };
   for (const { waitsFor } of plan) if (waitsFor !== undefined) waiting[waitsFor] += 1;
   return waiting;
+}
+
+function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
+  const stats = agent?.previews.preview.stats();
+  const bandit = agent?.bandits.bandit.stats();
+  return {
+    answers: stats?.answers ?? {},
+    reasons: stats?.reasons ?? {},
+    late: stats?.late ?? {},
+    rewards: bandit?.results ?? {},
+    choices: bandit?.choices ?? {},
+    earned: bandit?.rewards ?? 0,
+    drifts: bandit?.drifts ?? 0,
+    stoppedArms: bandit?.stopped.length ?? 0,
+    experiments: agent?.bandits.experiments.stats().running ?? 0,
+    seconds: stats?.durationSeconds ?? {},
+    skippedSegments: stats?.films.skipped ?? {},
+    ahead: stats?.ahead ?? {},
+    slots: agent?.previews.ads.stats() ?? {},
+  };
 }
 
 function lifeOf(agent: CountedAgent | undefined): LifeStats | undefined {

@@ -4,6 +4,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Log } from '../cache/cache.ts';
 import { latestSchema, type Title, titleSchema } from '../encoder/contract.ts';
+import { MAX_SIDECAR_BYTES, type Overrides, parseSidecar } from './preview/sidecar.ts';
 import { isTitleId } from './telemetry/event.ts';
 
 /** The newest published package of a title. */
@@ -12,6 +13,8 @@ export type Package = {
   readonly title: Title;
   /** Path on the viewer listener of the package folder, with a slash at its end: `/titles/ID/HASH/`. */
   readonly baseUrl: string;
+  /** What the operator says of its preview, in preview.json beside the pointer. */
+  readonly overrides?: Overrides;
 };
 
 /** What is kept in memory of every package. */
@@ -42,6 +45,8 @@ const MAX_BYTES = 32 * 1024 * 1024;
 const MAX_WHOLE = 256;
 /** Pointers of known titles that one look compares: some 10 ms of the main thread. */
 const LOOKED_AT = 500;
+/** Beside the pointer. */
+const SIDECAR = 'preview.json';
 /** Files read at once. */
 const PARALLEL = 4;
 
@@ -98,7 +103,7 @@ class PublishFolder {
   };
 
   async #refresh(id: string): Promise<Package | undefined> {
-    const stamp = await stampOf(join(this.#options.publishDir, id, 'latest.json'));
+    const stamp = await this.#stamp(id);
     const known = this.#known.get(id);
     const whole = this.#whole.get(id);
     if (known?.stamp === stamp && (whole !== undefined || known.summary === undefined)) return whole;
@@ -115,6 +120,27 @@ class PublishFolder {
     return found;
   }
 
+  /** Of the pointer, and of the sidecar where there is one. */
+  async #stamp(id: string): Promise<string> {
+    const folder = join(this.#options.publishDir, id);
+    const [pointer, sidecar] = await Promise.all(['latest.json', SIDECAR].map((name) => stampOf(join(folder, name))));
+    return pointer === '' || sidecar === '' ? (pointer ?? '') : `${pointer} ${sidecar}`;
+  }
+
+  /** A sidecar that cannot be used is logged, and as none: the title's own cuts go on. */
+  async #readOverrides(id: string): Promise<{ readonly overrides?: Overrides }> {
+    const file = join(this.#options.publishDir, id, SIDECAR);
+    try {
+      const { size } = await stat(file).catch(() => ({ size: 0 }));
+      if (size === 0) return {};
+      if (size > MAX_SIDECAR_BYTES) throw new Error(`preview.json is larger than ${MAX_SIDECAR_BYTES} bytes`);
+      return { overrides: parseSidecar(await readFile(file, 'utf8')) };
+    } catch (error) {
+      this.#options.log('warn', 'preview.bad_sidecar', { title: id, error });
+      return {};
+    }
+  }
+
   async #read(id: string): Promise<Package | undefined> {
     const { publishDir, publishPath, log } = this.#options;
     try {
@@ -123,7 +149,7 @@ class PublishFolder {
       const title = titleSchema.parse(await readJson(join(publishDir, id, hash, 'title.json')));
       if (title.id !== id || title.hash !== hash)
         throw new Error('title.json: "id" and "hash" are not those of its folder');
-      return { hash, title, baseUrl: `${publishPath}${id}/${hash}/` };
+      return { hash, title, baseUrl: `${publishPath}${id}/${hash}/`, ...(await this.#readOverrides(id)) };
     } catch (error) {
       log('warn', 'catalogue.bad_package', { title: id, error });
       return undefined;
@@ -133,8 +159,7 @@ class PublishFolder {
   /** Whether that title's pointer is another than before. */
   async #check(id: string): Promise<boolean> {
     const before = this.#known.get(id);
-    if (before !== undefined && (await stampOf(join(this.#options.publishDir, id, 'latest.json'))) === before.stamp)
-      return false;
+    if (before !== undefined && (await this.#stamp(id)) === before.stamp) return false;
     await this.refresh(id);
     return this.#known.get(id)?.stamp !== before?.stamp;
   }

@@ -6,6 +6,7 @@ import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
+import type { Intent } from './predict/anticipate.ts';
 import type { Prediction } from './prediction.ts';
 import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
@@ -55,6 +56,11 @@ export type Prefetching = {
     readonly anticipation: ReturnType<Anticipation['stats']>;
     readonly switched: SwitchStats;
   };
+  /** Chances of what a consented session does in the next seconds, and what they were learned from. */
+  readonly anticipated: (
+    sid: string,
+    current: { readonly positionSeconds: number; readonly durationSeconds?: number },
+  ) => { readonly intent: Intent; readonly trainedOn: string };
   readonly save: () => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
@@ -96,6 +102,7 @@ const LIKELY_CHANCE = 0.2;
 /** Prefetch for those who watch now: what decides, what learns from it and what anticipates. */
 type Sessions = Pick<InSession, 'onServed' | 'onHappened' | 'onLikely'> & {
   readonly stats: () => Omit<ReturnType<Prefetching['inSession']>, 'switched'>;
+  readonly anticipated: Prefetching['anticipated'];
   readonly save: () => void;
   readonly close: () => void;
 };
@@ -135,6 +142,10 @@ function openSessions(options: PrefetchingOptions, fetcher: Fetcher): Sessions {
     },
     onLikely: inSession.onLikely,
     stats: () => ({ use: usefulness.stats(), anticipation: anticipation.stats() }),
+    anticipated: (sid, { positionSeconds, durationSeconds = 0 }) => ({
+      intent: anticipation.intentOf({ sid, positionSeconds, durationSeconds }),
+      trainedOn: anticipation.stats().trainedOn,
+    }),
     save: anticipation.save,
     close: () => clearInterval(look),
   };
@@ -204,6 +215,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
         inSession?.onLikely(titleId, { reason: 'likely', chance: LIKELY_CHANCE / (rank + 1), sid });
     },
     inSession: () => ({ ...sessions.stats(), switched: toggle.stats() }),
+    anticipated: sessions.anticipated,
     save: sessions.save,
     runWindow: async (signal) => {
       if (isRunning || !toggle.isOn()) return undefined;

@@ -1,6 +1,6 @@
 // What previews are told of a viewer's taste: the same evidence that ranks titles, so that both follow one memory.
 import { evidenceOf } from './predict/taste.ts';
-import type { ViewerHistory } from './preview/preview.ts';
+import type { ViewerHistory } from './preview/decide.ts';
 import type { Session } from './telemetry/session.ts';
 
 /** Titles that speak for the taste of a session, the weightiest first, each by its weight; undefined without a session. */

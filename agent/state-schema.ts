@@ -17,24 +17,63 @@ export type WatchRow = {
   readonly bucket: WatchBucket;
 };
 
-/** Decayed outcomes of a preview arm, as of `updatedAt`. */
+/** What is known of one arm beyond its descriptor, as of `at` (milliseconds since the epoch). */
 export type ArmRow = {
-  readonly titleId: string;
+  readonly slot: string;
+  readonly title: string;
   readonly arm: string;
-  readonly successes: number;
-  readonly failures: number;
-  readonly updatedAt: number;
+  readonly information: number;
+  readonly response: number;
+  readonly at: number;
 };
 
-/** A preview that was shown: what, with which chance, and what came of it (undefined: nothing was reported). */
+/** A slot's model in one region: two sets of evidence as Float64Array bytes, and what goes with them. */
+export type ModelRow = {
+  readonly slot: string;
+  readonly region: string;
+  /** Numbers of a descriptor. */
+  readonly length: number;
+  readonly json: string;
+  readonly steadyInformation: Uint8Array;
+  readonly steadyResponse: Uint8Array;
+  readonly quickInformation: Uint8Array;
+  readonly quickResponse: Uint8Array;
+};
+
+/** Plays that an arm led to, completions of these, and until when it is stopped. */
+export type GuardRow = {
+  readonly slot: string;
+  readonly arm: string;
+  readonly plays: number;
+  readonly completions: number;
+  readonly stoppedUntil: number;
+};
+
+/** A choice that was shown: of what, with which chances, what was expected, and what came of it so far. */
 export type ChoiceRow = {
   readonly day: number;
+  readonly slot: string;
   readonly titleId: string;
-  readonly arm: string;
-  /** Chance with which the arm was shown, above 0 and at most 1. */
-  readonly propensity: number;
-  /** 0..1. */
-  readonly reward?: number;
+  readonly policy: string;
+  /** Index of the arm that was shown. */
+  readonly chosen: number;
+  readonly arms: readonly string[];
+  /** Chance of each arm, 0..1, sum 1. */
+  readonly propensities: readonly number[];
+  /** Reward that was expected of each arm. */
+  readonly expected: readonly number[];
+  /** 0..1; 0 until something was reported. */
+  readonly reward: number;
+};
+
+/** One session in an experiment: no id, no pseudonym. Numbers of before it, and what it did afterwards. */
+export type ExposureRow = {
+  readonly id: number;
+  readonly day: number;
+  readonly experiment: string;
+  readonly variant: string;
+  readonly covariates: readonly number[];
+  readonly outcomes: readonly number[];
 };
 
 /** Bytes that were fetched on a day for a purpose. */
@@ -61,6 +100,37 @@ export const MIGRATIONS: readonly string[] = [
      PRIMARY KEY (day, purpose)
    ) STRICT, WITHOUT ROWID;
    CREATE TABLE secrets (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;`,
+  `DROP TABLE arms;
+   DROP TABLE choices;
+   CREATE TABLE arms (
+     slot TEXT NOT NULL, title TEXT NOT NULL, arm TEXT NOT NULL, information REAL NOT NULL, response REAL NOT NULL,
+     at INTEGER NOT NULL,
+     PRIMARY KEY (slot, title, arm)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE bandits (
+     slot TEXT NOT NULL, region TEXT NOT NULL, length INTEGER NOT NULL, json TEXT NOT NULL,
+     steady_information BLOB NOT NULL, steady_response BLOB NOT NULL,
+     quick_information BLOB NOT NULL, quick_response BLOB NOT NULL,
+     PRIMARY KEY (slot, region)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE guards (
+     slot TEXT NOT NULL, arm TEXT NOT NULL, plays INTEGER NOT NULL, completions INTEGER NOT NULL,
+     stopped_until INTEGER NOT NULL,
+     PRIMARY KEY (slot, arm)
+   ) STRICT, WITHOUT ROWID;
+   CREATE TABLE choices (
+     id INTEGER PRIMARY KEY, day INTEGER NOT NULL, slot TEXT NOT NULL, title TEXT NOT NULL, policy TEXT NOT NULL,
+     chosen INTEGER NOT NULL, arms TEXT NOT NULL, chances TEXT NOT NULL, reward REAL NOT NULL
+   ) STRICT;
+   CREATE INDEX choices_by_day ON choices (day);
+   CREATE TABLE spent (id INTEGER PRIMARY KEY, day INTEGER NOT NULL, outcomes INTEGER NOT NULL) STRICT;
+   CREATE INDEX spent_by_day ON spent (day);
+   CREATE TABLE exposures (
+     id INTEGER PRIMARY KEY, day INTEGER NOT NULL, experiment TEXT NOT NULL, variant TEXT NOT NULL,
+     covariates TEXT NOT NULL, outcomes TEXT NOT NULL
+   ) STRICT;
+   CREATE INDEX exposures_by_experiment ON exposures (experiment, id);
+   CREATE INDEX exposures_by_day ON exposures (day);`,
 ];
 
 /** Day of a time, counted from the epoch in UTC. */

@@ -1,37 +1,12 @@
 // The tables of the agent's state: typed rows in, typed rows out. Statements come from agent/state.ts, which alone
 // knows the database.
 import { PURPOSES, type Purpose } from '../cache/cache.ts';
-import { type ArmRow, type ChoiceRow, type LedgerRow, WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
-
-/** Rows that one read gives at most. */
-const MAX_ROWS = 1_000_000;
-
-/** A value of a column. */
-export type Value = string | number | null | Uint8Array;
-type Row = Readonly<Record<string, unknown>>;
-
-/** A prepared statement. */
-export type Statement = {
-  readonly run: (...values: Value[]) => { readonly changes: number | bigint };
-  readonly get: (...values: Value[]) => Row | undefined;
-  readonly all: (...values: Value[]) => readonly Row[];
-};
-
-/** A write that waits. */
-export type Write = { readonly statement: Statement; readonly values: readonly Value[] };
-
-/** What the tables stand on. */
-export type Database = {
-  readonly prepare: (sql: string) => Statement;
-  /** Queues a write; one that has the same key replaces what waits. */
-  readonly put: (key: string, statement: Statement, values: readonly Value[]) => void;
-  readonly flush: () => void;
-  /** Moves the write-ahead log into the file and empties it, so that deleted rows are in neither. Never throws. */
-  readonly emptyJournal: () => void;
-};
+import { type Database, MAX_ROWS, readRows } from './state-database.ts';
+import { openPreviewTables, type PreviewTables } from './state-preview.ts';
+import { type LedgerRow, WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
 
 /** The tables, as the agent uses them. */
-export type Tables = {
+export type Tables = PreviewTables & {
   readonly watches: {
     /** Keeps the furthest bucket of a day and title. */
     readonly put: (row: WatchRow) => void;
@@ -48,14 +23,6 @@ export type Tables = {
     readonly put: (name: string, json: string) => void;
     readonly get: (name: string) => string | undefined;
   };
-  readonly arms: { readonly put: (row: ArmRow) => void; readonly all: () => readonly ArmRow[] };
-  readonly choices: {
-    /** Logs a choice and gives the number under which its reward may come. */
-    readonly add: (row: ChoiceRow) => number;
-    /** The reward of a choice, 0..1; the first one counts. */
-    readonly reward: (id: number, reward: number) => void;
-    readonly since: (day: number) => readonly ChoiceRow[];
-  };
   readonly ledger: {
     readonly add: (row: LedgerRow) => void;
     /** Bytes of a day by purpose, restarts included. */
@@ -71,19 +38,12 @@ export type Tables = {
 /** Makes the tables' functions. */
 export function openTables(database: Database): Tables {
   return {
+    ...openPreviewTables(database),
     watches: watchTable(database),
     snapshots: snapshotTable(database),
-    arms: armTable(database),
-    choices: choiceTable(database),
     ledger: ledgerTable(database),
     secrets: secretTable(database),
   };
-}
-
-/** All rows of a query, what waits to be written included. */
-function readRows(database: Database, statement: Statement, ...values: Value[]): readonly Row[] {
-  database.flush();
-  return statement.all(...values);
 }
 
 function watchTable(database: Database): Tables['watches'] {
@@ -135,52 +95,6 @@ function snapshotTable(database: Database): Tables['snapshots'] {
       const [row] = readRows(database, select, name);
       return row === undefined ? undefined : String(row['json']);
     },
-  };
-}
-
-function armTable(database: Database): Tables['arms'] {
-  const upsert = database.prepare(
-    'INSERT OR REPLACE INTO arms (title, arm, successes, failures, updated_at) VALUES (?, ?, ?, ?, ?)',
-  );
-  const select = database.prepare(`SELECT title, arm, successes, failures, updated_at FROM arms LIMIT ${MAX_ROWS}`);
-  return {
-    put: ({ titleId, arm, successes, failures, updatedAt }) =>
-      database.put(`arm ${titleId} ${arm}`, upsert, [titleId, arm, successes, failures, Math.round(updatedAt)]),
-    all: () =>
-      readRows(database, select).map((row) => ({
-        titleId: String(row['title']),
-        arm: String(row['arm']),
-        successes: Number(row['successes']),
-        failures: Number(row['failures']),
-        updatedAt: Number(row['updated_at']),
-      })),
-  };
-}
-
-function choiceTable(database: Database): Tables['choices'] {
-  const insert = database.prepare(
-    'INSERT INTO choices (id, day, title, arm, propensity, reward) VALUES (?, ?, ?, ?, ?, ?)',
-  );
-  const update = database.prepare('UPDATE choices SET reward = ? WHERE id = ? AND reward IS NULL');
-  const select = database.prepare(
-    `SELECT day, title, arm, propensity, reward FROM choices WHERE day >= ? ORDER BY id LIMIT ${MAX_ROWS}`,
-  );
-  let lastId = Number(database.prepare('SELECT max(id) AS id FROM choices').get()?.['id'] ?? 0);
-  return {
-    add: ({ day, titleId, arm, propensity, reward }) => {
-      lastId += 1;
-      database.put(`choice ${lastId}`, insert, [lastId, day, titleId, arm, propensity, reward ?? null]);
-      return lastId;
-    },
-    reward: (id, reward) => database.put(`reward ${id} ${reward}`, update, [reward, id]),
-    since: (day) =>
-      readRows(database, select, day).map((row) => ({
-        day: Number(row['day']),
-        titleId: String(row['title']),
-        arm: String(row['arm']),
-        propensity: Number(row['propensity']),
-        ...(row['reward'] === null ? {} : { reward: Number(row['reward']) }),
-      })),
   };
 }
 

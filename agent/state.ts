@@ -5,8 +5,9 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { Log } from '../cache/cache.ts';
 import { AgentError } from './errors.ts';
+import type { Database, Write } from './state-database.ts';
 import { dayOf, MIGRATIONS } from './state-schema.ts';
-import { type Database, openTables, type Tables, type Write } from './state-tables.ts';
+import { openTables, type Tables } from './state-tables.ts';
 
 /** Writes that may wait for a flush; beyond it the oldest are dropped and counted, since then the disk has failed. */
 const MAX_PENDING = 50_000;
@@ -16,12 +17,14 @@ const FLUSH_AT = 2_000;
 const CORRUPT = 11;
 const NOT_A_DATABASE = 26;
 const CONSTRAINT = 19;
+/** Days for which the outcomes of a token are remembered. */
+const SPENT_DAYS = 8;
 
 /** An open state. Writes are taken at once, seen by reads at once, and on disk after the next flush. */
 export type State = Tables & {
   /**
-   * Removes watches older than `watchDays` whole days, choices and ledger rows older than `logDays`, from the file's
-   * bytes too, and a damaged file that was moved aside before then. Never throws.
+   * Removes watches older than `watchDays` whole days, choices, exposures and ledger rows older than `logDays`, from the
+   * file's bytes too, and a damaged file that was moved aside before then. Never throws.
    */
   readonly purge: (keep: { readonly now: number; readonly watchDays: number; readonly logDays: number }) => void;
   /** Writes what waits, in one transaction; a failure is logged and counted, and the writes wait on. */
@@ -217,7 +220,10 @@ function purge(
   { file, log }: { readonly file: string; readonly log: Log },
 ): void {
   const today = dayOf(keep.now);
-  const firstOf = { watches: today - keep.watchDays, choices: today - keep.logDays, ledger: today - keep.logDays };
+  const logged = today - keep.logDays;
+  // Tokens are good for a week; what they were spent on is kept a day longer.
+  const spent = today - SPENT_DAYS;
+  const firstOf = { watches: today - keep.watchDays, choices: logged, ledger: logged, exposures: logged, spent };
   for (const [table, day] of Object.entries(firstOf)) {
     database.put(`purge ${table}`, database.prepare(`DELETE FROM ${table} WHERE day < ?`), [day]);
   }

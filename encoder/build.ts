@@ -28,6 +28,7 @@ import {
 import type { ReportFacts } from './report/facts.ts';
 import { reportFacts, writeReport } from './reporting.ts';
 import { type Candidate, candidatesOf, titlePlan } from './search.ts';
+import { writeStills } from './stills.ts';
 import { writeText, writeTrack } from './tracks.ts';
 import type { Trial } from './trial.ts';
 import { checkPromises, checkTrack } from './verify.ts';
@@ -107,6 +108,9 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
   const { thumbnails, outDir } = job;
   const workDir = join(outDir, 'trials');
   const trickplay = await writeThumbnails(folder, { ffmpeg, thumbnails, renditions, frames, workDir });
+  const described = shots.map((shot, at) => describeShot(build, rungs, { shot, at }));
+  const pictured = { shots: described, durationSeconds, renditions };
+  const artwork = await writeStills(folder, { ffmpeg, artwork: job.artwork, title: pictured, workDir });
   const joules = build.joules?.();
   const unnamed: UnnamedTitle = {
     version: CONTRACT_VERSION,
@@ -119,9 +123,13 @@ async function writePackage(build: Build, folder: PackageFolder): Promise<{ titl
     renditions,
     audio,
     text,
-    shots: shots.map((shot, at) => describeShot(build, rungs, { shot, at })),
+    shots: described,
     notes: [...build.notes, ...notes],
-    images: { poster, ...(trickplay === undefined ? {} : { trickplay }) },
+    images: {
+      poster,
+      ...(trickplay === undefined ? {} : { trickplay }),
+      ...(artwork === undefined ? {} : { artwork }),
+    },
     savings,
     cost: { cpuSeconds: ffmpeg.cpuSeconds(), ...build.cost, ...(joules !== undefined && { joules }) },
   };

@@ -73,6 +73,8 @@ export const jobSchema = z.object({
       rows: z.number().int().min(1).max(10).default(5),
     })
     .prefault({}),
+  /** Pictures that may stand for the title, of as many shots at most, beside its poster; 0: none. */
+  artwork: z.object({ pictures: z.number().int().min(0).max(8).default(4) }).prefault({}),
   /** `published`: report.html and report.json appear beside the title's playlists; `private`: only in outDir. */
   report: z.enum(['published', 'private']).default('published'),
   budget: z
@@ -207,6 +209,24 @@ const trickplay = z.object({
 /** Pictures for a seek bar. */
 export type Trickplay = z.output<typeof trickplay>;
 
+const artwork = z.object({
+  id: z.string(),
+  /** Index into shots, and the media time of the picture. */
+  shot: count,
+  seconds: z.number().nonnegative(),
+  /** The same picture in several widths, widest first. */
+  files: z
+    .array(
+      z.object({
+        url: z.string(),
+        width: z.number().int().positive(),
+        height: z.number().int().positive(),
+        bytes: count,
+      }),
+    )
+    .min(1),
+});
+
 const quality = z.object({
   mean: z.number(),
   harmonicMean: z.number(),
@@ -268,8 +288,8 @@ export const titleSchema = z.object({
   shots: z.array(shot).min(1),
   /** What was done to the source or left out, by code (encoder/ffmpeg/codecs/choose.ts). */
   notes: z.array(z.object({ code: z.string(), message: z.string() })).optional(),
-  /** Poster, relative to the package folder, and pictures for the seek bar. */
-  images: z.object({ poster: z.string(), trickplay: trickplay.optional() }),
+  /** Poster, relative to the package folder, pictures for the seek bar, and others that may stand for the title. */
+  images: z.object({ poster: z.string(), trickplay: trickplay.optional(), artwork: z.array(artwork).optional() }),
   /** Delivered bits against the fixed reference ladder, by cause; ratios of the reference's bits. */
   savings: z.object({ referenceBps: count, cap: z.number(), pruning: z.number(), allocation: z.number() }),
   /** CPU seconds of ffmpeg: all, and of these finding shots and making trials; `joules` of the host, where measured. */

@@ -1,4 +1,5 @@
 // Title cards and the large picture above them. Cards are made once and then only changed, so that nothing jumps.
+import { consent, sessionId } from '/.nearcast/page/events.js';
 import { leave, restOn } from '/.nearcast/page/preview.js';
 
 /**
@@ -109,7 +110,7 @@ function makeCard(title, onOpen) {
   /** @type {Card} */
   const card = { item, button, art, image, name, note, progress, report, title };
   const rest = () => {
-    if (card.title.ready) restOn(card.title.id, art);
+    if (card.title.ready) restOn(card.title.id, art, card.title.isEncodedHere !== false);
   };
   button.addEventListener('pointerenter', (event) => {
     if (event.pointerType === 'mouse') rest();
@@ -182,6 +183,7 @@ function showHero(titles) {
 }
 
 /**
+ * The poster at once; then the picture that was chosen for this viewer, which is asked for once a title and consent.
  * @param {HTMLImageElement} image
  * @param {Title} title
  */
@@ -190,9 +192,39 @@ function setImage(image, title) {
     image.hidden = true;
     return;
   }
-  if (image.getAttribute('src') === title.poster) return;
+  const of = `${consent()} ${title.poster}`;
+  if (image.dataset.of === of) return;
+  image.dataset.of = of;
+  image.removeAttribute('srcset');
   image.src = title.poster;
   image.hidden = false;
+  askArtwork(image, title.id, of).catch(() => undefined); // The poster stays.
+}
+
+/**
+ * @param {HTMLImageElement} image
+ * @param {string} title
+ * @param {string} of
+ */
+async function askArtwork(image, title, of) {
+  const asked = new URLSearchParams({ width: String(Math.round(image.clientWidth * devicePixelRatio) || 320) });
+  if (consent() === 'personal') asked.set('sid', sessionId());
+  const answer = await fetch(`/.nearcast/artwork/${encodeURIComponent(title)}?${asked}`, { cache: 'no-store' });
+  if (!answer.ok) return;
+  const { src, srcset, why } = await answer.json();
+  if (image.dataset.of !== of || typeof src !== 'string') return;
+  image.dataset.variant = why.variant;
+  image.dataset.answer = why.answer;
+  if (srcset !== '') {
+    image.sizes = `${Math.round(image.clientWidth) || 320}px`;
+    image.srcset = srcset;
+  }
+  image.src = src;
+}
+
+/** Asks anew for what depends on the consent. */
+export function refreshArtwork() {
+  for (const card of cards.values()) fill(card, card.title);
 }
 
 /**

@@ -24,6 +24,15 @@ let waiting = [];
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 let session = readSession();
+/**
+ * Token of the preview that led to each title that was opened: what becomes of it is told with it.
+ * @type {Map<string, string>}
+ */
+const tokens = new Map();
+const TOLD_WITH_TOKEN = new Set(['play', 'pause', 'seek', 'stop', 'next']);
+/** A return within the week is told by the token of what was watched last; kept only with consent. */
+const RETURN_KEY = 'nearcast-return';
+const WEEK_MS = 7 * 86_400_000;
 
 /** @returns {{ sid: string, consent: Consent }} */
 function readSession() {
@@ -40,7 +49,10 @@ function readSession() {
 function keepSession() {
   try {
     if (session.consent === 'personal') sessionStorage.setItem(STORE_KEY, JSON.stringify(session));
-    else sessionStorage.removeItem(STORE_KEY);
+    else {
+      sessionStorage.removeItem(STORE_KEY);
+      localStorage.removeItem(RETURN_KEY);
+    }
   } catch {
     // No storage here: the session lasts as long as the page.
   }
@@ -79,11 +91,42 @@ export function setConsent(next) {
 }
 
 /**
+ * Remembers the token of the preview by which a title was opened.
+ * @param {string} title
+ * @param {string | undefined} token
+ */
+export function keepToken(title, token) {
+  if (token === undefined) return;
+  tokens.set(title, token);
+  try {
+    if (session.consent === 'personal')
+      localStorage.setItem(RETURN_KEY, JSON.stringify({ token, until: Date.now() + WEEK_MS }));
+  } catch {
+    // No storage here: a return is not told.
+  }
+}
+
+/** The token of what was watched on an earlier visit, once. */
+function takeReturnToken() {
+  try {
+    const kept = JSON.parse(localStorage.getItem(RETURN_KEY) ?? 'null');
+    if (tokens.size > 0 || session.consent !== 'personal' || typeof kept?.token !== 'string') return undefined;
+    localStorage.removeItem(RETURN_KEY);
+    return kept.until > Date.now() ? kept.token : undefined;
+  } catch {
+    return undefined; // No storage here.
+  }
+}
+
+/**
  * Queues one event; `hover` and `open` go at once, because the node can fetch ahead by them.
  * @param {ViewerEvent} event
  */
 export function tell(event) {
-  waiting.push({ at: Date.now(), ...event });
+  const token = TOLD_WITH_TOKEN.has(event.type) ? tokens.get(event.title) : undefined;
+  const returned = event.type === 'open' && event.rewardToken === undefined ? takeReturnToken() : undefined;
+  const rewardToken = event.rewardToken ?? token ?? returned;
+  waiting.push({ at: Date.now(), ...event, ...(rewardToken === undefined ? {} : { rewardToken }) });
   if (event.type === 'hover' || event.type === 'open' || waiting.length >= MOST_EVENTS) flush();
   else timer ??= setTimeout(flush, BATCH_MS);
 }

@@ -1,9 +1,9 @@
 // The demo page: asks the node for its titles and its doings, and puts cards, previews, player and consent together.
-import { findTitle, isAnyPending, setText, showTitles } from '/.nearcast/page/cards.js';
+import { findTitle, isAnyPending, refreshArtwork, setText, showTitles } from '/.nearcast/page/cards.js';
 import { consent, setConsent } from '/.nearcast/page/events.js';
 import { showActivity } from '/.nearcast/page/panel.js';
 import { openPlayer, play, showNext } from '/.nearcast/page/player.js';
-import { leave, takeToken } from '/.nearcast/page/preview.js';
+import { leave, showAnew, takeToken } from '/.nearcast/page/preview.js';
 
 /** @typedef {import('./cards.js').Title} Title */
 
@@ -96,6 +96,8 @@ function changeConsent(next, note) {
   setConsent(next);
   showConsent();
   setText(document.getElementById('consent-note'), note);
+  refreshArtwork();
+  showAnew();
 }
 
 for (const radio of radios)

@@ -36,12 +36,16 @@ export class Claims {
   /** Somebody wants a URL. `who`: a consented session; undefined: anyone. */
   claim(url: string, who: string | undefined, { titleId, scope, until, from }: Claimed): void {
     const name = who ?? ANYONE;
-    const entry: Entry = this.#entries.get(url) ?? { titleId, scope, by: new Map() };
+    const known = this.#entries.get(url);
+    const entry: Entry = known ?? { titleId, scope, by: new Map() };
     const before = entry.by.get(name);
-    const isShared = before !== undefined && (before.isShared || from <= before.from);
-    entry.by.set(name, { until: Math.max(until, before?.until ?? 0), from, isShared });
-    this.#entries.delete(url);
-    this.#entries.set(url, entry);
+    if (before === undefined) entry.by.set(name, { until, from, isShared: false });
+    else {
+      before.isShared ||= from <= before.from;
+      before.from = from;
+      before.until = Math.max(before.until, until);
+    }
+    if (known === undefined) this.#entries.set(url, entry);
     if (who !== undefined) this.#mine(who).add(url);
     const oldest = this.#entries.size > this.#max ? this.#entries.keys().next().value : undefined;
     if (oldest !== undefined) this.#forget(oldest);

@@ -87,7 +87,7 @@ const KEPT_IN_PAUSE = 2;
 const MAX_LANDINGS = 4;
 
 /** Events after which something is no longer wanted. */
-const GIVES_UP: ReadonlySet<string> = new Set(['pause', 'seek', 'unhover', 'stop', 'next', 'open']);
+const GIVES_UP: ReadonlySet<string> = new Set(['pause', 'seek', 'unhover', 'stop', 'next', 'open', 'play']);
 
 /** Remembers keys for a while, the latest MAX_RECENT of them. */
 class Recent {
@@ -194,13 +194,15 @@ class Room {
     if (!GIVES_UP.has(type)) return NOTHING;
     // Whoever opens a title gives up others; of whom nothing is kept, it is not known which.
     if (sid === undefined) {
-      return type === 'open' ? NOTHING : this.#giveUp(this.#claims.releaseAnyone(titleId, now));
+      return type === 'open' || type === 'play' ? NOTHING : this.#giveUp(this.#claims.releaseAnyone(titleId, now));
     }
     const watching = this.#watching.get(sid);
     if (type === 'unhover' && watching?.titleId === titleId) return NOTHING;
     const near = type === 'pause' ? watching?.near : undefined;
-    const leaves = (url: string, of: { readonly titleId: string }): boolean => {
+    const leaves = (url: string, of: { readonly titleId: string; readonly scope: string }): boolean => {
       if (type === 'open') return of.titleId !== titleId;
+      // Players that tell no opening: what follows in another title; its start may be what is looked at meanwhile.
+      if (type === 'play') return of.titleId !== titleId && of.scope !== 'start';
       if (type === 'stop') return true;
       return of.titleId === titleId && near?.has(url) !== true;
     };

@@ -69,6 +69,8 @@ export type InSession = {
 /** Decisions under way at once; further ones are dropped and counted. */
 const MAX_PENDING = 256;
 const MAX_HINTS = 4;
+/** Requests followed in a second, some 50 us of CPU each; of a flood the others are counted and not followed. */
+const MAX_PER_SECOND = 2_000;
 /** Before anything was learned: chance that what is looked at is played. */
 const HOVER_CHANCE = 0.4;
 
@@ -103,6 +105,8 @@ class Room {
   readonly #options: InSessionOptions;
   readonly #decider;
   readonly #pending;
+  #second = 0;
+  #inSecond = 0;
   readonly count = { served: 0, pushed: 0, givenUp: 0, refusedHints: 0, overloaded: 0, timelineErrors: 0 };
 
   constructor(options: InSessionOptions) {
@@ -120,7 +124,19 @@ class Room {
     if (title === undefined || kind === 'other' || (status !== 200 && status !== 206 && status !== 304)) return;
     this.count.served += 1;
     this.#options.usefulness.asked(path, isHit);
+    if (!this.#hasTime()) {
+      this.count.overloaded += 1;
+      return;
+    }
     this.#pending.begin(() => this.#follow(record, title, hints));
+  }
+
+  #hasTime(): boolean {
+    const second = Math.floor(this.#options.now() / 1000);
+    if (second !== this.#second) this.#inSecond = 0;
+    this.#second = second;
+    this.#inSecond += 1;
+    return this.#inSecond <= MAX_PER_SECOND;
   }
 
   async #follow({ path, viewing = {} }: ServedPart, titleId: string, hints: readonly string[]): Promise<void> {

@@ -51,7 +51,7 @@ export type Usefulness = {
   readonly dropped: (url: string) => void;
   /** A viewer asked for a URL, and the cache had it or not; how that was foreseen, if it was. */
   readonly asked: (url: string, isHit: boolean) => Use | undefined;
-  /** Counts what nobody asked for in time. */
+  /** Counts what nobody asked for in time; call it every second or so. */
   readonly sweep: (now: number) => void;
   readonly stats: () => UsefulnessStats;
 };
@@ -60,6 +60,8 @@ type Followed = Tracked & { readonly isFetched: boolean; readonly isStored: bool
 type Group = { foreseen: number; came: number };
 
 const MAX_GROUPS = 512;
+/** Objects that one sweep looks at, so that no viewer waits for it. */
+const MAX_SWEPT = 1_000;
 /** Weight of what is known beforehand, in objects. */
 const PRIOR_OBJECTS = 20;
 /** A group forgets: its sums are halved when so many were foreseen. */
@@ -144,9 +146,16 @@ class Learner {
   }
 
   sweep(now: number): void {
+    let left = Math.min(MAX_SWEPT, this.#tracked.size);
     for (const [url, object] of this.#tracked) {
-      if (object.until > now) continue;
+      if (left === 0) return;
+      left -= 1;
       this.#tracked.delete(url);
+      if (object.until > now) {
+        // Looked at goes behind those that were not.
+        this.#tracked.set(url, object);
+        continue;
+      }
       this.#learn(object, 0);
       // What never came cost nothing.
       if (object.isStored) this.#count(object, 'wasted');

@@ -1,174 +1,130 @@
-// Thompson sampling over the cuts of a title, with the exact chance of each arm. Pure: chance and time come in.
+// Which arm to show: linear Thompson sampling or LinUCB over scores, with the exact chance of each arm. Pure: chance
+// comes in.
+import { factorise } from '../experiment/cholesky.ts';
+import type { Scores } from './bandit-linear.ts';
 
-/** What was seen of one arm: discounted counts as of `at` (milliseconds since the epoch). */
-export type Posterior = { readonly successes: number; readonly failures: number; readonly at: number };
+/** The policies that a node can follow; `uniform` learns nothing and is what off-policy estimates are surest of. */
+export const POLICIES = ['thompson', 'linucb', 'uniform'] as const;
+export type Policy = (typeof POLICIES)[number];
 
-/** Parameters of a Beta distribution, each >= 1. */
-export type Belief = { readonly alpha: number; readonly beta: number };
+/** How an arm is chosen. */
+export type PolicyOptions = {
+  readonly policy: Policy;
+  /** Share of all choices that is uniform, 0..1. */
+  readonly explorationRatio: number;
+  /** Least chance of each arm; above 1 / arms it means 1 / arms. */
+  readonly leastPropensity: number;
+  /** Standard deviations that LinUCB adds to the mean, on average. */
+  readonly confidence: number;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+};
 
-/** Nothing seen. */
-export const UNSEEN: Posterior = { successes: 0, failures: 0, at: 0 };
-
-/**
- * Counts as of `now`: each reward halves in weight every `halfLifeMs` (discounted Thompson sampling, Raj and Kalyani
- * 2017). A clock set back discounts nothing.
- */
-export function discount(posterior: Posterior, now: number, halfLifeMs: number): Posterior {
-  const weight = 0.5 ** (Math.max(0, now - posterior.at) / halfLifeMs);
-  return { successes: posterior.successes * weight, failures: posterior.failures * weight, at: now };
-}
-
-/** Posterior after one reward (1) or none (0). */
-export function observe(
-  posterior: Posterior,
-  seen: { readonly reward: 0 | 1; readonly now: number; readonly halfLifeMs: number },
-): Posterior {
-  const old = discount(posterior, seen.now, seen.halfLifeMs);
-  return { ...old, successes: old.successes + seen.reward, failures: old.failures + 1 - seen.reward };
-}
+/** Draws per choice. Their shares of wins are the propensities, so more draws make them smoother, not more exact. */
+const DRAWS = 128;
 
 /**
- * Belief in an arm. `affinityRatio` is how well the arm fits a viewer's taste (0..1, 0.5 is neutral) and `strength` how
- * many views that is worth: pseudo-counts beside the title's own.
- */
-export function believe(
-  posterior: Posterior,
-  taste: { readonly affinityRatio: number; readonly strength: number } = { affinityRatio: 0.5, strength: 0 },
-): Belief {
-  return {
-    alpha: 1 + posterior.successes + taste.strength * taste.affinityRatio,
-    beta: 1 + posterior.failures + taste.strength * (1 - taste.affinityRatio),
-  };
-}
-
-/** A drawn arm, the chance it had, and the chance of every arm (in the order given, sum 1). */
-export type Choice = { readonly index: number; readonly propensity: number; readonly propensities: readonly number[] };
-
-/**
- * Draws an arm with one uniform number in [0, 1). Instead of drawing one value per arm and taking the largest, the chance
- * that each arm is the largest is integrated and the number picks by it: the same policy, and the propensity that is
- * logged is the very number that was drawn from. So an error of the quadrature moves the policy a little, but never the
- * estimate (IPS, SNIPS) made from the log. A share of `explorationRatio` of all choices is uniform, so every
- * propensity is at least explorationRatio / arms and importance weights are bounded by arms / explorationRatio.
- */
-export function chooseArm(
-  beliefs: readonly Belief[],
-  options: { readonly explorationRatio: number; readonly random: number },
-): Choice {
-  const floor = options.explorationRatio / beliefs.length;
-  const propensities = bestChances(beliefs).map((chance) => floor + (1 - options.explorationRatio) * chance);
-  let index = 0;
-  let reached = propensities[0] ?? 1;
-  while (options.random >= reached && index < beliefs.length - 1) {
-    index += 1;
-    reached += propensities[index] ?? 0;
-  }
-  return { index, propensity: propensities[index] ?? 1, propensities };
-}
-
-/** Nodes and weights of 8-point Gauss-Legendre on [-1, 1] (Abramowitz and Stegun, table 25.4), positive half. */
-const GAUSS = [
-  [0.1834346424956498, 0.362683783378362],
-  [0.525532409916329, 0.3137066458778873],
-  [0.7966664774136267, 0.2223810344533745],
-  [0.9602898564975363, 0.1012285362903763],
-] as const;
-/** Panel edges in standard deviations around the centre of every arm. */
-const EDGES = [-9, -6, -4, -2.5, -1.25, 0, 1.25, 2.5, 4, 6, 9];
-/** Panel edges near both ends, as shares of the range: there a parameter just above 1 bends the integrand sharply. */
-const END_EDGES = [1 / 512, 1 / 64, 1 / 8];
-
-/**
- * Chance that each arm's value is the largest, when every value is drawn from its belief:
- * p_i = integral of f_i(x) * product over j != i of F_j(x).
+ * Chance of each arm, sum 1.
  *
- * Quadrature: x = sin^2(t), which makes a Beta nearly normal with standard deviation 1 / (2 sqrt(alpha + beta)) and
- * takes the root singularities off the ends; composite 8-point Gauss-Legendre on panels whose edges lie around the
- * centre of every arm, so that the narrowest arm sets the step where it matters. Beyond 9 standard deviations of all
- * arms lies less than 1e-12. Error: below 1e-8 absolute for 1 <= alpha, beta <= 1e5 and up to 6 arms; the tests hold
- * it to closed forms (Beta(a, 1): p_i = a_i / sum a; integer parameters: a finite sum) and to sampling. The result is
- * scaled to sum 1.
+ * `thompson` (Agrawal and Goyal 2013) has no closed form for correlated arms, so coefficients are drawn DRAWS times and
+ * each arm gets the share of draws that it won; drawArm() then draws from these very shares. So the logged propensity is
+ * exact given the draws, and estimates from the log (IPS, SNIPS, DR) are unbiased.
+ *
+ * `linucb` shows the arm of the highest mean + z * deviation (Li et al. 2010, algorithm 1), its width z drawn evenly from
+ * 0 to twice `confidence` for each choice (Vaswani et al. 2020): the share of widths at which an arm is highest is its
+ * chance, so that, unlike with one width, the log tells of more than one arm.
  */
-export function bestChances(beliefs: readonly Belief[]): readonly number[] {
-  const arms = beliefs.map((belief) => {
-    if (!(belief.alpha >= 1 && belief.beta >= 1)) throw new RangeError('a belief needs alpha and beta of at least 1');
-    const logNorm = logGamma(belief.alpha + belief.beta) - logGamma(belief.alpha) - logGamma(belief.beta);
-    return { ...belief, logNorm };
-  });
-  const edges = panelEdges(beliefs);
-  const chances = arms.map(() => 0);
-  for (const [panel, left] of edges.slice(0, -1).entries()) {
-    const half = ((edges[panel + 1] ?? left) - left) / 2;
-    for (const [offset, weight] of GAUSS) {
-      for (const side of [-1, 1]) {
-        const t = left + half * (1 + side * offset);
-        const logSin = Math.log(Math.sin(t));
-        const logCos = Math.log(Math.cos(t));
-        const below = arms.map((arm) => regularizedBeta(arm, logSin, logCos));
-        for (const [index, arm] of arms.entries()) {
-          const density =
-            2 * Math.exp(arm.logNorm + (2 * arm.alpha - 1) * logSin + (2 * arm.beta - 1) * logCos) * weight * half;
-          chances[index] =
-            (chances[index] ?? 0) + below.reduce((p, f, other) => (other === index ? p : p * f), density);
-        }
+export function policyShares(
+  scores: Scores,
+  options: Pick<PolicyOptions, 'policy' | 'confidence' | 'random'>,
+): Float64Array {
+  const count = scores.means.length;
+  if (options.policy === 'uniform' || count === 1) return new Float64Array(count).fill(1 / count);
+  if (options.policy === 'thompson') return thompsonShares(scores, options.random);
+  const deviations = scores.means.map((_, i) => Math.sqrt(Math.max(0, scores.covariance[i * count + i] ?? 0)));
+  return envelopeShares(scores.means, deviations, 2 * options.confidence);
+}
+
+/** Share of 0..`widest` on which each line mean + z * slope is the highest; of equal lines the first. */
+export function envelopeShares(means: Float64Array, slopes: Float64Array, widest: number): Float64Array {
+  const shares = new Float64Array(means.length);
+  const heights = Array.from(means);
+  const highest = Math.max(...heights);
+  let best = largestOf(heights.map((mean, i) => (mean === highest ? (slopes[i] ?? 0) : Number.NEGATIVE_INFINITY)));
+  for (let from = 0; from < widest; ) {
+    let to = widest;
+    let next = best;
+    for (const [i, mean] of heights.entries()) {
+      const steeper = (slopes[i] ?? 0) - (slopes[best] ?? 0);
+      if (steeper <= 0) continue;
+      const crossing = Math.max(from, ((means[best] ?? 0) - mean) / steeper);
+      const isSteepest = crossing === to && (slopes[i] ?? 0) > (slopes[next] ?? 0);
+      if (crossing < to || isSteepest) {
+        to = crossing;
+        next = i;
       }
     }
+    shares[best] = (shares[best] ?? 0) + (to - from) / widest;
+    if (next === best) break;
+    best = next;
+    from = to;
   }
-  const sum = chances.reduce((total, chance) => total + chance, 0);
-  return chances.map((chance) => chance / sum);
+  if (widest <= 0) shares[best] = 1;
+  return shares;
 }
 
-function panelEdges(beliefs: readonly Belief[]): number[] {
-  const end = Math.PI / 2;
-  const edges = beliefs.flatMap(({ alpha, beta }) => {
-    const centre = Math.asin(Math.sqrt(alpha / (alpha + beta)));
-    const deviation = 0.5 / Math.sqrt(alpha + beta);
-    return EDGES.map((edge) => centre + edge * deviation).filter((t) => t > 0 && t < end);
-  });
-  const ends = END_EDGES.flatMap((share) => [share * end, (1 - share) * end]);
-  const sorted = [0, ...[...edges, ...ends].toSorted((a, b) => a - b), end];
-  return sorted.filter((t, index) => index === 0 || t - (sorted[index - 1] ?? 0) > 1e-9);
+/** Mixes shares with the uniform floor: each arm keeps at least explorationRatio / arms and leastPropensity. */
+export function withFloor(
+  shares: ArrayLike<number>,
+  { explorationRatio, leastPropensity }: Pick<PolicyOptions, 'explorationRatio' | 'leastPropensity'>,
+): number[] {
+  const count = shares.length;
+  const uniform = Math.min(1, Math.max(explorationRatio, leastPropensity * count));
+  return Array.from(shares, (share) => uniform / count + (1 - uniform) * share);
 }
 
-/** I_x(alpha, beta) at x = sin^2(t), by the continued fraction of DLMF 8.17.22 and the modified Lentz method. */
-function regularizedBeta(arm: Belief & { readonly logNorm: number }, logSin: number, logCos: number): number {
-  const x = Math.exp(2 * logSin);
-  const front = Math.exp(arm.logNorm + 2 * arm.alpha * logSin + 2 * arm.beta * logCos);
-  const isLow = x < (arm.alpha + 1) / (arm.alpha + arm.beta + 2);
-  return isLow
-    ? (front * betaFraction(arm.alpha, arm.beta, x)) / arm.alpha
-    : 1 - (front * betaFraction(arm.beta, arm.alpha, 1 - x)) / arm.beta;
-}
-
-function betaFraction(a: number, b: number, x: number): number {
-  const tiny = 1e-300;
-  const keep = (value: number) => (Math.abs(value) < tiny ? tiny : value);
-  let c = 1;
-  let d = 1 / keep(1 - ((a + b) * x) / (a + 1));
-  let fraction = d;
-  for (let m = 1; m <= 10_000; m += 1) {
-    const even = (m * (b - m) * x) / ((a + 2 * m - 1) * (a + 2 * m));
-    d = 1 / keep(1 + even * d);
-    c = keep(1 + even / c);
-    fraction *= d * c;
-    const odd = (-(a + m) * (a + b + m) * x) / ((a + 2 * m) * (a + 2 * m + 1));
-    d = 1 / keep(1 + odd * d);
-    c = keep(1 + odd / c);
-    fraction *= d * c;
-    if (Math.abs(d * c - 1) < 1e-13) break;
+/** Index drawn from propensities by one uniform number in [0, 1). */
+export function drawArm(propensities: readonly number[], random: number): number {
+  let reached = 0;
+  for (const [index, propensity] of propensities.entries()) {
+    reached += propensity;
+    if (random < reached) return index;
   }
-  return fraction;
+  return propensities.findLastIndex((propensity) => propensity > 0);
 }
 
-/** ln gamma(x) for x >= 1: Stirling's series (DLMF 5.11.1) after shifting x above 10; error below 1e-14 relative. */
-function logGamma(x: number): number {
-  let shift = 0;
-  let z = x;
-  while (z < 10) {
-    shift += Math.log(z);
-    z += 1;
+/** Index of the first largest value. */
+function largestOf(values: ArrayLike<number>): number {
+  let best = 0;
+  for (let i = 1; i < values.length; i += 1) if ((values[i] ?? 0) > (values[best] ?? 0)) best = i;
+  return best;
+}
+
+function thompsonShares({ means, covariance }: Scores, random: () => number): Float64Array {
+  const count = means.length;
+  const factor = factorise(covariance, count);
+  const wins = new Float64Array(count);
+  const normals = new Float64Array(count + 1);
+  for (let draw = 0; draw < DRAWS; draw += 1) {
+    for (let i = 0; i < count; i += 2) {
+      // Box and Muller 1958; 1 - random() is never 0.
+      const radius = Math.sqrt(-2 * Math.log(1 - random()));
+      const angle = 2 * Math.PI * random();
+      normals[i] = radius * Math.cos(angle);
+      normals[i + 1] = radius * Math.sin(angle);
+    }
+    let best = 0;
+    let highest = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < count; i += 1) {
+      let value = means[i] ?? 0;
+      const row = i * count;
+      for (let k = 0; k <= i; k += 1) value += (factor[row + k] ?? 0) * (normals[k] ?? 0);
+      if (value > highest) {
+        highest = value;
+        best = i;
+      }
+    }
+    wins[best] = (wins[best] ?? 0) + 1 / DRAWS;
   }
-  const inverse = 1 / (z * z);
-  const series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))) / z;
-  return (z - 0.5) * Math.log(z) - z + 0.5 * Math.log(2 * Math.PI) + series - shift;
+  return wins;
 }

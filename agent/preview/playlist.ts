@@ -1,12 +1,19 @@
 // A preview as one HLS media playlist (RFC 8216bis) of segments that exist already. Pure. Video only and so silent by
 // design: a preview starts by a hover, where browsers and viewers alike refuse sound, and a second track would double
 // the requests before the first frame.
-import type { Title, TitleRendition } from '../../encoder/contract.ts';
+import type { Title, TitleRendition, TitleSegment } from '../../encoder/contract.ts';
 import { keyFormatOf } from './keys.ts';
-import { MOMENT_COUNT, MOMENT_SECONDS, type Moment, SPOILER_RATIO } from './moments.ts';
+import { MOMENT_COUNT, MOMENT_SECONDS, SPOILER_RATIO } from './moments.ts';
 
-/** What is known of the screen and the line: the height in pixels that the preview fills, the line in bits/s. */
-export type RenditionHint = { readonly heightPixels?: number | undefined; readonly throughputBps?: number | undefined };
+/** What is known of the device and the line. */
+export type RenditionHint = {
+  /** That the preview fills, in pixels. */
+  readonly heightPixels?: number | undefined;
+  /** Of the line, bits/s. */
+  readonly throughputBps?: number | undefined;
+  /** Beginnings of RFC 6381 names that the device decodes, such as `av01`; H.264 is taken for granted. */
+  readonly codecs?: readonly string[] | undefined;
+};
 
 /** A range of a file, in bytes. */
 export type ByteRange = { readonly offset: number; readonly length: number };
@@ -35,15 +42,16 @@ export type Timeline = { readonly segments: readonly TimelineSegment[] };
 const USABLE_THROUGHPUT_RATIO = 0.8;
 
 /**
- * The smallest rendition that fills the height within the line; the middle one when nothing is known. Of several codecs
- * h264, and SDR rather than HDR: a preview does not know what its player decodes.
+ * The smallest rendition that fills the height within the line; the middle one when nothing is known. SDR rather than
+ * HDR, and h264 unless the device decodes more.
  */
 export function chooseRendition(
   renditions: readonly TitleRendition[],
   hint: RenditionHint,
 ): TitleRendition | undefined {
-  const { heightPixels, throughputBps } = hint;
-  const plain = renditions.filter(({ codec, videoRange }) => codec.startsWith('avc') && videoRange === 'SDR');
+  const { heightPixels, throughputBps, codecs = [] } = hint;
+  const decodes = (codec: string) => ['avc', ...codecs].some((name) => codec.startsWith(name));
+  const plain = renditions.filter(({ codec, videoRange }) => decodes(codec) && videoRange === 'SDR');
   const rising = (plain.length > 0 ? plain : renditions).toSorted((a, b) => a.peakBandwidthBps - b.peakBandwidthBps);
   if (heightPixels === undefined && throughputBps === undefined) return rising[Math.floor((rising.length - 1) / 2)];
   const usableBps = (throughputBps ?? Number.POSITIVE_INFINITY) * USABLE_THROUGHPUT_RATIO;
@@ -56,22 +64,38 @@ export function chooseRendition(
 /** A package and the path of its folder on the viewer listener, `/titles/ID/HASH/`. */
 export type Published = { readonly title: Title; readonly baseUrl: string };
 
+/** Segments of one rendition that lie in moments, with their places in it. */
+export type CutSegments = {
+  readonly rendition: TitleRendition;
+  readonly segments: readonly { readonly index: number; readonly segment: TitleSegment }[];
+};
+
+/** The segments of a cut in the rendition that suits the device; undefined when none lies in the moments. */
+export function cutSegments(title: Title, moments: readonly Span[], hint: RenditionHint): CutSegments | undefined {
+  const rendition = chooseRendition(title.renditions, hint);
+  if (rendition === undefined) return undefined;
+  const segments = rendition.segments.flatMap((segment, index) =>
+    isWithin(moments, (segment.startTicks + segment.ticks / 2) / rendition.timescale) ? [{ index, segment }] : [],
+  );
+  return segments.length === 0 ? undefined : { rendition, segments };
+}
+
 /** Playlist of a cut of a published title in one rendition; undefined when no segment of it lies in the moments. */
 export function previewPlaylist(
   { title, baseUrl: base }: Published,
-  moments: readonly Moment[],
+  moments: readonly Span[],
   hint: RenditionHint = {},
 ): string | undefined {
-  const rendition = chooseRendition(title.renditions, hint);
-  if (rendition === undefined) return undefined;
+  const found = cutSegments(title, moments, hint);
+  if (found === undefined) return undefined;
+  const { rendition, segments } = found;
   const initUrl = base + rendition.initUrl;
-  const { timescale } = rendition;
-  const inMoments = rendition.segments.flatMap(({ startTicks, ticks, url }, index) =>
-    isWithin(moments, (startTicks + ticks / 2) / timescale)
-      ? [{ index, segment: { url: base + url, durationSeconds: ticks / timescale, initUrl } }]
-      : [],
+  return writePlaylist(
+    segments.map(({ index, segment: { url, ticks } }) => ({
+      index,
+      segment: { url: base + url, durationSeconds: ticks / rendition.timescale, initUrl },
+    })),
   );
-  return writePlaylist(inMoments);
 }
 
 /** Default playlist of a title that has no package: moments spread evenly over all but its last part. */
@@ -83,7 +107,8 @@ export function timelinePlaylist(timeline: Timeline): string | undefined {
   return writePlaylist(inMoments);
 }
 
-type Span = { readonly startSeconds: number; readonly durationSeconds: number };
+/** A stretch of a title. */
+export type Span = { readonly startSeconds: number; readonly durationSeconds: number };
 
 function spreadMoments(segments: readonly TimelineSegment[]): Span[] {
   const last = segments.at(-1);

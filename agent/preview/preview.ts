@@ -1,319 +1,255 @@
-// Answers one request for a preview: package, posteriors and taste are asked at once, each races the one deadline, and
-// the best answer so far is given: personal, then the title's own posterior, then the default cut.
-import { HISTOGRAM_SECONDS, type Histogram } from '../../cache/cache.ts';
-import type { Title } from '../../encoder/contract.ts';
-import { cutAffinities } from './affinity.ts';
-import { believe, chooseArm, discount, UNSEEN } from './bandit.ts';
-import { type Cut, chooseMoments, type Features, meanFeatures } from './moments.ts';
-import { type Published, previewPlaylist, type Timeline, timelinePlaylist } from './playlist.ts';
-import type { TitlePosteriors } from './posteriors.ts';
+// Answers for previews: a playlist of segments that exist, the same as one spliced file, and its captions. Each within
+// its deadline; what is not there by then is gone on without.
+import { type Ahead, type AheadStats, type ExpectedObject, openAhead } from './ahead.ts';
+import { type ArtworkChoice, chooseArtwork, type ImagesOf, openVariants, pictureFor, srcsetOf } from './artwork.ts';
+import { attempt, type Budget, openBudget } from './budget.ts';
+import { moveCaptions } from './captions.ts';
+import type { Choice } from './choice.ts';
+import { type Counted, type Counts, createCounts, type Kind } from './counts.ts';
 import {
   type Answer,
-  type ArmChoice,
-  openRewards,
-  type RewardOutcome,
-  type RewardResult,
-  type RewardStats,
-  type RewardStore,
-} from './rewards.ts';
-
-/** What there is to make a preview from; `pending`: known, but not encoded yet. */
-export type PackageState =
-  | ({ readonly state: 'ready' } & Published)
-  | { readonly state: 'foreign'; readonly timeline: Timeline }
-  | { readonly state: 'pending' };
-
-/** What a viewer who consented has watched, newest first, each 0..1 of its length, and how fast the line is. */
-export type ViewerHistory = {
-  readonly watched: readonly { readonly titleId: string; readonly watchedRatio: number }[];
-  readonly throughputBps?: number | undefined;
-};
-
-/** Why the answer was no better; `chosen`: nothing was missing. */
-export const REASONS = [
-  'chosen',
-  'no-history',
-  'session-late',
-  'session-failed',
-  'one-cut',
-  'foreign',
-  'posteriors-late',
-  'posteriors-failed',
-  'unknown',
-  'pending',
-  'no-segments',
-  'package-late',
-  'package-failed',
-] as const;
-export type Reason = (typeof REASONS)[number];
+  type Decided,
+  type DecideOptions,
+  type Decider,
+  type Decision,
+  openDecider,
+  type Reason,
+} from './decide.ts';
+import { type FilmStats, type Films, openFilms, placesOf, planFilm, type ReadBytes } from './films.ts';
+import { previewPlaylist, type RenditionHint, timelinePlaylist } from './playlist.ts';
 
 /** Everything openPreview() needs. */
-export type PreviewOptions = {
-  /** The same object for the same package each time: its cuts are remembered by identity. Undefined: unknown title. */
-  readonly packageOf: (titleId: string) => Promise<PackageState | undefined> | PackageState | undefined;
-  /** Undefined without consent or history: then nothing is personal. */
-  readonly sessionOf: (sid: string) => Promise<ViewerHistory | undefined> | ViewerHistory | undefined;
-  readonly store: RewardStore;
-  /** At least 16 bytes, the same on all nodes of a site. */
-  readonly secret: Uint8Array;
+export type PreviewOptions = DecideOptions & {
+  /** Reads through the cache. */
+  readonly read: ReadBytes;
+  /** Of a playlist, and of a file, whose segments have to be read. */
   readonly deadlineMs: number;
+  readonly fileDeadlineMs: number;
+  /** Pictures of titles that the publisher's catalogue names. */
+  readonly imagesOf: ImagesOf;
   readonly now: () => number;
-  /** Uniform in [0, 1). */
-  readonly random: () => number;
-  /** Share of choices that is uniform; default 0.1. */
-  readonly explorationRatio?: number;
-  /** A reward halves in weight after this long; default 14 days. */
-  readonly halfLifeMs?: number;
-  /** A reward may come this long after the preview; default 10 minutes. */
-  readonly rewardTtlMs?: number;
 };
 
-/** A request for the preview of a title. `heightPixels` is how tall it will be shown, in device pixels. */
+/** A request for the preview of a title. */
 export type PreviewRequest = {
   readonly titleId: string;
   readonly sid?: string | undefined;
-  readonly heightPixels?: number | undefined;
+  readonly hint?: RenditionHint | undefined;
+  /** Names the cut, instead of having it chosen: then the answer is the same for everybody. */
+  readonly arm?: string | undefined;
+  /** Files: with sound. */
+  readonly hasSound?: boolean | undefined;
+  /** Captions: BCP 47; absent: the first track's. */
+  readonly language?: string | undefined;
   readonly signal: AbortSignal;
 };
 
-/** What to send. `body` is a playlist when status is 200, else one line of text. */
+/** What to send. `body` is a playlist, a file or captions when status is 200, else one line of text. */
 export type PreviewReply = {
   readonly status: 200 | 404 | 409 | 503;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body: string;
+  readonly body: string | Buffer;
   readonly answer: Answer;
   readonly reason: Reason;
 };
 
 /** Plain counters since start. */
-export type PreviewStats = {
-  readonly answers: Readonly<Record<Answer, number>>;
-  readonly reasons: Readonly<Record<Reason, number>>;
-  readonly rewards: RewardStats;
-  readonly durationSeconds: Histogram;
-};
+export type PreviewStats = Counted & { readonly films: FilmStats; readonly ahead: AheadStats };
 
-/** An open preview conductor. */
+/** An open preview conductor. What it answers with never rejects. */
 export type Preview = {
-  /** Never rejects; answers within the deadline. */
+  /** A media playlist of segments that exist. */
   readonly answer: (request: PreviewRequest) => Promise<PreviewReply>;
-  /** Derives a title's cuts ahead, so that its first viewer does not wait for that; worth it once a package is read. */
-  readonly prepare: (title: Title) => void;
-  /** Counts one reward; a bad, used or expired token is counted and changes nothing. */
-  readonly reward: (token: string, outcome: Exclude<RewardOutcome, 'expired'>) => RewardResult;
-  /** Counts choices whose reward never came as failures; every answer and reward does so too. */
-  readonly sweep: () => void;
+  /** The same as one fragmented MP4. */
+  readonly film: (request: PreviewRequest) => Promise<PreviewReply>;
+  /** WebVTT for a cut that `arm` names, in its time. */
+  readonly captions: (request: PreviewRequest) => Promise<PreviewReply>;
+  /** Which picture stands for a title, as JSON; `width` in device pixels, that of `src`. */
+  readonly artwork: (request: PreviewRequest & { readonly width?: number | undefined }) => Promise<PreviewReply>;
+  /** Decides ahead; gives the objects with which those previews begin. */
+  readonly expect: (asked: {
+    readonly titleIds: readonly string[];
+    readonly sid?: string | undefined;
+  }) => Promise<readonly ExpectedObject[]>;
   readonly stats: () => PreviewStats;
-  /** Resolves when all rewards are stored or lost; bounded by the store's deadline. */
-  readonly close: () => Promise<void>;
+  /** What ad slots share with previews. */
+  readonly decider: Decider;
+  readonly films: Films;
 };
 
-const DAY_MS = 86_400_000;
-/** Watched titles that make a taste. */
-const MOST_WATCHED = 8;
-
-/** Opens the conductor. Throws RangeError for a secret shorter than 16 bytes. */
-export function openPreview(options: PreviewOptions): Preview {
-  const halfLifeMs = options.halfLifeMs ?? 14 * DAY_MS;
-  const { store, secret, now } = options;
-  const rewards = openRewards({ store, secret, ttlMs: options.rewardTtlMs ?? 600_000, halfLifeMs, now });
-  const remembered = new WeakMap<Title, Profile>();
-  const counts = openCounts();
-  const room: Room = {
-    options,
-    halfLifeMs,
-    offer: rewards.offer,
-    profileOf(title) {
-      const profile = remembered.get(title) ?? readProfile(title);
-      remembered.set(title, profile);
-      return profile;
-    },
-  };
-  return {
-    async answer(request) {
-      const startedAt = performance.now();
-      const late = AbortSignal.any([request.signal, AbortSignal.timeout(options.deadlineMs)]);
-      const reply = await conduct(room, request, late);
-      counts.observe(reply, (performance.now() - startedAt) / 1000);
-      return reply;
-    },
-    prepare: (title) => void room.profileOf(title),
-    reward: rewards.take,
-    sweep: rewards.sweep,
-    stats: () => ({ ...counts.read(), rewards: rewards.stats() }),
-    close: rewards.settled,
-  };
-}
+const MAX_CAPTION_BYTES = 4 * 1024 * 1024;
+const PRIVATE = 'private, no-store';
+/** A cut that is named is the same for everybody, until the title is published anew. */
+const SHARED = 'public, max-age=60';
 
 type Room = {
   readonly options: PreviewOptions;
-  readonly halfLifeMs: number;
-  readonly offer: (choice: ArmChoice) => string;
-  readonly profileOf: (title: Title) => Profile;
+  readonly counts: Counts;
+  readonly decider: Decider;
+  readonly ahead: Ahead;
+  readonly films: Films;
 };
-/** What is derived from a title once: its cuts and the mean of all its shots. */
-type Profile = { readonly cuts: ReturnType<typeof chooseMoments>; readonly features: Features | undefined };
-type Taste = {
-  readonly features: Features | undefined;
-  readonly watchedTitles: number;
-  readonly throughputBps: number | undefined;
+/** What a way to answer is given: a decision that has something to show. */
+type Showing = {
+  readonly decision: Exclude<Decision, { kind: 'none' }>;
+  readonly request: PreviewRequest;
+  readonly budget: Budget;
 };
-type Asked = { readonly posteriors: Promise<TitlePosteriors>; readonly taste: Promise<Taste | undefined> };
-type Picked = Pick<ArmChoice, 'arms' | 'answer'> & {
-  readonly cut: Cut;
-  readonly throughputBps: number | undefined;
-  readonly reason: Reason;
-};
+type Written =
+  | { readonly body: string | Buffer; readonly type: string; readonly headers?: Readonly<Record<string, string>> }
+  | { readonly status: 404 | 409 | 503; readonly reason: Reason };
+type Way = { readonly kind: Kind; readonly write: (room: Room, showing: Showing) => Promise<Written> | Written };
 
-async function conduct(room: Room, request: PreviewRequest, late: AbortSignal): Promise<PreviewReply> {
-  const { options } = room;
-  const { titleId, sid } = request;
-  const asked: Asked = {
-    posteriors: attempt(() => options.store.load(titleId)),
-    taste: attempt(() => (sid === undefined ? undefined : readTaste(room, sid))),
-  };
-  const found = await within(
-    attempt(() => options.packageOf(titleId)),
-    late,
-  );
-  if (found.ended !== 'value') return refuse(503, `package-${found.ended}`);
-  if (found.value === undefined) return refuse(404, 'unknown');
-  if (found.value.state === 'pending') return refuse(409, 'pending');
-  if (found.value.state === 'foreign') {
-    const body = timelinePlaylist(found.value.timeline);
-    return body === undefined ? refuse(409, 'no-segments') : serve(body, { answer: 'default', reason: 'foreign' });
-  }
-  const { title, baseUrl } = found.value;
-  const picked = await pickCut(room, title, asked, late);
-  const { heightPixels } = request;
-  const hint = { heightPixels, throughputBps: picked.throughputBps };
-  const body = previewPlaylist({ title, baseUrl }, picked.cut.moments, hint);
-  if (body === undefined) return refuse(409, 'no-segments');
-  const { arm } = picked.cut;
-  const propensity = picked.arms.find((one) => one.arm === arm)?.propensity ?? 1;
-  const token = room.offer({ title: titleId, arm, propensity, answer: picked.answer, arms: picked.arms });
-  return serve(body, picked, token);
-}
+const PLAYLIST: Way = { kind: 'playlist', write: writePlaylist };
+const FILE: Way = { kind: 'file', write: writeFile };
+const CAPTIONS: Way = { kind: 'captions', write: writeCaptions };
 
-/** Picks a cut of a published title with what arrives in time. */
-async function pickCut(room: Room, title: Title, asked: Asked, late: AbortSignal): Promise<Picked> {
-  const { cuts } = room.profileOf(title);
-  const [standard] = cuts;
-  const taste = await within(asked.taste, late);
-  const liked = taste.ended === 'value' ? taste.value : undefined;
-  const throughputBps = liked?.throughputBps;
-  const byDefault = { cut: standard, arms: [{ arm: standard.arm, propensity: 1 }], throughputBps };
-  if (cuts.length === 1) return { ...byDefault, answer: 'default', reason: 'one-cut' };
-  const posteriors = await within(asked.posteriors, late);
-  if (posteriors.ended !== 'value')
-    return { ...byDefault, answer: 'default', reason: `posteriors-${posteriors.ended}` };
-  const isPersonal = liked?.features !== undefined;
-  const affinities = isPersonal ? cutAffinities(cuts, liked.features, liked.watchedTitles) : [];
-  const { now, random, explorationRatio = 0.1 } = room.options;
-  const beliefs = cuts.map((cut, index) =>
-    believe(discount(posteriors.value[cut.arm] ?? UNSEEN, now(), room.halfLifeMs), affinities[index]),
-  );
-  const drawn = chooseArm(beliefs, { explorationRatio, random: random() });
+/** Opens the conductor. */
+export function openPreview(options: PreviewOptions): Preview {
+  const counts = createCounts();
+  const decider = openDecider(options, counts.late);
+  const ahead = openAhead({ decider, now: options.now });
+  const films = openFilms({ read: options.read });
+  const room: Room = { options, counts, decider, ahead, films };
+  const pictures = { decider, bandit: options.bandit, imagesOf: options.imagesOf, variantsOf: openVariants() };
   return {
-    cut: cuts[drawn.index] ?? standard,
-    arms: cuts.map(({ arm }, index) => ({ arm, propensity: drawn.propensities[index] ?? 0 })),
-    throughputBps,
-    answer: isPersonal ? 'personal' : 'cohort',
-    reason: taste.ended !== 'value' ? `session-${taste.ended}` : isPersonal ? 'chosen' : 'no-history',
+    answer: (request) => conduct(room, PLAYLIST, request),
+    film: (request) => conduct(room, FILE, request),
+    captions: (request) => conduct(room, CAPTIONS, { ...request, arm: request.arm ?? '' }),
+    async artwork({ titleId, sid, width, signal }) {
+      const startedAt = performance.now();
+      const chosen = await chooseArtwork(pictures, { titleId, sid }, openBudget(options.deadlineMs, signal));
+      const reply =
+        'status' in chosen ? refuse(chosen.status, chosen.reason) : showPicture(room, chosen, { titleId, width });
+      counts.answered('artwork', reply, (performance.now() - startedAt) / 1000);
+      return reply;
+    },
+    expect: ahead.expect,
+    decider,
+    films,
+    stats: () => ({ ...counts.read(), films: films.stats(), ahead: ahead.stats() }),
   };
 }
 
-/** Mean of what a viewer watched, each title weighted by how much of it was watched. */
-async function readTaste(room: Room, sid: string): Promise<Taste | undefined> {
-  const { sessionOf, packageOf } = room.options;
-  const history = await sessionOf(sid);
-  if (history === undefined) return undefined;
-  const watched = history.watched.filter((one) => one.watchedRatio > 0).slice(0, MOST_WATCHED);
-  const states = await Promise.all(watched.map(({ titleId }) => packageOf(titleId)));
-  const titles = states.flatMap((known, index) => {
-    const features = known?.state === 'ready' ? room.profileOf(known.title).features : undefined;
-    return features === undefined ? [] : [{ features, weight: Math.min(1, watched[index]?.watchedRatio ?? 0) }];
-  });
-  const watchedTitles = titles.reduce((sum, one) => sum + one.weight, 0);
-  return { features: meanFeatures(titles), watchedTitles, throughputBps: history.throughputBps };
+async function conduct(room: Room, way: Way, request: PreviewRequest): Promise<PreviewReply> {
+  const startedAt = performance.now();
+  const { deadlineMs, fileDeadlineMs } = room.options;
+  const budget = openBudget(way.kind === 'playlist' ? deadlineMs : fileDeadlineMs, request.signal);
+  const { titleId, sid, arm } = request;
+  const before = arm === undefined ? room.ahead.take(titleId, sid) : undefined;
+  const decision = before ?? (await room.decider.decide({ titleId, sid, arm }, budget));
+  if (arm === undefined) room.ahead.seen(request.hint ?? {});
+  if (decision.kind === 'none') tokenOf(room, decision.choice);
+  const reply =
+    decision.kind === 'none'
+      ? refuse(decision.status, decision.reason)
+      : show(room, decision, await way.write(room, { decision, request, budget }));
+  room.counts.answered(way.kind, reply, (performance.now() - startedAt) / 1000);
+  return reply;
 }
 
-function readProfile(title: Title): Profile {
-  const shots = title.shots.map(({ features, durationSeconds }) => ({ features, weight: durationSeconds }));
-  return { cuts: chooseMoments(title), features: meanFeatures(shots) };
+function show(room: Room, decision: Showing['decision'], written: Written): PreviewReply {
+  if ('status' in written) return refuse(written.status, written.reason);
+  const { body, type, headers } = written;
+  const decided = decision.kind === 'cut' ? decision : undefined;
+  const answer = decided?.answer ?? 'default';
+  const reason = decided?.reason ?? 'foreign';
+  const cacheControl = reason === 'asked' ? SHARED : PRIVATE;
+  const told = decided === undefined ? {} : tell(room, decided);
+  return {
+    ...{ status: 200, body, answer, reason },
+    headers: { 'content-type': type, 'cache-control': cacheControl, ...told, ...headers },
+  };
 }
 
-function serve(body: string, how: { readonly answer: Answer; readonly reason: Reason }, token?: string): PreviewReply {
-  const headers = {
-    'content-type': 'application/vnd.apple.mpegurl',
-    'cache-control': 'private, no-store',
+/** The token of a choice that goes out now; without one where it cannot be had: the preview is worth more than its reward. */
+function tokenOf({ options }: Room, choice: Choice | undefined): string | undefined {
+  try {
+    const token = choice === undefined ? '' : options.bandit.shown(choice);
+    return token === '' ? undefined : token;
+  } catch {
+    return undefined; // As said.
+  }
+}
+
+/** The choice goes out: its token, and in words for machines why it was made. */
+function tell(room: Room, { choice, cut, published, answer, traits }: Decided): Readonly<Record<string, string>> {
+  const { title } = published;
+  const path = `/.nearcast/preview/${encodeURIComponent(title.id)}`;
+  const chance = choice === undefined ? [] : [`chance=${choice.propensity.toFixed(3)}`];
+  const like = traits.length === 0 ? [] : [`like=${traits.join(',')}`];
+  const token = tokenOf(room, choice);
+  return {
     ...(token === undefined ? {} : { 'nearcast-arm': token }),
+    'nearcast-why': [answer, `theme=${cut.arm}`, ...chance, ...like].join('; '),
+    ...(title.text.length === 0 ? {} : { 'nearcast-captions': `${path}.vtt?${new URLSearchParams({ cut: cut.arm })}` }),
   };
-  return { status: 200, headers, body, answer: how.answer, reason: how.reason };
+}
+
+const hintOf = (decision: Decided, { hint = {} }: PreviewRequest): RenditionHint => ({
+  ...hint,
+  throughputBps: decision.throughputBps ?? hint.throughputBps,
+});
+
+function writePlaylist(_room: Room, { decision, request }: Showing): Written {
+  const body =
+    decision.kind === 'timeline'
+      ? timelinePlaylist(decision.timeline)
+      : previewPlaylist(decision.published, decision.cut.moments, hintOf(decision, request));
+  return body === undefined ? { status: 409, reason: 'no-segments' } : { body, type: 'application/vnd.apple.mpegurl' };
+}
+
+async function writeFile({ films, counts }: Room, { decision, request, budget }: Showing): Promise<Written> {
+  // Of what others packed nobody has checked that it can be spliced.
+  if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
+  const { published, cut } = decision;
+  const hint = { ...hintOf(decision, request), hasSound: request.hasSound === true };
+  const plan = planFilm(published, cut.moments, hint);
+  if (plan === undefined) return { status: 409, reason: 'no-segments' };
+  const film = await films.film(plan, budget);
+  if (budget.isOver('media')) counts.late('media');
+  if (film === 'busy') return { status: 503, reason: 'busy' };
+  if (film === undefined) return { status: 503, reason: 'media-missing' };
+  const headers = { 'nearcast-seconds': film.seconds.toFixed(3), 'nearcast-skipped': String(film.skipped) };
+  return { body: film.bytes, type: `video/mp4; codecs="${plan.codecs}"`, headers };
+}
+
+async function writeCaptions({ options }: Room, { decision, request, budget }: Showing): Promise<Written> {
+  if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
+  const { language } = request;
+  const { title, baseUrl } = decision.published;
+  const track = title.text.find((one) => language === undefined || one.language === language);
+  const places = placesOf(title, decision.cut.moments);
+  if (track === undefined || places === undefined) return { status: 404, reason: 'no-text' };
+  const got = await budget.by(
+    'media',
+    attempt(() => options.read(baseUrl + track.url, { maxBytes: MAX_CAPTION_BYTES, signal: request.signal })),
+  );
+  if (got.ended !== 'value' || got.value === undefined) return { status: 503, reason: 'media-missing' };
+  const body = moveCaptions(got.value.toString(), places);
+  return body === undefined ? { status: 409, reason: 'no-text' } : { body, type: 'text/vtt; charset=utf-8' };
+}
+
+function showPicture(
+  room: Room,
+  { variant, choice, answer, reason, traits }: Exclude<ArtworkChoice, { status: number }>,
+  { titleId, width }: { readonly titleId: string; readonly width: number | undefined },
+): PreviewReply {
+  const best = pictureFor(variant, width);
+  const why = { answer, reason, variant: variant.id, chance: choice?.propensity ?? 1, like: traits };
+  const srcset = srcsetOf(variant);
+  const body = { version: 1, title: titleId, ...best, src: best.url, srcset, why, token: tokenOf(room, choice) };
+  const headers = { 'content-type': 'application/json', 'cache-control': PRIVATE, 'content-location': best.url };
+  return { status: 200, headers, body: JSON.stringify(body), answer, reason };
 }
 
 const REFUSALS = {
-  404: 'There is no title of this name.\n',
-  409: 'This title has no preview yet.\n',
+  404: 'There is no such preview.\n',
+  409: 'This title has no preview of that kind yet.\n',
   503: 'The preview was not ready in time; show the poster.\n',
 } as const;
 
 function refuse(status: keyof typeof REFUSALS, reason: Reason): PreviewReply {
-  const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': 'private, no-store' };
+  const headers = { 'content-type': 'text/plain; charset=utf-8', 'cache-control': PRIVATE };
   return { status, headers, body: REFUSALS[status], answer: 'none', reason };
-}
-
-/** Starts work so that neither a throw nor a rejection that nobody awaits any more escapes. */
-function attempt<T>(work: () => Promise<T> | T): Promise<T> {
-  const started = (async () => work())();
-  started.catch(() => undefined); // Read by within(), or no longer wanted.
-  return started;
-}
-
-type Ended<T> = { readonly ended: 'value'; readonly value: T } | { readonly ended: 'late' | 'failed' };
-
-/** How work ended before the deadline; what is there already counts even when the deadline is over. */
-async function within<T>(work: Promise<T>, late: AbortSignal): Promise<Ended<T>> {
-  const { promise, resolve } = Promise.withResolvers<Ended<T>>();
-  const onLate = () => resolve({ ended: 'late' });
-  const settled: Promise<Ended<T>> = work.then(
-    (value) => ({ ended: 'value', value }),
-    () => ({ ended: 'failed' }),
-  );
-  if (late.aborted) setImmediate(onLate);
-  else late.addEventListener('abort', onLate, { once: true });
-  const ended = await Promise.race([settled, promise]);
-  late.removeEventListener('abort', onLate);
-  return ended;
-}
-
-function openCounts() {
-  const answers: Record<Answer, number> = { personal: 0, cohort: 0, default: 0, none: 0 };
-  const reasons = new Map<Reason, number>();
-  const histogram = HISTOGRAM_SECONDS.map(() => 0);
-  let total = 0;
-  let sum = 0;
-  return {
-    observe(reply: PreviewReply, seconds: number): void {
-      answers[reply.answer] += 1;
-      reasons.set(reply.reason, (reasons.get(reply.reason) ?? 0) + 1);
-      for (const [index, bound] of HISTOGRAM_SECONDS.entries())
-        if (seconds <= bound) histogram[index] = (histogram[index] ?? 0) + 1;
-      total += 1;
-      sum += seconds;
-    },
-    read(): Omit<PreviewStats, 'rewards'> {
-      return {
-        answers: { ...answers },
-        reasons: countReasons(reasons),
-        durationSeconds: { counts: [...histogram, total], sum },
-      };
-    },
-  };
-}
-
-function countReasons(seen: ReadonlyMap<Reason, number>): Record<Reason, number> {
-  const entries = REASONS.map((reason) => [reason, seen.get(reason) ?? 0] as const);
-  // Sound: the entries are one for each member of REASONS, from which Reason is derived.
-  return Object.fromEntries(entries) as Record<Reason, number>;
 }

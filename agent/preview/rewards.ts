@@ -1,174 +1,118 @@
-// From the choice of a cut to its reward: issues the token, remembers the choice until it expires, counts a success, a
-// failure or a silence once, and writes both ends into the choice log.
-import type { Arm } from './moments.ts';
-import { openPosteriorWriter, type PosteriorStore } from './posteriors.ts';
-import { openTokens, TOKEN_REFUSALS, type TokenClaims } from './token.ts';
+// What a token's bearer did later, and what that is worth: four outcomes, each counted once for a choice and only at a
+// time at which it can have happened. Remembers which were counted, on disk too, so that no restart makes one good twice.
+import { SEAL_REFUSALS, type TokenClaims, type Tokens } from './token.ts';
 
-/** Who made a choice; `none`: there was no preview to give. */
-export const ANSWERS = ['personal', 'cohort', 'default', 'none'] as const;
-export type Answer = (typeof ANSWERS)[number];
+/** What may follow a preview, in the order in which it happens. */
+export const OUTCOMES = ['played', 'watched', 'completed', 'returned'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
-/** What came after a preview: the viewer opened or played the title, left it, or nothing before the token expired. */
-export const REWARD_OUTCOMES = ['open', 'play', 'unhover', 'expired'] as const;
-export type RewardOutcome = (typeof REWARD_OUTCOMES)[number];
+/** Why a reward was not counted. `early`: it cannot have happened yet, or a clock was set back. */
+const REWARD_REFUSALS = [...SEAL_REFUSALS, 'expired', 'early', 'replayed'] as const;
 
-/** How a reward was taken. */
-export const REWARD_RESULTS = ['success', 'failure', ...TOKEN_REFUSALS] as const;
+/** How a report was taken; `failure`: the viewer left the preview. */
+export const REWARD_RESULTS = [...OUTCOMES, 'failure', ...REWARD_REFUSALS] as const;
 export type RewardResult = (typeof REWARD_RESULTS)[number];
 
-/** A choice as it was made; `arms` holds every arm's chance, `propensity` that of the chosen one. */
-export type ArmChoice = {
-  readonly title: string;
-  readonly arm: Arm;
-  readonly propensity: number;
-  readonly answer: Answer;
-  readonly arms: readonly { readonly arm: Arm; readonly propensity: number }[];
-};
+/** What one outcome adds to the reward of a choice; together 1. */
+export type RewardWeights = Readonly<Record<Outcome, number>>;
 
-/** One line of the choice log, ready for IPS and SNIPS; joined by `id`, to the day only, nothing about a viewer. */
-export type PreviewRecord = {
-  readonly version: 1;
-  readonly id: string;
-  /** Days since the epoch. */
-  readonly day: number;
-  readonly title: string;
-  readonly arm: Arm;
-  readonly propensity: number;
-} & (
-  | ({ readonly kind: 'choice' } & Pick<ArmChoice, 'answer' | 'arms'>)
-  | { readonly kind: 'reward'; readonly reward: 0 | 1; readonly outcome: RewardOutcome }
-);
+/** What a player tells about a title that it had a token for. */
+export type Told = { readonly type: string; readonly positionSeconds?: number | undefined };
 
-/** Where posteriors and the choice log live. */
-export type RewardStore = PosteriorStore & { readonly log: (record: PreviewRecord) => void };
+/** Where counted outcomes are kept: a set of bits for each choice. */
+export type SpentStore = { readonly get: (id: number) => number; readonly add: (id: number, bit: number) => void };
 
-/** Plain counters since start. */
-export type RewardStats = {
-  readonly results: Readonly<Record<RewardResult, number>>;
-  /** Choices counted as failures because no reward came in time. */
-  readonly expiries: number;
-  /** Choices that still wait. */
-  readonly waiting: number;
-  /** Rewards that could not be stored, choices forgotten because too many waited, records that the log refused. */
-  readonly lost: { readonly rewards: number; readonly choices: number; readonly records: number };
-};
-
-/** An open ledger of rewards. */
-export type Rewards = {
-  /** Logs the choice and gives its token. */
-  readonly offer: (choice: ArmChoice) => string;
-  /** Counts a reward once; a bad, used or expired token is counted as such and changes nothing. */
-  readonly take: (token: string, outcome: Exclude<RewardOutcome, 'expired'>) => RewardResult;
-  /** Counts choices whose token expired as failures. */
-  readonly sweep: () => void;
-  readonly stats: () => RewardStats;
-  /** Resolves when every reward is stored or lost. */
-  readonly settled: () => Promise<void>;
-};
-
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
-const NO_RESULTS = { success: 0, failure: 0, malformed: 0, forged: 0, expired: 0, replayed: 0, full: 0 } as const;
-const STORE_DEADLINE_MS = 5000;
-/** Choices that wait for their reward, and redeemed tokens remembered until they expire; about 200 bytes each. */
-const MOST_WAITING = 20_000;
-
 /**
- * Opens the ledger. A choice made before a restart still takes its reward, but its silence is not counted. Throws
- * RangeError for a secret shorter than 16 bytes.
+ * When each outcome may be told, after the choice. Two minutes of media take at least one at double speed; a title that
+ * is shorter is watched when most of it is. A return is told on a later day, and only within the week.
  */
+const WINDOWS: Readonly<Record<Outcome, { readonly fromMs: number; readonly toMs: number }>> = {
+  played: { fromMs: 0, toMs: 10 * MINUTE_MS },
+  watched: { fromMs: 0, toMs: DAY_MS },
+  completed: { fromMs: 0, toMs: DAY_MS },
+  returned: { fromMs: 12 * 60 * MINUTE_MS, toMs: 7 * DAY_MS },
+};
+/** After this long a choice without a play is one that nobody wanted. */
+export const SILENCE_MS = WINDOWS.played.toMs;
+/** A token is worth nothing after this long. */
+const TOKEN_TTL_MS = WINDOWS.returned.toMs;
+/** A node's clock may be set back so far before its own tokens are from the future. */
+const CLOCK_SLACK_MS = 1_000;
+const WATCHED_SECONDS = 120;
+/** Share of a title whose end is its credits. */
+const COMPLETED_RATIO = 0.9;
+/** Fastest that media is watched, times normal speed. */
+const FASTEST = 2;
+/** Bit of a choice whose viewer left the preview. */
+const LEFT_BIT = 1 << OUTCOMES.length;
+
+const LEAVING = new Set(['pause', 'stop', 'seek', 'next']);
+
+/** The outcomes that a report may stand for, the latest first; empty for a report that means nothing. */
+function outcomesOf(told: Told, ageMs: number, durationSeconds: number | undefined): Outcome[] {
+  if (told.type === 'open' || told.type === 'play') return [ageMs >= WINDOWS.returned.fromMs ? 'returned' : 'played'];
+  const { positionSeconds } = told;
+  if (!LEAVING.has(told.type) || positionSeconds === undefined) return [];
+  const whole = durationSeconds === undefined ? Number.POSITIVE_INFINITY : durationSeconds * COMPLETED_RATIO;
+  if (positionSeconds >= whole) return ['completed', 'watched'];
+  return positionSeconds >= WATCHED_SECONDS ? ['watched'] : [];
+}
+
+/** One counted outcome. */
+export type Reward = { readonly claims: TokenClaims; readonly outcome: Outcome; readonly amount: number };
+
+/** What a report came to: outcomes that now count, or why none does; undefined where it means nothing. */
+export type Taken = {
+  readonly result: RewardResult | undefined;
+  readonly rewards: readonly Reward[];
+  readonly claims?: TokenClaims;
+};
+
+/** Takes reports. Each outcome of a token counts once; a bad, old, used or impossible one changes nothing. */
 export function openRewards(options: {
-  readonly store: RewardStore;
-  readonly secret: Uint8Array;
-  readonly ttlMs: number;
-  readonly halfLifeMs: number;
+  readonly tokens: Tokens;
+  readonly spent: SpentStore;
+  readonly weights: RewardWeights;
   readonly now: () => number;
-}): Rewards {
-  const { store, halfLifeMs, now } = options;
-  const tokens = openTokens({ secret: options.secret, ttlMs: options.ttlMs, maxSeen: MOST_WAITING, now });
-  const writer = openPosteriorWriter({ store, halfLifeMs, deadlineMs: STORE_DEADLINE_MS });
-  const waiting = openWaiting();
-  const results: Record<RewardResult, number> = { ...NO_RESULTS };
-  let expiries = 0;
-  let lostRecords = 0;
+}): (token: string, told: Told, durationSeconds?: number) => Taken {
+  const { tokens, spent, weights, now } = options;
+  const refuse = (result: RewardResult | undefined): Taken => ({ result, rewards: [] });
 
-  function log(record: PreviewRecord): void {
-    try {
-      store.log(record);
-    } catch {
-      lostRecords += 1; // A full log must not cost the viewer the preview.
+  return (token, told, durationSeconds) => {
+    const claims = tokens.open(token);
+    if (typeof claims === 'string') return refuse(claims);
+    const ageMs = now() - claims.issuedAt;
+    if (ageMs < -CLOCK_SLACK_MS) return refuse('early');
+    if (ageMs > TOKEN_TTL_MS) return refuse('expired');
+    const counted = spent.get(claims.id);
+    if (told.type === 'unhover') {
+      if (counted !== 0) return refuse('replayed');
+      spent.add(claims.id, LEFT_BIT);
+      return { result: 'failure', rewards: [], claims };
     }
-  }
-
-  function settle(claims: TokenClaims, outcome: RewardOutcome): 'success' | 'failure' {
-    const reward = outcome === 'open' || outcome === 'play' ? 1 : 0;
-    waiting.remove(claims);
-    writer.add(claims.title, { arm: claims.arm, reward, at: now() });
-    const { nonce: id, title, arm, propensity } = claims;
-    log({ version: 1, kind: 'reward', id, day: dayOf(now()), title, arm, propensity, reward, outcome });
-    return reward === 1 ? 'success' : 'failure';
-  }
-
-  function sweep(): void {
-    for (const claims of waiting.takeExpired(now())) {
-      settle(claims, 'expired');
-      expiries += 1;
-    }
-  }
-
-  return {
-    offer({ title, arm, propensity, answer, arms }) {
-      sweep();
-      const { token, claims } = tokens.issue({ title, arm, propensity });
-      waiting.add(claims);
-      log({ version: 1, kind: 'choice', id: claims.nonce, day: dayOf(now()), title, arm, propensity, answer, arms });
-      return token;
-    },
-    take(token, outcome) {
-      sweep();
-      const redeemed = tokens.redeem(token);
-      const result = 'refused' in redeemed ? redeemed.refused : settle(redeemed.claims, outcome);
-      results[result] += 1;
-      return result;
-    },
-    sweep,
-    stats: () => ({
-      results: { ...results },
-      expiries,
-      waiting: waiting.size(),
-      lost: { rewards: writer.lost(), choices: waiting.lost(), records: lostRecords },
-    }),
-    settled: writer.settled,
+    const outcomes = outcomesOf(told, ageMs, durationSeconds);
+    const [latest] = outcomes;
+    if (latest === undefined) return refuse(undefined);
+    if (ageMs > WINDOWS[latest].toMs) return refuse('expired');
+    const least = latest === 'watched' || latest === 'completed' ? leastMs(told, durationSeconds) : 0;
+    if (ageMs < least - CLOCK_SLACK_MS) return refuse('early');
+    const fresh = outcomes.filter((outcome) => (counted & bitOf(outcome)) === 0);
+    if (fresh.length === 0) return refuse('replayed');
+    for (const outcome of fresh) spent.add(claims.id, bitOf(outcome));
+    return {
+      result: latest,
+      claims,
+      rewards: fresh.map((outcome) => ({ claims, outcome, amount: weights[outcome] })),
+    };
   };
 }
 
-/** Choices whose reward may still come, in order of expiry; when too many wait, the oldest is forgotten. */
-function openWaiting() {
-  const byNonce = new Map<string, TokenClaims>();
-  let lost = 0;
-  return {
-    add(claims: TokenClaims): void {
-      const [oldest] = byNonce.keys();
-      if (byNonce.size >= MOST_WAITING && oldest !== undefined) {
-        byNonce.delete(oldest);
-        lost += 1;
-      }
-      byNonce.set(claims.nonce, claims);
-    },
-    remove: (claims: TokenClaims) => void byNonce.delete(claims.nonce),
-    takeExpired(now: number): TokenClaims[] {
-      const expired: TokenClaims[] = [];
-      for (const claims of byNonce.values()) {
-        if (claims.expiresAt > now) break;
-        expired.push(claims);
-      }
-      for (const { nonce } of expired) byNonce.delete(nonce);
-      return expired;
-    },
-    size: () => byNonce.size,
-    lost: () => lost,
-  };
-}
+const bitOf = (outcome: Outcome): number => 1 << OUTCOMES.indexOf(outcome);
 
-function dayOf(at: number): number {
-  return Math.floor(at / DAY_MS);
+/** A minute for two minutes of media; a shorter title takes half of itself. What a resumed title had before is free. */
+function leastMs(told: Told, durationSeconds = Number.POSITIVE_INFINITY): number {
+  const seconds = Math.min(WATCHED_SECONDS, durationSeconds * COMPLETED_RATIO, told.positionSeconds ?? 0);
+  return (seconds / FASTEST) * 1000;
 }

@@ -29,8 +29,9 @@ export type EdgeOptions = {
   readonly prefetch: boolean;
   readonly titles: ReadonlyMap<string, Timeline>;
   readonly nextOf: (titleId: string) => string | undefined;
-  /** Of every title, in the cache before anybody comes: publish.warmSeconds. */
+  /** With prefetch, so many seconds of these titles are in the cache before anybody comes: the nightly fill's first part. */
   readonly warmSeconds: number;
+  readonly warm: ReadonlySet<string>;
   readonly maxWastedRatio: number;
   /** Titles that the region's other viewers keep in the cache, with prefetch and without. */
   readonly kept: ReadonlySet<string>;
@@ -82,7 +83,8 @@ export class SiteEdge {
     this.#decider = openDecider({ usefulness: this.usefulness, isHeld: (url) => this.holds(url) });
     for (const titleId of options.kept) this.#keep(options.titles.get(titleId));
     if (!options.prefetch) return;
-    for (const timeline of options.titles.values()) {
+    for (const [titleId, timeline] of options.titles) {
+      if (!options.warm.has(titleId)) continue;
       for (const { url, bytes } of beginningOf(timeline, options.warmSeconds)) {
         if (this.holds(url)) continue;
         this.#pinned.set(url, bytes || FOREIGN_BYTES);

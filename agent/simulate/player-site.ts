@@ -47,6 +47,9 @@ export type SiteFigures = {
   readonly threshold: number;
 };
 
+/** What the nightly fill has of the beginnings: of titles with this share of the choices (agent/prefetch/plan.ts). */
+const WARM_SECONDS = 30;
+const WARM_RATIO = 0.98;
 const STEP_MS = 20;
 const SECOND_STEPS = 1000 / STEP_MS;
 /** What viewers' own networks give: log-normal by session, varying within it, now and then nearly nothing. */
@@ -350,7 +353,8 @@ function openSite(options: SiteOptions): Site {
     prefetch: options.prefetch,
     titles: new Map(drawn.map(({ timeline }) => [timeline.titleId, timeline])),
     nextOf: (titleId) => titles.get(titleId)?.nextId,
-    warmSeconds: 30,
+    warmSeconds: WARM_SECONDS,
+    warm: keptOf(drawn, WARM_RATIO),
     kept: keptOf(drawn, options.keptRatio),
     maxWastedRatio: options.maxWastedRatio,
   });

@@ -28,11 +28,11 @@ export type Inference = {
   /** From a segment's number to the next one's; some number by time. 0: not known yet. */
   step: number;
   seconds: number;
-  /** Intervals in a row since its buffer was full, at most PACES. */
-  steady: number;
-  /** The latest intervals off the pace of `rate`, in segment durations; newest last. */
+  /** The latest intervals since its buffer was full, in segment durations; newest last, at most PACES. */
   paces: readonly number[];
   rate: number;
+  /** Intervals in a row that looked like another speed. */
+  doubt: number;
   isPaused: boolean;
 };
 
@@ -40,11 +40,12 @@ export type Inference = {
 const PAUSE_GAP = 1.5;
 /** Below this share of a segment's duration a player is filling its buffer, which says nothing of its speed. */
 const FILLING_PACE = 0.15;
-/** How far an interval may be off the pace of a speed and still be of it. */
-const PACE_SLACK = 0.2;
-/** Intervals in a row that another speed is told from, and how far their median may be off its pace. */
+/** Intervals that a speed is told from, an even number, and how far each half's mean may be off its pace. */
 const PACES = 4;
-const MEDIAN_SLACK = 0.15;
+const PACE_SLACK = 0.15;
+/** A speed this many times another one is told from it at once, others after so many intervals. */
+const FAR_RATIO = 1.9;
+const LASTING = 3;
 /** Speeds that players offer. */
 const SPEEDS = [0.5, 0.75, 1, 1.25, 1.5, 2] as const;
 /** A gap so long is no longer a pause but somebody who left; nothing more is inferred of it. */
@@ -59,7 +60,7 @@ export function segmentNumber(path: string): number | undefined {
 /** Begins with a player's first segment. */
 export const beginInference = ({ at, titleId, number, seconds }: SegmentAsked): Inference => ({
   ...{ titleId, lastAt: at, lastNumber: number, step: 0, seconds },
-  ...{ steady: 0, paces: [], rate: 1, isPaused: false },
+  ...{ paces: [], doubt: 0, rate: 1, isPaused: false },
 });
 
 /** Takes the next request, and gives what it shows. One that is older than the last is left out. */
@@ -80,38 +81,46 @@ export function takeSegment(state: Inference, asked: SegmentAsked): readonly Inf
   const wasPaused = state.isPaused;
   Object.assign(state, { lastAt: at, lastNumber: number, seconds, isPaused: false });
   if (!isNext) {
-    Object.assign(state, { paces: [], steady: 0 });
+    state.paces = [];
     const confidence = Math.abs(steps) > 3 || steps <= -2 ? 0.95 : 0.6;
     const seek: Inferred = { type: 'seek', at, titleId, confidence };
     return wasPaused ? [seek, { type: 'play', at, titleId, confidence: 0.5 }] : [seek];
   }
   if (wasPaused) {
-    Object.assign(state, { paces: [], steady: 0 });
+    state.paces = [];
     return [{ type: 'play', at, titleId, confidence: 0.8 }];
   }
   return inferRate(state, intervalMs / 1000 / seconds, at);
 }
 
-/** Another speed than before, once enough intervals in a row are off the pace of the old one and agree on it. */
+/**
+ * Another speed than before, once the latest intervals agree on it: the older half of them and the newer one each, so
+ * that a mixture of two speeds is not taken for a third.
+ */
 function inferRate(state: Inference, pace: number, at: number): readonly Inferred[] {
-  state.steady = Math.min(PACES, state.steady + 1);
-  if (pace < FILLING_PACE || Math.abs(pace * state.rate - 1) < PACE_SLACK) {
-    state.paces = [];
-    if (pace < FILLING_PACE) state.steady = 0;
+  state.paces = pace < FILLING_PACE ? [] : [...state.paces, pace].slice(-PACES);
+  if (state.paces.length < PACES) {
+    state.doubt = 0;
     return [];
   }
-  state.paces = [...state.paces, pace].slice(-PACES);
-  if (state.paces.length < PACES) return [];
-  const inOrder = [...state.paces].sort((one, other) => one - other);
-  const median = ((inOrder[PACES / 2 - 1] ?? 0) + (inOrder[PACES / 2] ?? 0)) / 2;
-  const rate = SPEEDS.reduce((best, speed) =>
-    Math.abs(1 / speed - median) < Math.abs(1 / best - median) ? speed : best,
-  );
-  const off = Math.abs(median * rate - 1);
-  if (rate === state.rate || off > MEDIAN_SLACK) return [];
-  Object.assign(state, { rate, paces: [] });
+  const older = meanOf(state.paces.slice(0, PACES / 2));
+  const newer = meanOf(state.paces.slice(PACES / 2));
+  const mean = (older + newer) / 2;
+  const rate = SPEEDS.reduce((best, speed) => (Math.abs(1 / speed - mean) < Math.abs(1 / best - mean) ? speed : best));
+  const off = Math.max(Math.abs(older - 1 / rate), Math.abs(newer - 1 / rate));
+  if (rate === state.rate || off > PACE_SLACK) {
+    state.doubt = 0;
+    return [];
+  }
+  // A speed close to the old one may be jitter: it has to last.
+  const isFar = rate >= state.rate * FAR_RATIO || state.rate >= rate * FAR_RATIO;
+  state.doubt += 1;
+  if (!isFar && state.doubt < LASTING) return [];
+  Object.assign(state, { rate, doubt: 0 });
   return [{ type: 'rate', at, titleId: state.titleId, rate, confidence: 0.9 - 2 * off }];
 }
+
+const meanOf = (list: readonly number[]): number => list.reduce((sum, one) => sum + one, 0) / list.length;
 
 /**
  * When silence, if it lasts, is a pause; milliseconds since the epoch. A viewer who watched fast may have gone back to
@@ -125,6 +134,6 @@ export function listen(state: Inference, now: number, isAtEnd: boolean): readonl
   if (state.isPaused || isAtEnd || now < silentUntil(state) || now - state.lastAt > LEFT_MS) return [];
   state.isPaused = true;
   // A pace that was seen makes a gap in it telling; a player of which little is known may just be slow.
-  const confidence = state.steady >= 2 ? 0.85 : 0.65;
+  const confidence = state.paces.length >= 2 ? 0.85 : 0.65;
   return [{ type: 'pause', at: state.lastAt, titleId: state.titleId, confidence }];
 }

@@ -112,16 +112,22 @@ export function openSessions(options: SessionsOptions): Sessions {
       change(sid, (live) => {
         const track = takeReport(live, heard, options.durationOf);
         inferred = inferFrom(live, heard);
+        if (live.inference !== undefined) room.inferring.add(live);
         return track;
       });
       return inferred;
     },
     listen: () => {
       const now = options.now();
-      return [...room.sessions.values()].flatMap((live) => {
-        const inferred = inferFromSilence(live, now);
-        return inferred.length === 0 ? [] : [{ sid: live.sid, inferred }];
-      });
+      const heard: { readonly sid: string; readonly inferred: readonly Inferred[] }[] = [];
+      for (const live of room.inferring) {
+        const isThere = room.sessions.get(live.sid) === live;
+        const inferred = isThere ? inferFromSilence(live, now) : [];
+        if (inferred.length > 0) heard.push({ sid: live.sid, inferred });
+        // A player that was found to pause is heard again with its next request.
+        if (!isThere || live.inference === undefined || live.inference.isPaused) room.inferring.delete(live);
+      }
+      return heard;
     },
     allow: (sid, count, maxPerMinute) => {
       const live = room.find(sid);
@@ -138,6 +144,7 @@ export function openSessions(options: SessionsOptions): Sessions {
     close: () => {
       room.sessions.clear();
       room.viewers.clear();
+      room.inferring.clear();
     },
   };
 }
@@ -191,6 +198,8 @@ function hash(key: Uint8Array, text: string): string {
 class Room {
   readonly sessions = new Map<string, Live>();
   readonly viewers = new Map<string, Viewer>();
+  /** Sessions whose players tell nothing and may go silent. */
+  readonly inferring = new Set<Live>();
   readonly counts = { expired: 0, refusedTokens: 0 };
   readonly names: Names;
   readonly #options: SessionsOptions;

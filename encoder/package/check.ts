@@ -91,6 +91,7 @@ function checkUrls({ renditions, audio, text, images }: Title): readonly Problem
     ...text.flatMap((track) => [track.id, track.url, ...track.segments.map(({ url }) => url)]),
     ...[images.poster, ...(images.trickplay === undefined ? [] : [images.trickplay.vttUrl])],
     ...(images.trickplay?.sheets.map(({ url }) => url) ?? []),
+    ...(images.artwork ?? []).flatMap(({ files }) => files.map(({ url }) => url)),
   ];
   for (const url of urls) {
     if (!PLAIN_URL.test(url)) problems.push({ kind: 'url', where: url, message: 'not a plain relative URL' });

@@ -1,21 +1,19 @@
 // The node's own routes as a player meets them: over HTTP, through a real cache listener, with the real preview,
 // telemetry and counters behind them.
-import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type ListedTitle, summarise, viewerRoutes } from '../../agent/api.ts';
 import { readStats } from '../../agent/node-stats.ts';
+import { openAds } from '../../agent/preview/ads.ts';
+import type { PackageState } from '../../agent/preview/decide.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
-import { openPreviewStore } from '../../agent/preview-store.ts';
-import { openState } from '../../agent/state.ts';
+import { parsePromos } from '../../agent/preview/promos.ts';
 import { openIntake } from '../../agent/telemetry/intake.ts';
 import { openSessions } from '../../agent/telemetry/sessions.ts';
 import { type Cache, open as openCache, type Route } from '../../cache/cache.ts';
+import { openFakeChooser } from '../fake/chooser.ts';
+import { makeClipPackage } from '../fake/clip-package.ts';
 import { makeVariedTitle, published } from '../fake/title.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'nearcast-api-'));
 const TITLES: readonly ListedTitle[] = [
   {
     id: 'film',
@@ -50,7 +48,7 @@ async function serve(routes: readonly Route[]): Promise<string> {
 }
 
 beforeAll(async () => {
-  const state = openState({ dir: join(root, 'state'), flushMs: 60_000, log: () => undefined });
+  const clip = await makeClipPackage({ id: 'clip', seconds: 6 });
   const sessions = openSessions({ maxSessions: 10, idleMs: 60_000, durationOf: () => 100, now: Date.now });
   const intake = openIntake({
     sessions,
@@ -67,21 +65,35 @@ beforeAll(async () => {
     onRequest: () => undefined,
   });
   const film = published(makeVariedTitle('film'));
+  const packages = new Map<string, PackageState>([
+    ['film', { state: 'ready', ...film }],
+    ['clip', { state: 'ready', title: clip.title, baseUrl: clip.baseUrl }],
+    ['soon', { state: 'pending' }],
+  ]);
   const preview = openPreview({
-    packageOf: (id) => (id === 'film' ? { state: 'ready', ...film } : id === 'soon' ? { state: 'pending' } : undefined),
+    packageOf: (id) => packages.get(id),
     sessionOf: () => undefined,
-    store: openPreviewStore(state),
-    secret: randomBytes(32),
+    bandit: openFakeChooser(),
+    read: async (path) => clip.files.get(path),
     deadlineMs: 5_000,
+    fileDeadlineMs: 5_000,
+    imagesOf: () => undefined,
     now: Date.now,
-    random: () => 0.5,
   });
-  closers.push(state.close, sessions.close, intake.close, preview.close);
+  closers.push(sessions.close, intake.close);
+  const ads = openAds({
+    promos: () => parsePromos(JSON.stringify({ version: 1, promos: [{ id: 'spring', titleId: 'clip', perDay: 1e6 }] })),
+    limits: { perViewerPerHour: 2, noRepeatWithin: 0 },
+    mayRemember: () => false,
+    ...{ decider: preview.decider, films: preview.films, bandit: openFakeChooser(), now: Date.now },
+    secret: Buffer.alloc(32, 3),
+    deadlineMs: 5_000,
+  });
   const build = { version: '1.2.3', node: 'v24' };
   const parts: Parameters<typeof viewerRoutes>[0] = {
     titles: () => TITLES,
     events: intake.events,
-    preview: ({ titleId, sid, signal, maxHeight }) => preview.answer({ titleId, sid, signal, heightPixels: maxHeight }),
+    preview: { preview, ads, promos: 'promos.json', deadlineMs: 5_000, fileDeadlineMs: 5_000 },
     stats: () =>
       readStats(
         { cache, agent: undefined },
@@ -95,7 +107,6 @@ beforeAll(async () => {
         step: of,
         progressRatio: 0,
       })),
-    previewDeadlineMs: 5_000,
     page: [],
   };
   quietUrl = await serve(viewerRoutes({ ...parts, preview: undefined }));
@@ -103,7 +114,6 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   for (const close of closers.reverse()) await close();
-  rmSync(root, { recursive: true, force: true });
 });
 
 const ask = (path: string, init?: RequestInit): Promise<Response> => fetch(`${url}${path}`, init);
@@ -129,7 +139,10 @@ describe('a preview', () => {
   test.each([
     ['an unknown title', 'other.m3u8', 404],
     ['a title that is still being encoded', 'soon.m3u8', 409],
-    ['what is no playlist', 'film.mp4', 404],
+    ['what is no preview', 'film.webm', 404],
+    ['a file whose segments are not to be had', 'film.mp4', 503],
+    ['captions of no cut', 'film.vtt', 404],
+    ['a cut that there is not', 'film.m3u8?cut=other', 404],
     ['malformed percent-encoding', '%E0%A4%A.m3u8', 404],
     ['no title', '', 404],
   ])('of %s is refused: %s -> %d', async (_name, file, status) => {
@@ -140,10 +153,94 @@ describe('a preview', () => {
     expect((await ask(`/.nearcast/preview/film.m3u8?maxHeight=${height}`)).status).toBe(200);
   });
 
+  test('as one file is whole; of a named cut it may be kept, validated and asked for in ranges', async () => {
+    const chosen = await ask('/.nearcast/preview/clip.mp4?sound=1');
+    expect(chosen.status).toBe(200);
+    expect(chosen.headers.get('content-type')).toBe('video/mp4; codecs="avc1.64001f, mp4a.40.2"');
+    expect(chosen.headers.get('nearcast-arm')).toMatch(/^token-/);
+    expect(chosen.headers.get('accept-ranges')).toBeNull();
+    const path = '/.nearcast/preview/clip.mp4?cut=opening';
+    const whole = await ask(path);
+    const bytes = Buffer.from(await whole.arrayBuffer());
+    const etag = whole.headers.get('etag') ?? '';
+    const range = (value: string, more: Record<string, string> = {}) =>
+      ask(path, { headers: { range: value, ...more } });
+    const part = await range('bytes=100-199');
+    expect([part.status, part.headers.get('content-range')]).toEqual([206, `bytes 100-199/${bytes.length}`]);
+    expect(Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(100, 200))).toBe(true);
+    expect(Buffer.from(await (await range('bytes=-7')).arrayBuffer()).equals(bytes.subarray(-7))).toBe(true);
+    expect((await range(`bytes=${bytes.length}-`)).status).toBe(416);
+    expect((await range('bytes=0-1,4-5')).status).toBe(200);
+    expect((await range('bytes=0-1', { 'if-range': '"other"' })).status).toBe(200);
+    expect((await ask(path, { headers: { 'if-none-match': etag } })).status).toBe(304);
+  });
+
   test('has no route where previews are off', async () => {
     const response = await fetch(`${quietUrl}/.nearcast/preview/film.m3u8`);
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ code: 'ROUTE_NOT_FOUND' });
+  });
+});
+
+describe('artwork', () => {
+  test('is JSON with every width and why, or the way to the picture', async () => {
+    const response = await ask('/.nearcast/artwork/film?width=640');
+    expect(response.headers.get('cache-control')).toBe('private, no-store');
+    const poster = '/titles/film/0123456789abcdef/poster.jpg';
+    expect(await response.json()).toMatchObject({
+      ...{ version: 1, title: 'film', src: poster, srcset: '', token: expect.stringMatching(/^token-/) },
+      why: { answer: 'default', reason: 'one-cut', variant: 'poster', chance: 1, like: [] },
+    });
+    const way = await ask('/.nearcast/artwork/film?redirect=1', { redirect: 'manual' });
+    expect([way.status, way.headers.get('location')]).toEqual([302, poster]);
+    for (const [path, status] of [
+      ['other', 404],
+      ['soon', 409],
+      ['', 404],
+      ['%E0%A4%A', 404],
+    ] as const)
+      expect((await ask(`/.nearcast/artwork/${path}`)).status).toBe(status);
+  });
+});
+
+describe('an ad slot', () => {
+  const post = (body: unknown) =>
+    ask('/.nearcast/ad/slot', { method: 'POST', body: typeof body === 'string' ? body : JSON.stringify(body) });
+
+  test('is filled with one file of its length at most, until the viewer has seen enough', async () => {
+    const first = await post({ version: 1, seconds: 4 });
+    expect(first.status).toBe(200);
+    expect(Object.fromEntries(first.headers)).toMatchObject({
+      'content-type': 'video/mp4; codecs="avc1.64001f, mp4a.40.2"',
+      ...{ 'nearcast-promo': 'spring', 'nearcast-title': 'clip', 'cache-control': 'private, no-store' },
+    });
+    expect(Number(first.headers.get('nearcast-seconds'))).toBeLessThanOrEqual(4);
+    expect(Buffer.from(await first.arrayBuffer()).toString('latin1', 4, 8)).toBe('ftyp');
+    const second = await post({ version: 1, seconds: 4, note: first.headers.get('nearcast-note') });
+    const note = second.headers.get('nearcast-note') ?? '';
+    const third = await post({ version: 1, seconds: 4, note });
+    expect([third.status, third.headers.get('nearcast-why')]).toEqual([204, 'capped']);
+    expect((await post({ version: 1, seconds: 4, note: `${note}x` })).status).toBe(200);
+    const got = await ask(`/.nearcast/ad/slot?seconds=4&note=${note}`);
+    expect([got.status, got.headers.get('nearcast-why')]).toEqual([204, 'capped']);
+    expect((await ask('/.nearcast/ad/slot?seconds=4')).status).toBe(200);
+  });
+
+  test('of another kind is refused, of one too long left empty', async () => {
+    const bad = [
+      '{',
+      '[]',
+      { version: 2, seconds: 4 },
+      { version: 1 },
+      { version: 1, seconds: -1 },
+      { version: 1, seconds: 1e9 },
+    ];
+    for (const body of [...bad, { version: 1, seconds: 4, sid: 7 }, { version: 1, seconds: 4, maxHeight: 'tall' }])
+      expect((await post(body)).status).toBe(400);
+    expect((await ask('/.nearcast/ad/slot')).status).toBe(400);
+    expect((await post('x'.repeat(9_000))).status).toBe(413);
+    const long = await post({ version: 1, seconds: 110 });
+    expect([long.status, long.headers.get('nearcast-why')]).toEqual([204, 'too-short']);
   });
 });
 

@@ -50,6 +50,19 @@ const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   ...{ drift: { demand: 1.5, rank: undefined }, trust: 0.5 },
 });
 
+function previewOf(histogram: Observed): NodeStats['preview'] {
+  return {
+    ...{ answers: { personal: 1 }, reasons: { chosen: 1 }, late: { taste: 1 }, rewards: { played: 1 } },
+    ...{
+      seconds: { playlist: histogram },
+      skippedSegments: { corrupt: 1 },
+      ahead: { used: 1 },
+      slots: { filled: 1 },
+    },
+    ...{ choices: { preview: 1 }, earned: 0.4, drifts: 0, stoppedArms: 0, experiments: 0 },
+  };
+}
+
 function exampleStats(): NodeStats {
   const histogram = newHistogram();
   for (const seconds of [0.0001, 0.02, 0.3, 60]) observe(histogram, seconds);
@@ -106,7 +119,7 @@ function exampleStats(): NodeStats {
     predict: predictOf(histogram, empty),
     encode,
     power,
-    preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
+    preview: previewOf(histogram),
     events: { accepted: 5, invalid: 1, dropped: 0, capped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },

@@ -158,3 +158,45 @@ test('while background work is paused the nightly fill waits, and what viewers n
   pace = 1;
   expect(await run).toMatchObject({ outcome: 'done', storedBytes: 2 * SEGMENTS * SEGMENT_BYTES });
 });
+
+const seenBy = (title: string, sid?: string) => {
+  const [first = ''] = urls(title);
+  const viewing = sid === undefined ? {} : { sid };
+  const part = {
+    path: first,
+    status: 200,
+    isHit: true,
+    kind: 'segment',
+    title: catalogue.titleOf(first) ?? '',
+  } as const;
+  prefetching.served({ ...part, viewing }, []);
+};
+
+test('a viewer who leaves ends the fills that ran for it, down to the origin', async () => {
+  const [, second = ''] = urls('live');
+  const never = new Promise<void>(() => undefined);
+  const headers = { 'cache-control': 'max-age=3600' };
+  node.origin.set(second, { headers, body: Buffer.alloc(SEGMENT_BYTES), gates: [{ offset: 100, until: never }] });
+  seenBy('live', 'somebody');
+  await node.origin.asked(second, 1);
+  expect(node.cache.activeFills()).toBeGreaterThan(0);
+  prefetching.happened({ type: 'stop', titleId: 'live', sid: 'somebody' });
+  await vi.waitFor(() => expect(node.cache.activeFills()).toBe(0), { interval: 5 });
+  expect(prefetching.fetcher.stats()).toMatchObject({ queued: 0, running: 0 });
+  expect(node.cache.has(second)).toBeUndefined();
+});
+
+test('prefetch that was switched off takes nothing ahead, also at night, but what an operator asks for', async () => {
+  await prefetching.close();
+  const json = JSON.stringify({ version: 1, isOn: false, since: Date.now(), retryMs: 6 * 3_600_000 });
+  state.snapshots.put('prefetch-switch', json);
+  prefetching = open();
+  expect(prefetching.inSession().switched).toMatchObject({ isOn: false });
+  expect(await prefetching.runWindow(new AbortController().signal)).toBeUndefined();
+  const [first = '', second = '', third = ''] = urls('film');
+  const item = { titleId: 'film', why: 'a test', bytes: 0 } as const;
+  expect(prefetching.fetcher.push({ ...item, url: first, reason: 'hover', priority: 'in-session' })).toBe('stopped');
+  expect(prefetching.fetcher.push({ ...item, url: second, reason: 'operator', priority: 'off-peak' })).toBe('queued');
+  await node.origin.asked(second, 1);
+  expect([first, third].map((url) => node.origin.seen(url).length)).toEqual([0, 0]);
+});

@@ -1,16 +1,16 @@
-// The preview's memory over the agent's database on a real disk.
+// The bandit's memory over the agent's database on a real disk.
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, afterEach, expect, test } from 'vitest';
-import { ARMS } from '../../agent/preview/moments.ts';
-import type { PreviewRecord } from '../../agent/preview/rewards.ts';
+import { DatabaseSync } from 'node:sqlite';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
+import { addChoice, addReward, emptyLinear } from '../../agent/preview/bandit-linear.ts';
+import type { SlotState } from '../../agent/preview/posteriors.ts';
 import { openPreviewStore } from '../../agent/preview-store.ts';
 import { openState, type State } from '../../agent/state.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-preview-store-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
-const [ARM] = ARMS;
 
 let count = 0;
 let opened: State[] = [];
@@ -27,62 +27,78 @@ const fresh = (): string => {
   count += 1;
   return join(root, String(count));
 };
+const open = (state: State, region = 'eu') => openPreviewStore(state, { region, now: () => 1_700_000_000_000 });
 
-const line = (id: string) => ({ version: 1, id, day: 20_000, title: 'film', arm: ARM, propensity: 0.25 }) as const;
-const choice = (id: string): PreviewRecord => ({ ...line(id), kind: 'choice', answer: 'cohort', arms: [] });
-const reward = (id: string, value: 0 | 1): PreviewRecord => ({
-  ...line(id),
-  kind: 'reward',
-  reward: value,
-  outcome: value === 1 ? 'play' : 'unhover',
-});
+function slotState(): SlotState {
+  const [steady, quick] = [emptyLinear(8), emptyLinear(8)];
+  addChoice(
+    steady,
+    Float64Array.from({ length: 8 }, (_, n) => n / 3),
+    10,
+  );
+  addReward(
+    steady,
+    Float64Array.from({ length: 8 }, (_, n) => n / 7),
+    4,
+  );
+  return { length: 3, steady, quick, order: 1.5, drifts: 2, lead: 0.25, at: 1_700_000_000_000.5 };
+}
 
-test('posteriors are the same after a restart, and empty for a title never shown', async () => {
+test('models, arms and guards are the same after a restart, and of another region nothing', () => {
   const dir = fresh();
   const first = openDir(dir);
-  const store = openPreviewStore(first);
-  const counts = Object.fromEntries(
-    ARMS.map((arm, index) => [arm, { successes: index + 0.5, failures: 2, at: 7_000 }]),
-  );
-  store.save('film', counts);
-  expect(store.load('film')).toEqual(counts);
+  const store = open(first);
+  const arm = { information: 2, response: -0.5, at: 5 };
+  store.saveSlot('preview', slotState());
+  store.saveArm({ slot: 'preview', title: 'film', arm: 'action' }, arm);
+  store.saveGuard({ slot: 'preview', arm: 'action' }, { plays: 4, completions: 2, stoppedUntil: 9 });
   first.close();
-  const again = openPreviewStore(openDir(dir));
-  expect(again.load('film')).toEqual(counts);
-  expect(again.load('other')).toEqual({});
+  const again = open(openDir(dir));
+  expect(again.loadSlot('preview')).toEqual(slotState());
+  expect(again.loadSlot('artwork')).toBeUndefined();
+  expect(again.loadArm('preview', 'film', 'action')).toEqual(arm);
+  expect(again.loadArm('artwork', 'film', 'action')).toBeUndefined();
+  expect([...again.armsOf('preview')]).toEqual([arm]);
+  expect(again.guards()).toMatchObject([{ slot: 'preview', arm: 'action', plays: 4 }]);
+  opened.pop()?.close();
+  expect(open(openDir(dir), 'us').loadSlot('preview')).toBeUndefined();
 });
 
-test('an arm that this version does not know is left out', () => {
-  const state = openDir(fresh());
-  state.arms.put({ titleId: 'film', arm: 'an-arm-of-another-version', successes: 1, failures: 1, updatedAt: 1 });
-  state.arms.put({ titleId: 'film', arm: ARM, successes: 1, failures: 1, updatedAt: 1 });
-  expect(openPreviewStore(state).load('film')).toEqual({ [ARM]: { successes: 1, failures: 1, at: 1 } });
+describe('a stored model that is damaged begins anew', () => {
+  test.each([
+    ['cut short', 'UPDATE bandits SET steady_response = zeroblob(7)'],
+    ['not finite', `UPDATE bandits SET quick_response = x'${'000000000000f87f'.repeat(8)}'`],
+    ['of a later version', `UPDATE bandits SET json = '{"version":2}'`],
+    ['no JSON', `UPDATE bandits SET json = '{'`],
+    ['of another length', 'UPDATE bandits SET length = 4'],
+  ])('%s', (_name, sql) => {
+    const dir = fresh();
+    const state = openDir(dir);
+    open(state).saveSlot('preview', slotState());
+    state.close();
+    const database = new DatabaseSync(join(dir, 'state.sqlite'));
+    database.exec(sql);
+    database.close();
+    expect(open(openDir(dir)).loadSlot('preview')).toBeUndefined();
+  });
 });
 
-test('a reward joins its choice, once, and nothing but its own', () => {
-  const state = openDir(fresh());
-  const store = openPreviewStore(state);
-  for (const id of ['one', 'two', 'three']) store.log(choice(id));
-  store.log(reward('two', 1));
-  store.log(reward('two', 0));
-  store.log(reward('three', 0));
-  store.log(reward('never chosen here', 1));
-  const row = { day: 20_000, titleId: 'film', arm: ARM, propensity: 0.25 };
-  expect(state.choices.since(0)).toEqual([row, { ...row, reward: 1 }, { ...row, reward: 0 }]);
-});
-
-test('nothing that names a choice or a viewer is written', () => {
-  const state = openDir(fresh());
-  openPreviewStore(state).log(choice('the-nonce-of-a-token'));
-  expect(JSON.stringify(state.choices.since(0))).not.toContain('the-nonce');
-});
-
-test('of more choices than may wait, the oldest goes without its reward', () => {
-  const state = openDir(fresh());
-  const store = openPreviewStore(state);
-  for (let i = 0; i <= 20_000; i += 1) store.log(choice(String(i)));
-  store.log(reward('0', 1));
-  store.log(reward('1', 1));
-  const rewarded = state.choices.since(0).map((row) => row.reward);
-  expect(rewarded.slice(0, 3)).toEqual([undefined, 1, undefined]);
+test('a choice is numbered once, its reward joins it, and what a token counted for is kept', () => {
+  const dir = fresh();
+  const first = openDir(dir);
+  const store = open(first);
+  const choice = {
+    ...{ day: 20_000, slot: 'preview', titleId: 'film', policy: 'linucb', chosen: 0 },
+    ...{ arms: ['a', 'b'], propensities: [0.9, 0.1], expected: [0.2, 0.1] },
+  };
+  const id = store.addChoice(choice);
+  const other = store.addChoice(choice);
+  store.addReward(id, 0.4);
+  store.addReward(id, 0.9);
+  store.spent.add(id, 1);
+  store.spent.add(id, 4);
+  expect(first.choices.since(0).map(({ reward }) => reward)).toEqual([1, 0]);
+  first.close();
+  const again = open(openDir(dir));
+  expect([again.spent.get(id), again.spent.get(other)]).toEqual([5, 0]);
 });

@@ -5,7 +5,7 @@ import { openState } from '../../agent/state.ts';
 const state = openState({ dir: process.argv[2] ?? '', flushMs: 60_000, log: () => undefined });
 const total = Number(process.argv[3]);
 for (let i = 1; i <= total; i += 1) {
-  state.arms.put({ titleId: `title-${i}`, arm: 'a', successes: i, failures: 0, updatedAt: i });
+  state.arms.put({ slot: 'preview', title: `title-${i}`, arm: 'a', information: i, response: 0, at: i });
   state.flush();
   process.stdout.write(`${i}\n`);
   await turn();

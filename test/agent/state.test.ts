@@ -46,8 +46,20 @@ describe('rows', () => {
   test('of every table are seen at once and after a restart', () => {
     const dir = freshDir();
     const watch = { day: 20_000, pseudonym: 'p1', titleId: 't1', bucket: 'part' } as const;
-    const arm = { titleId: 't1', arm: 'action', successes: 1.5, failures: 2.25, updatedAt: 1_700_000_000_000 };
-    const choice = { day: 20_000, titleId: 't1', arm: 'action', propensity: 0.25 };
+    const arm = {
+      slot: 'preview',
+      title: 't1',
+      arm: 'action',
+      information: 1.5,
+      response: -2.25,
+      at: 1_700_000_000_000,
+    };
+    const guard = { slot: 'preview', arm: 'action', plays: 7, completions: 3, stoppedUntil: 1_700_000_000_000 };
+    const choice = {
+      ...{ day: 20_000, slot: 'preview', titleId: 't1', policy: 'linucb', chosen: 1 },
+      ...{ arms: ['opening', 'action'], propensities: [0.75, 0.25], expected: [0.1, 0.123457] },
+    };
+    const exposure = { day: 20_000, experiment: 'e', variant: 'v', covariates: [1, 2.5], outcomes: [0, 0, 0] };
     const first = open(dir);
     const check = (state: State): void => {
       expect(state.watches.since(19_999)).toEqual([watch]);
@@ -55,7 +67,15 @@ describe('rows', () => {
       expect(state.snapshots.get('popularity')).toBe('{"b":2}');
       expect(state.snapshots.get('absent')).toBeUndefined();
       expect(state.arms.all()).toEqual([arm]);
-      expect(state.choices.since(0)).toEqual([{ ...choice, reward: 1 }, choice]);
+      expect(state.guards.all()).toEqual([guard]);
+      expect(state.choices.since(0)).toEqual([
+        { ...choice, reward: 0.7 },
+        { ...choice, reward: 0 },
+      ]);
+      expect(state.spent.get(5)).toBe(3);
+      expect(state.spent.get(6)).toBe(0);
+      expect(state.exposures.of('e')).toMatchObject([{ ...exposure, outcomes: [1, 2, 0] }]);
+      expect(state.exposures.of('other')).toEqual([]);
       expect(state.ledger.bytesOn(20_000)).toEqual({ ...noBytes, 'off-peak': 1500 });
       expect(state.secrets.get('preview')).toEqual(Buffer.from([1, 2, 255]));
       expect(state.secrets.get('absent')).toBeUndefined();
@@ -66,8 +86,11 @@ describe('rows', () => {
     first.arms.put(arm);
     const id = first.choices.add(choice);
     first.choices.add(choice);
-    first.choices.reward(id, 1);
-    first.choices.reward(id, 0);
+    first.choices.reward(id, 0.4);
+    first.choices.reward(id, 0.3);
+    first.guards.put(guard);
+    for (const bit of [1, 2]) first.spent.add({ id: 5, day: 20_000, bit });
+    first.exposures.update(first.exposures.add(exposure), [1, 2, 0]);
     first.ledger.add({ day: 20_000, purpose: 'off-peak', bytes: 1000 });
     first.ledger.add({ day: 20_000, purpose: 'off-peak', bytes: 500 });
     first.secrets.set('preview', Buffer.from([1, 2, 255]));
@@ -77,7 +100,8 @@ describe('rows', () => {
     check(second);
     second.ledger.add({ day: 20_000, purpose: 'off-peak', bytes: 1 });
     expect(second.ledger.bytesOn(20_000)['off-peak']).toBe(1501);
-    expect(second.choices.add(choice)).toBeGreaterThan(id + 1);
+    // Numbers of rows that a crash lost are not given again.
+    expect(second.choices.add(choice)).toBeGreaterThan(id + 50_000);
   });
 
   test('keep the furthest watch bucket of a day, in whatever order they come', () => {
@@ -95,9 +119,9 @@ describe('rows', () => {
 
   test('that are unsound cost no other row', () => {
     const state = open(freshDir());
-    state.arms.put({ titleId: 'bad', arm: 'a', successes: Number.NaN, failures: 0, updatedAt: 1 });
-    state.arms.put({ titleId: 'good', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
-    expect(state.arms.all().map((row) => row.titleId)).toEqual(['good']);
+    state.arms.put({ slot: 'preview', title: 'bad', arm: 'a', information: Number.NaN, response: 0, at: 1 });
+    state.arms.put({ slot: 'preview', title: 'good', arm: 'a', information: 1, response: 0, at: 1 });
+    expect(state.arms.all().map((row) => row.title)).toEqual(['good']);
     expect(state.stats()).toMatchObject({ written: 1, dropped: 1, errors: 0, pending: 0 });
   });
 
@@ -105,7 +129,7 @@ describe('rows', () => {
     const dir = freshDir();
     const state = openState({ dir, flushMs: 5, log: () => undefined });
     opened.push(state);
-    state.arms.put({ titleId: 't', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
+    state.arms.put({ slot: 'preview', title: 't', arm: 'a', information: 1, response: 0, at: 1 });
     expect(state.stats().pending).toBe(1);
     await expect.poll(() => state.stats().written).toBe(1);
   });
@@ -139,7 +163,11 @@ describe('erasure and retention', () => {
     const now = 100 * 86_400_000 + 5;
     for (const day of [90, 92, 93, 100]) {
       state.watches.put({ day, pseudonym: `pseudonym-${day}`, titleId: 't', bucket: 'tried' });
-      state.choices.add({ day, titleId: 't', arm: 'a', propensity: 1 });
+      state.choices.add({
+        ...{ day, slot: 'preview', titleId: 't', policy: 'default', chosen: 0 },
+        ...{ arms: ['a'], propensities: [1], expected: [0] },
+      });
+      state.spent.add({ id: day, day, bit: 1 });
       state.ledger.add({ day, purpose: 'off-peak', bytes: 1 });
     }
     const aside = join(dir, 'state.sqlite.damaged');
@@ -172,7 +200,7 @@ describe('a file that is not right', () => {
     const dir = freshDir();
     const before = open(dir);
     for (let i = 0; i < 500; i += 1) {
-      before.arms.put({ titleId: `title-${i}`, arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
+      before.arms.put({ slot: 'preview', title: `title-${i}`, arm: 'a', information: 1, response: 0, at: 1 });
     }
     before.close();
     damage(join(dir, 'state.sqlite'));
@@ -181,7 +209,7 @@ describe('a file that is not right', () => {
     expect(lines).toEqual([['warn', 'state.damaged']]);
     expect(after.stats().recoveries).toBe(1);
     expect(existsSync(join(dir, 'state.sqlite.damaged'))).toBe(true);
-    after.arms.put({ titleId: 't', arm: 'a', successes: 1, failures: 0, updatedAt: 1 });
+    after.arms.put({ slot: 'preview', title: 't', arm: 'a', information: 1, response: 0, at: 1 });
     after.close();
     expect(open(dir).arms.all()).toHaveLength(1);
   });

@@ -19,7 +19,7 @@ const QUOTED = '5 %';
 
 const site = (seed: number, prefetch: boolean, keptRatio: number): SiteOptions => ({
   ...{ seed, prefetch, keptRatio, viewers: VIEWERS, hours: HOURS, warmUpHours: 1, link: LINK },
-  ...{ cacheRatio: 0.05, maxWastedRatio: 0.2, prior: SIMULATED_PRIOR },
+  ...{ cacheRatio: 0.05, maxWastedRatio: 0.1, prior: SIMULATED_PRIOR },
 });
 
 const sum = (runs: readonly SiteFigures[], key: keyof SiteFigures): number =>
@@ -47,7 +47,9 @@ const rounded = (figures: Readonly<Record<string, number>>): Readonly<Record<str
   Object.fromEntries(Object.entries(figures).map(([key, value]) => [key, value.toFixed(3)]));
 
 /** Runs it; `print` gets a row for each cache size, without prefetch and with. */
-async function runSessions(print: (row: Readonly<Record<string, unknown>>) => void): Promise<Record<string, number>> {
+export async function runSessions(
+  print: (row: Readonly<Record<string, unknown>>) => void,
+): Promise<Record<string, number>> {
   let figures: Record<string, number> = {};
   for (const [size, keptRatio] of Object.entries(KEPT)) {
     const without = together(SEEDS.map((seed) => runSite(site(seed, false, keptRatio))));

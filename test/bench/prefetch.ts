@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import type { EdgeOutcome } from '../../agent/simulate/edge-play.ts';
 import { rounded } from './figures.ts';
 import type { EdgeResult, EdgeTask } from './prefetch-edge.ts';
+import { runSessions } from './prefetch-session.ts';
 
 /** Seed 6 is the one that settings were chosen on; it is not among these. */
 const SEEDS = [5, 15, 25] as const;
@@ -82,6 +83,10 @@ const isLeaking = SHARES.some(
   (share) => figure(share, 'byte hit', 'popularity, launches') > figure(share, 'byte hit', 'true rates') + 0.005,
 );
 if (isLeaking) console.log('LEAK: counting beats the true rates.');
+const sessions: Readonly<Record<string, unknown>>[] = [];
+const inSession = await runSessions((row) => sessions.push(row));
+console.log('In sessions, on the simulated site, by size of the cache:');
+console.table(sessions);
 console.log(`Took ${Math.round((performance.now() - started) / 1000)} s.`);
 console.log(
   JSON.stringify({
@@ -93,6 +98,9 @@ console.log(
     ...keyed('byte_hit', 'byte hit'),
     byte_hit_5_rules_only: figure(0.05, 'byte hit', 'rules'),
     startup_hit: figure(0.05, 'startup hit'),
+    switch_hit: rounded(inSession['switch_hit'] ?? 0, 3),
+    switch_latency_gain: rounded(inSession['switch_latency_gain'] ?? 0, 3),
+    stall_reduction: rounded(inSession['stall_reduction'] ?? 0, 3),
     is_leaking: isLeaking,
     cores: cpus().length,
   }),

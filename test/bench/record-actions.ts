@@ -25,6 +25,10 @@ const PLAYERS = ['hls.js', 'dash.js'] as const;
 const FIXTURE = fileURLToPath(new URL('../agent/telemetry/actions.jsonl.gz', import.meta.url));
 const MODULES = fileURLToPath(new URL('../../node_modules', import.meta.url));
 
+/** How pages are named whose answers take longer, and how long: from half of it to one and a half. */
+const FAR = '-far';
+const FAR_MS = 160;
+
 type Line = Readonly<Record<string, string | number>>;
 const lines: Line[] = [];
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -55,7 +59,11 @@ async function serve(dir: string): Promise<{ readonly server: Server; readonly u
     const number = /^chunk-stream0-(\d+)\.m4s$/.exec(file)?.[1];
     if (number !== undefined) lines.push({ s: page, t: Date.now(), n: Number(number) });
     const root = page === 'modules' ? MODULES : dir;
-    send(request, file, { root, maxAge: 86_400_000, acceptRanges: true }).pipe(response);
+    const answer = (): void =>
+      void send(request, file, { root, maxAge: 86_400_000, acceptRanges: true }).pipe(response);
+    // Half of the players are far from what they ask for.
+    if (number !== undefined && page.endsWith(FAR)) setTimeout(answer, FAR_MS * (0.5 + Math.random()));
+    else answer();
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   // A TCP listener has an address of this shape.
@@ -127,7 +135,7 @@ async function act(page: Page, name: string): Promise<void> {
 
 async function record(browser: Browser, url: string, at: number): Promise<void> {
   const player = PLAYERS[at % PLAYERS.length] ?? 'hls.js';
-  const name = `${player}-${at}`;
+  const name = `${player}-${at}${at % 4 < 2 ? '' : FAR}`;
   // Players that begin together would pause together.
   await wait(at * 1_700);
   const page = await (await browser.newContext()).newPage();

@@ -73,6 +73,7 @@ beforeAll(async () => {
     publish: { dir: 'public/titles' },
     // Other tests keep the processors busy.
     power: { foregroundCeiling: 1 },
+    preview: { deadlineMs: 5_000, fileDeadlineMs: 5_000 },
   };
   writeFileSync(join(dir, 'nearcast.yaml'), JSON.stringify(config));
   node = start(['run', '--config', join(dir, 'nearcast.yaml')]);
@@ -148,11 +149,12 @@ test('it plays 10 s in Chromium, and again with every segment a hit', async () =
 
 test('a hover plays a preview made of existing segments', async () => {
   const page = await browser.newPage();
-  const playlist = page.waitForResponse((response) => response.url().includes('/.nearcast/preview/clip.m3u8'));
+  const file = page.waitForResponse((response) => response.url().includes('/.nearcast/preview/clip.mp4'));
   await page.goto(url);
   await page.locator('.card[data-title=clip][data-state=ready] button').hover();
-  const response = await playlist;
+  const response = await file;
   expect(response.status()).toBe(200);
+  expect(await response.headerValue('nearcast-skipped')).toBe('0');
   expect(await response.headerValue('nearcast-arm')).toBeTruthy();
   await becomesTrue(page, `(document.querySelector('.card video')?.currentTime ?? 0) > 0.5`, 20_000);
   await page.close();

@@ -98,7 +98,8 @@ describe('page', () => {
   });
 
   test('rest on a title: its preview plays, silent; leave: it is gone and its token comes back once', async () => {
-    const known = server.records.length;
+    const { log } = server.bandit.store;
+    const known = log.length;
     await page.hover(card('one'));
     await playsPast('.card video', 0.3);
     expect(await page.locator('.card video').count()).toBe(1);
@@ -114,15 +115,15 @@ describe('page', () => {
       ),
     );
     expect(events.find((event) => event.type === 'unhover')).toMatchObject({ dwellBucket: expect.any(String) });
-    const [choice, reward] = server.records.slice(known);
-    expect(choice).toMatchObject({ kind: 'choice', title: 'one', answer: 'cohort' });
-    expect(reward).toMatchObject({ kind: 'reward', id: choice?.id, reward: 0, outcome: 'unhover' });
-    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.m3u8'));
+    expect(log.slice(known)).toMatchObject([{ slot: 'preview', titleId: 'one', reward: 0 }]);
+    expect(server.bandit.bandit.stats().results.failure).toBe(1);
+    const asked = server.asked.filter((path) => path.startsWith('/.nearcast/preview/one.mp4'));
     expect(asked.at(-1)).not.toContain('sid=');
   });
 
   test('the keyboard alone: focus previews, Enter plays with CMCD, Escape closes', async () => {
-    const known = server.records.length;
+    const { log } = server.bandit.store;
+    const known = log.length;
     await page.focus('#hero-play');
     await page.keyboard.press('Tab');
     await playsPast('.card video', 0.3);
@@ -130,12 +131,7 @@ describe('page', () => {
     await page.waitForSelector('dialog[open]');
     await playsPast('#player-video', 0.3);
     expect(await page.locator('.card video').count()).toBe(0);
-    expect(server.records.slice(known).at(-1)).toMatchObject({
-      kind: 'reward',
-      title: 'one',
-      reward: 1,
-      outcome: 'open',
-    });
+    expect(log.slice(known).at(-1)).toMatchObject({ titleId: 'one', reward: 1 });
     const segment = server.asked.find((path) => /v0\.m4s\?CMCD=/.test(path)) ?? '';
     expect(decodeURIComponent(segment)).toContain(`sid="${await sidOf('open')}"`);
     await page.keyboard.press('Escape');
@@ -173,8 +169,13 @@ describe('page', () => {
     await page.hover(card('one'));
     await playsPast('.card video', 0.1);
     expect(server.asked.findLast((path) => path.includes('/preview/'))).toContain(`sid=${given.sid}`);
+    const artwork = () => server.asked.filter((path) => path.startsWith('/.nearcast/artwork/one'));
+    expect(artwork().at(-1)).toContain(`sid=${given.sid}`);
     const sent = server.beacons.length;
+    const pictures = artwork().length;
     await page.click('#forget');
+    await expect.poll(() => artwork().length, { timeout: WAIT_MS }).toBeGreaterThan(pictures);
+    expect(artwork().at(-1)).not.toContain('sid=');
     const isNew = (beacon: (typeof server.beacons)[number]) => server.beacons.indexOf(beacon) >= sent;
     const erased = await server.waitForBeacon((beacon) => isNew(beacon) && beacon.consent === 'none');
     expect(erased).toMatchObject({ sid: given.sid, events: [] });

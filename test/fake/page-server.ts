@@ -7,8 +7,8 @@ import { extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { consoleRoutes } from '../../agent/console/console.ts';
 import { openPreview, type Preview } from '../../agent/preview/preview.ts';
-import type { PreviewRecord } from '../../agent/preview/rewards.ts';
 import { CONTRACT_VERSION, type Title } from '../../encoder/contract.ts';
+import { type FakeBandit, fakeBandit } from './bandit.ts';
 
 const run = promisify(execFile);
 const FFMPEG_MS = 30_000;
@@ -58,7 +58,8 @@ export type PageServer = {
   /** False: every answer is 503, as from a node in trouble. */
   isUp: boolean;
   readonly beacons: readonly Beacon[];
-  readonly records: readonly PreviewRecord[];
+  /** Choices that were shown, with their rewards. */
+  readonly bandit: FakeBandit;
   readonly preview: Preview;
   /** Resolves with the first beacon, past or future, that satisfies. Waits as long as the test lives. */
   readonly waitForBeacon: (satisfies: (beacon: Beacon) => boolean) => Promise<Beacon>;
@@ -75,8 +76,8 @@ export async function openPageServer(options: {
   readonly seconds: number;
 }): Promise<PageServer> {
   const made = await Promise.all(options.titles.map((title) => encode(options, title)));
-  const records: PreviewRecord[] = [];
-  const preview = openPagePreview(made, records);
+  const bandit = fakeBandit();
+  const preview = openPagePreview(options.dir, made, bandit);
   const beacons: Beacon[] = [];
   const asked: string[] = [];
   const waiting = new Set<(beacon: Beacon) => void>();
@@ -92,7 +93,7 @@ export async function openPageServer(options: {
     activity: IDLE,
     isUp: true,
     beacons,
-    records,
+    bandit,
     preview,
     asked,
     waitForBeacon(satisfies) {
@@ -105,13 +106,12 @@ export async function openPageServer(options: {
     async close() {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
-      await preview.close();
     },
   };
   function onBeacon(beacon: Beacon): void {
     beacons.push(beacon);
     for (const { rewardToken, type } of beacon.events)
-      if (rewardToken !== undefined && (type === 'open' || type === 'unhover')) preview.reward(rewardToken, type);
+      if (rewardToken !== undefined) bandit.bandit.told(rewardToken, { type });
     for (const tell of waiting) tell(beacon);
   }
   return server;
@@ -135,18 +135,19 @@ function listTitle({ id, name, nextId }: PageTitle): Listed {
   return { ...listed, progressRatio: 1, isEncodedHere: true, ...(nextId === undefined ? {} : { nextId }) };
 }
 
-function openPagePreview(titles: readonly Title[], records: PreviewRecord[]): Preview {
+function openPagePreview(dir: string, titles: readonly Title[], { bandit }: FakeBandit): Preview {
   return openPreview({
     packageOf: (id) => {
       const title = titles.find((one) => one.id === id);
       return title === undefined ? undefined : { state: 'ready', title, baseUrl: `/titles/${id}/${HASH}/` };
     },
     sessionOf: () => undefined,
-    store: { load: () => ({}), save: () => undefined, log: (record) => void records.push(record) },
-    secret: Buffer.alloc(32, 5),
+    bandit,
+    read: (path) => readFile(join(dir, path)).catch(() => undefined),
     deadlineMs: 1000,
+    fileDeadlineMs: 1000,
+    imagesOf: () => undefined,
     now: () => Date.now(),
-    random: () => 0.1,
   });
 }
 
@@ -191,9 +192,10 @@ async function answer(site: Site, request: IncomingMessage, response: ServerResp
     site.onBeacon(JSON.parse(await readBody(request)) as Beacon);
     return send(204, {});
   }
-  const [, titleId] = /^\/\.nearcast\/preview\/(.+)\.m3u8$/.exec(path) ?? [];
-  if (titleId !== undefined) {
-    const reply = await server.preview.answer({ titleId, signal });
+  const [, what, titleId = '', kind] = /^\/\.nearcast\/(preview|artwork)\/(.+?)(?:\.(\w+))?$/.exec(path) ?? [];
+  if (what !== undefined) {
+    const way = what === 'artwork' ? 'artwork' : kind === 'mp4' ? 'film' : 'answer';
+    const reply = await server.preview[way]({ titleId, signal, sid: url.searchParams.get('sid') ?? undefined });
     return send(reply.status, { ...reply.headers }, reply.body);
   }
   if (!path.startsWith('/titles/') || path.includes('..')) return send(404, {});

@@ -212,6 +212,7 @@ describe('commands', () => {
     'pin',
     'unpin',
     'sign',
+    'experiment',
     'plan',
     'model',
     'pause',

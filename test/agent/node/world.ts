@@ -80,6 +80,7 @@ export function configText(originUrl: string, settings: Settings = {}): string {
     encode: { enabled: false },
     // Other tests keep the processors busy.
     power: { foregroundCeiling: 1 },
+    preview: { deadlineMs: 5_000, fileDeadlineMs: 5_000 },
     ...settings,
   });
 }

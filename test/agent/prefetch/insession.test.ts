@@ -182,6 +182,8 @@ describe('giving up', () => {
       ['stop', 'e1', 0],
       ['open', 'e2', 0],
       ['open', 'e1', 4],
+      ['play', 'e2', 0],
+      ['play', 'e1', 4],
       ['rate', 'e1', 4],
     ] as const) {
       const { session, cancelled } = await watching('s1');
@@ -294,6 +296,22 @@ describe('trouble', () => {
     }
     expect(hanging.session.stats().overloaded).toBe(300 - 256);
   });
+});
+
+test('of a flood of requests so many are followed in a second, and others in the next', async () => {
+  const { session, pass } = start();
+  const flood = async () => {
+    for (let index = 0; index < 2_500; index += 1) {
+      session.onServed({ path: at('e1', 'low', 1), status: 200, kind: 'segment', isHit: true, title: 'e1' });
+      if (index % 200 === 0) await session.idle();
+    }
+    await session.idle();
+  };
+  await flood();
+  expect(session.stats().overloaded).toBe(500);
+  pass(1000);
+  await flood();
+  expect(session.stats().overloaded).toBe(1000);
 });
 
 describe('where a hint leads', () => {

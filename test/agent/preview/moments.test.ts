@@ -1,14 +1,16 @@
 // Moments: whole segments, no spoilers, no look-alikes, and arms that are really different.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { featureDistance } from '../../../agent/preview/descriptor.ts';
 import {
+  ARMS,
   type Cut,
   chooseMoments,
-  featureDistance,
   MOMENT_COUNT,
   MOMENT_SECONDS,
   SPOILER_RATIO,
 } from '../../../agent/preview/moments.ts';
+import { parseSidecar } from '../../../agent/preview/sidecar.ts';
 import { titleSchema } from '../../../encoder/contract.ts';
 import { makeTitle, makeVariedTitle } from '../../fake/title.ts';
 
@@ -21,7 +23,8 @@ const shots = fc.array(
   { minLength: 1, maxLength: 40 },
 );
 
-const meanOf = (cut: Cut | undefined, name: 'temporal' | 'spatial' | 'loudness') => cut?.features[name] ?? Number.NaN;
+const meanOf = (cut: Cut | undefined, name: 'temporal' | 'spatial' | 'loudness' | 'dialogue') =>
+  cut?.features[name] ?? Number.NaN;
 
 describe('moments', () => {
   test('the made titles are valid title.json', () => {
@@ -65,16 +68,19 @@ describe('moments', () => {
     }
   });
 
-  test('a varied title has all four arms, each with what its name says', () => {
+  test('a varied title has every arm, each with what its name says', () => {
     for (const seed of [1, 2, 3, 4, 5]) {
       const cuts = chooseMoments(makeVariedTitle('varied', seed));
       const byArm = Object.fromEntries(cuts.map((cut) => [cut.arm, cut]));
-      expect(Object.keys(byArm)).toEqual(['opening', 'action', 'scenery', 'quiet']);
+      expect(Object.keys(byArm)).toEqual(ARMS.filter((arm) => arm in byArm));
+      expect(Object.keys(byArm).length).toBeGreaterThanOrEqual(4);
+      expect(meanOf(byArm['dialogue'], 'dialogue')).toBeGreaterThan(meanOf(byArm['action'], 'dialogue'));
       expect(meanOf(byArm['action'], 'temporal')).toBeGreaterThan(meanOf(byArm['opening'], 'temporal'));
-      expect(meanOf(byArm['action'], 'temporal')).toBeGreaterThan(meanOf(byArm['quiet'], 'temporal') + 0.3);
+      expect(meanOf(byArm['action'], 'temporal')).toBeGreaterThan(meanOf(byArm['scenery'], 'temporal') + 0.3);
       expect(meanOf(byArm['scenery'], 'spatial')).toBeGreaterThan(meanOf(byArm['action'], 'spatial'));
       expect(meanOf(byArm['scenery'], 'temporal')).toBeLessThan(meanOf(byArm['action'], 'temporal'));
-      expect(meanOf(byArm['quiet'], 'loudness')).toBeLessThan(meanOf(byArm['opening'], 'loudness'));
+      if (byArm['quiet'] !== undefined)
+        expect(meanOf(byArm['quiet'], 'loudness')).toBeLessThan(meanOf(byArm['opening'], 'loudness'));
     }
   });
 
@@ -121,5 +127,87 @@ describe('moments', () => {
     expect(cuts).toHaveLength(1);
     expect(cuts[0].moments).toHaveLength(1);
     expect(cuts[0].moments[0]?.startSeconds).toBe(0);
+  });
+});
+
+describe('what is known beyond the package', () => {
+  const title = makeVariedTitle('varied');
+  const armsOf = (cuts: readonly Cut[]) => cuts.map(({ arm }) => arm);
+  const said = (value: object) => parseSidecar(JSON.stringify({ version: 1, ...value }));
+  const spans = (cut: Cut | undefined) =>
+    (cut?.moments ?? []).map(
+      ({ startSeconds, durationSeconds }) => [startSeconds, startSeconds + durationSeconds] as const,
+    );
+
+  test("the operator's cut goes first, on whole segments; alone if it is to be", () => {
+    const cut = [
+      { startSeconds: 20, endSeconds: 25 },
+      { startSeconds: 190, endSeconds: 195 },
+    ];
+    const both = chooseMoments(title, { overrides: said({ cut }) });
+    expect(armsOf(both).slice(0, 2)).toEqual(['editor', 'opening']);
+    const [first, last] = spans(both[0]);
+    expect(Math.abs((first?.[0] ?? 0) - 20)).toBeLessThan(4);
+    expect(last?.[0]).toBeGreaterThan(title.durationSeconds * (1 - SPOILER_RATIO));
+    expect(armsOf(chooseMoments(title, { overrides: said({ cut, only: true }) }))).toEqual(['editor']);
+    const nowhere = [{ startSeconds: 90_000, endSeconds: 90_001 }];
+    expect(armsOf(chooseMoments(title, { overrides: said({ cut: nowhere, only: true }) }))[0]).toBe('opening');
+  });
+
+  test('what is excluded is shown by no cut; the end only where it is allowed', () => {
+    const exclude = [{ startSeconds: 0, endSeconds: 100 }];
+    for (const cut of chooseMoments(title, { overrides: said({ exclude }) }))
+      for (const [from] of spans(cut)) expect(from).toBeGreaterThanOrEqual(99.9);
+    const end = title.durationSeconds;
+    const allow = [{ startSeconds: end * 0.8, endSeconds: end }];
+    const allowed = chooseMoments(title, {
+      overrides: said({ allow }),
+      interest: (from) => (from > end * 0.87 ? 1 : -1),
+    });
+    expect(allowed.flatMap(spans).some(([, until]) => until > end * (1 - SPOILER_RATIO))).toBe(true);
+  });
+
+  test('moments that the region comes back to are chosen before others', () => {
+    const shown = (interest?: (from: number) => number) =>
+      chooseMoments(title, { interest }).flatMap((cut) => (cut.arm === 'opening' ? [] : spans(cut)));
+    const isIn = ([from]: readonly [number, number]) => from >= 100 && from < 150;
+    const before = shown().filter(isIn).length;
+    expect(shown((from) => (from >= 100 && from < 150 ? 1 : -0.2)).filter(isIn).length).toBeGreaterThan(before);
+  });
+
+  test("themes and scorers of somebody else's are heard", () => {
+    const dark = { id: 'night', score: (rank: Cut['features']) => rank.darkness * 3 };
+    const cuts = chooseMoments(title, { themes: [dark] });
+    const night = cuts.find(({ arm }) => arm === 'night');
+    expect(night?.features.darkness).toBeGreaterThan(cuts[0].features.darkness);
+    const darker = chooseMoments(title, { scorers: [(rank) => 5 * rank.darkness] });
+    const meanDark = (list: readonly Cut[]) =>
+      list.slice(1).reduce((sum, { features }) => sum + features.darkness, 0) / (list.length - 1);
+    expect(meanDark(darker)).toBeGreaterThan(meanDark(chooseMoments(title)) + 0.1);
+  });
+
+  test('talk is where the text is', () => {
+    const segments = Array.from({ length: 50 }, (_, index) => {
+      const bytes = index >= 20 && index < 30 ? 200 : 40;
+      return { url: `${index}.vtt`, startSeconds: index * 4, durationSeconds: 4, bytes };
+    });
+    const spoken = { ...title, text: [{ id: 't', language: 'en', url: 't.vtt', segments }] };
+    const dialogue = chooseMoments(spoken).find(({ arm }) => arm === 'dialogue');
+    expect(spans(dialogue).filter(([from]) => from > 75 && from < 122).length).toBeGreaterThanOrEqual(2);
+  });
+
+  test.each([
+    ['no JSON', '{'],
+    ['another version', '{"version":2}'],
+    ['an unknown key', '{"version":1,"cuts":[]}'],
+    ['no list', '{"version":1,"exclude":{}}'],
+    ['an end before its start', '{"version":1,"cut":[{"startSeconds":5,"endSeconds":4}]}'],
+    ['a text for a time', '{"version":1,"cut":[{"startSeconds":"5","endSeconds":6}]}'],
+    ['a time before 0', '{"version":1,"cut":[{"startSeconds":-5,"endSeconds":6}]}'],
+    ['a word for true', '{"version":1,"only":"yes"}'],
+    ['a number for an id', '{"version":1,"withoutArtwork":[4]}'],
+    ['too many', JSON.stringify({ version: 1, withoutArtwork: Array.from({ length: 101 }, String) })],
+  ])('a sidecar with %s is refused', (_name, text) => {
+    expect(() => parseSidecar(text)).toThrow();
   });
 });

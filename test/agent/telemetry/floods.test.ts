@@ -164,6 +164,11 @@ describe('players that tell nothing', () => {
       ]);
       expect(world.sessions.get('s')?.actions.map(({ type }) => type)).toEqual(['seek', 'play', 'pause']);
       expect(world.sessions.get('s')?.actions[0]?.confidence).toBeGreaterThan(0.9);
+      const silent = world.events.length;
+      world.sessions.erase('s');
+      world.clock.now += 3_500;
+      world.intake.tick();
+      expect(world.events).toHaveLength(silent);
       post('s', [told('pause')], 'address');
       world.clock.now += 60_000;
       world.intake.tick();

@@ -67,6 +67,15 @@ describe('a title', () => {
     expect(readFileSync(at('titles/first/manifest.mpd'), 'utf8')).toContain(`${title.hash}/`);
     expect(readFileSync(at(`titles/first/${title.hash}/poster.jpg`)).subarray(0, 2)).toEqual(Buffer.from([0xff, 0xd8]));
     expect(leftOvers()).toEqual([]);
+    const { artwork = [] } = title.images;
+    expect(artwork.length).toBeGreaterThan(0);
+    for (const { files, shot } of artwork) {
+      expect(title.shots[shot]).toBeDefined();
+      for (const { url, bytes } of files) {
+        const picture = readFileSync(at(`titles/first/${title.hash}/${url}`));
+        expect([picture.length, picture.subarray(0, 2).toString('hex')]).toEqual([bytes, 'ffd8']);
+      }
+    }
   });
 
   test('comes with a report beside it and in its work folder, which names the same package', () => {
@@ -174,6 +183,7 @@ describe('a title', () => {
         codecs: ['hevc'],
         report: 'private',
         thumbnails: { seconds: 0 },
+        artwork: { pictures: 0 },
       },
     });
     const ended = await start(job);
