@@ -95,6 +95,7 @@ describe('wrong usage: 64', () => {
   test.each([
     [['constructor'], /no command "constructor"/],
     [['run', '--port', '80'], /--port/],
+    [['run', '--predictor', 'maybe'], /on or off, not "maybe"/],
     [['encode', 'film.mp4'], /INPUT and OUT/],
     [['encode', 'film.mp4', 'out', '--source-class', 'best'], /sourceClass/],
     [['origin'], /name one DIR/],

@@ -12,11 +12,11 @@ export const readText = (path: string): string => readFileSync(inRepository(path
 /** How a tool ended: its exit status (undefined when it did not start or ran out of time), and all that it printed. */
 export type Ran = { readonly status: number | undefined; readonly output: string };
 
-/** Runs a tool to its end, within 20 s. */
+/** Runs a tool to its end, within 45 s: that is seconds of work on a machine that does ten other things. */
 export function run(tool: string, args: readonly string[]): Ran {
   const { status, stdout, stderr, error } = spawnSync(tool, args, {
     encoding: 'utf8',
-    timeout: 20_000,
+    timeout: 45_000,
     env: { PATH: process.env['PATH'], SYSTEMD_COLORS: '0', SYSTEMD_PAGER: 'cat', LC_ALL: 'C.UTF-8' },
   });
   return { status: status ?? undefined, output: `${stdout ?? ''}${stderr ?? ''}${error?.message ?? ''}` };

@@ -148,7 +148,7 @@ describe.each([
     const [dry, warmed] = [`${name}-one`, `${name}-two`];
     const args = ['sidecar', '--log', cache.log, '--format', cache.format, '--url', cache.url, '--json'];
     expect(await watch(cache, dry, async () => undefined)).toBe(0);
-    await expect.poll(() => readFileSync(cache.log, 'utf8')).toContain(pathOf(dry, WATCHED - 1));
+    await expect.poll(() => readFileSync(cache.log, 'utf8'), { timeout: 20_000 }).toContain(pathOf(dry, WATCHED - 1));
     const { stdout } = await command([...args, '--once']);
     expect(JSON.parse(stdout)).toMatchObject({
       ...{ requests: WATCHED, misses: WATCHED },
@@ -164,11 +164,12 @@ describe.each([
       if (at === 10) renameSync(cache.log, `${cache.log}.1`);
       if (at === 10) cache.reopen();
       const isNear = () => origin.seen(pathOf(warmed, at + 1)).length;
-      if (at >= TRUSTED_AT) await expect.poll(isNear, { timeout: 10_000, interval: 20 }).toBe(1);
+      if (at >= TRUSTED_AT) await expect.poll(isNear, { timeout: 30_000, interval: 20 }).toBe(1);
     });
     expect(hits).toBe(WATCHED - TRUSTED_AT - 1);
     // What it warmed shows in the cache's log as hits of the player.
-    await expect.poll(() => readFileSync(cache.log, 'utf8')).toContain(`${pathOf(warmed, WATCHED - 1)} `);
+    const ofPlayer = new RegExp(`${pathOf(warmed, WATCHED - 1)} .*"player"`);
+    await expect.poll(() => readFileSync(cache.log, 'utf8'), { timeout: 20_000 }).toMatch(ofPlayer);
     stop.abort();
     const last = JSON.parse((await ended).stdout);
     expect(last).toMatchObject({ requests: 2 * WATCHED, warmed: { failed: 0, dropped: 0 } });

@@ -10,6 +10,7 @@ import {
   beacon,
   catalogue,
   command,
+  configText,
   leavePlace,
   makePlace,
   openWorld,
@@ -156,4 +157,22 @@ describe('row 46: a champion on disk that is', () => {
       await leavePlace(place);
     }
   });
+});
+
+test('nearcast run --predictor=off runs without any model, whatever the configuration says', async () => {
+  const place = await makePlace();
+  const stop = new AbortController();
+  try {
+    const config = join(place.dir, 'nearcast.yaml');
+    writeFileSync(config, configText(place.origin.url, { predict }));
+    const ended = command(['run', '--config', config, '--predictor=off'], stop.signal);
+    const list = () => command(['model', 'list', '--config', config]);
+    await expect.poll(async () => (await list()).stderr, { timeout: 40_000 }).toMatch(/without a model/);
+    stop.abort();
+    expect((await ended).stdout).not.toContain('model.ready');
+    expect(await ended).toMatchObject({ code: 0 });
+  } finally {
+    stop.abort();
+    await leavePlace(place);
+  }
 });
