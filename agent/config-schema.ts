@@ -325,6 +325,12 @@ export const sections = {
         .max(0.9)
         .default(0.1)
         .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
+      cmsd: z
+        .boolean()
+        .default(false)
+        .describe(
+          'tell players throughput and, under load, a bitrate to stay below (CTA-5006); needs listen.workers 1',
+        ),
       maxCostRatio: z
         .number()
         .min(0)

@@ -269,6 +269,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     retrain: async (run, signal) => (await models?.life.retrain(run, signal)) ?? 'off',
     sweep: async () => {
       drift.sweep();
+      questions.sweep();
       await models?.life.sweep();
     },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),

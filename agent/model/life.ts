@@ -207,7 +207,8 @@ class Life {
     const gains = Object.entries(BASELINES).map(
       ([name, scoresOf]) => [name, placeOf(scoresOf(question), chosen)] as const,
     );
-    const ease = answer?.ease === undefined ? [] : [['ease', placeOf(answer.ease, chosen)] as const];
+    const byEase = answer?.ease ?? question.ease;
+    const ease = byEase === undefined ? [] : [['ease', placeOf(byEase, chosen)] as const];
     const baselines = Object.fromEntries([...gains, ...ease].map(([name, at]) => [name, gainAt(at)]));
     trial.add(viewer, {
       champion: gainAt(place),
@@ -348,7 +349,7 @@ class Life {
     const { aliases } = await registry.list();
     for (const former of aliases.challenger) if (former !== sha256) await registry.withdraw('challenger', former);
     await registry.point('challenger', sha256);
-    this.#meetLater();
+    await this.#meet();
     return 'trained';
   }
 

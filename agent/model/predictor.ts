@@ -76,6 +76,7 @@ type Asked = Omit<Ranking, 'titles'> & {
   readonly candidates: readonly Candidate[];
   readonly features: Float32Array;
   readonly scores: Float32Array;
+  readonly ease: Float32Array | undefined;
 };
 
 /** Most popular titles that every question considers, and half as many launches. */
@@ -123,24 +124,25 @@ export function openPredictor(options: PredictorOptions): Predictor {
     );
     if (answer !== undefined) {
       count.byModel += 1;
-      return { candidates, features, scores: answer.scores, answeredBy: 'model', modelVersion: answer.version };
+      const { scores, version: modelVersion, ease } = answer;
+      return { candidates, features, scores, ease, answeredBy: 'model', modelVersion };
     }
     count.byRules += 1;
     const model = champion?.();
     const scores = scoreRows(model?.weights ?? RULES, features, candidates.length);
-    const plain = { candidates, features, scores, answeredBy: 'rules' as const };
+    const plain = { candidates, features, scores, ease: undefined, answeredBy: 'rules' as const };
     return model?.weights === undefined ? plain : { ...plain, modelVersion: model.modelVersion };
   };
   const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
-    const { candidates, features, scores, ...by } = await ask(session);
+    const { candidates, features, scores, ease: _ease, ...by } = await ask(session);
     return { ...by, titles: orderByScore(candidates, features, scores, limit) };
   };
 
   return {
     rank,
     score: async (session) => {
-      const { candidates, features, scores, modelVersion } = await ask(session);
-      return { titleIds: candidates.map(({ titleId }) => titleId), features, scores, modelVersion };
+      const { candidates, features, scores, modelVersion, ease } = await ask(session);
+      return { titleIds: candidates.map(({ titleId }) => titleId), features, scores, modelVersion, ease };
     },
     shares,
     explain: async (titleId, session) => {

@@ -8,6 +8,7 @@ import type { Log } from '../../cache/cache.ts';
 import type { PredictTitle } from '../predict/catalogue-index.ts';
 import type { ScorerWeights } from '../predict/scorer.ts';
 import type { Interaction } from '../train/interactions.ts';
+import { childEnvironment } from './child-env.ts';
 import type { FromTrainer, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
 
 /** What to train on. */
@@ -101,7 +102,7 @@ function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildPro
   const child = fork(entry, [], {
     execPath: process.execPath,
     execArgv: [`--max-old-space-size=${Math.max(64, Math.floor(maxRssBytes / 2 ** 20))}`],
-    env: {},
+    env: childEnvironment(),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { childEnvironment } from './child-env.ts';
 import { FAULTS, type Fault, faultOf } from './guard.ts';
 import {
   type FileToLoad,
@@ -189,11 +190,10 @@ class Runtime {
   #start(model: RunnableModel): void {
     const { startMs, pingEveryMs, maxRssBytes } = this.#options;
     this.#enter('starting');
-    // No environment: the process needs none of the node's, and cannot leak what it does not have.
     const child = fork(CHILD, [], {
       execPath: process.execPath,
       execArgv: [`--max-old-space-size=${Math.max(32, Math.floor(maxRssBytes / 2 ** 21))}`],
-      env: {},
+      env: childEnvironment(),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });

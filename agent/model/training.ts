@@ -59,17 +59,19 @@ function hashed(text: string): number {
 
 /**
  * Everything watched, in order. What is on disk has no order within a day: it is given one that means nothing, or the
- * order of titles would be learnt. From the first live question on only those count, which know the order.
+ * order of titles would be learnt. From the first live question on whose history is known only those count, which know
+ * the order.
  */
 function watchedOf({ questions, interactions }: SiteData): readonly Interaction[] {
-  const first = questions.reduce((least, { at }) => Math.min(least, at), Number.POSITIVE_INFINITY);
+  const known = questions.filter(({ history }) => history.length > 0);
+  const first = known.reduce((least, { at }) => Math.min(least, at), Number.POSITIVE_INFINITY);
   const stored = interactions
     .filter(({ at }) => at + DAY_MS <= first)
     .map((interaction) => ({ interaction, place: hashed(`${interaction.viewer} ${interaction.titleId}`) }))
     .sort((one, other) => byTime(one.interaction, other.interaction) || one.place - other.place)
     .map(({ interaction }) => interaction);
   const seen = new Set<string>();
-  const live = questions.toSorted(byTime).flatMap(({ viewer, at, history, titleIds, chosen }): Interaction[] => {
+  const live = known.toSorted(byTime).flatMap(({ viewer, at, history, titleIds, chosen }): Interaction[] => {
     const before = seen.has(viewer)
       ? []
       : history.map((titleId, back) => ({ viewer, titleId, at: at - 1 - back, weight: 1 }));
@@ -191,7 +193,8 @@ export async function trainOnSite(data: SiteData, seed: number, breathe: Breathe
   if (!isSequence) return { kind: 'scorer', files: [scorerFile], metrics: own?.metrics ?? {}, ...described };
   const onProgress = (ratio: number) => breathe(share + ratio * (1 - share));
   const ranker = await trainRanker(watched, { seed, onProgress, ...metadataOf(data.titles) });
-  const { weight, metrics } = await weigh(ranker.files, scorer, test);
+  const withHistory = test.filter(({ history }) => history.length > 0);
+  const { weight, metrics } = await weigh(ranker.files, scorer, withHistory);
   return {
     kind: 'sequence',
     files: [scorerFile, ...ranker.files],

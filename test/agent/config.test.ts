@@ -182,6 +182,11 @@ describe('mistakes', () => {
       ['1:1 admin.metrics: port 9464 is already that of listen.http'],
     ],
     [
+      'hints that workers cannot give',
+      'version: 1\nlisten: { workers: 2 }\nprefetch: { cmsd: true }\n',
+      ['3:19 prefetch.cmsd: workers do not know what to tell: set listen.workers to 1'],
+    ],
+    [
       'an origin behind a shorter match',
       'version: 1\norigins:\n  - { name: a, url: "http://a", match: "/" }\n  - { name: b, url: "http://b", match: "/vod/" }\n',
       [/^4:40 origins\[1\]\.match: never reached: "\/" of origin "a"/],

@@ -83,7 +83,7 @@ beforeEach(async () => {
   open = (changed = {}) => {
     const config = {
       ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window },
-      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
     };
     return openPrefetching({ ...kept, ...known, config, prediction, expectation, power, ...changed });
   };
@@ -124,7 +124,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
     ...{ enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window },
-    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15 },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);

@@ -60,6 +60,19 @@ describe('live questions', () => {
     expect(questions.stats().skipped).toBeGreaterThan(4_900);
   });
 
+  test('once the day is over, what a viewer had watched before is forgotten; the questions stay', async () => {
+    const { questions } = asked();
+    questions.seen(viewing('x', 'a'));
+    await turn();
+    questions.seen(viewing('x', 'b', 'a'));
+    questions.sweep();
+    expect(questions.answered().map(({ history }) => history)).toEqual([['a']]);
+    now += 86_400_000;
+    questions.sweep();
+    expect(questions.answered().map(({ history, chosen }) => [history, chosen])).toEqual([[[], 1]]);
+    expect(questions.stats()).toMatchObject({ pending: 0 });
+  });
+
   test('answered questions stay within their bytes', async () => {
     const large = { ...scored(['a', 'b']), features: new Float32Array(2 ** 21) };
     const questions = openQuestions({ rank: async () => large, onAnswered: () => undefined, now: () => now });

@@ -68,7 +68,7 @@ describe('row 46 to 48: a model that is told to be the champion', () => {
     await leavePlace(place);
   });
 
-  test.each(Object.keys(badModels(1)).slice(0, 4))(
+  test.each(['answers NaN', 'answers the same for all'])(
     '%s: given up, and the one before it goes on to answer',
     async (name) => {
       const promoted = world.ask('POST', '/models/promote', { model: hashes[name] });
