@@ -11,6 +11,7 @@ import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
+import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Plans } from './plans.ts';
@@ -59,6 +60,8 @@ export type Agent = {
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
+  /** What players are told with segments; asked only where prefetch.cmsd is on. */
+  readonly hints: Hints;
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
@@ -194,7 +197,7 @@ function openPrefetchingOver(
     PrefetchingOptions,
     'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
   > &
-    Pick<Rooms, 'state' | 'sessions'>,
+    Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
   const { maxSessions } = config.telemetry;
@@ -202,6 +205,7 @@ function openPrefetchingOver(
     ...rooms,
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
+    cost: rooms.meter.prefetchCost,
     config: config.prefetch,
   });
 }
@@ -241,8 +245,17 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
+  const hints = openHints({ ...cache, nodeId: config.node.id, now });
   const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
+  const prefetching = openPrefetchingOver(options, {
+    ...metered,
+    state,
+    sessions,
+    meter,
+    prediction,
+    power,
+    expectation,
+  });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -257,7 +270,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const told = { catalogue, sessions, prediction, prefetching, preview, expectation };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation, hints };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
   return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };

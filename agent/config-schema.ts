@@ -323,8 +323,20 @@ export const sections = {
         .number()
         .min(0.01)
         .max(0.9)
-        .default(0.2)
+        .default(0.1)
         .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
+      cmsd: z
+        .boolean()
+        .default(false)
+        .describe(
+          'tell players throughput and, under load, a bitrate to stay below (CTA-5006); needs listen.workers 1',
+        ),
+      maxCostRatio: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.15)
+        .describe('share of the origin bytes that prefetch may cost; surely above it, it switches itself off'),
     })
     .prefault({}),
   encode: z

@@ -12,6 +12,7 @@ import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
+import { openSwitch, type Switch, type SwitchOptions, type SwitchStats } from './prefetch/switch.ts';
 import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
@@ -32,6 +33,8 @@ export type PrefetchingOptions = {
   /** Most sessions whose next actions are anticipated, and whether one is still there: consent can be withdrawn. */
   readonly maxSessions: number;
   readonly isSession: (sid: string) => boolean;
+  /** What prefetch costs the origin, by which it goes off by itself. */
+  readonly cost: SwitchOptions['cost'];
   readonly now: () => number;
   readonly log: Log;
 };
@@ -47,7 +50,11 @@ export type Prefetching = {
   /** Titles that a consented session is likely to start next, the likeliest first. */
   readonly likely: (titles: readonly { readonly titleId: string }[], sid: string) => void;
   /** What became of what was fetched ahead in sessions, and how that is anticipated. */
-  readonly inSession: () => { readonly use: UsefulnessStats; readonly anticipation: ReturnType<Anticipation['stats']> };
+  readonly inSession: () => {
+    readonly use: UsefulnessStats;
+    readonly anticipation: ReturnType<Anticipation['stats']>;
+    readonly switched: SwitchStats;
+  };
   readonly save: () => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
@@ -78,6 +85,8 @@ function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
 
 /** Between two looks at who is about to leave, and at what nobody asked for in time. */
 const LOOK_MS = 1_000;
+/** Between two looks at what prefetch costs: three bins of the meter. */
+const SWITCH_LOOK_MS = 900_000;
 /** Looks between two at which sessions are gone, whose erasure is promised within a minute. */
 const FORGET_LOOKS = 15;
 /** Titles that are likely to be started next, of which the start is fetched, and the chance of the first one. */
@@ -86,7 +95,7 @@ const LIKELY_CHANCE = 0.2;
 
 /** Prefetch for those who watch now: what decides, what learns from it and what anticipates. */
 type Sessions = Pick<InSession, 'onServed' | 'onHappened' | 'onLikely'> & {
-  readonly stats: Prefetching['inSession'];
+  readonly stats: () => Omit<ReturnType<Prefetching['inSession']>, 'switched'>;
   readonly save: () => void;
   readonly close: () => void;
 };
@@ -160,7 +169,14 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
-  const fetcher = openFetcher({
+  const toggle: Switch = openSwitch({
+    ...{ maxCostRatio: config.maxCostRatio, cost: options.cost, snapshots: options.snapshots, now, log },
+    onOff: () => fetcher.cancel(({ reason }) => reason !== 'operator'),
+  });
+  const looking = setInterval(() => void toggle.look(), SWITCH_LOOK_MS);
+  looking.unref();
+  const fetcher: Fetcher = openFetcher({
+    isOn: toggle.isOn,
     fill: cache.fill,
     isHeld: (url) => cache.has(url) !== undefined,
     budget,
@@ -187,10 +203,10 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       for (const [rank, { titleId }] of titles.slice(0, MAX_LIKELY).entries())
         inSession?.onLikely(titleId, { reason: 'likely', chance: LIKELY_CHANCE / (rank + 1), sid });
     },
-    inSession: sessions.stats,
+    inSession: () => ({ ...sessions.stats(), switched: toggle.stats() }),
     save: sessions.save,
     runWindow: async (signal) => {
-      if (isRunning) return undefined;
+      if (isRunning || !toggle.isOn()) return undefined;
       isRunning = true;
       try {
         last = await runOnce(options, { fetcher, budget, signal });
@@ -210,6 +226,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     offPeak: () => ({ runs, lastSuccessSeconds, last }),
     close: () => {
       sessions.close();
+      clearInterval(looking);
       return fetcher.close();
     },
   };

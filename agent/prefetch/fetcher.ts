@@ -45,6 +45,8 @@ export type FetcherOptions = {
   readonly now: () => number;
   /** Viewers first: while false nothing of that priority starts; asked again every RETRY_MS. Default: always true. */
   readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
+  /** False: nothing is taken but what an operator asks for. Default: always true. */
+  readonly isOn?: () => boolean;
   /** Fills at once; default 4. */
   readonly concurrency?: number;
   /** Most items waiting; default 20 000. */
@@ -118,7 +120,7 @@ class PrefetchQueue {
 
   constructor({ breaker, ...options }: FetcherOptions) {
     this.#options = {
-      hasRoom: () => true,
+      ...{ hasRoom: () => true, isOn: () => true },
       concurrency: 4,
       maxQueued: 20_000,
       fillTimeoutMs: 60_000,
@@ -163,7 +165,7 @@ class PrefetchQueue {
 
   #push(entry: Entry): Pushed {
     const { url, priority } = entry.item;
-    if (this.#isClosed) return 'stopped';
+    if (this.#isClosed || (entry.item.reason !== 'operator' && !this.#options.isOn())) return 'stopped';
     if (this.#running.has(url) || this.#waiting['in-session'].has(url)) return 'duplicate';
     const later = this.#waiting['off-peak'].get(url);
     if (later !== undefined && priority === 'off-peak') return 'duplicate';
