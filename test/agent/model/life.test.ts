@@ -270,23 +270,15 @@ describe('training apart', () => {
   });
 
   test('of too little, nothing; past its deadline, too large, stopped: killed, with the reason', async () => {
-    const questions = examplesOf(800, 30);
+    const data = { questions: examplesOf(100, 30), interactions: [], titles: [], scorer: undefined };
+    const entry = join(root, 'endless.mjs');
+    await writeFile(entry, "process.on('message', () => undefined);");
     const stop = new AbortController();
-    const stopped = trainApart(
-      { questions, interactions: [], titles: [], scorer: undefined },
-      trainingOf({ pace: () => 0, signal: stop.signal }),
-    );
     const all = Promise.all([
-      trainApart({ questions: questions.slice(0, 100), interactions: [], titles: [], scorer: undefined }, trainingOf()),
-      trainApart(
-        { questions, interactions: [], titles: [], scorer: undefined },
-        trainingOf({ pace: () => 0, deadlineMs: 400 }),
-      ),
-      trainApart(
-        { questions, interactions: [], titles: [], scorer: undefined },
-        trainingOf({ pace: () => 0, maxRssBytes: 2 ** 20 }),
-      ),
-      stopped,
+      trainApart(data, trainingOf()),
+      trainApart(data, trainingOf({ entry, deadlineMs: 300 })),
+      trainApart(data, trainingOf({ entry, maxRssBytes: 2 ** 20 })),
+      trainApart(data, trainingOf({ entry, signal: stop.signal })),
     ]);
     stop.abort();
     expect((await all).map(({ outcome }) => outcome)).toEqual(['too-little', 'deadline', 'memory', 'stopped']);
