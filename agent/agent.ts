@@ -214,15 +214,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const metered = { ...known, cache: meter.watch(cache) };
   const hints = openHints({ ...cache, nodeId: config.node.id, now });
   const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
-  const prefetching = openPrefetchingOver(options, {
-    ...metered,
-    state,
-    sessions,
-    meter,
-    prediction,
-    power,
-    expectation,
-  });
+  const lent = { state, sessions, meter, prediction, power, expectation };
+  const prefetching = openPrefetchingOver(options, { ...metered, ...lent });
   closers.push(prefetching.close, prefetching.save);
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });

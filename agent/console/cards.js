@@ -1,6 +1,6 @@
 // Title cards and the large picture above them. Cards are made once and then only changed, so that nothing jumps.
 import { consent, sessionId } from '/.nearcast/page/events.js';
-import { leave, restOn } from '/.nearcast/page/preview.js';
+import { leave, restOn, whyInWords } from '/.nearcast/page/preview.js';
 
 /**
  * @typedef {object} Title
@@ -34,6 +34,21 @@ const [hero, heroArt, heroName, heroNote, heroPlay] = HERO.map((id) => document.
 
 /** @type {Map<string, Card>} */
 const cards = new Map();
+/**
+ * Reward tokens of the pictures that are shown, by title.
+ * @type {Map<string, string>}
+ */
+const pictureTokens = new Map();
+
+/**
+ * The reward token of a title's picture, once.
+ * @param {string} title
+ */
+export function takePictureToken(title) {
+  const token = pictureTokens.get(title);
+  pictureTokens.delete(title);
+  return token;
+}
 
 /** @param {string} id */
 export function findTitle(id) {
@@ -159,7 +174,7 @@ function fill(card, title) {
   card.progress.hidden = state === 'ready' || state === 'failed';
   card.progress.setAttribute('aria-label', `Encoding of ${title.name}`);
   card.button.setAttribute('aria-disabled', String(!title.ready));
-  setImage(card.image, title);
+  if (setPoster(card.image, title)) askArtwork(card.image, title.id).catch(() => undefined); // The poster stays.
   const hasReport = title.ready && typeof title.report === 'string';
   card.report.hidden = !hasReport;
   if (hasReport) card.report.setAttribute('href', title.report ?? '');
@@ -173,7 +188,7 @@ function showHero(titles) {
   hero.dataset.state = title === undefined ? 'empty' : title.ready ? 'ready' : 'encoding';
   hero.dataset.title = title?.id ?? '';
   if (heroPlay instanceof HTMLButtonElement) heroPlay.disabled = title?.ready !== true;
-  if (heroArt instanceof HTMLImageElement && title !== undefined) setImage(heroArt, title);
+  if (heroArt instanceof HTMLImageElement && title !== undefined) setPoster(heroArt, title);
   setText(heroName, title?.name ?? 'Nothing here yet');
   if (title === undefined) setText(heroNote, 'The first title appears as soon as its encode begins.');
   else if (title.ready && title.isEncodedHere === false) setText(heroNote, "Served from this node's cache.");
@@ -183,38 +198,41 @@ function showHero(titles) {
 }
 
 /**
- * The poster at once; then the picture that was chosen for this viewer, which is asked for once a title and consent.
+ * Shows the poster; true when it was not shown yet for this consent, and a picture may be asked for.
  * @param {HTMLImageElement} image
  * @param {Title} title
  */
-function setImage(image, title) {
+function setPoster(image, title) {
   if (typeof title.poster !== 'string' || !title.ready) {
     image.hidden = true;
-    return;
+    return false;
   }
   const of = `${consent()} ${title.poster}`;
-  if (image.dataset.of === of) return;
+  if (image.dataset.of === of) return false;
   image.dataset.of = of;
   image.removeAttribute('srcset');
+  image.removeAttribute('title');
   image.src = title.poster;
   image.hidden = false;
-  askArtwork(image, title.id, of).catch(() => undefined); // The poster stays.
+  return true;
 }
 
 /**
+ * Shows the picture that was chosen for this viewer in place of the poster.
  * @param {HTMLImageElement} image
  * @param {string} title
- * @param {string} of
  */
-async function askArtwork(image, title, of) {
+async function askArtwork(image, title) {
+  const { of } = image.dataset;
   const asked = new URLSearchParams({ width: String(Math.round(image.clientWidth * devicePixelRatio) || 320) });
   if (consent() === 'personal') asked.set('sid', sessionId());
   const answer = await fetch(`/.nearcast/artwork/${encodeURIComponent(title)}?${asked}`, { cache: 'no-store' });
   if (!answer.ok) return;
-  const { src, srcset, why } = await answer.json();
+  const { src, srcset, why, token } = await answer.json();
   if (image.dataset.of !== of || typeof src !== 'string') return;
-  image.dataset.variant = why.variant;
+  if (typeof token === 'string') pictureTokens.set(title, token);
   image.dataset.answer = why.answer;
+  image.title = whyInWords(why.answer, why.variant === 'poster' ? 'its poster' : 'a picture of it', why.like);
   if (srcset !== '') {
     image.sizes = `${Math.round(image.clientWidth) || 320}px`;
     image.srcset = srcset;

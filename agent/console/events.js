@@ -29,6 +29,8 @@ let session = readSession();
  * @type {Map<string, string>}
  */
 const tokens = new Map();
+/** @type {Map<string, string>} */
+const forPlay = new Map();
 const TOLD_WITH_TOKEN = new Set(['play', 'pause', 'seek', 'stop', 'next']);
 /** A return within the week is told by the token of what was watched last; kept only with consent. */
 const RETURN_KEY = 'nearcast-return';
@@ -106,6 +108,25 @@ export function keepToken(title, token) {
   }
 }
 
+/**
+ * Remembers the token of a title's picture, which the first play is told with: the opening is told with the preview's.
+ * @param {string} title
+ * @param {string | undefined} token
+ */
+export function keepForPlay(title, token) {
+  if (token !== undefined) forPlay.set(title, token);
+}
+
+/**
+ * @param {EventType} type
+ * @param {string} title
+ */
+function tokenFor(type, title) {
+  const picture = type === 'play' ? forPlay.get(title) : undefined;
+  if (picture !== undefined) forPlay.delete(title);
+  return picture ?? (TOLD_WITH_TOKEN.has(type) ? tokens.get(title) : undefined);
+}
+
 /** The token of what was watched on an earlier visit, once. */
 function takeReturnToken() {
   try {
@@ -123,7 +144,7 @@ function takeReturnToken() {
  * @param {ViewerEvent} event
  */
 export function tell(event) {
-  const token = TOLD_WITH_TOKEN.has(event.type) ? tokens.get(event.title) : undefined;
+  const token = tokenFor(event.type, event.title);
   const returned = event.type === 'open' && event.rewardToken === undefined ? takeReturnToken() : undefined;
   const rewardToken = event.rewardToken ?? token ?? returned;
   waiting.push({ at: Date.now(), ...event, ...(rewardToken === undefined ? {} : { rewardToken }) });

@@ -1,6 +1,13 @@
 // The demo page: asks the node for its titles and its doings, and puts cards, previews, player and consent together.
-import { findTitle, isAnyPending, refreshArtwork, setText, showTitles } from '/.nearcast/page/cards.js';
-import { consent, setConsent } from '/.nearcast/page/events.js';
+import {
+  findTitle,
+  isAnyPending,
+  refreshArtwork,
+  setText,
+  showTitles,
+  takePictureToken,
+} from '/.nearcast/page/cards.js';
+import { consent, keepForPlay, keepToken, setConsent } from '/.nearcast/page/events.js';
 import { showActivity } from '/.nearcast/page/panel.js';
 import { openPlayer, play, showNext } from '/.nearcast/page/player.js';
 import { leave, showAnew, takeToken } from '/.nearcast/page/preview.js';
@@ -40,7 +47,11 @@ function showLink(isAnswered) {
 
 /** @param {Title} title */
 function open(title) {
-  play(title, takeToken(title.id));
+  const token = takeToken(title.id);
+  const picture = takePictureToken(title.id);
+  if (token === undefined) keepToken(title.id, picture);
+  else keepForPlay(title.id, picture);
+  play(title, token ?? picture);
 }
 
 async function refreshTitles() {

@@ -182,7 +182,7 @@ function explain(own, headers) {
   const facts = new Map(parts.map((part) => /** @type {[string, string]} */ (part.split('='))));
   const why = document.createElement('span');
   why.className = 'why';
-  why.textContent = inWords(answer ?? '', facts);
+  why.textContent = whyInWords(answer ?? '', facts.get('theme') ?? 'opening', (facts.get('like') ?? '').split(','));
   own.art.append(why);
   const captions = headers.get('nearcast-captions');
   if (captions === null) return;
@@ -194,16 +194,15 @@ function explain(own, headers) {
 }
 
 /**
- * @param {string} answer
- * @param {ReadonlyMap<string, string>} facts
+ * Why something was chosen, for viewers.
+ * @param {string} answer Who chose: `personal`, `cohort` or `default`.
+ * @param {string} what What was chosen.
+ * @param {readonly string[]} like Features that it shares with the viewer's taste.
  */
-function inWords(answer, facts) {
-  const theme = facts.get('theme') ?? 'its opening';
-  const liked = (facts.get('like') ?? '').split(',').flatMap((name) => TRAITS[name] ?? []);
-  if (answer === 'personal' && liked.length > 0) return `For you: ${liked.join(' and ')}`;
-  if (answer === 'personal') return `For you: ${theme}`;
-  if (answer === 'cohort') return `Liked here: ${theme}`;
-  return `For everybody: ${theme}`;
+export function whyInWords(answer, what, like) {
+  const liked = like.flatMap((name) => TRAITS[name] ?? []);
+  if (answer === 'personal') return `For you: ${liked.length > 0 ? liked.join(' and ') : what}`;
+  return answer === 'cohort' ? `Liked here: ${what}` : `For everybody: ${what}`;
 }
 
 /**

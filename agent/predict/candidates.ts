@@ -54,23 +54,6 @@ const NOTHING: Knowledge = {};
 /** What a player asks for next follows a title that it has done with. */
 const AT_ONCE = { ratio: 1, hoursAgo: 0 };
 
-/** Launches strongest first, as of the minute: a question asks for them anew, the catalogue seldom changes. */
-const launchLists = new WeakMap<CatalogueIndex, { readonly minute: number; readonly ids: readonly string[] }>();
-
-function launches({ index, now, depth }: CandidateQuestion): readonly string[] {
-  const minute = Math.floor(now / 60_000);
-  const known = launchLists.get(index);
-  if (known?.minute === minute) return known.ids.slice(0, depth / 2);
-  const ids = index
-    .launchesAt(minute * 60_000)
-    .map(({ id, releaseAt = 0 }) => ({ id, strength: launchStrength(releaseAt, minute * 60_000) }))
-    .filter(({ strength }) => strength > 0)
-    .sort((one, other) => other.strength - one.strength || (one.id < other.id ? -1 : 1))
-    .map(({ id }) => id);
-  launchLists.set(index, { minute, ids });
-  return ids.slice(0, depth / 2);
-}
-
 /** Shares by title. A list of shares serves many questions, so its map is made once. */
 const shareMaps = new WeakMap<readonly TitleShare[], ReadonlyMap<string, number>>();
 
@@ -80,6 +63,63 @@ function shareMap(shares: readonly TitleShare[]): ReadonlyMap<string, number> {
   const made = new Map(shares.map(({ titleId, share }) => [titleId, share]));
   shareMaps.set(shares, made);
   return made;
+}
+
+/** What is known of a title before anybody asks. `place` is its row in the embedding table. */
+type KnownTitle = { readonly title: PredictTitle; readonly share: number; readonly place: number | undefined };
+
+/** The titles that everybody's questions share: the popular ones and the launches, and what is known of them. */
+type Crowd = {
+  readonly popular: readonly string[];
+  readonly launches: readonly string[];
+  readonly known: ReadonlyMap<string, KnownTitle>;
+  readonly lookUp: (titleId: string) => KnownTitle;
+};
+
+function launches({ index, now, depth }: CandidateQuestion): readonly string[] {
+  const best = new Best<string>(Math.floor(depth / 2));
+  // Of launches of one week the newest go first.
+  for (const { id, releaseAt = 0 } of index.launchesAt(now).toReversed()) {
+    const strength = launchStrength(releaseAt, now);
+    if (strength > 0) best.offer(id, strength);
+  }
+  return best.items();
+}
+
+function makeCrowd(question: CandidateQuestion): Crowd {
+  const { index, shares, knowledge = NOTHING, depth } = question;
+  const table = knowledge.nearest?.table;
+  const places = table && placesOf(table.titleIds);
+  const shareOf = shareMap(shares);
+  const lookUp = (titleId: string): KnownTitle => ({
+    title: index.titles.get(titleId) ?? { id: titleId },
+    share: shareOf.get(titleId) ?? 0,
+    place: places?.get(titleId),
+  });
+  const popular = shares.slice(0, depth).map(({ titleId }) => titleId);
+  const launched = launches(question);
+  const known = new Map([...popular, ...launched].map((titleId) => [titleId, lookUp(titleId)]));
+  return { popular, launches: launched, known, lookUp };
+}
+
+/** Made anew each minute, and when the catalogue, the shares or the embeddings are others. */
+const crowds = new WeakMap<readonly TitleShare[], { readonly made: CandidateQuestion; readonly crowd: Crowd }>();
+const minuteOf = (now: number): number => Math.floor(now / 60_000);
+
+function crowdOf(question: CandidateQuestion): Crowd {
+  const last = crowds.get(question.shares);
+  const isSame =
+    last?.made.index === question.index &&
+    last.made.depth === question.depth &&
+    minuteOf(last.made.now) === minuteOf(question.now) &&
+    last.made.knowledge?.nearest === question.knowledge?.nearest;
+  if (isSame) return last.crowd;
+  // Launches are of the minute, whichever question of it comes first.
+  const { index, shares, knowledge, depth } = question;
+  const made = { index, shares, knowledge, depth, now: minuteOf(question.now) * 60_000 };
+  const crowd = makeCrowd(made);
+  crowds.set(shares, { made, crowd });
+  return crowd;
 }
 
 /** POPULAR_BONUS by popularity, for each row of an embedding table; made once for a list of shares and a table. */
@@ -132,7 +172,7 @@ function personal(question: CandidateQuestion, profile: Profile, add: (id: strin
   if (profile.latest !== undefined) addNear(profile.latest, LATEST_DEPTH, 'similar');
 }
 
-function reasonsByTitle(question: CandidateQuestion, profile: Profile): Map<string, Set<Reason>> {
+function reasonsByTitle(question: CandidateQuestion, profile: Profile, crowd: Crowd): Map<string, Set<Reason>> {
   const found = new Map<string, Set<Reason>>();
   const add = (titleId: string, reason: Reason): void => {
     const reasons = found.get(titleId);
@@ -140,8 +180,8 @@ function reasonsByTitle(question: CandidateQuestion, profile: Profile): Map<stri
     else reasons.add(reason);
   };
   personal(question, profile, add);
-  for (const { titleId } of question.shares.slice(0, question.depth)) add(titleId, 'popular');
-  for (const titleId of launches(question)) add(titleId, 'launch');
+  for (const titleId of crowd.popular) add(titleId, 'popular');
+  for (const titleId of crowd.launches) add(titleId, 'launch');
   return found;
 }
 
@@ -155,19 +195,18 @@ function largestOf(words: readonly string[] | undefined, ratios: ReadonlyMap<str
 export function generateCandidates(question: CandidateQuestion): readonly Candidate[] {
   const { index, session, now, knowledge = NOTHING } = question;
   const profile = profileOf(session, { index, knowledge, now });
-  const shareOf = shareMap(question.shares);
+  const crowd = crowdOf(question);
   const table = knowledge.nearest?.table;
-  const places = table && placesOf(table.titleIds);
   const { taste } = profile;
-  return [...reasonsByTitle(question, profile)].map(([titleId, found]) => {
-    const title: PredictTitle = index.titles.get(titleId) ?? { id: titleId };
+  return [...reasonsByTitle(question, profile, crowd)].map(([titleId, found]) => {
+    const { title, share, place } = crowd.known.get(titleId) ?? crowd.lookUp(titleId);
     const own = profile.watchedById.get(titleId);
     const before = found.has('announced') ? AT_ONCE : profile.follows.get(titleId);
     return {
       titleId,
       reasons: REASONS.filter((reason) => found.has(reason)),
       facts: {
-        share: shareOf.get(titleId) ?? 0,
+        share,
         launch: title.releaseAt === undefined ? 0 : launchStrength(title.releaseAt, now),
         follows: before && { progressRatio: before.ratio ?? 0, hoursAgo: before.hoursAgo },
         begun: found.has('continue') && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
@@ -177,7 +216,7 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
         isFinished: own?.ratio !== undefined && own.ratio >= ENDED_RATIO,
         similarity: profile.similarity.get(titleId) ?? 0,
         transition: profile.transition.get(titleId) ?? 0,
-        taste: taste && table ? Math.max(0, cosineOf(table, places?.get(titleId), taste)) : 0,
+        taste: taste && table ? Math.max(0, cosineOf(table, place, taste)) : 0,
       },
     };
   });

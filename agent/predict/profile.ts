@@ -39,7 +39,13 @@ export type Knowledge = {
 };
 
 /** A watched title as candidates see it: how much of it, 0..1 (undefined: not known), and hours since. */
-export type Watched = { readonly titleId: string; readonly ratio: number | undefined; readonly hoursAgo: number };
+export type Watched = {
+  readonly titleId: string;
+  readonly ratio: number | undefined;
+  readonly hoursAgo: number;
+  /** Its line in the catalogue. */
+  readonly title: PredictTitle | undefined;
+};
 
 /** What was derived. Ratios count titles of the session. */
 export type Profile = {
@@ -67,6 +73,8 @@ const FOLLOWS_RATIO = 0.5;
 const MAX_WATCHED = 50;
 /** What is similar follows from the latest of them: the 21st would count an eighth. */
 const MAX_SIMILAR_FROM = 20;
+/** And the strongest neighbours of each. */
+const MAX_SIMILAR = 30;
 /** With each newer title, an older one says a tenth less of what is similar (ML-100k, test/bench/predict.ts). */
 const HISTORY_DECAY = 0.9;
 const HOUR_MS = 3_600_000;
@@ -74,10 +82,11 @@ const HOUR_MS = 3_600_000;
 function watchedOf(session: PredictSession, index: CatalogueIndex, now: number): readonly Watched[] {
   return session.history.slice(0, MAX_WATCHED).map((viewing) => {
     const { titleId, positionSeconds, at, isCompleted } = viewing;
-    const durationSeconds = index.titles.get(titleId)?.durationSeconds ?? viewing.durationSeconds ?? 0;
+    const title = index.titles.get(titleId);
+    const durationSeconds = title?.durationSeconds ?? viewing.durationSeconds ?? 0;
     const reached = durationSeconds > 0 ? Math.min(1, Math.max(0, positionSeconds / durationSeconds)) : undefined;
     const ratio = isCompleted ? Math.max(ENDED_RATIO, reached ?? 1) : reached;
-    return { titleId, ratio, hoursAgo: Math.max(0, now - at) / HOUR_MS };
+    return { titleId, ratio, hoursAgo: Math.max(0, now - at) / HOUR_MS, title };
   });
 }
 
@@ -94,12 +103,10 @@ function followsOf(watched: readonly Watched[], index: CatalogueIndex): Readonly
 /** Share of the watched titles under each word that a title has. */
 function ratiosOf(
   watched: readonly Watched[],
-  index: CatalogueIndex,
   wordsOf: (title: PredictTitle) => readonly string[],
 ): ReadonlyMap<string, number> {
   const ratios = new Map<string, number>();
-  for (const { titleId } of watched) {
-    const title = index.titles.get(titleId);
+  for (const { title } of watched) {
     for (const word of title === undefined ? [] : new Set(wordsOf(title))) {
       ratios.set(word, (ratios.get(word) ?? 0) + 1 / watched.length);
     }
@@ -117,7 +124,7 @@ function similarityOf(watched: readonly Watched[], neighbours: TitleNeighbours |
     const place = places.get(titleId);
     if (place === undefined) continue;
     const worth = HISTORY_DECAY ** step;
-    for (let at = place * width; at < (place + 1) * width; at += 1) {
+    for (let at = place * width; at < place * width + Math.min(width, MAX_SIMILAR); at += 1) {
       const other = titleIds[ids[at] ?? -1];
       if (other !== undefined) sums.set(other, (sums.get(other) ?? 0) + worth * (weights[at] ?? 0));
     }
@@ -152,8 +159,8 @@ export function profileOf(
     watched,
     watchedById: new Map(watched.map((entry) => [entry.titleId, entry])),
     follows: followsOf(watched, index),
-    genreRatios: ratiosOf(watched, index, ({ genres = [] }) => genres),
-    seriesRatios: ratiosOf(watched, index, ({ series }) => (series === undefined ? [] : [series])),
+    genreRatios: ratiosOf(watched, ({ genres = [] }) => genres),
+    seriesRatios: ratiosOf(watched, ({ series }) => (series === undefined ? [] : [series])),
     evidence,
     taste: knowledge.nearest && tasteOf(evidence, knowledge.nearest.table),
     latest: knowledge.nearest && latestOf(evidence, knowledge.nearest.table),

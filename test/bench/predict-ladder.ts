@@ -94,11 +94,11 @@ async function ask(): Promise<readonly Asked[]> {
 }
 
 type Mix = Readonly<Record<'popularity' | 'ease' | 'sequence', number>>;
-type Hits = { readonly hr1: number; readonly hr10: number; readonly reach: number };
+type Hits = Readonly<Record<'hr1' | 'hr10' | 'ndcg10' | 'reach', number>>;
 
 /** Share of questions whose answer is among the first and the first ten; ties count as if half of them came before. */
 function hitsOf(asked: readonly Asked[], mix: Mix): Hits {
-  let [first, tenth] = [0, 0];
+  let [first, tenth, gain] = [0, 0, 0];
   const shown = new Set<number>();
   for (const { target, steps } of asked) {
     const base = mix.popularity > 0 ? steps.popularity : steps.rules;
@@ -115,16 +115,20 @@ function hitsOf(asked: readonly Asked[], mix: Mix): Hits {
       else if (score === own) rank += 0.5;
     }
     if (rank < 1) first += 1;
-    if (rank < 10) tenth += 1;
+    if (rank < 10) {
+      tenth += 1;
+      gain += 1 / Math.log2(Math.max(0, rank) + 2);
+    }
   }
   const catalogue = asked[0]?.steps.rules.length ?? 1;
-  return { hr1: first / asked.length, hr10: tenth / asked.length, reach: shown.size / catalogue };
+  const count = asked.length;
+  return { hr1: first / count, hr10: tenth / count, ndcg10: gain / count, reach: shown.size / catalogue };
 }
 
-/** The weight of a step that does best on the validation week. */
+/** The weight of a step that orders best (NDCG@10) on the validation week. */
 const chosen = (asked: readonly Asked[], mixOf: (weight: number) => Mix): number =>
   WEIGHTS.map((weight) => ({ weight, hits: hitsOf(asked, mixOf(weight)) })).reduce((best, one) =>
-    one.hits.hr10 > best.hits.hr10 ? one : best,
+    one.hits.ndcg10 > best.hits.ndcg10 ? one : best,
   ).weight;
 
 /** One row a step. */
@@ -145,11 +149,14 @@ export async function runLadder(print: (text: string) => void): Promise<Record<s
   );
   return Object.fromEntries(
     rows.flatMap(([name, mix]) => {
-      const { hr1, hr10, reach } = hitsOf(test, mix);
-      print(`  ${name.padEnd(12)} HR@1 ${hr1.toFixed(4)}  HR@10 ${hr10.toFixed(4)}  reach ${reach.toFixed(3)}`);
+      const { hr1, hr10, ndcg10, reach } = hitsOf(test, mix);
+      print(
+        `  ${name.padEnd(12)} HR@1 ${hr1.toFixed(4)}  HR@10 ${hr10.toFixed(4)}  NDCG@10 ${ndcg10.toFixed(4)}  reach ${reach.toFixed(3)}`,
+      );
       return [
         [`ladder_${name}_hr1`, hr1],
         [`ladder_${name}_hr10`, hr10],
+        [`ladder_${name}_ndcg10`, ndcg10],
         [`ladder_${name}_reach`, reach],
       ];
     }),

@@ -1,5 +1,5 @@
 // What the parts of bench:preview share: percentiles, and a node as a process in front of an origin of published titles.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { start } from '../e2e/process.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
@@ -16,6 +16,8 @@ export type BenchNode = {
   readonly port: number;
   /** Bytes of media that its origin has sent since it was warm. */
   readonly originBytes: () => number;
+  /** CPU time that the node has taken, in milliseconds: says what a busy machine's waiting hides. */
+  readonly cpuMs: () => number;
   readonly stop: () => Promise<void>;
 };
 
@@ -54,10 +56,28 @@ export async function startNode(dir: string, publicDir: string, clips: readonly 
         .slice(warm)
         .filter(isMedia)
         .reduce((sum, path) => sum + (sizes.get(path) ?? 0), 0),
+    cpuMs: () => cpuMsOf(join(dir, 'nearcast.yaml')),
     stop: async () => {
       running.child.kill('SIGTERM');
       await running.ended;
       await origin.close();
     },
   };
+}
+
+/** A tick of /proc, in milliseconds (proc(5): 100 a second on Linux). */
+const TICK_MS = 10;
+
+/** User and system time of the processes that were started with this word. */
+function cpuMsOf(word: string): number {
+  const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+  return pids.reduce((sum, pid) => {
+    try {
+      if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(word)) return sum;
+      const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+      return sum + (Number(fields[11]) + Number(fields[12])) * TICK_MS;
+    } catch {
+      return sum; // It ended between the listing and the reading.
+    }
+  }, 0);
 }

@@ -76,13 +76,16 @@ export async function measureNode(
       return { previews: await Promise.all(previews), segments: await Promise.all(segments) };
     };
     await load(WARM_MS);
+    const cpuBefore = node.cpuMs();
     const { previews, segments } = await load(MEASURED_MS);
+    const cpuMs = node.cpuMs() - cpuBefore;
     const failed = [...previews, ...segments].filter(({ status }) => status !== 200).length;
     const timesOf = (list: readonly Asked[]) => list.map(({ firstByteMs }) => firstByteMs);
     return {
       first_byte_p50_ms: percentile(timesOf(previews), 0.5),
       first_byte_p99_ms: percentile(timesOf(previews), 0.99),
       segment_first_byte_p99_ms: percentile(timesOf(segments), 0.99),
+      cpu_ms_per_request: cpuMs / (previews.length + segments.length),
       failed_requests: failed,
       new_media_bytes: node.originBytes(),
     };
