@@ -43,6 +43,8 @@ export type TrainingOptions = {
   readonly signal: AbortSignal;
   readonly onProgress: (ratio: number) => void;
   readonly log: Log;
+  /** How far it gives way to others (setpriority(2)), 0..19; default 19. */
+  readonly niceness?: number;
   /** Another program in the trainer's place, for tests of one that misbehaves. */
   readonly entry?: string;
 };
@@ -97,7 +99,7 @@ async function instruct(child: ChildProcess, data: TrainingData, { seed }: Train
   await tell({ version: 1, type: 'train', seed, scorer: data.scorer });
 }
 
-function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildProcess {
+function startTrainer({ entry = CHILD, maxRssBytes, niceness = NICENESS }: TrainingOptions): ChildProcess {
   // No environment: the process needs none of the node's, and cannot leak what it does not have.
   const child = fork(entry, [], {
     execPath: process.execPath,
@@ -107,7 +109,7 @@ function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildPro
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
   try {
-    if (child.pid !== undefined) setPriority(child.pid, NICENESS);
+    if (child.pid !== undefined) setPriority(child.pid, niceness);
   } catch {
     // It has ended already, or the system has no priorities: it runs as it is.
   }

@@ -42,6 +42,7 @@ async function breathe(ratio: number): Promise<void> {
 async function train(seed: number, scorer: ScorerWeights | undefined): Promise<void> {
   try {
     const model = await trainOnSite({ questions, interactions, titles, scorer }, seed, breathe);
+    await say({ version: 1, type: 'progress', ratio: 1 });
     await say({ version: 1, type: 'trained', model });
   } catch (error) {
     const why = error instanceof TooLittle || error instanceof RangeError ? 'too-little' : 'error';
