@@ -202,7 +202,7 @@ function explain(own, headers) {
 export function whyInWords(answer, what, like) {
   const liked = like.flatMap((name) => TRAITS[name] ?? []);
   if (answer === 'personal') return `For you: ${liked.length > 0 ? liked.join(' and ') : what}`;
-  return answer === 'cohort' ? `Liked here: ${what}` : `For everybody: ${what}`;
+  return answer === 'cohort' ? `Liked here: ${what}` : `For all: ${what}`;
 }
 
 /**
