@@ -317,7 +317,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
+  const { snapshots } = state;
+  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction), snapshots });
+  closers.push(expectation.save);
   const expecting = { config: config.prefetch, prediction, expectation };
   const prefetching = openPrefetching({ ...metered, ...expecting, power, ledger: state.ledger });
   closers.push(prefetching.close);
@@ -325,7 +327,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encoding = await openEncoding({
     ...options,
-    ...{ catalogue, prediction, power },
+    ...{ catalogue, prediction, expectation, power },
     onPublished: (id) =>
       void publishing.published(id, closing).then((title) => title && encoding?.worth.learned(title)),
   });

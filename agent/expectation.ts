@@ -1,7 +1,8 @@
 // What is expected to be asked for, part by part, over the URLs of this node's titles: counts what is served, tells the
 // cache what to keep and the nightly fill what to fetch. It knows counts alone, and nothing outlives the process.
-import type { Cache, Demand, Log } from '../cache/cache.ts';
+import type { Cache, Demand } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
+import { type Forecasting, type ForecastingOptions, openForecasting } from './forecasting.ts';
 import { Audience } from './predict/audience.ts';
 import { BUCKET_SECONDS } from './predict/flow.ts';
 import type { ServedPart } from './prefetch/insession.ts';
@@ -9,7 +10,7 @@ import { placeOf, type Timeline, withoutQuery } from './prefetch/timeline.ts';
 import type { Timelines } from './timelines.ts';
 
 /** What openExpectation() needs. */
-export type ExpectationOptions = {
+export type ExpectationOptions = ForecastingOptions & {
   readonly catalogue: Pick<Catalogue, 'title' | 'titles' | 'titleOf'>;
   readonly timelines: Timelines;
   readonly cache: Pick<Cache, 'stats'>;
@@ -17,12 +18,10 @@ export type ExpectationOptions = {
   readonly nextOf: (titleId: string) => string | undefined;
   /** Views of a title that were counted before this start, a day. */
   readonly startsPerDay: (titleId: string) => number;
-  readonly now: () => number;
-  readonly log: Log;
 };
 
 /** What is expected. Nothing here throws. */
-export type Expectation = {
+export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
   /** A request was answered. */
   readonly served: (part: ServedPart) => void;
   /** For the cache: groups of keys and what each is expected to be asked for. */
@@ -35,9 +34,15 @@ export type Expectation = {
   readonly expected: (titleId: string, track: number, seconds: number) => number;
   /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
   readonly marginal: () => number;
-  /** Looks as far ahead as objects now stay. Every minute. */
+  /** Looks as far ahead as objects now stay, and saves now and then. Every minute. */
   readonly sweep: () => void;
-  readonly stats: () => { readonly titles: number; readonly horizonSeconds: number; readonly marginal: number };
+  readonly stats: () => {
+    readonly titles: number;
+    readonly horizonSeconds: number;
+    readonly marginal: number;
+    /** Share of the forecast's intervals so far that held. */
+    readonly heldRatio: number;
+  };
 };
 
 /** Newest part of the victims in what is expected of those that leave. */
@@ -103,6 +108,7 @@ export function openExpectation(options: ExpectationOptions): Expectation {
   const { catalogue, nextOf, now } = options;
   const audience = new Audience({ sinceMs: now(), horizonSeconds: HORIZON_SECONDS.first });
   const horizon = openHorizon(options.cache, now);
+  const forecast = openForecasting(options);
   const titles = new Map<string, Open>();
   const previous = openPrevious(catalogue, nextOf);
   const read = openReading(options, (timeline) => open(timeline));
@@ -120,31 +126,29 @@ export function openExpectation(options: ExpectationOptions): Expectation {
       titles.set(titleId, { timeline, checkedAt: now() });
     }
   };
-  const known = (titleId: string): Timeline | undefined => {
+  /** Where a path of a title is; its timeline is read if that is not known, or was read long ago. */
+  const locate = (titleId: string | undefined, path: string) => {
+    if (titleId === undefined) return undefined;
     const found = titles.get(titleId);
     if (found === undefined || now() - found.checkedAt > CHECK_MS) read(titleId);
-    return found?.timeline;
+    const place = found && placeOf(found.timeline, path);
+    if (found === undefined || place === undefined) return undefined;
+    return { titleId, place, track: found.timeline.tracks.indexOf(place.track), part: place.track.parts[place.index] };
   };
   return {
-    served: ({ path, status, kind, title: titleId }) => {
-      if (titleId === undefined || kind !== 'segment' || (status !== 200 && status !== 206)) return;
-      const timeline = known(titleId);
-      const place = timeline && placeOf(timeline, path);
-      if (timeline === undefined || place === undefined || place.index < 0 || !isFirst(place.track, place.index))
-        return;
-      const track = timeline.tracks.indexOf(place.track);
-      const seconds = place.index === 0 ? 0 : (place.track.parts[place.index]?.startSeconds ?? 0);
-      audience.enter({ titleId, track, seconds }, now());
+    served: ({ path, status, kind, title }) => {
+      if (kind !== 'segment' || (status !== 200 && status !== 206)) return;
+      const { titleId, place, track, part } = locate(title, path) ?? {};
+      if (titleId === undefined || place === undefined || track === undefined || part === undefined) return;
+      if (place.track.kind === 'video') forecast.watched(titleId, part.durationSeconds);
+      const seconds = place.index === 0 ? 0 : part.startSeconds;
+      if (isFirst(place.track, place.index)) audience.enter({ titleId, track, seconds }, now());
     },
     demand: {
       groupOf: (key) => {
         const path = withoutQuery(key.slice(key.indexOf(' ') + 1));
-        const titleId = catalogue.titleOf(path);
-        const timeline = titleId === undefined ? undefined : known(titleId);
-        const place = timeline && placeOf(timeline, path);
-        if (titleId === undefined || timeline === undefined || place === undefined) return undefined;
-        const seconds = place.track.parts[place.index]?.startSeconds ?? 0;
-        return audience.groupOf(titleId, timeline.tracks.indexOf(place.track), seconds);
+        const found = locate(catalogue.titleOf(path), path);
+        return found && audience.groupOf(found.titleId, found.track, found.part?.startSeconds ?? 0);
       },
       scoreOf: (group) => audience.score(group, now()),
       onVictim: (score) => {
@@ -155,12 +159,19 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     known: () => [...titles.values()].map(({ timeline }) => timeline),
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
     marginal: () => marginal,
+    ...{ hours: forecast.hours, save: forecast.save },
     sweep: () => {
+      forecast.sweep();
       const next = horizon();
       // Everything is worked out anew after a change: small ones are not worth it.
       if (Math.abs(Math.log(next / audience.horizonSeconds)) > 0.2) audience.lookAhead(next);
     },
-    stats: () => ({ titles: titles.size, horizonSeconds: audience.horizonSeconds, marginal }),
+    stats: () => ({
+      titles: titles.size,
+      horizonSeconds: audience.horizonSeconds,
+      marginal,
+      heldRatio: forecast.heldRatio(),
+    }),
   };
 }
 

@@ -30,7 +30,7 @@ const timelineOf = (titleId: string, base = `/t/${titleId}/`): Timeline => ({
   ],
 });
 
-function open() {
+function open(kept = new Map<string, string>()) {
   let nowMs = 0;
   let originBytes = 0;
   let timelines = new Map(['a', 'b', 'c'].map((id) => [id, timelineOf(id)]));
@@ -47,6 +47,7 @@ function open() {
     cache: { stats: () => ({ ...stats, originBytes: { viewer: originBytes } }) as never },
     nextOf: (titleId) => (titleId === 'a' ? 'b' : undefined),
     startsPerDay: () => 0,
+    snapshots: { get: (name) => kept.get(name), put: (name, json) => void kept.set(name, json) },
     now: () => nowMs,
     log: () => undefined,
   });
@@ -143,4 +144,25 @@ test('on a full disk what viewers are coming to stays, and what nobody will ask 
   } finally {
     await node.close();
   }
+});
+
+test('hours are forecast from segments that were served, and outlive a restart; what cannot be read begins anew', () => {
+  const kept = new Map<string, string>();
+  const { expectation, serve, wait } = open(kept);
+  expectation.open(timelineOf('a'));
+  for (let viewer = 0; viewer < 10; viewer += 1) for (let at = 0; at < 60; at += 1) serve('a', at);
+  expect(expectation.hours('a', 1)).toBeUndefined();
+  wait(24 * 60 * MINUTE);
+  const { low = 0, mean = 0, high = 0 } = expectation.hours('a', 1) ?? {};
+  expect(mean).toBeGreaterThan(5);
+  expect(mean).toBeLessThanOrEqual(10);
+  expect(low).toBeLessThan(mean);
+  expect(high).toBeGreaterThan(mean);
+  expect(expectation.hours('b', 1)).toBeUndefined();
+  expectation.sweep();
+  const again = open(kept);
+  again.wait(24 * 60 * MINUTE);
+  expect(again.expectation.hours('a', 1)?.mean).toBeCloseTo(mean, 3);
+  kept.set('forecast', '{"version":1,"day":"x"}');
+  expect(open(kept).expectation.hours('a', 1)).toBeUndefined();
 });

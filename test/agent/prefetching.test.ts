@@ -76,7 +76,13 @@ beforeEach(async () => {
   const { ledger } = state;
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   const known = { cache, catalogue, timelines, now: Date.now, log };
-  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
+  const { snapshots } = state;
+  const expectation = openExpectation({
+    ...known,
+    nextOf: prediction.predictor.nextOf,
+    startsPerDay: () => 0,
+    snapshots,
+  });
   open = (changed = {}) => {
     const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
     return openPrefetching({ ...known, config, prediction, expectation, power, ledger, ...changed });

@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { EdgeOutcome } from '../../agent/simulate/edge-play.ts';
 import { rounded } from './figures.ts';
+import { runForecast } from './predict-forecast.ts';
 import type { EdgeResult, EdgeTask } from './prefetch-edge.ts';
 
 /** Seed 6 is the one that settings were chosen on; it is not among these. */
@@ -69,6 +70,7 @@ const started = performance.now();
 const tasks = SHARES.flatMap((share) => SEEDS.map((seed) => ({ seed, share, isLadder: seed === SEEDS[0] }))).sort(
   (one, other) => Number(other.isLadder) - Number(one.isLadder),
 );
+const { interval_held } = await runForecast(console.log);
 const results = await playAll(tasks);
 /** The mean over seeds of a figure of a row. */
 function figure(share: number, name: keyof Figures, row = 'all'): number {
@@ -93,6 +95,7 @@ console.log(
     ...keyed('byte_hit', 'byte hit'),
     byte_hit_5_rules_only: figure(0.05, 'byte hit', 'rules'),
     startup_hit: figure(0.05, 'startup hit'),
+    interval_held,
     is_leaking: isLeaking,
     cores: cpus().length,
   }),
