@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
-import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
+import { countedBefore, type Expectation, openExpectation } from './expectation.ts';
 import { HERE, pathOf } from './foreign.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Published } from './packages.ts';
@@ -205,18 +205,6 @@ function openPreviews(
   });
 }
 
-/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
-function viewsBefore(
-  { config, now }: AgentOptions,
-  { predictor, popularity }: Prediction,
-): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
-  const startsPerDay = (titleId: string): number => {
-    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
-    return share * popularity.expectedViews(config.node.region, 1, now());
-  };
-  return { nextOf: predictor.nextOf, startsPerDay };
-}
-
 /** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
 function openIntakeOver(
   { config, now }: AgentOptions,
@@ -263,6 +251,7 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
     rooms.prediction.save();
     rooms.prediction.sweep().catch((error: unknown) => log('error', 'model.registry', { message: String(error) }));
     rooms.meter.save();
+    rooms.prefetching.save();
     const today = dayOf(now());
     if (today === purgedOn) return;
     purgedOn = today;
@@ -318,11 +307,12 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
   const { snapshots } = state;
-  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction), snapshots });
+  const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots });
   closers.push(expectation.save);
-  const expecting = { config: config.prefetch, prediction, expectation };
+  const { origins, prefetch } = config;
+  const expecting = { config: prefetch, origins, days: snapshots, prediction, expectation };
   const prefetching = openPrefetching({ ...metered, ...expecting, power, ledger: state.ledger });
-  closers.push(prefetching.close);
+  closers.push(prefetching.close, () => prefetching.save(true));
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encoding = await openEncoding({
@@ -358,6 +348,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       served: (record) => {
         intake.served(record);
         meter.served(record);
+        prefetching.fetched(record);
       },
       sweep: openSweep(options, rooms),
       quiesce: async () => {

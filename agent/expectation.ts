@@ -2,9 +2,11 @@
 // cache what to keep and the nightly fill what to fetch. It knows counts alone, and nothing outlives the process.
 import type { Cache, Demand } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
+import type { Config } from './config.ts';
 import { type Forecasting, type ForecastingOptions, openForecasting } from './forecasting.ts';
-import { Audience } from './predict/audience.ts';
+import { Audience, type AudienceTitle } from './predict/audience.ts';
 import { BUCKET_SECONDS } from './predict/flow.ts';
+import type { Prediction } from './prediction.ts';
 import type { ServedPart } from './prefetch/insession.ts';
 import { placeOf, type Timeline, withoutQuery } from './prefetch/timeline.ts';
 import type { Timelines } from './timelines.ts';
@@ -18,6 +20,8 @@ export type ExpectationOptions = ForecastingOptions & {
   readonly nextOf: (titleId: string) => string | undefined;
   /** Views of a title that were counted before this start, a day. */
   readonly startsPerDay: (titleId: string) => number;
+  /** Of a byte from the origin of a path, beside others'. */
+  readonly costOf: (path: string) => number;
 };
 
 /** What is expected. Nothing here throws. */
@@ -32,6 +36,8 @@ export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
   readonly known: () => readonly Timeline[];
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Of a byte of a title, beside others'. */
+  readonly costOf: (titleId: string) => number;
   /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
   readonly marginal: () => number;
   /** Looks as far ahead as objects now stay, and saves now and then. Every minute. */
@@ -103,6 +109,28 @@ function openReading(
   };
 }
 
+/** A title as its audience meets it. */
+function audienceTitle(
+  { titleId: id, durationSeconds, masterUrl, tracks }: Timeline,
+  { catalogue, costOf }: Pick<ExpectationOptions, 'catalogue' | 'costOf'>,
+  previousId: string | undefined,
+): AudienceTitle {
+  const { releaseAt, series } = catalogue.title(id) ?? {};
+  const kinds = tracks.map(({ kind, bandwidthBps }) => ({ kind, bitsPerSecond: bandwidthBps }));
+  return { id, durationSeconds, tracks: kinds, releaseAt, series, previousId, cost: costOf(masterUrl) };
+}
+
+/** Requests that were expected of what left, a mean of which the latest thousand are most. */
+function openMarginal(): { readonly onVictim: (score: number) => void; readonly marginal: () => number } {
+  let marginal = 0;
+  return {
+    marginal: () => marginal,
+    onVictim: (score) => {
+      marginal += VICTIM_WEIGHT * (score - marginal);
+    },
+  };
+}
+
 /** Opens it; it knows no title before the first is served or opened. */
 export function openExpectation(options: ExpectationOptions): Expectation {
   const { catalogue, nextOf, now } = options;
@@ -112,19 +140,15 @@ export function openExpectation(options: ExpectationOptions): Expectation {
   const titles = new Map<string, Open>();
   const previous = openPrevious(catalogue, nextOf);
   const read = openReading(options, (timeline) => open(timeline));
-  let marginal = 0;
+  const { onVictim, marginal } = openMarginal();
 
   const open = (timeline: Timeline): void => {
     const { titleId, durationSeconds } = timeline;
     if (!Number.isFinite(durationSeconds)) return;
-    const before = titles.get(titleId)?.timeline;
-    const tracks = timeline.tracks.map(({ kind, bandwidthBps }) => ({ kind, bitsPerSecond: bandwidthBps }));
-    const { releaseAt, series } = catalogue.title(titleId) ?? {};
-    const title = { id: titleId, durationSeconds, tracks, releaseAt, series, previousId: previous(titleId) };
-    const isKnown = before === timeline || audience.knows(title);
-    if (isKnown || audience.open(title, options.startsPerDay(titleId))) {
-      titles.set(titleId, { timeline, checkedAt: now() });
-    }
+    const title = audienceTitle(timeline, options, previous(titleId));
+    const isKnown = titles.get(titleId)?.timeline === timeline || audience.knows(title);
+    if (!isKnown && !audience.open(title, options.startsPerDay(titleId))) return;
+    titles.set(titleId, { timeline, checkedAt: now() });
   };
   /** Where a path of a title is; its timeline is read if that is not known, or was read long ago. */
   const locate = (titleId: string | undefined, path: string) => {
@@ -151,14 +175,13 @@ export function openExpectation(options: ExpectationOptions): Expectation {
         return found && audience.groupOf(found.titleId, found.track, found.part?.startSeconds ?? 0);
       },
       scoreOf: (group) => audience.score(group, now()),
-      onVictim: (score) => {
-        marginal += VICTIM_WEIGHT * (score - marginal);
-      },
+      onVictim,
     },
     open,
     known: () => [...titles.values()].map(({ timeline }) => timeline),
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
-    marginal: () => marginal,
+    costOf: (titleId) => options.costOf(titles.get(titleId)?.timeline.masterUrl ?? '/'),
+    marginal,
     ...{ hours: forecast.hours, save: forecast.save },
     sweep: () => {
       forecast.sweep();
@@ -169,9 +192,25 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     stats: () => ({
       titles: titles.size,
       horizonSeconds: audience.horizonSeconds,
-      marginal,
+      marginal: marginal(),
       heldRatio: forecast.heldRatio(),
     }),
+  };
+}
+
+/** What popularity has counted of titles, what follows each, and what their origins cost: for what begins to count anew. */
+export function countedBefore(
+  { config, now }: { readonly config: Config; readonly now: () => number },
+  { predictor, popularity }: Pick<Prediction, 'predictor' | 'popularity'>,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay' | 'costOf'> {
+  return {
+    nextOf: predictor.nextOf,
+    startsPerDay: (titleId) => {
+      const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+      return share * popularity.expectedViews(config.node.region, 1, now());
+    },
+    // As the cache chooses: the first origin whose match is a prefix.
+    costOf: (path) => config.origins.find(({ match }) => path.startsWith(match))?.cost ?? 1,
   };
 }
 

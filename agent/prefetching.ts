@@ -1,6 +1,6 @@
 // Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
 // own, and where a title's timeline comes from.
-import type { Cache, Log } from '../cache/cache.ts';
+import type { Cache, Log, ServedRecord } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { Expectation } from './expectation.ts';
@@ -10,6 +10,7 @@ import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
+import { type Lines, type LinesOptions, openLines } from './simulate/lines.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { Timelines } from './timelines.ts';
@@ -17,11 +18,14 @@ import type { Timelines } from './timelines.ts';
 /** What openPrefetching() needs. */
 export type PrefetchingOptions = {
   readonly config: Config['prefetch'];
-  readonly cache: Pick<Cache, 'activeFills' | 'isTight' | 'fill' | 'has' | 'stats'>;
+  readonly cache: Pick<Cache, 'activeFills' | 'isTight' | 'fill' | 'has' | 'stats' | 'placeOf'>;
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
-  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'marginal'>;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf' | 'marginal'>;
+  readonly origins: Config['origins'];
+  /** Where it is kept what origins' lines carried. */
+  readonly days: LinesOptions['days'];
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
@@ -36,6 +40,10 @@ export type Prefetching = {
   /** A request was answered; hints are the next objects that CMCD names. */
   readonly served: (part: ServedPart, hints: readonly string[]) => void;
   readonly hovered: (titleId: string) => void;
+  /** An answer may have come from an origin, over its line. */
+  readonly fetched: (record: Pick<ServedRecord, 'key' | 'result' | 'status' | 'bytes'>) => void;
+  /** Writes down what lines carried, once an hour or when it is the last time. */
+  readonly save: (isLast?: boolean) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
   readonly offPeak: () => {
@@ -46,6 +54,8 @@ export type Prefetching = {
   readonly close: () => Promise<void>;
 };
 
+/** What lines carried is written down this often. */
+const SAVE_MS = 3_600_000;
 const MAX_DECISIONS = 2_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
@@ -86,7 +96,7 @@ async function runOnce(
     isHeld: (url) => cache.has(url) !== undefined,
     known: expectation.known,
     open: expectation.open,
-    expected: expectation.expected,
+    ...{ expected: expectation.expected, costOf: expectation.costOf },
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
     marginal: expectation.marginal(),
     fetcher,
@@ -97,13 +107,52 @@ async function runOnce(
   });
 }
 
+/** What origins' lines carry, counted from what viewers missed; `lineShare` null: no line has a limit. */
+function openCounted({
+  config: { lineShare },
+  origins,
+  days,
+  now,
+}: PrefetchingOptions): Pick<Prefetching, 'fetched' | 'save'> & { readonly lines: Lines } {
+  const names = lineShare === null ? [] : origins.map(({ name }) => name);
+  const lines = openLines({ days, origins: names, ratio: lineShare ?? 1, now });
+  let savedAt = now();
+  return {
+    lines,
+    fetched: ({ key, result, status, bytes }) => {
+      const isFetched = result === 'miss' && (status === 200 || status === 206);
+      if (isFetched) lines.received(key.slice(0, key.indexOf(' ')), bytes);
+    },
+    save: (isLast = false) => {
+      if (!isLast && now() - savedAt < SAVE_MS) return;
+      savedAt = now();
+      lines.save();
+    },
+  };
+}
+
+/** Fills through the cache, counted to the line of the origin. */
+function fillOver({ cache }: PrefetchingOptions, lines: Lines): Cache['fill'] {
+  return async (url, how) => {
+    const outcome = await cache.fill(url, how);
+    const origin = outcome.outcome === 'stored' ? cache.placeOf(url)?.origin : undefined;
+    if (origin !== undefined && 'bytes' in outcome) lines.received(origin, outcome.bytes);
+    return outcome;
+  };
+}
+
 /** Opens prefetch; nothing is fetched before the first request, hover or window. */
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
+  const { lines, ...counted } = openCounted(options);
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
   const fetcher = openFetcher({
-    fill: cache.fill,
+    fill: fillOver(options, lines),
+    mayStart: ({ priority, url, bytes }) => {
+      const origin = priority === 'off-peak' ? cache.placeOf(url)?.origin : undefined;
+      return origin === undefined || lines.roomBytes(origin) > bytes;
+    },
     isHeld: (url) => cache.has(url) !== undefined,
     budget,
     bytesPerSecond: config.bytesPerSecond,
@@ -124,6 +173,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     decisions,
     served: (part, hints) => inSession?.onServed(part, hints),
     hovered: (titleId) => inSession?.onHover(titleId),
+    ...counted,
     runWindow: async (signal) => {
       if (isRunning) return undefined;
       isRunning = true;

@@ -36,6 +36,8 @@ export type FetcherOptions = {
   readonly now: () => number;
   /** Viewers first: while false nothing of that priority starts; asked again every RETRY_MS. Default: always true. */
   readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
+  /** False: the item waits, and others go before it; asked again every RETRY_MS. Default: always true. */
+  readonly mayStart?: (item: FetchItem) => boolean;
   /** Fills at once; default 4. */
   readonly concurrency?: number;
   /** Most items waiting; default 20 000. */
@@ -105,6 +107,7 @@ class PrefetchQueue {
   constructor({ breaker, ...options }: FetcherOptions) {
     this.#options = {
       hasRoom: () => true,
+      mayStart: () => true,
       concurrency: 4,
       maxQueued: 20_000,
       fillTimeoutMs: 60_000,
@@ -212,6 +215,7 @@ class PrefetchQueue {
         const over = isLate ? 'dropped' : this.#options.isHeld(url) ? 'held' : undefined;
         const isSpent = bytes > left || left <= 0;
         if (over === undefined && !isSpent && Math.max(1, bytes) > free) return undefined;
+        if (over === undefined && !isSpent && !this.#options.mayStart(entry.item)) continue;
         queue.delete(url);
         if (over === undefined && !isSpent) {
           entry.allowedBytes = Math.min(free, Math.max(LEAST_ALLOWED_BYTES, 2 * bytes));
@@ -238,14 +242,22 @@ class PrefetchQueue {
       if (this.#running.size >= (isTrial ? 1 : this.#options.concurrency)) return;
       const waitMs = this.#waitMs();
       if (waitMs > 0) {
-        this.#timer = setTimeout(() => this.#pump(), waitMs);
-        this.#timer.unref();
+        this.#retry(waitMs);
         return;
       }
       const entry = this.#next();
-      if (entry === undefined) return;
+      if (entry === undefined) {
+        // What may not start now is asked for again, also when nothing that runs will end.
+        if (this.#queued() > 0 && this.#running.size === 0) this.#retry(RETRY_MS);
+        return;
+      }
       void this.#run(entry);
     }
+  }
+
+  #retry(waitMs: number): void {
+    this.#timer = setTimeout(() => this.#pump(), waitMs);
+    this.#timer.unref();
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -20,6 +20,8 @@ export type OffPeakOptions = {
   readonly open: (timeline: Timeline) => void;
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Of a byte of a title, beside others'. */
+  readonly costOf: (titleId: string) => number;
   /** Room that is left, and what is expected of what leaves first when there is none. */
   readonly freeBytes: number;
   readonly marginal: number;
@@ -55,7 +57,7 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   const candidates: PlanCandidate[] = [];
   const consider = (timeline: Timeline, reasons: readonly string[]): void => {
     const expected = (track: number, seconds: number): number => options.expected(timeline.titleId, track, seconds);
-    candidates.push({ timeline, expected, reasons });
+    candidates.push({ timeline, expected, reasons, cost: options.costOf(timeline.titleId) });
   };
   for (const { titleId, reasons } of demand) {
     if (options.signal.aborted) break;

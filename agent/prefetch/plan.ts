@@ -21,6 +21,8 @@ export type PlanCandidate = {
   /** Requests expected of the part of a track (by its place in the timeline) that begins at a time. */
   readonly expected: (track: number, seconds: number) => number;
   readonly reasons: readonly string[];
+  /** Of a byte from its origin, beside other titles'; default 1. */
+  readonly cost?: number;
 };
 
 /** What a plan is made from. */
@@ -31,7 +33,7 @@ export type PlanQuestion = {
   readonly budgetBytes: number;
   /** Bytes that the store takes before something must leave. */
   readonly freeBytes: number;
-  /** Requests that are expected of what leaves first. */
+  /** What keeping a byte of what leaves first is worth: requests expected of it, times their cost. */
   readonly marginal: number;
   readonly options?: PlanOptions;
 };
@@ -64,7 +66,8 @@ const ASSUMED_SMALL_BYTES = 4096;
 /** The chance that somebody asks for what is asked for so often on the mean (of a Poisson process, at least once). */
 const chanceOf = (expected: number): number => 1 - Math.exp(-expected);
 
-type Draft = Omit<PlanItem, 'why'> & { readonly of: PlanCandidate };
+/** `saved`: of what its bytes cost, what is expected to be saved by each. */
+type Draft = Omit<PlanItem, 'why'> & { readonly of: PlanCandidate; readonly saved: number };
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
 function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: number; unlikely: number }): Draft[] {
@@ -81,7 +84,7 @@ function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: nu
     seen.add(url);
     if (chanceOf(at.expected) < (at.part === 'prefix' ? leastPrefixChance : leastChance)) skipped.unlikely += 1;
     else if (question.isHeld(url)) skipped.held += 1;
-    else drafts.push({ url, titleId: timeline.titleId, bytes, ...at, of });
+    else drafts.push({ url, titleId: timeline.titleId, bytes, ...at, of, saved: at.expected * (of.cost ?? 1) });
   };
   const starts = timeline.tracks.map((_, index) => of.expected(index, 0));
   offer(timeline.masterUrl, ASSUMED_SMALL_BYTES, { expected: Math.max(0, ...starts), part: 'prefix' });
@@ -100,7 +103,7 @@ function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: nu
 }
 
 /**
- * Plans fills within the budget: first all prefixes, then the rest, each by what is expected of it. While there is free
+ * Plans fills within the budget: first all prefixes, then the rest, each by what it is expected to save. While there is free
  * room what is likely enough fits; after that an item must beat what leaves by the hysteresis.
  */
 export function planFills(question: PlanQuestion): Plan {
@@ -109,7 +112,7 @@ export function planFills(question: PlanQuestion): Plan {
   const phase = { prefix: 0, rest: 1 } as const;
   const drafts = question.candidates
     .flatMap((candidate) => draftsOf(candidate, question, skipped))
-    .sort((one, other) => phase[one.part] - phase[other.part] || other.expected - one.expected);
+    .sort((one, other) => phase[one.part] - phase[other.part] || other.saved - one.saved);
   const items: PlanItem[] = [];
   const seen = new Set<string>();
   let bytes = 0;
@@ -121,7 +124,7 @@ export function planFills(question: PlanQuestion): Plan {
     seen.add(draft.url);
     const missing = Math.max(0, draft.bytes - free);
     if (bytes + draft.bytes > question.budgetBytes) skipped.budget += 1;
-    else if (missing > 0 && draft.expected < hysteresis * question.marginal) skipped.hysteresis += 1;
+    else if (missing > 0 && draft.saved < hysteresis * question.marginal) skipped.hysteresis += 1;
     else {
       free -= draft.bytes - missing;
       bytes += draft.bytes;
@@ -132,7 +135,7 @@ export function planFills(question: PlanQuestion): Plan {
   return { items, bytes, displacedBytes, skipped };
 }
 
-function toItem({ of, ...item }: Draft, displaces: boolean): PlanItem {
+function toItem({ of, saved: _saved, ...item }: Draft, displaces: boolean): PlanItem {
   const what = item.part === 'prefix' ? 'first seconds' : 'likely to be watched';
   const room = displaces ? 'worth more than what leaves' : 'there is room';
   return {

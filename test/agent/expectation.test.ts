@@ -47,6 +47,7 @@ function open(kept = new Map<string, string>()) {
     cache: { stats: () => ({ ...stats, originBytes: { viewer: originBytes } }) as never },
     nextOf: (titleId) => (titleId === 'a' ? 'b' : undefined),
     startsPerDay: () => 0,
+    costOf: () => 1,
     snapshots: { get: (name) => kept.get(name), put: (name, json) => void kept.set(name, json) },
     now: () => nowMs,
     log: () => undefined,

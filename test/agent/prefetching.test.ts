@@ -81,11 +81,21 @@ beforeEach(async () => {
     ...known,
     nextOf: prediction.predictor.nextOf,
     startsPerDay: () => 0,
+    costOf: () => 1,
     snapshots,
   });
   open = (changed = {}) => {
-    const config = { enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window };
-    return openPrefetching({ ...known, config, prediction, expectation, power, ledger, ...changed });
+    const config = {
+      enabled: true,
+      inSession: true,
+      bytesPerSecond: 1e9,
+      bytesPerDay: 1e9,
+      retention: true,
+      lineShare: null,
+      window,
+    };
+    const lines = { origins: [], days: state.snapshots };
+    return openPrefetching({ ...known, ...lines, config, prediction, expectation, power, ledger, ...changed });
   };
   prefetching = open();
 });
@@ -122,7 +132,15 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   // What the segments of two titles are taken for before they are known.
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const config = { enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window };
+  const config = {
+    enabled: true,
+    inSession: false,
+    retention: true,
+    lineShare: null,
+    bytesPerSecond: 1e9,
+    bytesPerDay,
+    window,
+  };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
   expect(run?.plan.bytes).toBeGreaterThan(0);

@@ -79,6 +79,7 @@ async function runNight(): Promise<readonly string[]> {
     timelineOf: timelines.of,
     isHeld: () => false,
     known: () => [],
+    costOf: () => 1,
     open: () => undefined,
     expected: () => 9,
     freeBytes: 1e9,

@@ -132,6 +132,20 @@ describe('the queue', () => {
     await expect.poll(() => calls.length).toBe(2);
     await fetcher.close();
   });
+
+  test('an item that may not start yet lets others go before it, and is asked for again', async () => {
+    let isFull = true;
+    const { fetcher, calls } = start({ mayStart: ({ url }) => !isFull || !url.startsWith('/full') });
+    fetcher.push(item('/full/1'));
+    fetcher.push(item('/2'));
+    expect(calls.map(({ url }) => url)).toEqual(['/2']);
+    calls[0]?.end(STORED);
+    await turn();
+    expect(calls).toHaveLength(1);
+    isFull = false;
+    await expect.poll(() => calls.length).toBe(2);
+    await fetcher.close();
+  });
 });
 
 describe('limits', () => {
@@ -255,6 +269,7 @@ describe('a night', () => {
       timelineOf: async (titleId) => (titleId === 'sealed' ? undefined : sampleTimeline(titleId, 10)),
       isHeld: (url) => held.has(url),
       known: () => [],
+      costOf: () => 1,
       open: () => undefined,
       expected: () => 2,
       freeBytes: 1e9,

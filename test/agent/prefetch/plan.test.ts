@@ -82,6 +82,14 @@ describe('a plan', () => {
     expect(plan.items[0]?.why).toContain('worth more than what leaves');
   });
 
+  test('what is dear at its origin comes first, and may push out what is cheap', () => {
+    const dear = { ...candidate('dear', 3), cost: 3 };
+    const { items } = planFills(question({ candidates: [candidate('cheap', 4), dear] }));
+    expect(items[0]?.titleId).toBe('dear');
+    const full = planFills(question({ candidates: [candidate('cheap', 4), dear], freeBytes: 0, marginal: 3 }));
+    expect(new Set(full.items.map(({ titleId }) => titleId))).toEqual(new Set(['dear']));
+  });
+
   test('for any question: no URL twice, none held, none unlikely, within budget, and what leaves is beaten', () => {
     const ids = fc.uniqueArray(fc.constantFrom('a', 'b', 'c', 'd', 'e'), { maxLength: 5 });
     const value = fc.double({ min: 0, max: 5, noNaN: true });
