@@ -38,21 +38,16 @@ export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
   readonly expected: (titleId: string, track: number, seconds: number) => number;
   /** Of a byte of a title, beside others'. */
   readonly costOf: (titleId: string) => number;
-  /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
-  readonly marginal: () => number;
   /** Looks as far ahead as objects now stay, and saves now and then. Every minute. */
   readonly sweep: () => void;
   readonly stats: () => {
     readonly titles: number;
     readonly horizonSeconds: number;
-    readonly marginal: number;
     /** Share of the forecast's intervals so far that held. */
     readonly heldRatio: number;
   };
 };
 
-/** Newest part of the victims in what is expected of those that leave. */
-const VICTIM_WEIGHT = 1e-3;
 /** A title's timeline is asked for again after this long: it may have been published anew. */
 const CHECK_MS = 60_000;
 /** Titles whose timelines are being read for this at once; requests of others are not counted until later. */
@@ -120,17 +115,6 @@ function audienceTitle(
   return { id, durationSeconds, tracks: kinds, releaseAt, series, previousId, cost: costOf(masterUrl) };
 }
 
-/** Requests that were expected of what left, a mean of which the latest thousand are most. */
-function openMarginal(): { readonly onVictim: (score: number) => void; readonly marginal: () => number } {
-  let marginal = 0;
-  return {
-    marginal: () => marginal,
-    onVictim: (score) => {
-      marginal += VICTIM_WEIGHT * (score - marginal);
-    },
-  };
-}
-
 /** Opens it; it knows no title before the first is served or opened. */
 export function openExpectation(options: ExpectationOptions): Expectation {
   const { catalogue, nextOf, now } = options;
@@ -140,7 +124,6 @@ export function openExpectation(options: ExpectationOptions): Expectation {
   const titles = new Map<string, Open>();
   const previous = openPrevious(catalogue, nextOf);
   const read = openReading(options, (timeline) => open(timeline));
-  const { onVictim, marginal } = openMarginal();
 
   const open = (timeline: Timeline): void => {
     const { titleId, durationSeconds } = timeline;
@@ -175,13 +158,11 @@ export function openExpectation(options: ExpectationOptions): Expectation {
         return found && audience.groupOf(found.titleId, found.track, found.part?.startSeconds ?? 0);
       },
       scoreOf: (group) => audience.score(group, now()),
-      onVictim,
     },
     open,
     known: () => [...titles.values()].map(({ timeline }) => timeline),
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
     costOf: (titleId) => options.costOf(titles.get(titleId)?.timeline.masterUrl ?? '/'),
-    marginal,
     ...{ hours: forecast.hours, save: forecast.save },
     sweep: () => {
       forecast.sweep();
@@ -192,7 +173,6 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     stats: () => ({
       titles: titles.size,
       horizonSeconds: audience.horizonSeconds,
-      marginal: marginal(),
       heldRatio: forecast.heldRatio(),
     }),
   };

@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { EXPECTATION } from './metrics-expectation.ts';
 import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
@@ -327,7 +328,17 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...AGENT, ...MODEL, ...POWER])
+  for (const entry of [
+    ...CACHE,
+    ...STORE,
+    ...LISTENER,
+    ...WORKERS,
+    ...ORIGINS,
+    ...AGENT,
+    ...EXPECTATION,
+    ...MODEL,
+    ...POWER,
+  ])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

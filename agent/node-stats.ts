@@ -10,6 +10,13 @@ export type NodeStats = {
   readonly cache: CacheStats;
   readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
+  readonly expectation: {
+    readonly titles: number;
+    readonly horizonSeconds: number;
+    readonly heldRatio: number;
+    /** Percentiles of origins' lines, bytes a second. */
+    readonly lines: Readonly<Record<string, number>>;
+  };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;
     readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
@@ -90,7 +97,9 @@ export type CountedAgent = {
       };
     };
     readonly offPeak: () => NodeStats['offPeak'];
+    readonly lines: () => NodeStats['expectation']['lines'];
   };
+  readonly expectation: { readonly stats: () => Omit<NodeStats['expectation'], 'lines'> };
   readonly prediction: Pick<NodeStats['predict'], 'seconds'> & {
     readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
     readonly childRestarts: () => number;
@@ -144,6 +153,10 @@ export function readStats(
       outcomes: fetcher?.outcomes ?? {},
     },
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
+    expectation: {
+      ...(agent?.expectation.stats() ?? { titles: 0, horizonSeconds: 0, heldRatio: 0 }),
+      lines: agent?.prefetching.lines() ?? {},
+    },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
       seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },

@@ -222,7 +222,6 @@ function toldBy(live: Live, { prefetch }: Config): Pick<CacheOptions, 'titleOf' 
   const demand: Demand = {
     groupOf: (key) => live.agent?.expectation.demand.groupOf(key),
     scoreOf: (group) => live.agent?.expectation.demand.scoreOf(group) ?? 0,
-    onVictim: (score) => live.agent?.expectation.demand.onVictim?.(score),
   };
   return {
     titleOf: (path) => live.agent?.catalogue.titleOf(path),

@@ -22,7 +22,7 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
-  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf' | 'marginal'>;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf'>;
   readonly origins: Config['origins'];
   /** Where it is kept what origins' lines carried. */
   readonly days: LinesOptions['days'];
@@ -42,6 +42,8 @@ export type Prefetching = {
   readonly hovered: (titleId: string) => void;
   /** An answer may have come from an origin, over its line. */
   readonly fetched: (record: Pick<ServedRecord, 'key' | 'result' | 'status' | 'bytes'>) => void;
+  /** The 95th percentile of each origin's line, bytes a second. */
+  readonly lines: () => Readonly<Record<string, number>>;
   /** Writes down what lines carried, once an hour or when it is the last time. */
   readonly save: (isLast?: boolean) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
@@ -98,7 +100,7 @@ async function runOnce(
     open: expectation.open,
     ...{ expected: expectation.expected, costOf: expectation.costOf },
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-    marginal: expectation.marginal(),
+    capacityBytes: limitBytes.disk,
     fetcher,
     // A forecast that was wrong of late spends less.
     budgetBytes: budget.leftBytes() * prediction.drift.trust(),
@@ -113,12 +115,13 @@ function openCounted({
   origins,
   days,
   now,
-}: PrefetchingOptions): Pick<Prefetching, 'fetched' | 'save'> & { readonly lines: Lines } {
+}: PrefetchingOptions): Pick<Prefetching, 'fetched' | 'lines' | 'save'> & { readonly line: Lines } {
   const names = lineShare === null ? [] : origins.map(({ name }) => name);
   const lines = openLines({ days, origins: names, ratio: lineShare ?? 1, now });
   let savedAt = now();
   return {
-    lines,
+    line: lines,
+    lines: () => Object.fromEntries(names.map((name) => [name, lines.p95BytesPerSecond(name)])),
     fetched: ({ key, result, status, bytes }) => {
       const isFetched = result === 'miss' && (status === 200 || status === 206);
       if (isFetched) lines.received(key.slice(0, key.indexOf(' ')), bytes);
@@ -144,14 +147,14 @@ function fillOver({ cache }: PrefetchingOptions, lines: Lines): Cache['fill'] {
 /** Opens prefetch; nothing is fetched before the first request, hover or window. */
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
-  const { lines, ...counted } = openCounted(options);
+  const { line, ...counted } = openCounted(options);
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
   const fetcher = openFetcher({
-    fill: fillOver(options, lines),
+    fill: fillOver(options, line),
     mayStart: ({ priority, url, bytes }) => {
       const origin = priority === 'off-peak' ? cache.placeOf(url)?.origin : undefined;
-      return origin === undefined || lines.roomBytes(origin) > bytes;
+      return origin === undefined || line.roomBytes(origin) > bytes;
     },
     isHeld: (url) => cache.has(url) !== undefined,
     budget,

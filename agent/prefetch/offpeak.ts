@@ -22,9 +22,9 @@ export type OffPeakOptions = {
   readonly expected: (titleId: string, track: number, seconds: number) => number;
   /** Of a byte of a title, beside others'. */
   readonly costOf: (titleId: string) => number;
-  /** Room that is left, and what is expected of what leaves first when there is none. */
+  /** Room that is left, and all room. */
   readonly freeBytes: number;
-  readonly marginal: number;
+  readonly capacityBytes: number;
   readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
   readonly budgetBytes: number;
   /** Titles of the demand that are considered, and read for it; default 200. */
@@ -70,11 +70,11 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   const { length: read } = candidates;
   const asked = new Set(demand.map(({ titleId }) => titleId));
   for (const timeline of options.known()) if (!asked.has(timeline.titleId)) consider(timeline, ['watched here']);
-  const { freeBytes, marginal } = options;
+  const { freeBytes, capacityBytes } = options;
   const plan = planFills({
     candidates,
     freeBytes,
-    marginal,
+    capacityBytes,
     isHeld: options.isHeld,
     budgetBytes: options.budgetBytes,
     ...(options.plan === undefined ? {} : { options: options.plan }),

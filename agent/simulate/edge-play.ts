@@ -10,8 +10,6 @@ const DAY_SECONDS = 86_400;
 const WINDOW = { from: 2 * 3600, seconds: 4 * 3600 } as const;
 /** What was filled so lately may still be watched. */
 const WAITING_DAYS = 7;
-/** Newest part of the victims in what is expected of those that leave. */
-const VICTIM_WEIGHT = 1e-3;
 
 /** One cache of a play. */
 export type EdgeRun = {
@@ -55,7 +53,6 @@ class Playing {
   readonly #catalogue: EdgeCatalogue;
   readonly #countFrom: number;
   readonly bins: Float64Array;
-  marginal = 0;
   #queue: number[] = [];
   #now = 0;
   served = 0;
@@ -78,9 +75,6 @@ class Playing {
         return place === undefined ? 0 : (audience?.groupOf(place.title.id, place.track, place.seconds) ?? 0);
       },
       scoreOf: (group: number) => audience?.score(group, this.#now * 1000) ?? 0,
-      onVictim: (score: number) => {
-        this.marginal += VICTIM_WEIGHT * (score - this.marginal);
-      },
     };
     this.cache = new EdgeCache({ sizes, capacityBytes, ...(keeps && audience !== undefined ? { demand } : {}) });
   }
@@ -154,7 +148,7 @@ class Playing {
       isHeld: (url) => cache.holds(Number(url)),
       budgetBytes: run.capacityBytes * (run.keeps ? 1 : 0.2),
       freeBytes: run.capacityBytes - cache.usedBytes,
-      marginal: this.marginal,
+      capacityBytes: run.capacityBytes,
       ...(run.plan === undefined ? {} : { options: run.plan }),
     });
     this.#queue = plan.items.map(({ url }) => Number(url));

@@ -117,7 +117,6 @@ export type EdgeCacheOptions = {
   readonly demand?: {
     readonly groupOf: (object: number) => number;
     readonly scoreOf: (group: number) => number;
-    readonly onVictim: (score: number) => void;
   };
 };
 

@@ -83,7 +83,7 @@ async function runNight(): Promise<readonly string[]> {
     open: () => undefined,
     expected: () => 9,
     freeBytes: 1e9,
-    marginal: 0,
+    capacityBytes: 1e9,
     fetcher: {
       push: ({ url }) => {
         pushed.push(url);

@@ -273,7 +273,7 @@ describe('a night', () => {
       open: () => undefined,
       expected: () => 2,
       freeBytes: 1e9,
-      marginal: 0,
+      capacityBytes: 1e9,
       fetcher,
       budgetBytes: 1e9,
       now: () => Date.now(),
@@ -332,13 +332,18 @@ describe('a night', () => {
     expect(filled).toEqual([]);
   });
 
-  test('each title is opened before its parts are asked for, and what leaves first must be beaten', async () => {
+  test('each title is opened before its parts are asked for, and the least that fits must be beaten', async () => {
     const opened = new Set<string>();
     const expected = (titleId: string) => {
       expect(opened).toContain(titleId);
       return titleId === 'a' ? 3 : 2;
     };
-    const { summary } = run({ open: ({ titleId }) => opened.add(titleId), expected, freeBytes: 0, marginal: 1.9 });
+    const { summary } = run({
+      open: ({ titleId }) => opened.add(titleId),
+      expected,
+      freeBytes: 0,
+      capacityBytes: 20e6,
+    });
     const { plan, decisions } = await summary;
     expect(new Set(decisions.map(({ titleId }) => titleId))).toEqual(new Set(['a']));
     expect(plan.skipped.hysteresis).toBe(plan.items);
