@@ -4,28 +4,29 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Cache, Log, Route, ServedRecord } from '../cache/cache.ts';
 import { type ListedTitle, viewerRoutes } from './api.ts';
-import { type Catalogue, type CatalogueTitle, openCatalogue } from './catalogue.ts';
+import { type Catalogue, openCatalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { countedBefore, type Expectation, openExpectation } from './expectation.ts';
-import { HERE, pathOf } from './foreign.ts';
+import { openHearing } from './hearing.ts';
+import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
-import type { Published } from './packages.ts';
+import type { Plans } from './plans.ts';
 import { openLoad } from './power/load.ts';
 import { openPower, type Power } from './power/power.ts';
 import { openSensors } from './power/sensors.ts';
 import { openPrediction, type Prediction } from './prediction.ts';
-import { openPrefetching, type Prefetching } from './prefetching.ts';
-import { openPreview, type Preview, type ViewerHistory } from './preview/preview.ts';
+import { openPrefetching, type Prefetching, type PrefetchingOptions } from './prefetching.ts';
+import { openPreview, type Preview } from './preview/preview.ts';
 import { openPreviewStore } from './preview-store.ts';
+import { historyOf } from './preview-taste.ts';
 import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
-import { type Intake, openIntake } from './telemetry/intake.ts';
-import type { Session } from './telemetry/session.ts';
+import type { Intake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
 
@@ -54,6 +55,7 @@ export type Agent = {
   readonly encoding: Encoding | undefined;
   readonly power: Power;
   readonly preview: Preview;
+  readonly plans: Plans;
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
@@ -71,8 +73,6 @@ export type Agent = {
 const FLUSH_MS = 2_000;
 /** Choices and the ledger are kept this long for off-policy estimates. */
 const LOG_DAYS = 60;
-/** Rewards that a player can report. */
-const REWARD_OF = ['open', 'play', 'unhover'] as const;
 /** A catalogue or a package that somebody else wrote is seen after this long at the latest. */
 const RELOAD_MS = 5_000;
 /** Prefetch decisions that the page is given. */
@@ -85,69 +85,8 @@ function previewSecret(state: State): Uint8Array {
   return drawn;
 }
 
-function historyOf(
-  session: Session | undefined,
-  durationOf: (titleId: string) => number | undefined,
-): ViewerHistory | undefined {
-  if (session === undefined) return undefined;
-  const watched = session.history.map(({ titleId, watchedSeconds, durationSeconds }) => {
-    const duration = durationSeconds ?? durationOf(titleId);
-    return { titleId, watchedRatio: duration === undefined ? 0 : Math.min(1, watchedSeconds / duration) };
-  });
-  return { watched };
-}
-
 const isRunning = ({ state }: EncodeStatus): boolean => state === 'running';
 const isOpen = ({ state }: EncodeStatus): boolean => state === 'queued' || state === 'running';
-
-/** Where a title's poster is: of its package, else as its line says, from where its manifest is; null for neither. */
-function posterOf({ manifestUrl, images }: CatalogueTitle, found: Published | undefined): string | null {
-  if (found !== undefined) return found.poster;
-  const poster = images?.['poster'];
-  const url = poster === undefined ? null : URL.parse(poster, URL.parse(manifestUrl ?? '/', HERE)?.href ?? HERE);
-  if (url === null || !/^https?:$/.test(url.protocol)) return null;
-  return pathOf(url.href) ?? url.href;
-}
-
-/** A title's line on the page: ready once it has a package, or at once when somebody else publishes it. */
-function listTitles(catalogue: Catalogue, encodes: Encodes | undefined, publishPath: string): readonly ListedTitle[] {
-  const jobs = new Map((encodes?.list() ?? []).map((job) => [job.id, job]));
-  const listed = catalogue.titles().map((title): ListedTitle => {
-    const { id, name, manifestUrl, nextId, series } = title;
-    const found = catalogue.published(id);
-    const job = jobs.get(id);
-    const url = manifestUrl ?? `${publishPath}${id}/master.m3u8`;
-    const isOurs = title.source !== 'sealed' && url === `${publishPath}${id}/master.m3u8`;
-    const isReady = found !== undefined || !isOurs;
-    return {
-      id,
-      name: name ?? found?.name ?? id,
-      manifestUrl: url,
-      poster: posterOf(title, found),
-      ...(found?.report === undefined ? {} : { report: found.report }),
-      ready: isReady,
-      progressRatio: isReady ? 1 : (job?.progressRatio ?? 0),
-      isEncodedHere: isOurs,
-      ...(isReady || job?.failure === undefined ? {} : { failure: job.failure.code }),
-      ...(nextId === undefined ? {} : { nextId }),
-      ...(series === undefined ? {} : { series }),
-    };
-  });
-  const known = new Set(listed.map(({ id }) => id));
-  const coming = [...jobs.values()].filter(({ id, state }) => !known.has(id) && state !== 'failed');
-  return [
-    ...listed,
-    ...coming.map(({ id, name, progressRatio }) => ({
-      id,
-      name,
-      manifestUrl: `${publishPath}${id}/master.m3u8`,
-      poster: null,
-      ready: false,
-      progressRatio,
-      isEncodedHere: true,
-    })),
-  ];
-}
 
 /** The pace of background work; what runs of it is asked for once it is open. */
 function openPowerOver({ config, cache, now, log }: AgentOptions, isActive: () => boolean): Promise<Power> {
@@ -184,7 +123,6 @@ function openViewers(
 function openPreviews(
   { config, now }: AgentOptions,
   rooms: Pick<Agent, 'catalogue' | 'sessions' | 'timelines' | 'encodes' | 'state'>,
-  durationOf: Durations,
 ): Preview {
   const { catalogue, sessions, timelines, encodes, state } = rooms;
   return openPreview({
@@ -196,45 +134,12 @@ function openPreviews(
       if (timeline !== undefined) return { state: 'foreign', timeline };
       return catalogue.title(titleId) === undefined ? undefined : { state: 'pending' };
     },
-    sessionOf: (sid) => historyOf(sessions.get(sid), durationOf),
+    sessionOf: (sid) => historyOf(sessions.get(sid), now()),
     store: openPreviewStore(state),
     secret: previewSecret(state),
     deadlineMs: config.preview.deadlineMs,
     now,
     random: Math.random,
-  });
-}
-
-/** What viewers do, told on: to popularity, to prefetch, and to the preview that is rewarded for it. */
-function openIntakeOver(
-  { config, now }: AgentOptions,
-  rooms: Pick<Agent, 'catalogue' | 'sessions' | 'prediction' | 'prefetching' | 'preview' | 'expectation'>,
-  durationOf: Durations,
-): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, expectation } = rooms;
-  return openIntake({
-    sessions,
-    now,
-    titleOf: catalogue.titleOf,
-    isTitle: (titleId) => catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined,
-    durationOf,
-    maxPerViewerPerMinute: config.telemetry.maxEventsPerViewerPerMinute,
-    maxPerMinute: config.telemetry.maxEventsPerMinute,
-    onTitle: ({ titleId, kind, amount, at }) => {
-      if (kind === 'play') prediction.played({ titleId, at, weight: amount });
-      if (kind === 'hover') prefetching.hovered(titleId);
-    },
-    onEvent: ({ type, rewardToken }, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const outcome = REWARD_OF.find((name) => name === type);
-      if (rewardToken !== undefined && outcome !== undefined) preview.reward(rewardToken, outcome);
-    },
-    onRequest: ({ path, kind, titleId, nextPaths }, session) => {
-      if (session !== undefined) prediction.seen(session);
-      const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
-      prefetching.served(part, nextPaths);
-      expectation.served(part);
-    },
   });
 }
 
@@ -246,6 +151,7 @@ function openSweep({ config, now, log }: AgentOptions, rooms: Rooms): () => void
   return () => {
     void rooms.catalogue.reload();
     rooms.sessions.sweep();
+    rooms.plans.sweep();
     rooms.expectation.sweep();
     rooms.preview.sweep();
     rooms.prediction.save();
@@ -270,6 +176,24 @@ async function closeAll(closers: Closers): Promise<void> {
 /** Rooms that others ask before they are open. */
 type Running = { encodes?: Encodes | undefined; power?: Power; prediction?: Prediction };
 
+function openPrefetchingOver(
+  { config }: AgentOptions,
+  rooms: Pick<
+    PrefetchingOptions,
+    'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
+  > &
+    Pick<Rooms, 'state' | 'sessions'>,
+): Prefetching {
+  const { ledger, snapshots } = rooms.state;
+  const { maxSessions } = config.telemetry;
+  return openPrefetching({
+    ...rooms,
+    ...{ ledger, snapshots, maxSessions },
+    isSession: rooms.sessions.has,
+    ...{ config: config.prefetch, origins: config.origins },
+  });
+}
+
 /** The rooms in the order in which they need each other; each pushes what closes it. */
 async function openRooms(options: AgentOptions, closing: AbortSignal, closers: Closers): Promise<Rooms> {
   const { config, cache, now, log } = options;
@@ -288,9 +212,8 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     ...{ titles: catalogue.titles, catalogueVersion: () => catalogue.stats().reloads },
     region: config.node.region,
     modelsDir: join(config.state.dir, 'models'),
-    hasModel: config.predict.enabled,
-    deadlineMs: config.predict.deadlineMs,
-    retrain: config.predict.retrain,
+    ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
+    ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
     watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
@@ -309,9 +232,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const { snapshots } = state;
   const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots });
   closers.push(expectation.save);
-  const { origins, prefetch } = config;
-  const expecting = { config: prefetch, origins, days: snapshots, prediction, expectation };
-  const prefetching = openPrefetching({ ...metered, ...expecting, power, ledger: state.ledger });
+  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
   closers.push(prefetching.close, () => prefetching.save(true));
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -324,12 +245,12 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const encodes = encoding?.encodes;
   running.encodes = encodes;
   closers.push(() => encodes?.close());
-  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state }, durationOf);
+  const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const viewed = { catalogue, sessions, prediction, prefetching, preview, expectation };
-  const intake = openIntakeOver(options, viewed, durationOf);
-  closers.push(intake.close);
-  return { ...viewed, intake, timelines, encodes, encoding, power, publishing, state, meter };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation };
+  const { intake, plans, close } = openHearing(options, told, durationOf);
+  closers.push(close);
+  return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**

@@ -34,6 +34,7 @@ export type ApiParts = {
   readonly events: (
     body: Buffer,
     contentType: string,
+    sender: string,
   ) => { readonly status: 204 } | { readonly status: 400; readonly code: string; readonly message: string };
   /** Undefined where previews are off: then there is no such route. */
   readonly preview: AnswerPreview | undefined;
@@ -146,8 +147,8 @@ export function viewerRoutes(parts: ApiParts): readonly Route[] {
       methods: ['POST'],
       maxBodyBytes: MAX_EVENT_BYTES,
       deadlineMs: 1_000,
-      answer: ({ body, headers }) => {
-        const answer = parts.events(body, headers['content-type'] ?? '');
+      answer: ({ body, headers, remoteHash }) => {
+        const answer = parts.events(body, headers['content-type'] ?? '', remoteHash);
         return answer.status === 204 ? { status: 204 } : json(400, { code: answer.code, message: answer.message });
       },
     },

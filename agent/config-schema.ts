@@ -246,6 +246,24 @@ export const sections = {
       maxSessions: z.number().int().min(1).max(1_000_000).default(10_000).describe('consented sessions held in RAM'),
       sessionHours: positive.max(168).default(24).describe('a session without a sign of life ends'),
       maxEventsPerViewerPerMinute: z.number().int().min(1).max(100_000).default(300),
+      accessLogs: z
+        .array(z.string().min(1))
+        .max(16)
+        .default([])
+        .describe('of nginx, Varnish or Traffic Server, followed from now on: what they served is learnt from too'),
+      maxEventsPerAddressPerMinute: z
+        .number()
+        .int()
+        .min(1)
+        .max(10_000_000)
+        .default(6_000)
+        .describe('of one address, behind which there may be a whole school'),
+      maxTitleRatio: z
+        .number()
+        .min(0.01)
+        .max(1)
+        .default(0.3)
+        .describe('of the plays that count, so much may be of one title; more are taken for a flood'),
       maxEventsPerMinute: z.number().int().min(1).max(10_000_000).default(120_000).describe('of all viewers together'),
     })
     .prefault({}),
@@ -253,6 +271,14 @@ export const sections = {
     .strictObject({
       enabled: z.boolean().default(true),
       deadlineMs: positive.max(10_000).default(50).describe('after it plain code answers instead of the model'),
+      similarRegions: z
+        .string()
+        .min(1)
+        .nullable()
+        .default(null)
+        .describe(
+          'JSON file: lists of regions like this one; the first order of titles while nothing was counted here',
+        ),
       retrain: z
         .strictObject({
           enabled: z.boolean().default(true),
@@ -264,6 +290,12 @@ export const sections = {
             .enum(['auto', 'manual'])
             .default('auto')
             .describe('manual: a model that won its trial waits for nearcast model promote'),
+          minReachRatio: z
+            .number()
+            .min(0)
+            .max(1)
+            .default(0.03)
+            .describe('of the titles on offer; a trained model whose first ten never show more is not tried'),
         })
         .prefault({}),
     })
@@ -291,6 +323,18 @@ export const sections = {
           "of an origin's 95th percentile of 30 days, up to which the nightly fill may use its line; null: all",
         ),
       retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
+      aheadSeconds: z
+        .number()
+        .min(4)
+        .max(3600)
+        .default(60)
+        .describe('of media ahead of each player; more serves jumps, and wastes what nobody stays for'),
+      maxWastedRatio: z
+        .number()
+        .min(0.01)
+        .max(0.9)
+        .default(0.2)
+        .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
     })
     .prefault({}),
   encode: z

@@ -198,6 +198,7 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
   const secretFrom = <T extends { readonly file: string } | { readonly env: string }>(secret: T): T =>
     'file' in secret ? { ...secret, file: from(secret.file) } : secret;
   const { viewerTokenSecret } = config.privacy;
+  const { similarRegions } = config.predict;
   const fromPair = (pair: z.output<typeof sections.tls>) =>
     pair === null ? null : { cert: from(pair.cert), key: from(pair.key) };
   return {
@@ -208,6 +209,8 @@ function withAbsolutePaths(config: z.output<typeof schema>, base: string): Confi
     store: { ...config.store, dirs: config.store.dirs.map((dir) => ({ ...dir, path: from(dir.path) })) },
     catalogue: { ...config.catalogue, file: from(config.catalogue.file) },
     publish: { ...config.publish, dir: from(config.publish.dir) },
+    predict: { ...config.predict, similarRegions: similarRegions === null ? null : from(similarRegions) },
+    telemetry: { ...config.telemetry, accessLogs: config.telemetry.accessLogs.map(from) },
     power: { ...config.power, sysfsRoot: from(config.power.sysfsRoot) },
     encode: { ...config.encode, ffmpegPath: config.encode.ffmpegPath === null ? null : from(config.encode.ffmpegPath) },
     privacy: {

@@ -24,7 +24,7 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
     originBytes: sum(read.cache.originBytes),
     store: read.cache.store,
     origins: read.cache.origins,
-    prefetch: { ...read.prefetch, ...read.cache.prefetch },
+    prefetch: { ...read.prefetch, ...read.cache.prefetch, inSession: read.inSession ?? null },
     model: { version: read.predict.models[0]?.version ?? null, ...read.predict.answers },
     sessions: read.sessions,
     encodes: agent?.encodes?.list() ?? [],

@@ -27,7 +27,7 @@ export type ExpectationOptions = ForecastingOptions & {
 /** What is expected. Nothing here throws. */
 export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
   /** A request was answered. */
-  readonly served: (part: ServedPart) => void;
+  readonly served: (part: Omit<ServedPart, 'isHit' | 'viewing'>) => void;
   /** For the cache: groups of keys and what each is expected to be asked for. */
   readonly demand: Demand;
   /** Takes in a title; its parts are expected from then on. */

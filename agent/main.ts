@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'check-config': async () => (await import('./commands/check-config.ts')).checkConfigCommand,
   replay: async () => (await import('./commands/replay.ts')).replayCommand,
   report: async () => (await import('./commands/report.ts')).reportCommand,
+  sidecar: async () => (await import('./commands/sidecar.ts')).sidecarCommand,
   status: async () => (await import('./commands/control.ts')).statusCommand,
   explain: async () => (await import('./commands/explain.ts')).explainCommand,
   purge: async () => (await import('./commands/purge.ts')).purgeCommand,

@@ -8,6 +8,7 @@ import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
 import { POWER } from './metrics-power.ts';
+import { IN_SESSION } from './metrics-session.ts';
 import { STORE } from './metrics-store.ts';
 import { WORKERS } from './metrics-workers.ts';
 import type { NodeStats } from './node-stats.ts';
@@ -220,7 +221,7 @@ const AGENT: readonly Entry[] = [
     name: 'nearcast_events_total',
     type: 'counter',
     labels: ['outcome'],
-    help: 'Telemetry events. Dropped: intake is overloaded.',
+    help: 'Telemetry events. Dropped: over an allowance. Capped: plays that one title had too many of to count.',
     read: ({ events }) => by('outcome', events),
   },
   {
@@ -278,7 +279,7 @@ const HISTOGRAMS: readonly HistogramEntry[] = [
   {
     name: 'nearcast_predict_duration_seconds',
     labels: ['step'],
-    help: 'One ranking, by what answered it.',
+    help: "One ranking, by what answered it; plan: from a viewer's event to the plan that it led to.",
     read: ({ predict }) =>
       Object.entries(predict.seconds).map(([step, histogram]) => ({ labels: { step }, histogram })),
   },
@@ -328,17 +329,8 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  for (const entry of [
-    ...CACHE,
-    ...STORE,
-    ...LISTENER,
-    ...WORKERS,
-    ...ORIGINS,
-    ...AGENT,
-    ...EXPECTATION,
-    ...MODEL,
-    ...POWER,
-  ])
+  const session = [...AGENT, ...EXPECTATION, ...IN_SESSION, ...MODEL];
+  for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...session, ...POWER])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));
   return {

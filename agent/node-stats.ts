@@ -4,11 +4,23 @@ import type { PlannedJob, WaitReason } from './encode-order.ts';
 import { newHistogram } from './histogram.ts';
 import type { PowerStats } from './power/power.ts';
 
+/** Prefetch in sessions: what became of objects by reason, and how what comes next is anticipated. */
+export type InSessionFigures = {
+  readonly use: {
+    readonly objects: Readonly<Record<string, Readonly<Record<string, number>>>>;
+    readonly wastedRatio: number;
+    readonly threshold: number;
+  };
+  readonly anticipation: { readonly sessions: number; readonly observed: number; readonly trainedOn: string };
+};
+
 /** Everything that a scrape reads, assembled by node.ts. */
 export type NodeStats = {
   readonly build: { readonly version: string; readonly node: string };
   readonly cache: CacheStats;
   readonly prefetch: { readonly isPaused: boolean; readonly outcomes: Readonly<Record<string, number>> };
+  /** Undefined without an agent. */
+  readonly inSession: InSessionFigures | undefined;
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
   readonly expectation: {
     readonly titles: number;
@@ -19,7 +31,8 @@ export type NodeStats = {
   };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;
-    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
+    /** `plan`: from a viewer's event to the plan that it led to. */
+    readonly seconds: Readonly<Record<'model' | 'rules' | 'plan', Histogram>>;
     readonly childRestarts: number;
     readonly models: readonly { readonly alias: string; readonly version: string }[];
     /** Undefined without a model. */
@@ -46,7 +59,7 @@ export type NodeStats = {
     readonly rewards: Readonly<Record<string, number>>;
     readonly seconds: Histogram;
   };
-  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped', number>>;
+  readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped' | 'capped', number>>;
   readonly sessions: number;
   /** By played cache; empty without an agent. */
   readonly whatIf: {
@@ -98,9 +111,12 @@ export type CountedAgent = {
     };
     readonly offPeak: () => NodeStats['offPeak'];
     readonly lines: () => NodeStats['expectation']['lines'];
+    readonly inSession: () => InSessionFigures;
   };
   readonly expectation: { readonly stats: () => Omit<NodeStats['expectation'], 'lines'> };
-  readonly prediction: Pick<NodeStats['predict'], 'seconds'> & {
+  readonly plans: { readonly stats: () => { readonly seconds: Histogram } };
+  readonly prediction: {
+    readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
     readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
     readonly childRestarts: () => number;
     readonly models: () => NodeStats['predict']['models'];
@@ -152,6 +168,7 @@ export function readStats(
       isPaused: fetcher !== undefined && (fetcher.isPaused || fetcher.breaker === 'open'),
       outcomes: fetcher?.outcomes ?? {},
     },
+    inSession: agent?.prefetching.inSession(),
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
     expectation: {
       ...(agent?.expectation.stats() ?? { titles: 0, horizonSeconds: 0, heldRatio: 0 }),
@@ -159,7 +176,11 @@ export function readStats(
     },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
-      seconds: agent?.prediction.seconds ?? { model: NO_HISTOGRAM, rules: NO_HISTOGRAM },
+      seconds: {
+        model: agent?.prediction.seconds.model ?? NO_HISTOGRAM,
+        rules: agent?.prediction.seconds.rules ?? NO_HISTOGRAM,
+        plan: agent?.plans.stats().seconds ?? NO_HISTOGRAM,
+      },
       childRestarts: agent?.prediction.childRestarts() ?? 0,
       models: agent?.prediction.models() ?? [],
       life: lifeOf(agent),
@@ -212,6 +233,7 @@ function driftOf(agent: CountedAgent | undefined): NodeStats['predict']['drift']
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */
 function eventsOf(agent: CountedAgent | undefined): NodeStats['events'] {
-  const { accepted, invalid, dropped } = agent?.intake.stats() ?? { accepted: 0, invalid: 0, dropped: 0 };
-  return { accepted, invalid, dropped };
+  const none = { accepted: 0, invalid: 0, dropped: 0, capped: 0 };
+  const { accepted, invalid, dropped, capped } = agent?.intake.stats() ?? none;
+  return { accepted, invalid, dropped, capped };
 }

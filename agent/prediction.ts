@@ -2,6 +2,7 @@
 // that are tried beside it and trained at night, and how long answers took.
 import { randomInt } from 'node:crypto';
 import type { Log } from '../cache/cache.ts';
+import { startFromSimilar } from './cold-start.ts';
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import { type ChampionKeeper, keepChampion } from './model/champion.ts';
 import { type ModelLife, openLife } from './model/life.ts';
@@ -33,6 +34,7 @@ export type TrainingConfig = {
   readonly promotion: 'auto' | 'manual';
   readonly minutes: number;
   readonly maxBytes: number;
+  readonly minReachRatio: number;
 };
 
 /** What openPrediction() needs. */
@@ -40,6 +42,8 @@ export type PredictionOptions = {
   readonly titles: () => Iterable<PredictTitle>;
   readonly catalogueVersion: () => number;
   readonly region: string;
+  /** Lists of regions like this one, for a node that has counted nothing. */
+  readonly similarRegions?: string | null;
   readonly modelsDir: string;
   /** False: rules alone, and no process. */
   readonly hasModel: boolean;
@@ -141,6 +145,7 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
     const life: ModelLife = openLife({
       ...{ registry, keeper, shadow, now, log },
       isAutomatic: retrain.promotion === 'auto',
+      leastReachRatio: retrain.minReachRatio,
       train: (seed, signal) =>
         trainApart(
           { questions: late.questions?.answered() ?? [], interactions: interactionsOf(options.watches()) },
@@ -197,6 +202,8 @@ const shown = (alias: string, runtime: ModelRuntime) => {
 /** Opens prediction. The model loads behind it; until it is there, plain code answers. */
 export async function openPrediction(options: PredictionOptions): Promise<Prediction> {
   const popularity = restorePopularity(options);
+  const { similarRegions: file, region, log } = options;
+  if (file) await startFromSimilar(popularity, { file, region, now: options.now(), log });
   const late: Late = {};
   const models = options.hasModel ? await openModels(options, late) : undefined;
   const predictor = openPredictor({
@@ -247,6 +254,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
     close: async () => {
+      predictor.close();
       models?.life.setPaused(true);
       await Promise.all([models?.runtime.close(), models?.shadow.close()]);
     },

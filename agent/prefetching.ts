@@ -1,16 +1,19 @@
 // Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
 // own, and where a title's timeline comes from.
 import type { Cache, Log, ServedRecord } from '../cache/cache.ts';
+import { type Anticipation, openAnticipation } from './anticipation.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
+import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
-import { type Lines, type LinesOptions, openLines } from './simulate/lines.ts';
+import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
+import { type Lines, openLines } from './simulate/lines.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { Timelines } from './timelines.ts';
@@ -24,11 +27,13 @@ export type PrefetchingOptions = {
   readonly prediction: Prediction;
   readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf'>;
   readonly origins: Config['origins'];
-  /** Where it is kept what origins' lines carried. */
-  readonly days: LinesOptions['days'];
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
+  readonly snapshots: State['snapshots'];
+  /** Most sessions whose next actions are anticipated, and whether one is still there: consent can be withdrawn. */
+  readonly maxSessions: number;
+  readonly isSession: (sid: string) => boolean;
   readonly now: () => number;
   readonly log: Log;
 };
@@ -39,12 +44,17 @@ export type Prefetching = {
   readonly decisions: DecisionLog;
   /** A request was answered; hints are the next objects that CMCD names. */
   readonly served: (part: ServedPart, hints: readonly string[]) => void;
-  readonly hovered: (titleId: string) => void;
+  /** A viewer did something; `sid` of a consented session alone. */
+  readonly happened: (what: Happened) => void;
+  /** Titles that a consented session is likely to start next, the likeliest first. */
+  readonly likely: (titles: readonly { readonly titleId: string }[], sid: string) => void;
+  /** What became of what was fetched ahead in sessions, and how that is anticipated. */
+  readonly inSession: () => { readonly use: UsefulnessStats; readonly anticipation: ReturnType<Anticipation['stats']> };
   /** An answer may have come from an origin, over its line. */
   readonly fetched: (record: Pick<ServedRecord, 'key' | 'result' | 'status' | 'bytes'>) => void;
   /** The 95th percentile of each origin's line, bytes a second. */
   readonly lines: () => Readonly<Record<string, number>>;
-  /** Writes down what lines carried, once an hour or when it is the last time. */
+  /** Writes down what was learnt; what lines carried once an hour, or when it is the last time. */
   readonly save: (isLast?: boolean) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
@@ -75,14 +85,59 @@ function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
   };
 }
 
-function openSession({ catalogue, timelines, prediction, now }: PrefetchingOptions, fetcher: Fetcher): InSession {
-  return openInSession({
+/** Between two looks at who is about to leave, and at what nobody asked for in time. */
+const LOOK_MS = 1_000;
+/** Looks between two at which sessions are gone, whose erasure is promised within a minute. */
+const FORGET_LOOKS = 15;
+/** Titles that are likely to be started next, of which the start is fetched, and the chance of the first one. */
+const MAX_LIKELY = 2;
+const LIKELY_CHANCE = 0.2;
+
+/** Prefetch for those who watch now: what decides, what learns from it and what anticipates. */
+type Sessions = Pick<InSession, 'onServed' | 'onHappened' | 'onLikely'> & {
+  readonly stats: Prefetching['inSession'];
+  readonly save: () => void;
+  readonly close: () => void;
+};
+
+function openSessions(options: PrefetchingOptions, fetcher: Fetcher): Sessions {
+  const { cache, catalogue, timelines, prediction, config, snapshots, maxSessions, now } = options;
+  const usefulness = openUsefulness({ maxWastedRatio: config.maxWastedRatio });
+  const durationOf = (titleId: string): number | undefined =>
+    catalogue.published(titleId)?.durationSeconds ?? catalogue.title(titleId)?.durationSeconds;
+  const anticipation = openAnticipation({ maxSessions, durationOf, snapshots, now });
+  const inSession = openInSession({
     timelineOf: timelines.of,
     titleRootOf: catalogue.rootOf,
     nextOf: prediction.predictor.nextOf,
-    fetcher,
-    now,
+    isHeld: (url) => cache.has(url) !== undefined,
+    aheadSeconds: config.aheadSeconds,
+    intentOf: anticipation.intentOf,
+    ...{ fetcher, usefulness, now },
   });
+  let looks = 0;
+  const look = setInterval(() => {
+    looks += 1;
+    if (looks % FORGET_LOOKS === 0) {
+      inSession.forget(options.isSession);
+      anticipation.forget(options.isSession);
+    }
+    usefulness.sweep(now());
+    for (const sid of anticipation.leaving()) inSession.onLeaving(sid);
+  }, LOOK_MS);
+  look.unref();
+  return {
+    onServed: inSession.onServed,
+    onHappened: (what) => {
+      const { sid } = what;
+      if (sid !== undefined) anticipation.happened({ ...what, sid });
+      inSession.onHappened(what);
+    },
+    onLikely: inSession.onLikely,
+    stats: () => ({ use: usefulness.stats(), anticipation: anticipation.stats() }),
+    save: anticipation.save,
+    close: () => clearInterval(look),
+  };
 }
 
 /** One off-peak run over what the catalogue, the store and demand are now. */
@@ -113,11 +168,11 @@ async function runOnce(
 function openCounted({
   config: { lineShare },
   origins,
-  days,
+  snapshots,
   now,
 }: PrefetchingOptions): Pick<Prefetching, 'fetched' | 'lines' | 'save'> & { readonly line: Lines } {
   const names = lineShare === null ? [] : origins.map(({ name }) => name);
-  const lines = openLines({ days, origins: names, ratio: lineShare ?? 1, now });
+  const lines = openLines({ days: snapshots, origins: names, ratio: lineShare ?? 1, now });
   let savedAt = now();
   return {
     line: lines,
@@ -166,7 +221,8 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       cache.activeFills() <= MAX_VIEWER_FILLS &&
       (priority === 'in-session' || power.pace().pace > 0),
   });
-  const inSession = config.enabled && config.inSession ? openSession(options, fetcher) : undefined;
+  const sessions = openSessions(options, fetcher);
+  const inSession = config.enabled && config.inSession ? sessions : undefined;
   const runs: Record<string, number> = { done: 0, stopped: 0, 'no-demand': 0, failed: 0 };
   let lastSuccessSeconds = 0;
   let last: OffPeakSummary | undefined;
@@ -175,8 +231,17 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     fetcher,
     decisions,
     served: (part, hints) => inSession?.onServed(part, hints),
-    hovered: (titleId) => inSession?.onHover(titleId),
+    happened: (what) => inSession?.onHappened(what),
+    likely: (titles, sid) => {
+      for (const [rank, { titleId }] of titles.slice(0, MAX_LIKELY).entries())
+        inSession?.onLikely(titleId, { reason: 'likely', chance: LIKELY_CHANCE / (rank + 1), sid });
+    },
+    inSession: sessions.stats,
     ...counted,
+    save: (isLast) => {
+      sessions.save();
+      counted.save(isLast);
+    },
     runWindow: async (signal) => {
       if (isRunning) return undefined;
       isRunning = true;
@@ -196,6 +261,9 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       }
     },
     offPeak: () => ({ runs, lastSuccessSeconds, last }),
-    close: () => fetcher.close(),
+    close: () => {
+      sessions.close();
+      return fetcher.close();
+    },
   };
 }

@@ -98,6 +98,7 @@ export { sieve } from './rules/eviction/sieve.ts';
 export { footprintBytes, type Requests, SimulatedCache } from './rules/eviction/simulate.ts';
 export { wTinyLfu } from './rules/eviction/wtinylfu.ts';
 export { isHostPattern } from './rules/host.ts';
+export { kindOf } from './rules/kind.ts';
 export { isGroupName, isTagName } from './rules/tags.ts';
 
 const NO_CERTIFICATES: CertificateStats = { expiresAt: [], reloads: 0, failures: 0 };
@@ -141,10 +142,7 @@ function openListener(
   });
 }
 
-/**
- * Opens a cache. Rejects with CACHE_OPTIONS_INVALID, or with the store's errors when the store is required. `primary`: for
- * a worker alone, the socket behind which the origins are.
- */
+/** Opens a cache. Rejects with CACHE_OPTIONS_INVALID or the errors of a required store. `primary`: a worker's way to origins. */
 export async function open(options: CacheOptions, primary?: string): Promise<Cache> {
   const { now, log } = options;
   const judges = new Judges(options);

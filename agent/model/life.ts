@@ -22,6 +22,8 @@ export type LifeOptions = {
   readonly shadow: Pick<ModelRuntime, 'load' | 'score' | 'stats'>;
   /** False: a challenger that has won waits for an operator. */
   readonly isAutomatic: boolean;
+  /** A trained model that shows less of what could be shown, 0..1, is not tried. */
+  readonly leastReachRatio: number;
   /** Trains on what there is now. Never rejects. */
   readonly train: (seed: number, signal: AbortSignal) => Promise<TrainingEnd>;
   /** The rank of a title that was opened, as a bin. */
@@ -317,12 +319,13 @@ class Life {
     this.#options.log('info', 'model.trained', { outcome, message: message.slice(0, 300) });
   }
 
-  /** Stores what was trained as the challenger; `same` when it is what serves already. */
+  /** Stores what was trained as the challenger; `same` when it is what serves already, `narrow` when it shows too little. */
   async #challenge(
     model: Extract<TrainingEnd, { outcome: 'trained' }>['model'],
     seed: number,
-  ): Promise<'trained' | 'same'> {
-    const { registry, keeper, now } = this.#options;
+  ): Promise<'trained' | 'same' | 'narrow'> {
+    const { registry, keeper, now, leastReachRatio } = this.#options;
+    if ((model.metrics['reachRatio'] ?? 1) < leastReachRatio) return 'narrow';
     const parent = keeper.current()?.modelVersion;
     const files: ModelFiles = new Map(model.files);
     const sha256 = await registry.add(files, {

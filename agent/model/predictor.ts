@@ -1,15 +1,17 @@
 // Answers "what will be watched next": the model within the deadline, else plain code. The one place where the pure
 // predictor, live popularity and the model process meet.
 
-import { type Candidate, generateCandidates, type PredictSession } from '../predict/candidates.ts';
+import { type Candidate, generateCandidates } from '../predict/candidates.ts';
 import type { CatalogueIndex, PredictTitle } from '../predict/catalogue-index.ts';
 import { indexCatalogue } from '../predict/catalogue-index.ts';
 import { expectDemand, type TitleDemand } from '../predict/demand.ts';
 import { featureRows } from '../predict/features.ts';
-import type { Popularity, TitleShare } from '../predict/popularity.ts';
+import { type Popularity, sharesTtlMs, type TitleShare } from '../predict/popularity.ts';
+import type { PredictSession } from '../predict/profile.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
 import type { Champion } from './champion.ts';
+import { type LearntTables, openKnowledge } from './knowledge.ts';
 import type { Scored } from './questions.ts';
 import type { ModelRuntime } from './runtime.ts';
 
@@ -25,6 +27,8 @@ export type PredictorOptions = {
   readonly runtime?: Pick<ModelRuntime, 'score'> | undefined;
   /** Its weights answer when its process does not. */
   readonly champion?: (() => Champion | undefined) | undefined;
+  /** What training learnt of titles; absent: metadata alone. */
+  readonly tables?: (() => LearntTables | undefined) | undefined;
   readonly now: () => number;
 };
 
@@ -58,7 +62,12 @@ export type Predictor = {
   readonly shares: () => readonly TitleShare[];
   /** What the region is expected to watch, for the nightly fill; of nobody in particular. */
   readonly demand: (limit: number) => readonly TitleDemand[];
+  /** A viewer turned to a title after others, newest first: learnt for all viewers together. */
+  readonly turned: (titleId: string, before: readonly string[]) => void;
+  /** Resolves when the index of a new catalogue or model is built; until then the former answers. */
+  readonly settled: () => Promise<void>;
   readonly stats: () => { readonly byModel: number; readonly byRules: number };
+  readonly close: () => void;
 };
 
 /** Candidates, their features [candidates, FEATURE_NAMES.length] and scores, and who scored. */
@@ -68,20 +77,15 @@ type Asked = Omit<Ranking, 'titles'> & {
   readonly scores: Float32Array;
 };
 
-/**
- * Popularity is summed up anew after this long, and so much longer for each title that it knows: summing 18,000 titles
- * of four regions takes tens of milliseconds of the viewers' thread, so it may happen once a minute and no more.
- */
-const SHARES_TTL_MS = 5_000;
-const SHARES_TTL_PER_TITLE_MS = 11;
-/** Most popular titles and launches that every question considers, each. */
-const DEPTH = 200;
+/** Most popular titles that every question considers, and half as many launches. */
+const DEPTH = 150;
 const MAX_SHARES = 5_000;
 
 /** Opens a predictor. */
 export function openPredictor(options: PredictorOptions): Predictor {
   const { popularity, region, runtime, champion, now } = options;
   const count = { byModel: 0, byRules: 0 };
+  const known = openKnowledge(() => options.tables?.());
   let indexed: { readonly version: number; readonly index: CatalogueIndex } | undefined;
   let summed: { readonly at: number; readonly list: readonly TitleShare[] } | undefined;
 
@@ -92,14 +96,15 @@ export function openPredictor(options: PredictorOptions): Predictor {
   };
   const shares = (): readonly TitleShare[] => {
     const at = now();
-    const ttlMs = SHARES_TTL_MS + (summed?.list.length ?? 0) * SHARES_TTL_PER_TITLE_MS;
-    if (summed === undefined || at - summed.at >= ttlMs) {
+    if (summed === undefined || at - summed.at >= sharesTtlMs(summed.list)) {
       summed = { at, list: popularity.shares(region, at, MAX_SHARES) };
     }
     return summed.list;
   };
   const ask = async (session: PredictSession | undefined): Promise<Asked> => {
-    const candidates = generateCandidates({ index: index(), shares: shares(), session, now: now(), depth: DEPTH });
+    const titles = index();
+    const asked = { index: titles, knowledge: known.of(titles), shares: shares(), session, now: now(), depth: DEPTH };
+    const candidates = generateCandidates(asked);
     const features = featureRows(candidates.map(({ facts }) => facts));
     const answer = await runtime?.score(features, candidates.length);
     if (answer !== undefined) {
@@ -107,10 +112,10 @@ export function openPredictor(options: PredictorOptions): Predictor {
       return { candidates, features, scores: answer.scores, answeredBy: 'model', modelVersion: answer.version };
     }
     count.byRules += 1;
-    const known = champion?.();
-    const scores = scoreRows(known?.weights ?? RULES, features, candidates.length);
-    const asked = { candidates, features, scores, answeredBy: 'rules' as const };
-    return known?.weights === undefined ? asked : { ...asked, modelVersion: known.modelVersion };
+    const model = champion?.();
+    const scores = scoreRows(model?.weights ?? RULES, features, candidates.length);
+    const plain = { candidates, features, scores, answeredBy: 'rules' as const };
+    return model?.weights === undefined ? plain : { ...plain, modelVersion: model.modelVersion };
   };
   const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
     const { candidates, features, scores, ...by } = await ask(session);
@@ -133,6 +138,9 @@ export function openPredictor(options: PredictorOptions): Predictor {
     nextOf: (titleId) => index().nextOf(titleId),
     releaseOf: (titleId) => index().titles.get(titleId)?.releaseAt,
     demand: (limit) => expectDemand(index(), shares(), now(), limit),
+    turned: (titleId, before) => known.transitions.add(titleId, before, now()),
+    settled: known.settled,
     stats: () => ({ ...count }),
+    close: known.close,
   };
 }

@@ -1,6 +1,6 @@
 // What was ranked for viewers who consented, and what they opened next: the events that models are trained and compared
 // on. In RAM alone, bounded in number and bytes, without a name once the viewer is forgotten.
-import type { PredictSession } from '../predict/candidates.ts';
+import type { PredictSession } from '../predict/profile.ts';
 import type { Raw } from '../telemetry/event.ts';
 
 /** A ranking as it was computed: candidates, their features [titleIds.length, width] and scores [titleIds.length]. */

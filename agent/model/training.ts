@@ -67,6 +67,7 @@ export async function trainOnSite(
       hitRatio1: own.hitRatio1,
       hitRatio10: own.hitRatio10,
       auc: own.auc,
+      reachRatio: own.reachRatio,
       rulesHitRatio1: rules.hitRatio1,
       rulesHitRatio10: rules.hitRatio10,
       rulesAuc: rules.auc,

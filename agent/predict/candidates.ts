@@ -1,33 +1,28 @@
 // Which titles are worth scoring for a question, and why: what follows, what was begun, what is looked at, what many
-// watch, what is new. Without a session (no consent) only the last two, which know nothing of who asks.
+// watch, what is new, what goes with what was watched. Without a session (no consent) only what is popular and new.
+import { Best } from './best.ts';
 import type { CatalogueIndex, PredictTitle } from './catalogue-index.ts';
 import type { CandidateFacts } from './features.ts';
 import { launchStrength } from './launch.ts';
+import { cosineOf, nearest } from './nearest.ts';
 import type { TitleShare } from './popularity.ts';
+import { ENDED_RATIO, type Knowledge, type PredictSession, type Profile, profileOf } from './profile.ts';
+import { placesOf } from './tables.ts';
 
 /** Why a title is a candidate. */
-export const REASONS = ['hovered', 'next-episode', 'continue', 'popular', 'launch'] as const;
+export const REASONS = [
+  'hovered',
+  'announced',
+  'next-episode',
+  'continue',
+  'popular',
+  'launch',
+  'similar',
+  'transition',
+  'taste',
+] as const;
 /** One of REASONS. */
 export type Reason = (typeof REASONS)[number];
-
-/** A title that a session has opened. A viewing of agent/telemetry/session.ts is one. */
-export type WatchedTitle = {
-  readonly titleId: string;
-  /** Where the viewer is, or left. */
-  readonly positionSeconds: number;
-  /** Counts where the catalogue says nothing. */
-  readonly durationSeconds?: number | undefined;
-  /** When it was last seen, milliseconds since the epoch. */
-  readonly at: number;
-  readonly isCompleted: boolean;
-};
-
-/** What the predictor reads of a viewer who consented; nobody else has a session. */
-export type PredictSession = {
-  /** Newest first, each title once. */
-  readonly history: readonly WatchedTitle[];
-  readonly hovered?: { readonly titleId: string } | undefined;
-};
 
 /** A title to be scored. */
 export type Candidate = {
@@ -41,35 +36,21 @@ export type CandidateQuestion = {
   readonly index: CatalogueIndex;
   readonly shares: readonly TitleShare[];
   readonly session?: PredictSession | undefined;
+  readonly knowledge?: Knowledge | undefined;
   readonly now: number;
-  /** Most popular titles and most recent launches to take, each. */
+  /** Most popular titles to take, and half as many launches. */
   readonly depth: number;
 };
 
 /** A title is begun from this much of it on, 0..1. */
 const BEGUN_RATIO = 0.02;
-/** And ended from this much on. */
-export const ENDED_RATIO = 0.95;
-/** What follows is considered from this much of a title on. */
-const FOLLOWS_RATIO = 0.5;
-/** Of a session only its latest titles count. */
-const MAX_WATCHED = 100;
-const HOUR_MS = 3_600_000;
-
-type Watched = { readonly titleId: string; readonly ratio: number | undefined; readonly hoursAgo: number };
-
-function watchedOf({ index, session, now }: CandidateQuestion): readonly Watched[] {
-  return (session?.history ?? []).slice(0, MAX_WATCHED).map((viewing) => {
-    const { titleId, positionSeconds, at, isCompleted } = viewing;
-    const durationSeconds = index.titles.get(titleId)?.durationSeconds ?? viewing.durationSeconds ?? 0;
-    const reached = durationSeconds > 0 ? Math.min(1, Math.max(0, positionSeconds / durationSeconds)) : undefined;
-    const ratio = isCompleted ? Math.max(ENDED_RATIO, reached ?? 1) : reached;
-    return { titleId, ratio, hoursAgo: Math.max(0, now - at) / HOUR_MS };
-  });
-}
-
-const sharesGenre = (one: PredictTitle, other: PredictTitle | undefined): boolean =>
-  one.genres?.some((genre) => other?.genres?.includes(genre)) ?? false;
+/** Titles that each of item-to-item, transitions and taste may add. */
+const PERSONAL_DEPTH = 40;
+/** Titles that are like the latest one. */
+const LATEST_DEPTH = 15;
+/** What the most popular title gets on top of its cosine: enough to order titles of one genre, not to change it. */
+const POPULAR_BONUS = 0.05;
+const NOTHING: Knowledge = {};
 
 /** Launches strongest first, as of the minute: a question asks for them anew, the catalogue seldom changes. */
 const launchLists = new WeakMap<CatalogueIndex, { readonly minute: number; readonly ids: readonly string[] }>();
@@ -77,17 +58,15 @@ const launchLists = new WeakMap<CatalogueIndex, { readonly minute: number; reado
 function launches({ index, now, depth }: CandidateQuestion): readonly string[] {
   const minute = Math.floor(now / 60_000);
   const known = launchLists.get(index);
-  if (known?.minute === minute) return known.ids.slice(0, depth);
-  const ids = [...index.titles.values()]
-    .map(({ id, releaseAt }) => ({
-      id,
-      strength: releaseAt === undefined ? 0 : launchStrength(releaseAt, minute * 60_000),
-    }))
+  if (known?.minute === minute) return known.ids.slice(0, depth / 2);
+  const ids = index
+    .launchesAt(minute * 60_000)
+    .map(({ id, releaseAt = 0 }) => ({ id, strength: launchStrength(releaseAt, minute * 60_000) }))
     .filter(({ strength }) => strength > 0)
     .sort((one, other) => other.strength - one.strength || (one.id < other.id ? -1 : 1))
     .map(({ id }) => id);
   launchLists.set(index, { minute, ids });
-  return ids.slice(0, depth);
+  return ids.slice(0, depth / 2);
 }
 
 /** Shares by title. A list of shares serves many questions, so its map is made once. */
@@ -101,58 +80,103 @@ function shareMap(shares: readonly TitleShare[]): ReadonlyMap<string, number> {
   return made;
 }
 
-function reasonsByTitle(question: CandidateQuestion, watched: readonly Watched[]): Map<string, Set<Reason>> {
-  const { index, session } = question;
+/** POPULAR_BONUS by popularity, for each row of an embedding table; made once for a list of shares and a table. */
+const bonuses = new WeakMap<readonly TitleShare[], { readonly of: readonly string[]; readonly bonus: Float32Array }>();
+
+function bonusOf(shares: readonly TitleShare[], titleIds: readonly string[]): Float32Array {
+  const known = bonuses.get(shares);
+  if (known?.of === titleIds) return known.bonus;
+  const bonus = new Float32Array(titleIds.length);
+  const places = placesOf(titleIds);
+  const most = shares[0]?.share ?? 1;
+  for (const { titleId, share } of shares) {
+    const place = places.get(titleId);
+    if (place !== undefined) bonus[place] = POPULAR_BONUS * Math.sqrt(share / most);
+  }
+  bonuses.set(shares, { of: titleIds, bonus });
+  return bonus;
+}
+
+/** The titles with the largest figures, at most PERSONAL_DEPTH. */
+function largest(figures: ReadonlyMap<string, number>): readonly string[] {
+  const best = new Best<string>(PERSONAL_DEPTH);
+  for (const [titleId, figure] of figures) if (figure > 0) best.offer(titleId, figure);
+  return best.items();
+}
+
+/** What the viewer's own session asks for besides the crowd's titles. */
+function personal(question: CandidateQuestion, profile: Profile, add: (id: string, reason: Reason) => void): void {
+  const { index, session, shares, knowledge = NOTHING } = question;
+  if (session === undefined) return;
+  if (session.hovered !== undefined) add(session.hovered.titleId, 'hovered');
+  if (session.announced !== undefined) add(session.announced.titleId, 'announced');
+  for (const next of profile.follows.keys()) add(next, 'next-episode');
+  for (const { titleId, ratio } of profile.watched) {
+    if (ratio !== undefined && ratio >= BEGUN_RATIO && ratio < ENDED_RATIO) add(titleId, 'continue');
+  }
+  for (const titleId of largest(profile.similarity)) add(titleId, 'similar');
+  for (const titleId of largest(profile.transition)) add(titleId, 'transition');
+  if (profile.taste === undefined || knowledge.nearest === undefined) return;
+  const bonus = bonusOf(shares, knowledge.nearest.table.titleIds);
+  const addNear = (vector: Float32Array, count: number, reason: Reason): void => {
+    if (knowledge.nearest === undefined) return;
+    for (const { titleId } of nearest(knowledge.nearest, vector, { count, bonus })) {
+      const releaseAt = index.titles.get(titleId)?.releaseAt;
+      if (releaseAt === undefined || releaseAt <= question.now) add(titleId, reason);
+    }
+  };
+  addNear(profile.taste, PERSONAL_DEPTH, 'taste');
+  // A taste of many titles turns slowly; what is like the latest one comes into sight at once.
+  if (profile.latest !== undefined) addNear(profile.latest, LATEST_DEPTH, 'similar');
+}
+
+function reasonsByTitle(question: CandidateQuestion, profile: Profile): Map<string, Set<Reason>> {
   const found = new Map<string, Set<Reason>>();
-  const add = (titleId: string | undefined, reason: Reason): void => {
-    if (titleId === undefined) return;
+  const add = (titleId: string, reason: Reason): void => {
     const reasons = found.get(titleId);
     if (reasons === undefined) found.set(titleId, new Set([reason]));
     else reasons.add(reason);
   };
-  add(session?.hovered?.titleId, 'hovered');
-  for (const { titleId, ratio } of watched) {
-    if (ratio !== undefined && ratio >= FOLLOWS_RATIO) add(index.nextOf(titleId), 'next-episode');
-    if (ratio !== undefined && ratio >= BEGUN_RATIO && ratio < ENDED_RATIO) add(titleId, 'continue');
-  }
+  personal(question, profile, add);
   for (const { titleId } of question.shares.slice(0, question.depth)) add(titleId, 'popular');
   for (const titleId of launches(question)) add(titleId, 'launch');
   return found;
 }
 
+function largestOf(words: readonly string[] | undefined, ratios: ReadonlyMap<string, number>): number {
+  let most = 0;
+  for (const word of words ?? []) most = Math.max(most, ratios.get(word) ?? 0);
+  return most;
+}
+
 /** The candidates of a question, each once with all its reasons. Titles that the catalogue lacks may be among them. */
 export function generateCandidates(question: CandidateQuestion): readonly Candidate[] {
-  const { index, session, now } = question;
-  const watched = watchedOf(question);
-  const byId = new Map(watched.map((entry) => [entry.titleId, entry]));
-  const follows = new Map<string, Watched>();
-  for (const entry of watched) {
-    const next = index.nextOf(entry.titleId);
-    if (next !== undefined && entry.ratio !== undefined && entry.ratio >= FOLLOWS_RATIO && !follows.has(next))
-      follows.set(next, entry);
-  }
+  const { index, session, now, knowledge = NOTHING } = question;
+  const profile = profileOf(session, { index, knowledge, now });
   const shareOf = shareMap(question.shares);
-  const watchedTitles = watched.map(({ titleId }) => index.titles.get(titleId));
-  const ratioOf = (matches: (title: PredictTitle | undefined) => boolean): number =>
-    watched.length === 0 ? 0 : watchedTitles.filter(matches).length / watched.length;
-
-  return [...reasonsByTitle(question, watched)].map(([titleId, found]) => {
-    const reasons = REASONS.filter((reason) => found.has(reason));
+  const table = knowledge.nearest?.table;
+  const places = table && placesOf(table.titleIds);
+  const { taste } = profile;
+  return [...reasonsByTitle(question, profile)].map(([titleId, found]) => {
     const title: PredictTitle = index.titles.get(titleId) ?? { id: titleId };
-    const own = byId.get(titleId);
-    const before = found.has('next-episode') ? follows.get(titleId) : undefined;
+    const own = profile.watchedById.get(titleId);
+    const before = found.has('next-episode') ? profile.follows.get(titleId) : undefined;
     return {
       titleId,
-      reasons,
+      reasons: REASONS.filter((reason) => found.has(reason)),
       facts: {
         share: shareOf.get(titleId) ?? 0,
         launch: title.releaseAt === undefined ? 0 : launchStrength(title.releaseAt, now),
         follows: before && { progressRatio: before.ratio ?? 0, hoursAgo: before.hoursAgo },
         begun: found.has('continue') && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
         isHovered: titleId === session?.hovered?.titleId,
-        genreRatio: ratioOf((other) => sharesGenre(title, other)),
-        seriesRatio: title.series === undefined ? 0 : ratioOf((other) => other?.series === title.series),
+        isAnnounced: titleId === session?.announced?.titleId,
+        genreRatio: largestOf(title.genres, profile.genreRatios),
+        seriesRatio: title.series === undefined ? 0 : (profile.seriesRatios.get(title.series) ?? 0),
         isFinished: own?.ratio !== undefined && own.ratio >= ENDED_RATIO,
+        similarity: profile.similarity.get(titleId) ?? 0,
+        transition: profile.transition.get(titleId) ?? 0,
+        taste: taste && table ? Math.max(0, cosineOf(table, places?.get(titleId), taste)) : 0,
       },
     };
   });

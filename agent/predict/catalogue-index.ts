@@ -1,4 +1,5 @@
-// The catalogue as the predictor needs it: titles by id, and which episode follows which.
+// The catalogue as the predictor needs it: titles by id, which episode follows which, and what is new.
+import { LAUNCH_WINDOW_MS } from './launch.ts';
 
 /** What is known of a title. Only the id must be. */
 export type PredictTitle = {
@@ -11,6 +12,8 @@ export type PredictTitle = {
   /** Milliseconds since the epoch. */
   readonly releaseAt?: number | undefined;
   readonly genres?: readonly string[] | undefined;
+  /** Cast and crew. */
+  readonly people?: readonly string[] | undefined;
 };
 
 /** A catalogue made ready for look-ups. */
@@ -18,9 +21,22 @@ export type CatalogueIndex = {
   readonly titles: ReadonlyMap<string, PredictTitle>;
   /** The title that follows, if the catalogue says so: by nextId, else by series, season and episode. */
   readonly nextOf: (titleId: string) => string | undefined;
+  /** Titles released within LAUNCH_WINDOW_MS before a time, in order of their release. */
+  readonly launchesAt: (now: number) => readonly PredictTitle[];
 };
 
 const place = (title: PredictTitle): number => (title.season ?? 0) * 1e6 + (title.episode ?? 0);
+
+/** Where the titles that were released after a time begin, in a list in order of release. */
+function firstAfter(released: readonly PredictTitle[], time: number): number {
+  let [low, high] = [0, released.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((released[middle]?.releaseAt ?? 0) <= time) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
 
 /** Indexes a catalogue; of two lines with one id the later counts. */
 export function indexCatalogue(titles: Iterable<PredictTitle>): CatalogueIndex {
@@ -41,8 +57,12 @@ export function indexCatalogue(titles: Iterable<PredictTitle>): CatalogueIndex {
       if (following !== undefined) next.set(title.id, following.id);
     });
   }
+  const released = [...byId.values()]
+    .filter(({ releaseAt }) => releaseAt !== undefined)
+    .sort((one, other) => (one.releaseAt ?? 0) - (other.releaseAt ?? 0));
   return {
     titles: byId,
+    launchesAt: (now) => released.slice(firstAfter(released, now - LAUNCH_WINDOW_MS), firstAfter(released, now)),
     nextOf: (titleId) => {
       const named = byId.get(titleId)?.nextId;
       return named !== undefined && named !== titleId && byId.has(named) ? named : next.get(titleId);

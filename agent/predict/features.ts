@@ -12,12 +12,20 @@ export type CandidateFacts = {
   /** It was begun and not ended: where the viewer stopped (0..1), and hours since. */
   readonly begun?: { readonly positionRatio: number; readonly hoursAgo: number } | undefined;
   readonly isHovered: boolean;
-  /** Share of the session's titles that have a genre of this one's, 0..1. */
+  /** The player says that it asks for it next. */
+  readonly isAnnounced: boolean;
+  /** Share of the session's titles that have a genre of this one's, 0..1; of several genres the largest. */
   readonly genreRatio: number;
   /** Share of the session's titles that are of this one's series, 0..1. */
   readonly seriesRatio: number;
   /** It was watched to its end in this session. */
   readonly isFinished: boolean;
+  /** Item-to-item weights from the session's titles, 0..1. */
+  readonly similarity: number;
+  /** Chance that it is turned to after the latest titles, 0..1. */
+  readonly transition: number;
+  /** Nearness to the viewer's taste, 0..1. */
+  readonly taste: number;
 };
 
 type Feature = { readonly name: string; readonly unit: string; readonly of: (facts: CandidateFacts) => number };
@@ -45,9 +53,13 @@ const TABLE = [
     of: (facts) => (facts.begun ? recency(facts.begun.hoursAgo) : 0),
   },
   { name: 'is_hovered', unit: '0 or 1', of: (facts) => (facts.isHovered ? 1 : 0) },
+  { name: 'is_announced', unit: '0 or 1', of: (facts) => (facts.isAnnounced ? 1 : 0) },
   { name: 'genre_ratio', unit: '0..1 of the titles of the session', of: (facts) => facts.genreRatio },
   { name: 'series_ratio', unit: '0..1 of the titles of the session', of: (facts) => facts.seriesRatio },
   { name: 'is_finished', unit: '0 or 1', of: (facts) => (facts.isFinished ? 1 : 0) },
+  { name: 'similarity', unit: '0..1, item-to-item over the session', of: (facts) => facts.similarity },
+  { name: 'transition', unit: '0..1, chance after the latest titles', of: (facts) => facts.transition },
+  { name: 'taste', unit: '0..1, cosine to the taste', of: (facts) => facts.taste },
 ] as const satisfies readonly Feature[];
 
 /** A feature's name. */

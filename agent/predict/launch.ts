@@ -6,6 +6,8 @@
  */
 const RELEASE_DECAY = [0.89, 1, 0.34, 0.2, 0.16, 0.12] as const;
 const WEEK_MS = 7 * 86_400_000;
+/** A launch is over by this age: halved four times, the sixth week's .12 is below .01. */
+export const LAUNCH_WINDOW_MS = 9 * WEEK_MS;
 
 /** Expected demand of a title by its age, 1 in its best week; 0 before its release and once it is below 1 %. */
 export function launchStrength(releaseAt: number, now: number): number {

@@ -28,9 +28,13 @@ const RULE: Readonly<Record<FeatureName, number>> = {
   position: 0,
   begun_recency: 2.5,
   is_hovered: 7,
+  is_announced: 5,
   genre_ratio: 0.5,
   series_ratio: 0.5,
   is_finished: -4,
+  similarity: 2,
+  transition: 3,
+  taste: 1.5,
 };
 
 /** The rules as a scorer of one logistic layer, so that rules and model are read, run and explained alike. */

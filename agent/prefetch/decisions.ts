@@ -4,9 +4,12 @@
 export const PREFETCH_REASONS = [
   'off-peak',
   'next-segments',
+  'rendition',
+  'seek',
   'next-object',
   'next-episode',
   'hover',
+  'likely',
   'operator',
 ] as const;
 /** One of PREFETCH_REASONS. */

@@ -3,7 +3,14 @@
 import type { FillOptions, FillOutcome } from '../../cache/cache.ts';
 import { type BreakerOptions, type BreakerState, createBreaker } from './breaker.ts';
 import { createBucket } from './bucket.ts';
-import type { Decision, DecisionLog, PrefetchOutcome, PrefetchReason } from './decisions.ts';
+import {
+  type Decision,
+  type DecisionLog,
+  PREFETCH_REASONS,
+  type PrefetchOutcome,
+  type PrefetchReason,
+} from './decisions.ts';
+import { nextInTurn } from './turn.ts';
 
 /** One URL to fill. In-session items go before off-peak ones. */
 export type FetchItem = {
@@ -18,6 +25,8 @@ export type FetchItem = {
   readonly pin?: boolean;
   /** Useless after this time; absent: never. Milliseconds since the epoch. */
   readonly expiresAt?: number;
+  /** When a viewer is expected to ask for it; in-session items go by it, those without before all others. */
+  readonly dueAt?: number;
 };
 
 /** The day's byte budget, kept by the caller so that it survives a restart. */
@@ -36,7 +45,7 @@ export type FetcherOptions = {
   readonly now: () => number;
   /** Viewers first: while false nothing of that priority starts; asked again every RETRY_MS. Default: always true. */
   readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
-  /** False: the item waits, and others go before it; asked again every RETRY_MS. Default: always true. */
+  /** Of off-peak items. False: the item waits, and others go before it; asked again every RETRY_MS. Default: always true. */
   readonly mayStart?: (item: FetchItem) => boolean;
   /** Fills at once; default 4. */
   readonly concurrency?: number;
@@ -73,6 +82,8 @@ export type Fetcher = {
   readonly close: () => Promise<void>;
 };
 
+/** Off-peak items that are looked at for one that may start. */
+const MAX_LOOKED_AT = 64;
 /** Pause before hasRoom is asked again. */
 const RETRY_MS = 250;
 /** The least that a fill may fetch, where the day's budget has it: a size that was expected is an estimate. */
@@ -85,6 +96,11 @@ type Entry = {
   /** Of the day's budget, set aside while it runs. */
   allowedBytes: number;
 };
+
+function noBytes(): Record<PrefetchReason, number> {
+  // Every reason of the list gets its entry here, so the record is whole.
+  return Object.fromEntries(PREFETCH_REASONS.map((reason) => [reason, 0])) as Record<PrefetchReason, number>;
+}
 
 /** Opens a fetcher with an empty queue. */
 export function openFetcher(options: FetcherOptions): Fetcher {
@@ -99,7 +115,7 @@ class PrefetchQueue {
   readonly #running = new Map<string, Entry>();
   readonly #idle = new Set<() => void>();
   readonly #outcomes = { stored: 0, held: 0, refused: 0, failed: 0, cancelled: 0, dropped: 0, budget: 0 };
-  readonly #bytes = { 'off-peak': 0, 'next-segments': 0, 'next-object': 0, 'next-episode': 0, hover: 0, operator: 0 };
+  readonly #bytes = noBytes();
   #isPaused = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -208,21 +224,33 @@ class PrefetchQueue {
   /** The next item to run; undefined: none, or none before something that runs has ended. */
   #next(): Entry | undefined {
     const { free, left } = this.#budgetBytes();
-    for (const queue of [this.#waiting['in-session'], this.#waiting['off-peak']]) {
-      for (const [url, entry] of queue) {
-        const { expiresAt, bytes } = entry.item;
-        const isLate = expiresAt !== undefined && expiresAt <= this.#options.now();
-        const over = isLate ? 'dropped' : this.#options.isHeld(url) ? 'held' : undefined;
-        const isSpent = bytes > left || left <= 0;
-        if (over === undefined && !isSpent && Math.max(1, bytes) > free) return undefined;
-        if (over === undefined && !isSpent && !this.#options.mayStart(entry.item)) continue;
-        queue.delete(url);
-        if (over === undefined && !isSpent) {
-          entry.allowedBytes = Math.min(free, Math.max(LEAST_ALLOWED_BYTES, 2 * bytes));
-          return entry;
-        }
-        this.#end(entry, over ?? 'budget', 0);
+    for (let entry = this.#first(); entry !== undefined; entry = this.#first()) {
+      const { expiresAt, bytes, url, priority } = entry.item;
+      const isLate = expiresAt !== undefined && expiresAt <= this.#options.now();
+      const over = isLate ? 'dropped' : this.#options.isHeld(url) ? 'held' : undefined;
+      const isSpent = bytes > left || left <= 0;
+      if (over === undefined && !isSpent && Math.max(1, bytes) > free) return undefined;
+      this.#waiting[priority].delete(url);
+      if (over === undefined && !isSpent) {
+        entry.allowedBytes = Math.min(free, Math.max(LEAST_ALLOWED_BYTES, 2 * bytes));
+        return entry;
       }
+      this.#end(entry, over ?? 'budget', 0);
+    }
+    return undefined;
+  }
+
+  /** Of in-session items the one that is due first, else the off-peak item that has waited longest and may start. */
+  #first(): Entry | undefined {
+    const running = [...this.#running.values()].map(({ item }) => item);
+    const items = [...this.#waiting['in-session'].values()].map(({ item }) => item);
+    const sooner = nextInTurn(items, running);
+    if (sooner !== undefined) return this.#waiting['in-session'].get(sooner.url);
+    let looked = 0;
+    for (const entry of this.#waiting['off-peak'].values()) {
+      if (this.#options.mayStart(entry.item)) return entry;
+      looked += 1;
+      if (looked >= MAX_LOOKED_AT) break;
     }
     return undefined;
   }

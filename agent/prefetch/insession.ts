@@ -1,41 +1,49 @@
-// Prefetch while somebody watches: what a request itself says comes next. It keeps nothing of who asked; the only memory
-// is which URLs were asked for a moment ago.
+// Prefetch while somebody watches, on this node: looks timelines up, lets decide.ts decide, and has the fetcher do it. It
+// keeps nothing of who asked, but for consented sessions what is fetched for them.
 import type { Kind } from '../../cache/cache.ts';
-import type { PrefetchReason } from './decisions.ts';
+import type { Intent } from '../predict/anticipate.ts';
+import { type Decided, type DeciderOptions, type Happened, openDecider, type Starting } from './decide.ts';
 import type { Fetcher, FetchItem } from './fetcher.ts';
-import { episodeStart, followRequest, titleStart, type Wanted } from './follow.ts';
 import { resolveNextObject } from './next-object.ts';
-import type { Timeline, TimelineTrack } from './timeline.ts';
+import type { Viewing } from './rendition.ts';
+import { placeOf, type Timeline, type TimelinePart } from './timeline.ts';
+import type { Usefulness } from './usefulness.ts';
 
-/** What is used of a served request (cache/cache.ts, ServedRecord). */
+/** What is used of a served request (cache/cache.ts, ServedRecord) and of its CMCD. */
 export type ServedPart = {
   readonly path: string;
   readonly status: number;
   readonly kind: Kind;
+  readonly isHit: boolean;
   readonly title?: string;
+  readonly viewing?: Viewing;
+};
+
+/** Where a viewer is, for the anticipation of what comes next. `sid`: of consented sessions alone. */
+export type Whereabouts = {
+  readonly sid: string | undefined;
+  readonly positionSeconds: number;
+  readonly durationSeconds: number;
 };
 
 /** What in-session prefetch works with. */
-export type InSessionOptions = {
+export type InSessionOptions = Pick<DeciderOptions, 'isHeld' | 'aheadSeconds' | 'nextEpisodeRatio' | 'startupBps'> & {
   /** Undefined when a title has no package and no readable manifest; expected to be quick and to cache. */
   readonly timelineOf: (titleId: string) => Promise<Timeline | undefined>;
   /** The path under which a title's objects lie, with a slash at its end; undefined when the path is of no title. */
   readonly titleRootOf: (path: string) => string | undefined;
   readonly nextOf: (titleId: string) => string | undefined;
-  readonly fetcher: Pick<Fetcher, 'push'>;
+  readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
+  readonly usefulness: Usefulness;
+  readonly intentOf: (where: Whereabouts) => Intent;
   readonly now: () => number;
-  /** Segments ahead of the one served; default 3. */
-  readonly segmentsAhead?: number;
-  /** From here on the next episode's start is fetched; default 0.7 of the title. */
-  readonly nextEpisodeRatio?: number;
-  /** Bandwidth that a player is expected to start with; default 1 500 000. */
-  readonly startupBps?: number;
 };
 
 /** Counters since start. */
 export type InSessionStats = {
   readonly served: number;
-  readonly pushed: Readonly<Record<'next-segments' | 'next-object' | 'next-episode' | 'hover', number>>;
+  readonly pushed: number;
+  readonly givenUp: number;
   readonly refusedHints: number;
   readonly overloaded: number;
   readonly timelineErrors: number;
@@ -45,8 +53,14 @@ export type InSessionStats = {
 export type InSession = {
   /** A request was answered; `nextObjectUrls` are its CMCD hints, percent-decoded. */
   readonly onServed: (record: ServedPart, nextObjectUrls?: readonly string[]) => void;
-  /** Somebody looks at a title; nothing else of it is told. */
-  readonly onHover: (titleId: string) => void;
+  /** A viewer did something. A hover fetches a title's start; what ends or interrupts a viewing gives up what was for it. */
+  readonly onHappened: (what: Happened) => void;
+  /** Titles that are likely to be started next; `chance` of each. */
+  readonly onLikely: (titleId: string, of: Starting) => void;
+  /** A consented session is anticipated to leave or jump. */
+  readonly onLeaving: (sid: string) => void;
+  /** Erases what is known of sessions that are gone. */
+  readonly forget: (isThere: (sid: string) => boolean) => void;
   readonly stats: () => InSessionStats;
   /** Resolves when every decision that was begun has ended. */
   readonly idle: () => Promise<void>;
@@ -54,26 +68,9 @@ export type InSession = {
 
 /** Decisions under way at once; further ones are dropped and counted. */
 const MAX_PENDING = 256;
-/** URLs remembered as asked for, and for how long. */
-const MAX_RECENT = 4096;
-const RECENT_MS = 20_000;
-/** How long each kind of item is of use. */
-const USEFUL_MS = { 'next-segments': 15_000, 'next-object': 15_000, 'next-episode': 600_000, hover: 15_000 } as const;
 const MAX_HINTS = 4;
-
-type Reason = keyof typeof USEFUL_MS;
-/** Remembers keys for a while, the latest `MAX_RECENT` of them. */
-function createRecent(now: () => number): (key: string) => boolean {
-  const until = new Map<string, number>();
-  return (key) => {
-    if ((until.get(key) ?? 0) > now()) return false;
-    until.delete(key);
-    until.set(key, now() + RECENT_MS);
-    const oldest = until.size > MAX_RECENT ? until.keys().next().value : undefined;
-    if (oldest !== undefined) until.delete(oldest);
-    return true;
-  };
-}
+/** Before anything was learned: chance that what is looked at is played. */
+const HOVER_CHANCE = 0.4;
 
 /** Runs decisions, at most MAX_PENDING at once. */
 function createPending(count: { overloaded: number; timelineErrors: number }) {
@@ -98,65 +95,105 @@ function createPending(count: { overloaded: number; timelineErrors: number }) {
   };
 }
 
+/** Where whoever asked for a part is: behind it by what the player has buffered. */
+const positionOf = (part: TimelinePart | undefined, { bufferMs = 0 }: Viewing): number =>
+  part === undefined ? 0 : Math.max(0, part.startSeconds - bufferMs / 1000);
+
+class Room {
+  readonly #options: InSessionOptions;
+  readonly #decider;
+  readonly #pending;
+  readonly count = { served: 0, pushed: 0, givenUp: 0, refusedHints: 0, overloaded: 0, timelineErrors: 0 };
+
+  constructor(options: InSessionOptions) {
+    this.#options = options;
+    this.#decider = openDecider(options);
+    this.#pending = createPending(this.count);
+  }
+
+  idle(): Promise<void> {
+    return this.#pending.idle();
+  }
+
+  served(record: ServedPart, hints: readonly string[]): void {
+    const { title, status, kind, path, isHit } = record;
+    if (title === undefined || kind === 'other' || (status !== 200 && status !== 206 && status !== 304)) return;
+    this.count.served += 1;
+    this.#options.usefulness.asked(path, isHit);
+    this.#pending.begin(() => this.#follow(record, title, hints));
+  }
+
+  async #follow({ path, viewing = {} }: ServedPart, titleId: string, hints: readonly string[]): Promise<void> {
+    const { timelineOf, nextOf, intentOf, now } = this.#options;
+    const timeline = await timelineOf(titleId);
+    const place = timeline && placeOf(timeline, path);
+    const nextId = timeline !== undefined && this.#decider.isNearEnd(timeline, path) ? nextOf(titleId) : undefined;
+    const next = nextId === undefined ? undefined : await timelineOf(nextId);
+    const { durationSeconds = 0 } = timeline ?? {};
+    const positionSeconds = positionOf(place?.track.parts[place.index], viewing);
+    const intent = intentOf({ sid: viewing.sid, positionSeconds, durationSeconds });
+    const decided = timeline && this.#decider.asked({ path, timeline, next, viewing, intent, now: now() });
+    if (decided === undefined) this.#followHints(path, titleId, hints, viewing);
+    else this.#obey(decided);
+  }
+
+  #followHints(path: string, titleId: string, hints: readonly string[], viewing: Viewing): void {
+    const root = this.#options.titleRootOf(path);
+    const urls = hints.slice(0, MAX_HINTS).flatMap((hint) => {
+      const url = root === undefined ? undefined : resolveNextObject(path, hint, root);
+      if (url === undefined) this.count.refusedHints += 1;
+      return url ?? [];
+    });
+    this.#obey(this.#decider.hinted(titleId, urls, viewing, this.#options.now()));
+  }
+
+  happened(what: Happened): void {
+    this.#obey(this.#decider.happened(what, this.#options.now()));
+    if (what.type === 'hover') this.likely(what.titleId, { reason: 'hover', chance: HOVER_CHANCE, sid: what.sid });
+  }
+
+  likely(titleId: string, of: Starting): void {
+    this.#pending.begin(async () => {
+      const timeline = await this.#options.timelineOf(titleId);
+      if (timeline !== undefined) this.#obey(this.#decider.start(timeline, of, this.#options.now()));
+    });
+  }
+
+  leaving(sid: string): void {
+    this.#obey(this.#decider.leaving(sid, this.#options.now()));
+  }
+
+  forget(isThere: (sid: string) => boolean): void {
+    this.#obey(this.#decider.forget(isThere, this.#options.now()));
+  }
+
+  #obey({ cancel, push }: Decided): void {
+    if (cancel.length > 0) {
+      const urls = new Set(cancel);
+      this.count.givenUp += this.#options.fetcher.cancel(
+        ({ url, priority }: FetchItem) => priority === 'in-session' && urls.has(url),
+      );
+    }
+    for (const item of push) {
+      const pushed = this.#options.fetcher.push(item, ({ outcome, bytes }) =>
+        this.#decider.settled(item.url, outcome === 'stored' ? 'stored' : 'none', bytes),
+      );
+      if (pushed === 'queued') this.count.pushed += 1;
+      else if (pushed !== 'duplicate') this.#decider.settled(item.url, 'none', 0);
+    }
+  }
+}
+
 /** Opens in-session prefetch. */
 export function openInSession(options: InSessionOptions): InSession {
-  const { fetcher, timelineOf, titleRootOf, nextOf, now } = options;
-  const { segmentsAhead = 3, nextEpisodeRatio = 0.7, startupBps = 1_500_000 } = options;
-  const isNew = createRecent(now);
-  const pushed = { 'next-segments': 0, 'next-object': 0, 'next-episode': 0, hover: 0 };
-  const count = { served: 0, refusedHints: 0, overloaded: 0, timelineErrors: 0 };
-  const pending = createPending(count);
-
-  const push = (titleId: string, reason: Reason & PrefetchReason, why: string, wanted: readonly Wanted[]): void => {
-    for (const { url, bytes } of wanted) {
-      if (!isNew(url)) continue;
-      const expiresAt = now() + USEFUL_MS[reason];
-      const item: FetchItem = { url, titleId, reason, why, priority: 'in-session', bytes, expiresAt };
-      if (fetcher.push(item) === 'queued') pushed[reason] += 1;
-    }
-  };
-  const followHints = (record: ServedPart, titleId: string, hints: readonly string[]): void => {
-    const root = titleRootOf(record.path);
-    for (const hint of hints.slice(0, MAX_HINTS)) {
-      const url = root === undefined ? undefined : resolveNextObject(record.path, hint, root);
-      if (url === undefined) count.refusedHints += 1;
-      else push(titleId, 'next-object', 'the player said that it asks for this next', [{ url, bytes: 0 }]);
-    }
-  };
-  const followEpisode = async (titleId: string, track: TimelineTrack): Promise<void> => {
-    const nextId = nextOf(titleId);
-    if (nextId === undefined || !isNew(`episode ${nextId} ${track.id}`)) return;
-    const next = await timelineOf(nextId);
-    const why = `${titleId} is past ${nextEpisodeRatio} and this follows it`;
-    if (next !== undefined) push(nextId, 'next-episode', why, episodeStart(next, track));
-  };
-  const decideServed = async (record: ServedPart, titleId: string, hints: readonly string[]): Promise<void> => {
-    const timeline = await timelineOf(titleId);
-    const follow = timeline && followRequest(timeline, record.path, { segmentsAhead, startupBps });
-    if (follow === undefined) {
-      followHints(record, titleId, hints);
-      return;
-    }
-    push(titleId, 'next-segments', follow.why, follow.wanted);
-    if (follow.track !== undefined && follow.reachedRatio >= nextEpisodeRatio)
-      await followEpisode(titleId, follow.track);
-  };
-  const decideHover = async (titleId: string): Promise<void> => {
-    const timeline = await timelineOf(titleId);
-    if (timeline !== undefined) push(titleId, 'hover', 'somebody looks at it', titleStart(timeline, startupBps));
-  };
-
+  const room = new Room(options);
   return {
-    onServed: (record, nextObjectUrls = []) => {
-      const { title, status, kind } = record;
-      if (title === undefined || kind === 'other' || (status !== 200 && status !== 206 && status !== 304)) return;
-      count.served += 1;
-      pending.begin(() => decideServed(record, title, nextObjectUrls));
-    },
-    onHover: (titleId) => {
-      if (isNew(`hover ${titleId}`)) pending.begin(() => decideHover(titleId));
-    },
-    stats: () => ({ ...count, pushed: { ...pushed } }),
-    idle: pending.idle,
+    onServed: (record, nextObjectUrls = []) => room.served(record, nextObjectUrls),
+    onHappened: (what) => room.happened(what),
+    onLikely: (titleId, of) => room.likely(titleId, of),
+    onLeaving: (sid) => room.leaving(sid),
+    forget: (isThere) => room.forget(isThere),
+    stats: () => ({ ...room.count }),
+    idle: () => room.idle(),
   };
 }

@@ -66,6 +66,18 @@ export function packageTimeline(title: Title, baseUrl: string): Timeline {
 export const partBytes = (part: TimelinePart, track: TimelineTrack): number =>
   part.bytes ?? Math.ceil((part.durationSeconds * track.bandwidthBps) / 8);
 
+/** Index of the part in which a moment lies; of the last one beyond the end, 0 for a track without parts. */
+export function partAt({ parts }: TimelineTrack, seconds: number): number {
+  let low = 0;
+  let high = parts.length - 1;
+  while (low < high) {
+    const middle = (low + high + 1) >> 1;
+    if ((parts[middle]?.startSeconds ?? 0) <= seconds) low = middle;
+    else high = middle - 1;
+  }
+  return Math.max(0, low);
+}
+
 /** Where a URL is in a timeline; a media part, or a track's playlist or init (`index` -1). */
 export type Place = { readonly track: TimelineTrack; readonly index: number };
 

@@ -1,5 +1,5 @@
-// Lines of access logs and traces, read into requests: combined (nginx, Varnish NCSA), W3C extended (IIS, CloudFront),
-// CSV with a header, and traces of "time id size".
+// Lines of access logs and traces, read into requests: combined (nginx, Varnish NCSA), squid (Apache Traffic Server), W3C
+// extended (IIS, CloudFront), CSV with a header, JSON (nginx with escape=json), and traces of "time id size".
 
 /** A request that a cache would have to answer. */
 export type LoggedRequest = {
@@ -65,6 +65,16 @@ function readCombined(line: string): Line {
   });
 }
 
+/** Seconds with a fraction, milliseconds taken, client, result/status, bytes, method, URL (Squid wiki, Features/LogFormat). */
+const SQUID = /^(\d{9,}\.\d+) +\d+ \S+ [A-Z_]+\/(\d{3}) (\d+) ([A-Z]+) (\S+)(?: |$)/;
+
+/** Squid's native format, which Apache Traffic Server writes by default (`squid.log`). */
+function readSquid(line: string): Line {
+  const [, at, status, bytes, method = '', url = ''] = SQUID.exec(line) ?? [];
+  if (at === undefined) return 'malformed';
+  return requestOf({ at: Number(at), id: idOf(url), bytes: Number(bytes), method, status: Number(status) });
+}
+
 const TRACE = /^(\d+(?:\.\d+)?)[ \t]+(\S+)[ \t]+(\d+)(?:[ \t]|$)/;
 
 /** Traces of "time id size", as cache simulators use them. */
@@ -77,7 +87,7 @@ function readTrace(line: string): Line {
 /** Names of columns that say the same, the most exact first. */
 const COLUMNS = {
   at: ['timestamp', 'time', 'datetime', 'date', 'at', 'ts', 'start_time', 'eventtimestamp'],
-  id: ['url', 'uri', 'request_uri', 'path', 'cs-uri-stem', 'clientrequesturi', 'key', 'id', 'object', 'object_id'],
+  id: ['url', 'request_uri', 'uri', 'path', 'cs-uri-stem', 'clientrequesturi', 'key', 'id', 'object', 'object_id'],
   query: ['cs-uri-query', 'query', 'query_string'],
   host: ['x-host-header', 'cs(host)', 'cs-host', 'host'],
   bytes: ['sc-content-len', 'body_bytes_sent', 'bytes', 'bytes_sent', 'sc-bytes', 'size', 'response_bytes', 'length'],
@@ -199,9 +209,34 @@ function csvReader(first: string): LineReader | undefined {
   };
 }
 
+/** Objects of one line each, whose keys name what COLUMNS name; `request` is a request line. */
+function readJson(line: string): Line {
+  let found: unknown;
+  try {
+    found = JSON.parse(line);
+  } catch {
+    // Not JSON: the line is not of this format.
+    return 'malformed';
+  }
+  if (typeof found !== 'object' || found === null) return 'malformed';
+  const cells = new Map<string, string>();
+  for (const [key, value] of Object.entries(found)) {
+    if (typeof value === 'string' || typeof value === 'number') cells.set(key.toLowerCase(), String(value));
+  }
+  const [method, target] = (cells.get('request') ?? '').split(' ');
+  if (target !== undefined && method !== undefined) cells.set('method', method).set('url', target);
+  const names = [...cells.keys()];
+  const header = headerOf(names);
+  const time = cells.get('msec') ?? cells.get('time_local') ?? cells.get(names[header.at[0] ?? -1] ?? '');
+  const at = time === undefined ? Number.NaN : combinedTime(time);
+  return rowOf([...cells.values()], header, Number.isNaN(at) ? (time ?? '') : String(at));
+}
+
 /** The reader for a log that begins with this line, which is not blank; undefined when no format fits. */
 export function readerFor(first: string): LineReader | undefined {
   if (first.startsWith('#')) return w3cReader();
+  if (first.startsWith('{')) return readJson(first) === 'malformed' ? undefined : { name: 'JSON', read: readJson };
+  if (readSquid(first) !== 'malformed') return { name: 'squid', read: readSquid };
   if (readTrace(first) !== 'malformed') return { name: 'trace', read: readTrace };
   if (readCombined(first) !== 'malformed') return { name: 'combined', read: readCombined };
   return csvReader(first);

@@ -198,7 +198,8 @@ const unreadable = (message: string, cause?: unknown): AgentError =>
   new AgentError('AGENT_LOG_UNREADABLE', message, { cause });
 
 const KNOWN =
-  'nginx combined, varnishncsa, W3C extended (IIS, CloudFront), CSV with a header that names time, url and bytes, ' +
+  'nginx combined, varnishncsa, squid (Traffic Server), W3C extended (IIS, CloudFront), JSON lines and CSV with a header ' +
+  'that name time, url and bytes, ' +
   'and traces of "time id size", plain or gzip';
 
 /** Tells the format of a log by its first lines. Throws when there is none among them. */

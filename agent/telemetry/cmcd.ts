@@ -45,6 +45,9 @@ export type CmcdReport = {
   /** Encoded bitrate of the object asked for. */
   readonly bitrateKbps?: number;
   readonly bufferMs?: number;
+  /** What the player measured (`mtp`), and the best bitrate that it may take (`tb`). */
+  readonly throughputKbps?: number;
+  readonly topBitrateKbps?: number;
   /** Media duration of the object asked for. */
   readonly objectSeconds?: number;
   /** Relative to the request's URL, percent-decoded, at most MAX_NEXT_OBJECTS. */
@@ -57,6 +60,8 @@ export type CmcdReport = {
   readonly isStartup: boolean;
   /** The buffer ran empty since the last report. */
   readonly isStarved: boolean;
+  /** Event mode alone, of a response that a player received (`rr`): what was asked for. */
+  readonly url?: string;
   /** Event mode alone: the event's code (`ps`, `t`, `bc`, ...), the name of a custom one, and its time. */
   readonly event?: string;
   readonly customEvent?: string;
@@ -191,6 +196,8 @@ function toReport(keys: Readonly<Record<string, unknown>>): CmcdReport {
     ...known('objectType', objectType),
     ...known('bitrateKbps', number(keys['br'], code)),
     ...known('bufferMs', number(keys['bl'], code)),
+    ...known('throughputKbps', number(keys['mtp'], code)),
+    ...known('topBitrateKbps', number(keys['tb'], code)),
     ...known('objectSeconds', objectMs === undefined || objectMs > 600_000 ? undefined : objectMs / 1000),
     nextObjectUrls: nextObjects(keys['nor'], version),
     ...known('playState', playState),
@@ -201,6 +208,7 @@ function toReport(keys: Readonly<Record<string, unknown>>): CmcdReport {
     ),
     isStartup: isTrue(keys['su']),
     isStarved: isTrue(keys['bs']),
+    ...known('url', urlOf(keys['url'])),
     ...known('event', text(keys['e'])),
     ...known('customEvent', text(keys['cen'])),
     ...known('at', number(keys['ts'], code)),
@@ -234,6 +242,11 @@ function number(item: unknown, objectCode: string): number | undefined {
   const value = bare(own ?? entries[0]);
   const plain = value instanceof Date ? value.getTime() : value;
   return typeof plain === 'number' && Number.isFinite(plain) && plain >= 0 ? plain : undefined;
+}
+
+function urlOf(item: unknown): string | undefined {
+  const value = bare(item);
+  return typeof value === 'string' && value !== '' && value.length <= MAX_URL_LENGTH ? value : undefined;
 }
 
 function isTrue(item: unknown): boolean {

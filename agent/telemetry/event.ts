@@ -60,6 +60,8 @@ export type ViewerEvent = {
   readonly rate?: number;
   readonly orientation?: Orientation;
   readonly dwellBucket?: DwellBucket;
+  /** How sure it is that this happened, 0..1, where it was inferred from requests; absent: the player told it. */
+  readonly confidence?: number;
   /** Signed single-use token of the preview arm that this event rewards. */
   readonly rewardToken?: Raw<string>;
 };
@@ -104,6 +106,14 @@ export type ViewerRequest = {
   readonly nextPaths: readonly string[];
   readonly bitrateKbps?: number;
   readonly bufferMs?: number;
+  /** What the player measured, and the best bitrate that it may take. */
+  readonly throughputKbps?: number;
+  readonly topBitrateKbps?: number;
+  /** The cache had it. */
+  readonly isHit: boolean;
+  /** Body bytes that were sent, and how long that took. */
+  readonly sentBytes: number;
+  readonly sentMs: number;
   /** Media duration of the object. */
   readonly objectSeconds?: number;
   readonly rate?: number;

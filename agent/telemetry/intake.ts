@@ -1,33 +1,32 @@
 // Where telemetry comes in: beacons and CMCD, from the events route and from every served request. It counts facts of
 // titles for everybody, and passes on who it was only for those who consented. Floods are dropped and counted.
 import type { RawCmcd, ServedRecord } from '../../cache/cache.ts';
-import { type CmcdReport, type PlayState, parseCmcd, parseCmcdEvents } from './cmcd.ts';
+import { type Allowance, openAllowance } from './allowance.ts';
+import { type CmcdReport, parseCmcd, parseCmcdEvents } from './cmcd.ts';
+import { eventOf } from './cmcd-event.ts';
 import {
   believedTime,
   decodeUtf8,
-  EVENT_TYPES,
   type EventBatch,
   type EventsCode,
-  type EventType,
   isTitleId,
   MAX_BATCH_BYTES,
-  MAX_POSITION_SECONDS,
-  MAX_RATE,
   parseEvents,
   type TitleFact,
   type ViewerEvent,
   type ViewerRequest,
 } from './event.ts';
+import { type Inferred, segmentNumber } from './infer.ts';
+import { createPlayCap, type PlayCap } from './play-cap.ts';
+import { openRing } from './ring.ts';
 import type { Session } from './session.ts';
 import type { Sessions } from './sessions.ts';
 import { COMPLETED_RATIO } from './viewing.ts';
 
-/** Served requests that may wait for a turn of the event loop; a power of two. */
-const RING_SIZE = 8192;
-/** How long one turn of the event loop reads served requests, so that no viewer waits behind them for longer. */
-const READ_FOR_MS = 2;
 /** Titles that were served, remembered so that a beacon cannot make up others. */
 const MAX_SERVED_TITLES = 20_000;
+/** A title of which events told plays so lately counts by them alone. */
+const TOLD_MS = 3_600_000;
 /** A play that begins later in a title is the end of a pause, seconds. */
 const PLAY_STARTS_WITHIN_SECONDS = 30;
 const NOT_MODIFIED = 304;
@@ -49,8 +48,12 @@ export type IntakeOptions = {
   readonly durationOf: (titleId: string) => number | undefined;
   /** Events and requests of one consented session that change its state. */
   readonly maxPerViewerPerMinute: number;
+  /** Events of one address, behind which there may be a household or a school. */
+  readonly maxPerAddressPerMinute: number;
   /** Events of all viewers together. */
   readonly maxPerMinute: number;
+  /** Most that one title may have of the plays that count, 0..1 (agent/telemetry/play-cap.ts). */
+  readonly maxTitleRatio: number;
 };
 
 /** What the events route answers. */
@@ -65,16 +68,22 @@ export type IntakeStats = {
   readonly invalid: number;
   /** Over an allowance, or served requests that found the ring full. */
   readonly dropped: number;
+  /** Plays that count for no title: over its cap, so that no flood moves its popularity further. */
+  readonly capped: number;
   readonly cmcdParsed: number;
   readonly cmcdInvalid: number;
 };
 
 /** An open intake. */
 export type Intake = {
-  /** Takes the body of POST /.nearcast/events. Never throws. */
-  readonly events: (body: Buffer, contentType: string) => EventsAnswer;
+  /** Takes the body of POST /.nearcast/events; `sender` is the day's hash of its address. Never throws. */
+  readonly events: (body: Buffer, contentType: string, sender: string) => EventsAnswer;
   /** Takes a served request: one write into a ring, read in a later turn. Never throws. */
   readonly served: (record: ServedRecord) => void;
+  /** Takes a request that another cache's log tells of: it is counted, and nothing is fetched for it. Never throws. */
+  readonly logged: (record: ServedRecord) => void;
+  /** Looks at players that have gone silent; twice a second. */
+  readonly tick: () => void;
   readonly stats: () => IntakeStats;
   /** Reads what waits, then takes no more. */
   readonly close: () => void;
@@ -84,95 +93,60 @@ type Room = IntakeOptions & {
   readonly counts: { -readonly [Key in keyof IntakeStats]: number };
   /** In order of their last request. */
   readonly servedTitles: Set<string>;
-  readonly window: { minute: number; used: number };
+  readonly allowance: Allowance;
+  /** When events last told of plays of a title; the latest ones at the end. */
+  readonly toldTitles: Map<string, number>;
+  readonly cap: PlayCap;
 };
 
 /** Opens the intake. */
 export function openIntake(options: IntakeOptions): Intake {
   const room: Room = {
     ...options,
-    counts: { accepted: 0, invalid: 0, dropped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
+    counts: { accepted: 0, invalid: 0, dropped: 0, capped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
     servedTitles: new Set(),
-    window: { minute: 0, used: 0 },
+    allowance: openAllowance(options),
+    toldTitles: new Map(),
+    cap: createPlayCap({ titleRatio: options.maxTitleRatio }),
   };
-  const ring = openRing((record) => readServed(room, record));
+  const ring = openRing<ServedRecord>((record) => readServed(room, record));
   return {
-    events: (body, contentType) => {
+    events: (body, contentType, sender) => {
       const isCmcd = /^\s*application\/cmcd\b/i.test(contentType);
-      const answer = isCmcd ? takeCmcd(room, body) : takeBeacon(room, body);
+      const answer = isCmcd ? takeCmcd(room, body, sender) : takeBeacon(room, body, sender);
       if (answer.status === 400) room.counts.invalid += 1;
       return answer;
     },
     served: (record) => {
       if (!ring.push(record)) room.counts.dropped += 1;
     },
+    tick: () => {
+      for (const { sid, inferred } of options.sessions.listen()) tellInferred(room, sid, inferred);
+    },
+    logged: (record) => void learn(room, record),
     stats: () => ({ ...room.counts }),
     close: ring.close,
   };
 }
 
-type Ring = { readonly push: (record: ServedRecord) => boolean; readonly close: () => void };
-
-/** A bounded queue that is read in turns of the event loop after the one that filled it. */
-function openRing(read: (record: ServedRecord) => void): Ring {
-  const slots = new Array<ServedRecord | undefined>(RING_SIZE);
-  let head = 0;
-  let tail = 0;
-  let isOpen = true;
-  let turn: NodeJS.Immediate | undefined;
-  const readUntil = (deadline: number): void => {
-    while (head < tail) {
-      const record = slots[head % RING_SIZE];
-      slots[head % RING_SIZE] = undefined;
-      head += 1;
-      if (record !== undefined) read(record);
-      if (performance.now() >= deadline) return;
-    }
-  };
-  const schedule = (): void => {
-    turn ??= setImmediate(() => {
-      turn = undefined;
-      readUntil(performance.now() + READ_FOR_MS);
-      if (head < tail) schedule();
-    });
-  };
-  return {
-    push: (record) => {
-      if (!isOpen || tail - head >= RING_SIZE) return false;
-      slots[tail % RING_SIZE] = record;
-      tail += 1;
-      schedule();
-      return true;
-    },
-    close: () => {
-      isOpen = false;
-      clearImmediate(turn);
-      readUntil(Number.POSITIVE_INFINITY);
-    },
-  };
-}
-
 /** How many of so many events may pass in this minute; the others are counted as dropped. */
-function admit(room: Room, count: number): number {
-  const minute = Math.floor(room.now() / 60_000);
-  if (room.window.minute !== minute) Object.assign(room.window, { minute, used: 0 });
-  const admitted = Math.max(0, Math.min(count, room.maxPerMinute - room.window.used));
-  room.window.used += admitted;
+function admit(room: Room, count: number, sender: string): number {
+  const admitted = room.allowance.admit(count, sender);
   room.counts.dropped += count - admitted;
   return admitted;
 }
 
-function takeBeacon(room: Room, body: Buffer): EventsAnswer {
+function takeBeacon(room: Room, body: Buffer, sender: string): EventsAnswer {
   const parsed = parseEvents(body, room.now());
   if (!parsed.ok) return { status: 400, code: parsed.code, message: parsed.message };
   const { batch } = parsed;
   room.counts.invalid += batch.invalid;
-  const events = batch.events.slice(0, admit(room, batch.events.length));
+  const events = batch.events.slice(0, admit(room, batch.events.length, sender));
   // A word about consent is always heard, also when a flood drops the events beside it.
   const session = batch.consent === 'none' ? withdraw(room, batch) : takePersonal(room, batch, events);
   const passed = session === undefined ? events : events.slice(0, session.passed);
   room.counts.accepted += passed.length;
-  for (const fact of distinctFacts(passed.flatMap((event) => factsOf(event, room.durationOf)))) tellTitle(room, fact);
+  for (const fact of distinctFacts(passed.flatMap((event) => factsOf(event, room.durationOf)))) tellEvent(room, fact);
   for (const event of passed) room.onEvent(event, session?.session);
   return { status: 204 };
 }
@@ -210,12 +184,25 @@ function distinctFacts(facts: readonly TitleFact[]): readonly TitleFact[] {
   return [...new Map(facts.map((fact) => [`${fact.kind} ${fact.titleId}`, fact])).values()];
 }
 
-/** Passes a fact on, unless its title was made up. */
-function tellTitle(room: Room, fact: TitleFact): void {
-  if (room.isTitle(fact.titleId) || room.servedTitles.has(fact.titleId)) room.onTitle(fact);
+/** Passes on a fact that an event told. */
+function tellEvent(room: Room, fact: TitleFact): void {
+  if (fact.kind === 'play') {
+    room.toldTitles.delete(fact.titleId);
+    room.toldTitles.set(fact.titleId, room.now());
+    const [oldest] = room.toldTitles.size > MAX_SERVED_TITLES ? room.toldTitles.keys() : [];
+    if (oldest !== undefined) room.toldTitles.delete(oldest);
+  }
+  tellTitle(room, fact);
 }
 
-function takeCmcd(room: Room, body: Buffer): EventsAnswer {
+/** Passes a fact on, unless its title was made up, or is played more than one title can be. */
+function tellTitle(room: Room, fact: TitleFact): void {
+  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return;
+  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) room.counts.capped += 1;
+  else room.onTitle(fact);
+}
+
+function takeCmcd(room: Room, body: Buffer, sender: string): EventsAnswer {
   if (body.byteLength > MAX_BATCH_BYTES) {
     return { status: 400, code: 'EVENTS_TOO_LARGE', message: `a report has at most ${MAX_BATCH_BYTES} bytes` };
   }
@@ -225,12 +212,14 @@ function takeCmcd(room: Room, body: Buffer): EventsAnswer {
     return { status: 400, code: 'EVENTS_INVALID', message: 'expected CMCD reports in UTF-8, one a line' };
   }
   room.counts.invalid += invalid;
-  for (const report of reports.slice(0, admit(room, reports.length))) takeReport(room, report);
+  for (const report of reports.slice(0, admit(room, reports.length, sender))) takeReport(room, report);
   return { status: 204 };
 }
 
 function takeReport(room: Room, report: CmcdReport): void {
-  const titleId = isTitleId(report.cid) ? report.cid : undefined;
+  // A report of a response names what was asked for; a content id is the publisher's word and goes before it.
+  const path = report.url === undefined ? undefined : URL.parse(report.url, 'http://node.invalid')?.pathname;
+  const titleId = isTitleId(report.cid) ? report.cid : path === undefined ? undefined : room.titleOf(path);
   const at = believedTime(report.at ?? room.now(), room.now());
   if (at === undefined) {
     room.counts.invalid += 1;
@@ -243,7 +232,7 @@ function takeReport(room: Room, report: CmcdReport): void {
   if (event !== undefined && sid !== undefined) room.sessions.take(sid, event);
   if (sid !== undefined) room.sessions.hear(sid, { report, titleId, at });
   if (event === undefined) return;
-  for (const fact of factsOfReport(report, event, room.durationOf)) tellTitle(room, fact);
+  for (const fact of factsOfReport(report, event, room.durationOf)) tellEvent(room, fact);
   room.onEvent(event, sid === undefined ? undefined : room.sessions.get(sid));
 }
 
@@ -267,48 +256,57 @@ function passes(room: Room, sid: string): boolean {
   return false;
 }
 
-const EVENT_BY_STATE: Readonly<Partial<Record<PlayState, EventType>>> = {
-  starting: 'open',
-  playing: 'play',
-  paused: 'pause',
-  seeking: 'seek',
-  ended: 'stop',
-  quit: 'stop',
-};
-
-/** The event that an event-mode report tells, in the words of the beacon; undefined for a mere report. */
-function eventOf(report: CmcdReport, titleId: string, at: number): ViewerEvent | undefined {
-  const custom = EVENT_TYPES.find((type) => report.event === 'ce' && type === report.customEvent);
-  const state = report.event === 'ps' && report.playState !== undefined ? EVENT_BY_STATE[report.playState] : undefined;
-  const type = custom ?? state ?? (report.event === 'pr' ? 'rate' : undefined);
-  if (type === undefined) return undefined;
-  const { positionSeconds, rate } = report;
-  return {
-    at,
-    type,
-    title: titleId,
-    ...(positionSeconds === undefined ? {} : { positionSeconds: Math.min(MAX_POSITION_SECONDS, positionSeconds) }),
-    ...(rate === undefined ? {} : { rate: Math.min(MAX_RATE, rate) }),
-  };
+function readServed(room: Room, record: ServedRecord): void {
+  const { request, sid } = learn(room, record);
+  if (!isAnswer(record) && record.status !== NOT_MODIFIED) return;
+  room.onRequest(request, sid === undefined ? undefined : room.sessions.get(sid));
 }
 
-function readServed(room: Room, record: ServedRecord): void {
+const isAnswer = ({ status }: ServedRecord): boolean => status >= 200 && status < 300;
+
+/** Counts what a request says of its title, and tells its consented session. */
+function learn(
+  room: Room,
+  record: ServedRecord,
+): { readonly request: ViewerRequest; readonly sid: string | undefined } {
   const report = record.cmcd === undefined ? undefined : readCmcd(room, record.cmcd);
   const fromCid = isTitleId(report?.cid) ? report.cid : undefined;
   const titleId = record.title ?? room.titleOf(record.path) ?? fromCid;
-  const isGood = record.status >= 200 && record.status < 300;
+  const isGood = isAnswer(record);
   if (titleId !== undefined && isGood) rememberTitle(room.servedTitles, titleId);
   const sid = report?.sid;
+  const request = { ...requestOf(record, titleId, report), sentMs: Math.max(0, room.now() - record.at) };
   if (report !== undefined && sid !== undefined && isGood && passes(room, sid)) {
-    room.sessions.hear(sid, { report, titleId, at: record.at });
+    const announced = request.nextPaths.map(room.titleOf).find((other) => other !== undefined && other !== titleId);
+    const number = segmentNumber(record.path);
+    const heard = { report, titleId, at: record.at, announced, segmentNumber: number };
+    tellInferred(room, sid, room.sessions.hear(sid, heard));
   }
   const isVideo = report?.objectType === 'video' || report?.objectType === 'muxed';
   if (isVideo && isGood && record.isComplete && titleId !== undefined && report.objectSeconds !== undefined) {
     const amount = Math.min(MAX_OBJECT_SECONDS, report.objectSeconds);
     tellTitle(room, { titleId, kind: 'watch', amount, at: record.at });
   }
-  if (!isGood && record.status !== NOT_MODIFIED) return;
-  room.onRequest(requestOf(record, titleId, report), sid === undefined ? undefined : room.sessions.get(sid));
+  if (titleId !== undefined && isGood && record.kind === 'manifest') tellStart(room, titleId, record);
+  return { request, sid };
+}
+
+/**
+ * A manifest is where a viewing begins, of players that tell no events: those of titles that events tell of count by
+ * them. A player asks for several playlists at once, which count as one.
+ */
+function tellStart(room: Room, titleId: string, { remoteHash, at }: ServedRecord): void {
+  if (room.now() - (room.toldTitles.get(titleId) ?? Number.NEGATIVE_INFINITY) < TOLD_MS) return;
+  if (remoteHash !== '' && !room.allowance.isFirst(`${remoteHash} ${titleId}`)) return;
+  tellTitle(room, { titleId, kind: 'play', amount: 1, at });
+}
+
+/** What requests show is passed on as events, with how sure it is. */
+function tellInferred(room: Room, sid: string, inferred: readonly Inferred[]): void {
+  for (const { type, at, titleId, confidence, rate } of inferred) {
+    const event = { type, at, title: titleId, confidence, ...(rate === undefined ? {} : { rate }) };
+    room.onEvent(event, room.sessions.get(sid));
+  }
 }
 
 function readCmcd(room: Room, source: RawCmcd): CmcdReport | undefined {
@@ -325,7 +323,13 @@ function rememberTitle(titles: Set<string>, titleId: string): void {
   if (oldest !== undefined) titles.delete(oldest);
 }
 
-function requestOf(record: ServedRecord, titleId: string | undefined, report: CmcdReport | undefined): ViewerRequest {
+const FROM_CACHE: ReadonlySet<string> = new Set(['hit', 'stale', 'revalidated']);
+
+function requestOf(
+  record: ServedRecord,
+  titleId: string | undefined,
+  report: CmcdReport | undefined,
+): Omit<ViewerRequest, 'sentMs'> {
   return {
     at: record.at,
     path: record.path,
@@ -334,6 +338,10 @@ function requestOf(record: ServedRecord, titleId: string | undefined, report: Cm
     nextPaths: report === undefined ? [] : pathsOf(report.nextObjectUrls, record.path),
     ...(report?.bitrateKbps === undefined ? {} : { bitrateKbps: report.bitrateKbps }),
     ...(report?.bufferMs === undefined ? {} : { bufferMs: report.bufferMs }),
+    ...(report?.throughputKbps === undefined ? {} : { throughputKbps: report.throughputKbps }),
+    ...(report?.topBitrateKbps === undefined ? {} : { topBitrateKbps: report.topBitrateKbps }),
+    isHit: FROM_CACHE.has(record.result),
+    sentBytes: record.bytes,
     ...(report?.objectSeconds === undefined ? {} : { objectSeconds: report.objectSeconds }),
     ...(report?.rate === undefined ? {} : { rate: report.rate }),
     isStartup: report?.isStartup ?? false,

@@ -2,6 +2,7 @@
 // Pure but for the records it changes; sessions.ts owns those, their number and their end.
 import type { CmcdReport, PlayState } from './cmcd.ts';
 import { type EventType, type Orientation, raw, type ViewerEvent } from './event.ts';
+import { beginInference, type Inference, type Inferred, listen, takeSegment } from './infer.ts';
 import type { Action, CurrentViewing, Hover, Session, Viewing } from './session.ts';
 import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt } from './viewing.ts';
 
@@ -9,6 +10,8 @@ import { goOn, isCompletedAt, jump, newTrack, positionAt, type Track, watchedAt 
 const MAX_HISTORY = 50;
 const MAX_HOVERS = 20;
 const MAX_ACTIONS = 32;
+/** A player that told something so lately is believed to tell all. */
+const TELLS_MS = 600_000;
 
 /** A viewer: one session, or all that showed the same token. */
 export type Viewer = {
@@ -22,6 +25,8 @@ export type Viewer = {
   /** Under which rows of this viewer stand on disk. */
   readonly pseudonyms: Set<string>;
   seenAt: number;
+  /** What others call this viewer on that day; made when it is first asked for. */
+  name: { readonly day: number; readonly name: string } | undefined;
 };
 
 /** A session while it lives. */
@@ -31,9 +36,14 @@ export type Live = {
   /** Title that plays, and whether an event or only a request told so. */
   current: { readonly titleId: string; readonly isTold: boolean } | undefined;
   hovered: Hover | undefined;
+  announced: string | undefined;
   /** Newest first. */
   actions: readonly Action[];
   orientation: Orientation | undefined;
+  /** What its requests show, while its player tells nothing itself. */
+  inference: Inference | undefined;
+  /** When its player last told an event or a state. */
+  toldAt: number;
   seenAt: number;
   minute: number;
   usedThisMinute: number;
@@ -41,7 +51,7 @@ export type Live = {
 
 /** A viewer of whom nothing is known yet. */
 export function newViewer(key: string, at: number): Viewer {
-  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at };
+  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at, name: undefined };
 }
 
 /** A session in which nothing happened yet. */
@@ -51,12 +61,26 @@ export function newLive(sid: string, viewer: Viewer, at: number): Live {
     viewer,
     current: undefined,
     hovered: undefined,
+    announced: undefined,
     actions: [],
     orientation: undefined,
+    inference: undefined,
+    toldAt: Number.NEGATIVE_INFINITY,
     seenAt: at,
     minute: 0,
     usedThisMinute: 0,
   };
+}
+
+/** A day is over: of a viewer without a token only what plays now is remembered, and which rows to erase. */
+export function endDay(viewer: Viewer, lives: Iterable<Live>): void {
+  const playing = new Set<string>();
+  for (const live of lives) {
+    live.actions = [];
+    if (live.current !== undefined) playing.add(live.current.titleId);
+  }
+  for (const titleId of viewer.tracks.keys()) if (!playing.has(titleId)) viewer.tracks.delete(titleId);
+  viewer.hovers = [];
 }
 
 /** Adds to a viewer all that is known of another, who turned out to be the same. */
@@ -171,6 +195,8 @@ export function takeEvent(live: Live, event: ViewerEvent, durationOf: DurationOf
   const { type, title, at, positionSeconds } = event;
   const action = { type, titleId: title, at, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
   live.actions = [action, ...live.actions].slice(0, MAX_ACTIONS);
+  live.toldAt = at;
+  live.inference = undefined;
   return HANDLERS[type]({ live, event, durationOf });
 }
 
@@ -178,16 +204,27 @@ const PLAYING: ReadonlySet<PlayState> = new Set(['playing']);
 const HALTED: ReadonlySet<PlayState> = new Set(['paused', 'waiting', 'rebuffering', 'failed', 'seeking']);
 const LEFT: ReadonlySet<PlayState> = new Set(['ended', 'quit']);
 
-type Heard = { readonly report: CmcdReport; readonly titleId: string | undefined; readonly at: number };
+/** CMCD with what the node knows of its request; `announced` is another title that its next objects are of. */
+export type Heard = {
+  readonly report: CmcdReport;
+  readonly titleId: string | undefined;
+  readonly at: number;
+  readonly announced?: string | undefined;
+  /** Of a video segment: its number among the title's, if its name has one. */
+  readonly segmentNumber?: number | undefined;
+};
 
 /**
  * Takes a CMCD report; gives the track that it changed, if one. An event goes before a request: a player that fetches
  * another title (a preview, say) does not change what the viewer was told to be watching.
  */
-export function takeReport(live: Live, { report, titleId, at }: Heard, durationOf: DurationOf): Track | undefined {
+export function takeReport(live: Live, heard: Heard, durationOf: DurationOf): Track | undefined {
+  const { report, titleId, at } = heard;
   const isOther = live.current !== undefined && live.current.titleId !== titleId;
   if (titleId === undefined || (isOther && live.current?.isTold === true)) return undefined;
   if (isOther) haltTrack(live.viewer.tracks.get(live.current?.titleId ?? ''), at);
+  // An event-mode report says nothing of what is asked for next.
+  if (report.event === undefined) live.announced = heard.announced;
   const track = trackOf(live.viewer, titleId, at, durationOf);
   live.current = { titleId, isTold: live.current?.isTold === true };
   track.seenAt = Math.max(track.seenAt, at);
@@ -203,6 +240,8 @@ export function takeReport(live: Live, { report, titleId, at }: Heard, durationO
 
 function hearState(live: Live, track: Track, state: PlayState | undefined, at: number): Track {
   if (state === undefined) return track;
+  live.toldAt = at;
+  live.inference = undefined;
   if (PLAYING.has(state) && !track.isPlaying) {
     goOn(track, at);
     track.isPlaying = true;
@@ -214,6 +253,36 @@ function hearState(live: Live, track: Track, state: PlayState | undefined, at: n
   return track;
 }
 
+/** What a request shows of a player that tells nothing; empty for one that does. */
+export function inferFrom(live: Live, { report, titleId, at, segmentNumber: number }: Heard): readonly Inferred[] {
+  const { objectType, objectSeconds: seconds } = report;
+  const isVideo = objectType === 'video' || objectType === 'muxed';
+  if (at - live.toldAt < TELLS_MS) return [];
+  if (isVideo && titleId !== undefined && number !== undefined && seconds !== undefined && seconds > 0) {
+    const asked = { at, titleId, number, seconds };
+    if (live.inference !== undefined) return remember(live, takeSegment(live.inference, asked));
+    live.inference = beginInference(asked);
+  }
+  return [];
+}
+
+/** What the silence of a player shows. */
+export function inferFromSilence(live: Live, now: number): readonly Inferred[] {
+  if (live.inference === undefined) return [];
+  const { lastNumber, step, seconds, titleId } = live.inference;
+  const durationSeconds = live.viewer.tracks.get(titleId)?.durationSeconds;
+  // Numbers that rise by more than one are times in a scale that is not known here.
+  const isAtEnd = step === 1 && durationSeconds !== undefined && (lastNumber + 2) * seconds > durationSeconds;
+  return remember(live, listen(live.inference, now, isAtEnd));
+}
+
+function remember(live: Live, inferred: readonly Inferred[]): readonly Inferred[] {
+  if (inferred.length === 0) return inferred;
+  const actions = inferred.map(({ type, titleId, at, confidence }): Action => ({ type, titleId, at, confidence }));
+  live.actions = [...actions.reverse(), ...live.actions].slice(0, MAX_ACTIONS);
+  return inferred;
+}
+
 /** The session as others may see it. */
 export function snapshot(live: Live, name: string, now: number): Session {
   const tracks = [...live.viewer.tracks.values()].reverse();
@@ -223,6 +292,7 @@ export function snapshot(live: Live, name: string, now: number): Session {
     viewer: raw(name),
     ...(current === undefined ? {} : { current: currentOf(current, now) }),
     ...(live.hovered === undefined ? {} : { hovered: live.hovered }),
+    ...(live.announced === undefined ? {} : { announced: { titleId: live.announced } }),
     history: tracks.map((track) => viewingOf(track, now)),
     hovers: live.viewer.hovers,
     actions: live.actions,

@@ -30,6 +30,8 @@ export type Action = {
   readonly titleId: string;
   readonly at: number;
   readonly positionSeconds?: number;
+  /** 0..1, of what was inferred from requests; absent: the player told it. */
+  readonly confidence?: number;
 };
 
 /** A look at a title that may have stayed a look. */
@@ -46,6 +48,8 @@ export type Session = {
   readonly current?: CurrentViewing;
   /** The title under the pointer now. */
   readonly hovered?: Hover;
+  /** Another title of which the player said, with its last request, that it asks for it next. */
+  readonly announced?: { readonly titleId: string };
   /** Newest first, the current one included, at most 50; each title once. */
   readonly history: readonly Viewing[];
   /** Newest first, at most 20. */

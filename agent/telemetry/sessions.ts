@@ -1,11 +1,24 @@
-// Sessions of viewers who consented: bounded in number and age, in RAM alone. Who did not consent is not here. What
-// goes to disk is a pseudonym under a key that lives for one day, in RAM: after that day nobody can join its rows to a
-// viewer or to another day, and only a session that is still open remembers which rows to erase.
+// Sessions of viewers who consented, bounded in number and age, in RAM alone. On disk is a pseudonym under a key that is
+// drawn anew each day: later nobody can join its rows to a viewer or to another day, but for a session that is still open
+// and may have to erase them. In RAM too the memory of a viewer without a token ends with the day.
 import { createHmac, randomBytes } from 'node:crypto';
 import { dayOf, type WatchRow, watchBucket } from '../state-schema.ts';
-import type { CmcdReport } from './cmcd.ts';
 import { isSid, type ViewerEvent } from './event.ts';
-import { type Live, mergeViewer, newLive, newViewer, snapshot, takeEvent, takeReport, type Viewer } from './live.ts';
+import type { Inferred } from './infer.ts';
+import {
+  endDay,
+  type Heard,
+  inferFrom,
+  inferFromSilence,
+  type Live,
+  mergeViewer,
+  newLive,
+  newViewer,
+  snapshot,
+  takeEvent,
+  takeReport,
+  type Viewer,
+} from './live.ts';
 import type { Session } from './session.ts';
 import { verifyViewerToken } from './token.ts';
 import { type Track, watchedAt } from './viewing.ts';
@@ -35,9 +48,6 @@ export type SessionsOptions = {
 /** What an erasure removed. */
 export type Erasure = { readonly sessions: number; readonly rows: number };
 
-/** CMCD with what the node knows of its request. */
-export type Heard = { readonly report: CmcdReport; readonly titleId: string | undefined; readonly at: number };
-
 /** Sessions and their viewers. Everything is synchronous. */
 export type Sessions = {
   readonly has: (sid: string) => boolean;
@@ -48,8 +58,10 @@ export type Sessions = {
   readonly withdraw: (sid: string) => Erasure;
   /** Takes an event of a consented session; false, and nothing is kept, when there is no such session. */
   readonly take: (sid: string, event: ViewerEvent) => boolean;
-  /** Takes CMCD of a consented session; false, and nothing is kept, when there is no such session. */
-  readonly hear: (sid: string, heard: Heard) => boolean;
+  /** Takes CMCD of a consented session, and gives what it shows; where there is no such session nothing is kept. */
+  readonly hear: (sid: string, heard: Heard) => readonly Inferred[];
+  /** What the silence of players shows; twice a second. */
+  readonly listen: () => readonly { readonly sid: string; readonly inferred: readonly Inferred[] }[];
   /** Counts events of a session against its allowance for the minute; how many of them may pass. */
   readonly allow: (sid: string, count: number, maxPerMinute: number) => number;
   /** Erases by viewer token (an expired one too) or by session id. */
@@ -95,7 +107,22 @@ export function openSessions(options: SessionsOptions): Sessions {
       return live === undefined ? { sessions: 0, rows: 0 } : room.eraseViewer(live.viewer.key);
     },
     take: (sid, event) => change(sid, (live) => takeEvent(live, event, options.durationOf)),
-    hear: (sid, heard) => change(sid, (live) => takeReport(live, heard, options.durationOf)),
+    hear: (sid, heard) => {
+      let inferred: readonly Inferred[] = [];
+      change(sid, (live) => {
+        const track = takeReport(live, heard, options.durationOf);
+        inferred = inferFrom(live, heard);
+        return track;
+      });
+      return inferred;
+    },
+    listen: () => {
+      const now = options.now();
+      return [...room.sessions.values()].flatMap((live) => {
+        const inferred = inferFromSilence(live, now);
+        return inferred.length === 0 ? [] : [{ sid: live.sid, inferred }];
+      });
+    },
     allow: (sid, count, maxPerMinute) => {
       const live = room.find(sid);
       if (live === undefined) return 0;
@@ -144,8 +171,15 @@ class Names {
   }
 
   /** A viewer's name in RAM: a token's viewer keeps it while the process lives, a session's changes with the day. */
-  ofViewer({ key }: Pick<Viewer, 'key'>): string {
+  ofKey(key: string): string {
     return key.startsWith('token:') ? hash(this.#processKey, key) : this.ofToday(key);
+  }
+
+  /** The same, made once a day for each viewer: it is asked for with every event. */
+  ofViewer(viewer: Viewer): string {
+    const day = this.rotate();
+    if (viewer.name?.day !== day) viewer.name = { day, name: this.ofKey(viewer.key) };
+    return viewer.name.name;
   }
 }
 
@@ -160,14 +194,32 @@ class Room {
   readonly counts = { expired: 0, refusedTokens: 0 };
   readonly names: Names;
   readonly #options: SessionsOptions;
+  #day: number;
 
   constructor(options: SessionsOptions) {
     this.#options = options;
+    this.#day = dayOf(options.now());
     this.names = new Names(options.now);
+  }
+
+  /** On a new day, whichever way the clock went, viewers without a token are forgotten but for what plays. */
+  turnDay(): void {
+    const day = dayOf(this.#options.now());
+    if (day === this.#day) return;
+    this.#day = day;
+    this.names.rotate();
+    for (const viewer of this.viewers.values()) {
+      if (!viewer.key.startsWith('sid:')) continue;
+      endDay(
+        viewer,
+        [...viewer.sids].flatMap((sid) => this.sessions.get(sid) ?? []),
+      );
+    }
   }
 
   /** The session, unless it has been idle for too long. */
   find(sid: string): Live | undefined {
+    this.turnDay();
     const live = this.sessions.get(sid);
     if (live === undefined || !this.#isIdle(live)) return live;
     this.#drop(live);
@@ -224,12 +276,12 @@ class Room {
     this.viewers.delete(key);
     const pseudonyms = new Set([...(viewer?.pseudonyms ?? []), this.names.ofToday(key)]);
     const rows = this.#options.watches?.erase([...pseudonyms]) ?? 0;
-    this.#options.onErased?.([...pseudonyms, this.names.ofViewer({ key })]);
+    this.#options.onErased?.([...pseudonyms, this.names.ofKey(key)]);
     return { sessions: viewer?.sids.size ?? 0, rows };
   }
 
   sweep(): void {
-    this.names.rotate();
+    this.turnDay();
     for (const live of this.sessions.values()) {
       if (!this.#isIdle(live)) break;
       this.#drop(live);

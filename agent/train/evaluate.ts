@@ -1,4 +1,5 @@
 // How well a scorer orders candidates: full ranking over all of a question's candidates, never sampled ones.
+import { firstRows } from '../predict/diversity.ts';
 import type { ScorerWeights } from '../predict/scorer.ts';
 import { scoreRows } from '../predict/scorer.ts';
 import type { Question } from './dataset.ts';
@@ -17,6 +18,8 @@ export type Quality = {
   readonly hitRatio1: number;
   readonly hitRatio10: number;
   readonly auc: number;
+  /** Share of all candidates' titles that are among the first ten of any question: how much of a catalogue is shown. */
+  readonly reachRatio: number;
 };
 
 /** A scorer's scores. */
@@ -31,9 +34,13 @@ export function evaluate(questions: readonly Question[], score: ScoreQuestion): 
   let first = 0;
   let tenth = 0;
   let auc = 0;
+  const offered = new Set<string>();
+  const shown = new Set<string>();
   for (const question of questions) {
     if (question.chosen < 0) continue;
     const scores = score(question);
+    for (const titleId of question.titleIds) offered.add(titleId);
+    for (const row of firstRows(scores, 10)) shown.add(question.titleIds[row] ?? '');
     const own = scores[question.chosen] ?? 0;
     let better = 0;
     let equal = -1;
@@ -54,5 +61,6 @@ export function evaluate(questions: readonly Question[], score: ScoreQuestion): 
     hitRatio1: first / questionCount,
     hitRatio10: tenth / questionCount,
     auc: covered > 0 ? auc / covered : 0,
+    reachRatio: shown.size / Math.max(1, offered.size),
   };
 }

@@ -1,4 +1,5 @@
 // Builds ONNX graphs: name the inputs, apply operators, name the outputs. Shapes are the runtime's to check.
+import assert from 'node:assert/strict';
 import type { AttributeValue, Graph, GraphNode, TensorConstant, ValueShape } from './protobuf.ts';
 
 /** A graph under construction. Every method that makes a value returns the value's name. */
@@ -13,6 +14,13 @@ export type GraphBuilder = {
     inputs: readonly string[],
     attributes?: Readonly<Record<string, AttributeValue>>,
   ) => string;
+  /** Applies an operator with so many outputs. */
+  readonly applyMany: (
+    op: string,
+    inputs: readonly string[],
+    count: number,
+    attributes?: Readonly<Record<string, AttributeValue>>,
+  ) => readonly string[];
   /** Makes a value an output of the graph under the shape's name. */
   readonly output: (value: string, shape: ValueShape) => void;
   readonly build: () => Graph;
@@ -25,9 +33,17 @@ export function buildGraph(name: string): GraphBuilder {
   const constants: TensorConstant[] = [];
   const nodes: GraphNode[] = [];
 
+  const applyMany: GraphBuilder['applyMany'] = (op, from, count, attributes = {}) => {
+    const made = Array.from(
+      { length: count },
+      (_, at) => `${op.toLowerCase()}_${nodes.length}${at > 0 ? `_${at}` : ''}`,
+    );
+    nodes.push({ op, inputs: from, outputs: made, attributes });
+    return made;
+  };
   const apply: GraphBuilder['apply'] = (op, from, attributes = {}) => {
-    const made = `${op.toLowerCase()}_${nodes.length}`;
-    nodes.push({ op, inputs: from, outputs: [made], attributes });
+    const [made] = applyMany(op, from, 1, attributes);
+    assert(made !== undefined);
     return made;
   };
   const constant = (tensor: TensorConstant): string => {
@@ -40,6 +56,7 @@ export function buildGraph(name: string): GraphBuilder {
   };
   return {
     apply,
+    applyMany,
     constant,
     input: (shape) => {
       inputs.push(shape);

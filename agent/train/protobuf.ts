@@ -2,7 +2,7 @@
 // Fields are written in ascending order and nothing is optional by chance, so equal models are equal bytes.
 
 /** Element types of a tensor, with their numbers in onnx.proto3 (TensorProto.DataType). */
-export const ELEMENT = { float: 1, int64: 7, bool: 9 } as const;
+export const ELEMENT = { float: 1, uint8: 2, int8: 3, int64: 7, bool: 9 } as const;
 /** One of ELEMENT. */
 export type ElementType = keyof typeof ELEMENT;
 
@@ -11,6 +11,12 @@ export type TensorConstant =
   | {
       readonly name: string;
       readonly type: 'float';
+      readonly dims: readonly number[];
+      readonly values: ArrayLike<number>;
+    }
+  | {
+      readonly name: string;
+      readonly type: 'uint8' | 'int8';
       readonly dims: readonly number[];
       readonly values: ArrayLike<number>;
     }
@@ -33,6 +39,7 @@ export type AttributeValue =
   | { readonly kind: 'float'; readonly value: number }
   | { readonly kind: 'int'; readonly value: number }
   | { readonly kind: 'ints'; readonly value: readonly number[] }
+  | { readonly kind: 'string'; readonly value: string }
   | { readonly kind: 'graph'; readonly value: Graph };
 
 /** One operator applied to named values; an input '' is one left out. */
@@ -66,7 +73,7 @@ export type Model = {
 const IR_VERSION = 9;
 
 /** AttributeProto.AttributeType. */
-const ATTRIBUTE = { float: 1, int: 2, graph: 5, ints: 7 } as const;
+const ATTRIBUTE = { float: 1, int: 2, string: 3, graph: 5, ints: 7 } as const;
 
 const utf8 = new TextEncoder();
 
@@ -109,13 +116,14 @@ const text = (field: number, value: string): Uint8Array => lengthed(field, utf8.
 /** Little-endian whatever the machine is, as TensorProto.raw_data asks. */
 function rawData(tensor: TensorConstant): Uint8Array {
   const { type, values } = tensor;
-  const width = { float: 4, int64: 8, bool: 1 }[type];
+  const width = { float: 4, uint8: 1, int8: 1, int64: 8, bool: 1 }[type];
   const bytes = new Uint8Array(values.length * width);
   const view = new DataView(bytes.buffer);
   for (let index = 0; index < values.length; index += 1) {
     const value = values[index] ?? 0;
     if (type === 'float') view.setFloat32(index * 4, Number(value), true);
     else if (type === 'int64') view.setBigInt64(index * 8, BigInt(value), true);
+    else if (type === 'int8') view.setInt8(index, Number(value));
     else view.setUint8(index, Number(value));
   }
   return bytes;
@@ -139,6 +147,7 @@ function attributeProto(name: string, attribute: AttributeValue): Uint8Array {
   const type = integer(20, ATTRIBUTE[attribute.kind]);
   if (attribute.kind === 'float') return join([text(1, name), float32(2, attribute.value), type]);
   if (attribute.kind === 'int') return join([text(1, name), integer(3, attribute.value), type]);
+  if (attribute.kind === 'string') return join([text(1, name), text(4, attribute.value), type]);
   if (attribute.kind === 'graph') return join([text(1, name), lengthed(6, graphProto(attribute.value)), type]);
   return join([text(1, name), ...attribute.value.map((value) => integer(8, value)), type]);
 }

@@ -157,6 +157,17 @@ function shuffle(order: number[], random: Random): void {
   }
 }
 
+/** A feature that never varied has taught nothing: what chance began it with must not count where it does vary. */
+function forgetConstant({ width, hidden, values }: Parameters, samples: readonly Sample[]): void {
+  for (let column = 0; column < width; column += 1) {
+    const varies = samples.some(({ inputs, rows }) => {
+      for (let row = 0; row < rows; row += 1) if (Math.abs(inputs[row * width + column] ?? 0) > 1e-6) return true;
+      return false;
+    });
+    if (!varies) values.fill(0, column * hidden, (column + 1) * hidden);
+  }
+}
+
 function toWeights(parameters: Parameters, scale: Scale): ScorerWeights {
   const { width, hidden, values } = parameters;
   const part = (start: number, size: number) => Array.from(values.subarray(start, start + size), Math.fround);
@@ -219,5 +230,6 @@ export function* trainInSteps(
       yield (epoch + Math.min(1, (start + batch) / order.length)) / epochs;
     }
   }
+  forgetConstant(parameters, samples);
   return toWeights(parameters, scale);
 }

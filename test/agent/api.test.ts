@@ -60,6 +60,8 @@ beforeAll(async () => {
     durationOf: () => 100,
     maxPerViewerPerMinute: 100,
     maxPerMinute: 100,
+    maxPerAddressPerMinute: 100,
+    maxTitleRatio: 1,
     onTitle: () => undefined,
     onEvent: () => undefined,
     onRequest: () => undefined,

@@ -38,7 +38,7 @@ type Observed = ReturnType<typeof newHistogram>;
 
 const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   answers: { model: 4, rules: 1 },
-  seconds: { model, rules },
+  seconds: { model, rules, plan: newHistogram() },
   childRestarts: 0,
   models: [{ alias: 'champion', version: 'abc' }],
   life: {
@@ -96,6 +96,10 @@ function exampleStats(): NodeStats {
         errors: [{ disk: '/var "odd"\\name', op: 'read', count: 2 }],
       },
     },
+    inSession: {
+      use: { objects: { hover: { useful: 3, late: 1, wasted: 2 } }, wastedRatio: 0.25, threshold: 0.1 },
+      anticipation: { sessions: 7, observed: 9, trainedOn: 'the viewer simulator' },
+    },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
     expectation: { titles: 3, horizonSeconds: 86_400, heldRatio: 0.8, lines: { main: 1e6 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
@@ -103,7 +107,7 @@ function exampleStats(): NodeStats {
     encode,
     power,
     preview: { answers: { personal: 1 }, rewards: { played: 1 }, seconds: histogram },
-    events: { accepted: 5, invalid: 1, dropped: 0 },
+    events: { accepted: 5, invalid: 1, dropped: 0, capped: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
     ...{ loopLagSeconds: 0.01, logDropped: 0 },

@@ -33,7 +33,7 @@ async function open(snapshots: PredictionOptions['snapshots']): Promise<Predicti
     region: 'here',
     modelsDir: join(root, 'models'),
     hasModel: false,
-    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29 },
+    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29, minReachRatio: 0 },
     watches: () => [],
     pace: () => 1,
     deadlineMs: 1_000,

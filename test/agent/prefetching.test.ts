@@ -62,7 +62,7 @@ beforeEach(async () => {
     region: 'test',
     modelsDir: join(dir, 'models'),
     hasModel: false,
-    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29 },
+    retrain: { promotion: 'auto', minutes: 1, maxBytes: 2 ** 29, minReachRatio: 0 },
     watches: () => [],
     pace: () => 1,
     deadlineMs: 10,
@@ -73,10 +73,10 @@ beforeEach(async () => {
   const { cache } = node;
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
-  const { ledger } = state;
+  const { ledger, snapshots } = state;
+  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   const known = { cache, catalogue, timelines, now: Date.now, log };
-  const { snapshots } = state;
   const expectation = openExpectation({
     ...known,
     nextOf: prediction.predictor.nextOf,
@@ -86,16 +86,10 @@ beforeEach(async () => {
   });
   open = (changed = {}) => {
     const config = {
-      enabled: true,
-      inSession: true,
-      bytesPerSecond: 1e9,
-      bytesPerDay: 1e9,
-      retention: true,
-      lineShare: null,
-      window,
+      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, lineShare: null, window },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
     };
-    const lines = { origins: [], days: state.snapshots };
-    return openPrefetching({ ...known, ...lines, config, prediction, expectation, power, ledger, ...changed });
+    return openPrefetching({ ...kept, origins: [], ...known, config, prediction, expectation, power, ...changed });
   };
   prefetching = open();
 });
@@ -133,13 +127,8 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
-    enabled: true,
-    inSession: false,
-    retention: true,
-    lineShare: null,
-    bytesPerSecond: 1e9,
-    bytesPerDay,
-    window,
+    ...{ enabled: true, inSession: false, retention: true, lineShare: null, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);
@@ -151,7 +140,10 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
 test('a request for a live title has its next segments fetched', async () => {
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
 });
 
@@ -161,7 +153,10 @@ test('while background work is paused the nightly fill waits, and what viewers n
   await vi.waitFor(() => expect(prefetching.fetcher.stats().queued).toBeGreaterThan(0), { interval: 5 });
   const [first = '', second = '', third = ''] = urls('live');
   await node.get(first);
-  prefetching.served({ path: first, status: 200, kind: 'segment', title: catalogue.titleOf(first) ?? '' }, []);
+  prefetching.served(
+    { path: first, status: 200, isHit: false, kind: 'segment', title: catalogue.titleOf(first) ?? '' },
+    [],
+  );
   await Promise.all([second, third].map((url) => node.origin.asked(url, 1)));
   expect(urls('film').map((url) => node.origin.seen(url).length)).toEqual(Array(SEGMENTS).fill(0));
   pace = 1;

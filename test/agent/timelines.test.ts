@@ -2,12 +2,15 @@
 import * as hlsParser from 'hls-parser';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CatalogueTitle } from '../../agent/catalogue.ts';
-import { followRequest } from '../../agent/prefetch/follow.ts';
+import { Hazard } from '../../agent/predict/anticipate.ts';
+import { followPlace, reachedRatio } from '../../agent/prefetch/follow.ts';
 import { runOffPeak } from '../../agent/prefetch/offpeak.ts';
+import { placeOf } from '../../agent/prefetch/timeline.ts';
 import { timelinePlaylist } from '../../agent/preview/playlist.ts';
 import { openTimelines, type Timelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
 
+const START = { positionSeconds: 0, durationSeconds: undefined, last: 'start', sinceSeconds: 0 } as const;
 const HLS = 'application/vnd.apple.mpegurl';
 const DASH = 'application/dash+xml';
 const MASTER = '/films/f/master.m3u8';
@@ -169,15 +172,23 @@ describe('an HLS title', () => {
     const lines = Array.from({ length: 3 }, (_, at) => ['#EXTINF:4,', `${at}.ts?token=${at}`]).flat();
     serve(MASTER, ['#EXTM3U', ...lines, '#EXT-X-ENDLIST']);
     const timeline = await timelines.of('f');
-    const follow = timeline && followRequest(timeline, '/films/f/0.ts', { segmentsAhead: 3, startupBps: 1 });
-    expect(follow?.wanted.map(({ url }) => url)).toEqual(['/films/f/1.ts?token=1', '/films/f/2.ts?token=2']);
+    const place = timeline && placeOf(timeline, '/films/f/0.ts');
+    const following = {
+      viewing: {},
+      intent: new Hazard().intent(START),
+      aheadSeconds: 60,
+      landings: [],
+      isJump: false,
+    };
+    const ahead = timeline && place && followPlace(timeline, place, following);
+    expect(ahead?.map(({ url }) => url)).toEqual(['/films/f/1.ts?token=1', '/films/f/2.ts?token=2']);
   });
 
   test('whose segments differ by their query alone is not followed at random', async () => {
     const lines = Array.from({ length: 3 }, (_, at) => ['#EXTINF:4,', `part?n=${at}`]).flat();
     serve(MASTER, ['#EXTM3U', ...lines, '#EXT-X-ENDLIST']);
     const timeline = await timelines.of('f');
-    expect(timeline && followRequest(timeline, '/films/f/part', { segmentsAhead: 3, startupBps: 1 })).toBeUndefined();
+    expect(timeline && placeOf(timeline, '/films/f/part')).toBeUndefined();
   });
 });
 
@@ -260,8 +271,17 @@ describe('a live title', () => {
   test('is followed in session, read again soon, and never fetched at night', async () => {
     serve(MASTER, media(5, undefined, []));
     const timeline = await timelines.of('f');
-    const follow = timeline && followRequest(timeline, '/films/f/3.m4s', { segmentsAhead: 3, startupBps: 1 });
-    expect(follow).toMatchObject({ wanted: [{ url: '/films/f/4.m4s' }], reachedRatio: 0 });
+    const place = timeline && placeOf(timeline, '/films/f/3.m4s');
+    const following = {
+      viewing: {},
+      intent: new Hazard().intent(START),
+      aheadSeconds: 60,
+      landings: [],
+      isJump: false,
+    };
+    const ahead = timeline && place && followPlace(timeline, place, following);
+    expect(ahead?.map(({ url }) => url)).toEqual(['/films/f/4.m4s']);
+    expect(timeline && place && reachedRatio(timeline, place)).toBe(0);
     serve(MASTER, media(6, undefined, []));
     node.passSeconds(100);
     nowMs += 3_000;

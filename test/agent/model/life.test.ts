@@ -90,8 +90,8 @@ async function worldOf(
   const keeper = keepChampion(registry, runtime, () => 1);
   await keeper.start();
   const train = async (): Promise<TrainingEnd> => ({ outcome: 'failed', message: 'not in this test' });
-  const given = { registry, keeper, shadow, isAutomatic: true, train, onRanked: () => undefined, now: () => 1, log };
-  const life = openLife({ ...given, ...options });
+  const given = { registry, keeper, shadow, isAutomatic: true, leastReachRatio: 0.5, train, now: () => 1, log };
+  const life = openLife({ ...given, onRanked: () => undefined, ...options });
   await life.start();
   return { life, registry, hashes, champion: () => keeper.current()?.modelVersion };
 }
@@ -185,6 +185,15 @@ describe('the life of models', () => {
     expect(await stopped).toBe('stopped');
     expect(await life.retrain({ seed: 1, isUrgent: true }, never)).toBe('paused');
     expect(life.counts().runs).toEqual({ trained: 1, stopped: 1 });
+  });
+
+  test('a model that shows hardly anything of what is on offer is not tried', async () => {
+    const files = [...scorerFiles(scorerOf(3))];
+    const data = { from: 1, to: 2, viewers: 3, examples: 4, sha256: 'a' };
+    const model = { files, data, metrics: { reachRatio: 0.4 }, scorer: scorerOf(3) };
+    const { life } = await worldOf([1], { train: async () => ({ outcome: 'trained', model }) });
+    expect(await life.retrain({ seed: 1, isUrgent: false }, new AbortController().signal)).toBe('narrow');
+    expect((await life.list()).filter(({ aliases }) => aliases.includes('challenger'))).toEqual([]);
   });
 });
 

@@ -219,7 +219,7 @@ describe('the champion and the predictor', () => {
     byModel.titles.forEach(({ score }, at) => {
       expect(score).toBeCloseTo(byRules.titles[at]?.score ?? Number.NaN, 5);
     });
-    expect(byModel.titles[0]).toMatchObject({ titleId: 'd', reasons: ['next-episode'] });
+    expect(byModel.titles[0]).toMatchObject({ titleId: 'd', reasons: expect.arrayContaining(['next-episode']) });
   });
 
   test('a champion that is given up makes way for the one before it, the last one for rules', async () => {
@@ -299,7 +299,10 @@ describe('the champion and the predictor', () => {
       reasons: ['popular'],
     });
     expect(await predictor.explain('d')).toBeUndefined();
-    expect(await predictor.explain('d', session)).toMatchObject({ place: 1, reasons: ['next-episode'] });
+    expect(await predictor.explain('d', session)).toMatchObject({
+      place: 1,
+      reasons: expect.arrayContaining(['next-episode']),
+    });
     expect(predictor.nextOf('a')).toBe('b');
     expect(predictor.demand(9).map(({ titleId }) => titleId)).toEqual(['a', 'b', 'c', 'd', 'e']);
   });

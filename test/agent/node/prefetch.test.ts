@@ -36,7 +36,8 @@ beforeAll(async () => {
     { id: 'hinted' },
     { id: 'paused' },
   ]);
-  world = await openWorld({}, { place });
+  // Three segments of 4 s.
+  world = await openWorld({ prefetch: { aheadSeconds: 11 } }, { place });
 });
 afterAll(async () => {
   await world?.close();

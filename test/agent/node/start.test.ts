@@ -204,6 +204,7 @@ describe('commands', () => {
     'check-config',
     'replay',
     'report',
+    'sidecar',
     'status',
     'explain',
     'purge',

@@ -2,10 +2,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { CatalogueTitle } from '../../../agent/catalogue.ts';
-import { generateCandidates, type PredictSession } from '../../../agent/predict/candidates.ts';
+import { generateCandidates } from '../../../agent/predict/candidates.ts';
 import { indexCatalogue, type PredictTitle } from '../../../agent/predict/catalogue-index.ts';
 import { expectDemand } from '../../../agent/predict/demand.ts';
 import { FEATURE_NAMES, featureRows } from '../../../agent/predict/features.ts';
+import type { PredictSession } from '../../../agent/predict/profile.ts';
 import { RULES, rankPlainly } from '../../../agent/predict/rank.ts';
 import { isSoundScorer, scoreRows } from '../../../agent/predict/scorer.ts';
 import { raw } from '../../../agent/telemetry/event.ts';

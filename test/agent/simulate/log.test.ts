@@ -54,6 +54,40 @@ describe('lines', () => {
     expect(readerFor(COMBINED)?.read(line)).toEqual(expected);
   });
 
+  test.each([
+    ['1767644130.500     12 192.0.2.7 TCP_HIT/200 5120 GET http://cdn.example/a/1.m4s?x=1 - NONE/- video/mp4 -', 5120],
+    ['1767644130.500     12 192.0.2.7 TCP_MISS/206 7 GET https://cdn.example/a/1.m4s?x=1 - DIRECT/o video/mp4 -', 7],
+    ['1767644130.500     12 192.0.2.7 TCP_MEM_HIT/304 0 GET http://cdn.example/a/1.m4s?x=1 - NONE/- - -', 'status'],
+    ['1767644130.500     12 192.0.2.7 ERR_CONNECT_FAIL/502 9 GET http://cdn.example/a - DIRECT/o - -', 'status'],
+    ['1767644130.500     12 192.0.2.7 TCP_HIT/200 9 PURGE http://cdn.example/a - NONE/- - -', 'method'],
+    ['1767644130.500     12 192.0.2.7', 'malformed'],
+  ])('squid, as Traffic Server writes it: %s', (line, expected) => {
+    const reader = readerFor('1767644130.500 0 192.0.2.7 TCP_HIT/200 9 GET http://cdn.example/a - NONE/- - -');
+    expect(reader?.name).toBe('squid');
+    const read = { at: AT + 0.5, id: 'cdn.example/a/1.m4s?x=1', bytes: expected };
+    expect(reader?.read(line)).toEqual(typeof expected === 'number' ? read : expected);
+  });
+
+  test.each([
+    [
+      '{"time_iso8601":"2026-01-05T20:15:30+00:00","time":"2026-01-05T20:15:30Z","request_uri":"/a/1.m4s?x=1","status":200,"body_bytes_sent":5120,"request_method":"GET"}',
+      asked,
+    ],
+    [
+      '{"time_local":"05/Jan/2026:20:15:30 +0000","request":"GET /a/1.m4s?x=1 HTTP/1.1","status":"206","bytes_sent":"5120"}',
+      asked,
+    ],
+    ['{"msec":"1767644130","request":"HEAD /a HTTP/1.1","status":200,"bytes_sent":0}', 'method'],
+    ['{"msec":"1767644130","request":"GET /a HTTP/1.1","status":404,"bytes_sent":9}', 'status'],
+    ['{"msec":"1767644130","status":200}', 'malformed'],
+    ['{"msec":', 'malformed'],
+    ['[1]', 'malformed'],
+  ])('JSON, as nginx writes it: %s', (line, expected) => {
+    const reader = readerFor('{"time":1,"url":"/","bytes":1}');
+    expect(reader?.name).toBe('JSON');
+    expect(reader?.read(line)).toEqual(expected);
+  });
+
   test('W3C extended of IIS', () => {
     const { format, read } = asRead([
       '#Software: Microsoft Internet Information Services 10.0',

@@ -18,6 +18,8 @@ describe('CMCD of a request', () => {
         sid: expect.stringMatching('51a0269a'),
         objectType: 'muxed',
         bitrateKbps: 950,
+        throughputKbps: 22400,
+        topBitrateKbps: 950,
         bufferMs: 2000,
         objectSeconds: 2,
         nextObjectUrls: ['v0_002.m4s'],
@@ -83,6 +85,8 @@ describe('CMCD of a request', () => {
       objectType: 'muxed',
       bitrateKbps: 950,
       bufferMs: 0,
+      throughputKbps: 1000,
+      topBitrateKbps: 950,
       objectSeconds: 2,
       nextObjectUrls: ['v0_001.m4s'],
       isStartup: true,
@@ -157,6 +161,12 @@ describe('CMCD in event mode', () => {
       ],
       invalid: 1,
     });
+  });
+
+  test('of a response names what was asked for', () => {
+    const [report] = parseCmcdEvents('e=rr,rc=200,url="http://cdn.example/titles/t1/v_1.m4s",v=2,ts=5').reports;
+    expect(report).toMatchObject({ event: 'rr', url: 'http://cdn.example/titles/t1/v_1.m4s' });
+    expect(parseCmcdEvents(`e=rr,url="${'x'.repeat(3000)}",v=2`).reports[0]?.url).toBeUndefined();
   });
 
   test('keeps at most 64 reports and counts the others', () => {

@@ -44,13 +44,14 @@ describe('a posted body', () => {
     ['no JSON', 'hello', 'text/plain', expect.objectContaining({ status: 400, code: 'EVENTS_NOT_JSON' })],
   ])('%s', (_name, body, contentType, expected) => {
     world.clock.now = 1_795_174_508_300;
-    expect(world.intake.events(Buffer.from(body), contentType)).toEqual(expected);
+    expect(world.intake.events(Buffer.from(body), contentType, 'address')).toEqual(expected);
   });
 
   test('tells in a refusal the rule, and nothing of what was sent', () => {
     const answer = world.intake.events(
       Buffer.from('{"version":1,"sid":"secret-sid\\n","consent":"none"}'),
       'text/plain',
+      'address',
     );
     expect(JSON.stringify(answer)).not.toContain('secret-sid');
   });
@@ -65,8 +66,15 @@ describe('a posted body', () => {
 
   test('is counted: taken, broken, refused', () => {
     world.beacon({}, [{ type: 'play' }, { type: 'play', positionSeconds: -1 }]);
-    world.intake.events(Buffer.from('x'), 'text/plain');
-    expect(world.intake.stats()).toEqual({ accepted: 1, invalid: 2, dropped: 0, cmcdParsed: 0, cmcdInvalid: 0 });
+    world.intake.events(Buffer.from('x'), 'text/plain', 'address');
+    expect(world.intake.stats()).toEqual({
+      accepted: 1,
+      invalid: 2,
+      dropped: 0,
+      capped: 0,
+      cmcdParsed: 0,
+      cmcdInvalid: 0,
+    });
   });
 });
 
@@ -83,7 +91,7 @@ describe('players that speak CMCD in events', () => {
     for (const [sta, pt] of states) {
       world.clock.now = START + pt;
       const body = `cid="t1",e=ps,pt=${pt},sid="s-1",sta=${sta},ts=${world.clock.now},v=2`;
-      world.intake.events(Buffer.from(body), 'application/cmcd');
+      world.intake.events(Buffer.from(body), 'application/cmcd', 'address');
     }
     expect(world.events.map(({ event }) => event.type)).toEqual(['open', 'play', 'pause', 'play', 'stop']);
     expect(world.facts.map(({ kind, titleId }) => `${kind} ${titleId}`)).toEqual(['play t1', 'complete t1']);
@@ -93,7 +101,7 @@ describe('players that speak CMCD in events', () => {
   });
 
   test('hover by a custom event', () => {
-    world.intake.events(Buffer.from(`e=ce,cen="hover",cid="t1",ts=${START},v=2`), 'application/cmcd');
+    world.intake.events(Buffer.from(`e=ce,cen="hover",cid="t1",ts=${START},v=2`), 'application/cmcd', 'address');
     expect(world.events).toEqual([{ event: { at: START, type: 'hover', title: 't1' }, session: undefined }]);
     expect(world.facts).toMatchObject([{ kind: 'hover', titleId: 't1' }]);
   });
@@ -122,6 +130,7 @@ describe('a served request', () => {
         titleId: 't1',
         nextPaths: ['/titles/t1/h/v_002.m4s'],
         bufferMs: 3000,
+        ...{ isHit: true, sentBytes: 1000, sentMs: 0 },
         objectSeconds: 4,
         isStartup: true,
         isStarved: false,

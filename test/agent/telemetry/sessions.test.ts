@@ -194,7 +194,7 @@ describe('without consent', () => {
       ]);
       const cmcd = { query: `ot=v,d=4000,sid="nobody-${i}"` };
       world.intake.served(record({ cmcd }));
-      world.intake.events(Buffer.from(`e=ps,sta=p,cid="t1",sid="nobody-${i}",v=2`), 'application/cmcd');
+      world.intake.events(Buffer.from(`e=ps,sta=p,cid="t1",sid="nobody-${i}",v=2`), 'application/cmcd', `address-${i}`);
     }
     world.intake.close();
     expect(world.sessions.stats()).toMatchObject({ sessions: 0, viewers: 0 });

@@ -37,7 +37,13 @@ export type World = {
 /** Opens a world in a directory; titles t1, t2 and t3 last 100 s. */
 export function openWorld(
   dir: string,
-  limits: { maxSessions?: number; perViewer?: number; perMinute?: number } = {},
+  limits: {
+    maxSessions?: number;
+    perViewer?: number;
+    perMinute?: number;
+    perAddress?: number;
+    titleRatio?: number;
+  } = {},
 ): World {
   const clock = { now: START };
   const state = openState({ dir, flushMs: 60_000, log: () => undefined });
@@ -64,7 +70,9 @@ export function openWorld(
     isTitle: (id) => titles.has(id),
     durationOf,
     maxPerViewerPerMinute: limits.perViewer ?? 1000,
+    maxPerAddressPerMinute: limits.perAddress ?? 10_000,
     maxPerMinute: limits.perMinute ?? 10_000,
+    maxTitleRatio: limits.titleRatio ?? 1,
   });
   return {
     clock,
@@ -77,7 +85,8 @@ export function openWorld(
     beacon: (who, sent) => {
       const body = { version: 1, sid: 's-1', consent: 'personal', ...who };
       const told = sent.map((event) => ({ at: clock.now, title: 't1', ...event }));
-      return intake.events(Buffer.from(JSON.stringify({ ...body, events: told })), 'application/json').status;
+      return intake.events(Buffer.from(JSON.stringify({ ...body, events: told })), 'application/json', 'address')
+        .status;
     },
     bytesOnDisk: () => {
       state.flush();

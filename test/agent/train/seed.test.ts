@@ -92,6 +92,7 @@ describe('evaluation', () => {
     expect(evaluate(questions, score(1))).toMatchObject({ hitRatio1: 1, hitRatio10: 1, auc: 1, coverageRatio: 1 });
     expect(evaluate(questions, score(-1))).toMatchObject({ hitRatio1: 0, hitRatio10: 0, auc: 0 });
     expect(evaluate(questions, () => new Float32Array(20)).auc).toBe(0.5);
+    expect(evaluate(questions, score(1)).reachRatio).toBe(0.5);
   });
 
   test('a choice that was no candidate is a miss', () => {
