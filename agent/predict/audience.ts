@@ -96,9 +96,8 @@ export class Audience {
   /** Takes in a title, again when it has changed. False: there are too many. `startsPerDay`: as far as known before. */
   open(title: AudienceTitle, startsPerDay = 0): boolean {
     if (!this.#titles.has(title.id) && this.#titles.size >= this.#maxTitles) return false;
-    const { releaseAt, series, previousId } = title;
-    const isFirst = previousId === undefined;
-    const number = this.#titles.get(title.id)?.number ?? this.#rates.add({ releaseAt, series, isFirst, startsPerDay });
+    const { releaseAt, series } = title;
+    const number = this.#titles.get(title.id)?.number ?? this.#rates.add({ releaseAt, series, startsPerDay });
     const buckets = 1 + bucketOf(title.durationSeconds - 0.001);
     const lanes = title.tracks.map(() => this.#flow.add(buckets, -1));
     const known: Known = { title, number, lanes, shares: [], version: -1 };

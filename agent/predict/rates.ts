@@ -4,7 +4,7 @@ import { launchStrength } from './launch.ts';
 
 const DAY_MS = 86_400_000;
 
-/** How rates are estimated. Chosen on the workload's validation seed (test/bench/prefetch-settings.ts). */
+/** How rates are estimated. Chosen on the workload's validation seed (test/bench/prefetch.ts). */
 export type RateTuning = {
   /** Days after which a start counts half: what is loved changes over months. */
   readonly halfLifeDays: number;
@@ -23,8 +23,6 @@ export type RatedTitle = {
   readonly releaseAt: number | undefined;
   /** Titles of one series have the same; undefined: none. */
   readonly series: string | undefined;
-  /** Of its series: half of the views of a series may begin there. */
-  readonly isFirst?: boolean;
   /** What was counted before, as by popularity's counters; 0: nothing is known. */
   readonly startsPerDay?: number;
 };
@@ -33,9 +31,6 @@ export type RatedTitle = {
 const KNOWN_DAYS = 7;
 
 /** A decayed count and the days it was counted over, of which each has the weight of its release's course. */
-/** A series: how often any of its episodes is begun, and how many there are. */
-type Series = { readonly counter: Counter; members: number };
-
 type Counter = { starts: number; days: number; at: number; readonly releaseAt: number | undefined };
 
 /** Of a release's course, 1 in its best week; of an old title always 1. */
@@ -49,11 +44,9 @@ const MIN_COURSE = 0.01;
 /** Starts a day of each title. Titles are numbers, dense from 0, as add() gives them. */
 export class Rates {
   readonly #tuning: RateTuning;
-  readonly #titles: { readonly counter: Counter; readonly series: Series | undefined; readonly isFirst: boolean }[] =
-    [];
-  readonly #series = new Map<string, Series>();
-  /** Of starts of series, those of first episodes. */
-  readonly #first = { starts: 5, of: 10 };
+  readonly #titles: { readonly counter: Counter; readonly series: Counter | undefined }[] = [];
+  readonly #series = new Map<string, { readonly counter: Counter; members: number }>();
+  readonly #members: ({ members: number } | undefined)[] = [];
   /** Starts a day of a title on the mean, old ones and releases in their best week; taken anew each day. */
   #means = { day: -1, old: 1, release: 1 };
   readonly #sinceMs: number;
@@ -65,16 +58,17 @@ export class Rates {
   }
 
   /** Takes in a title and gives its number. */
-  add({ releaseAt, series: name, isFirst = false, startsPerDay = 0 }: RatedTitle): number {
+  add({ releaseAt, series, startsPerDay = 0 }: RatedTitle): number {
     const counter = this.#counter(releaseAt);
     if (startsPerDay > 0) [counter.starts, counter.days] = [startsPerDay * KNOWN_DAYS, KNOWN_DAYS];
-    let series: Series | undefined;
-    if (name !== undefined) {
-      series = this.#series.get(name) ?? { counter: this.#counter(releaseAt), members: 0 };
-      series.members += 1;
-      this.#series.set(name, series);
+    const known = series === undefined ? undefined : this.#series.get(series);
+    const group = series === undefined ? undefined : (known ?? { counter: this.#counter(releaseAt), members: 0 });
+    if (series !== undefined && group !== undefined) {
+      group.members += 1;
+      this.#series.set(series, group);
     }
-    this.#titles.push({ counter, series, isFirst });
+    this.#titles.push({ counter, series: group?.counter });
+    this.#members.push(group);
     return this.#titles.length - 1;
   }
 
@@ -86,14 +80,11 @@ export class Rates {
   start(title: number, now: number): void {
     const found = this.#titles[title];
     if (found === undefined) return;
-    for (const counter of [found.counter, found.series?.counter]) {
+    for (const counter of [found.counter, found.series]) {
       if (counter === undefined) continue;
       this.#age(counter, now);
       counter.starts += 1;
     }
-    if (found.series === undefined) return;
-    this.#first.of += 1;
-    if (found.isFirst) this.#first.starts += 1;
   }
 
   /** Lets a counter forget, and counts the days since. */
@@ -125,14 +116,11 @@ export class Rates {
     const { old, release } = this.#meansAt(now);
     const mean = found.counter.releaseAt === undefined ? old : release;
     const { starts, days } = found.counter;
-    const { series, isFirst } = found;
-    if (series === undefined) return (starts + priorStarts) / (days + priorStarts / mean);
-    this.#age(series.counter, now);
-    const { members } = series;
-    const all = (series.counter.starts + priorStarts) / (series.counter.days + priorStarts / (mean * members));
-    const first = members === 1 ? 1 : this.#first.starts / this.#first.of;
-    const own = all * (isFirst ? first : (1 - first) / Math.max(1, members - 1));
-    return (starts + seriesStarts) / (days + seriesStarts / own);
+    if (found.series === undefined) return (starts + priorStarts) / (days + priorStarts / mean);
+    this.#age(found.series, now);
+    const members = this.#members[title]?.members ?? 1;
+    const ofSeries = (found.series.starts + priorStarts) / (found.series.days + priorStarts / (mean * members));
+    return (starts + seriesStarts) / (days + (seriesStarts * members) / ofSeries);
   }
 
   #meansAt(now: number): { readonly old: number; readonly release: number } {

@@ -44,7 +44,7 @@ export type PlanOptions = {
   readonly prefixSeconds?: number;
   /** An item must save this many times as much as the least that is worth its place; default 1.5. What is there stays. */
   readonly hysteresis?: number;
-  /** Chance to be watched at all that an item needs, 0..1; default 0.7. It bounds what is fetched in vain. */
+  /** Chance to be watched at all that an item needs, 0..1; default 0.95: less cost more than it saved. */
   readonly leastChance?: number;
   /** The same for first seconds, which cost little and are waited for; default 0.3. */
   readonly leastPrefixChance?: number;
@@ -101,7 +101,7 @@ type Count = { readonly skipped: { held: number; unlikely: number }; readonly wo
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
 function draftsOf(of: PlanCandidate, question: PlanQuestion, { skipped, worths }: Count): Draft[] {
-  const { prefixSeconds = 30, leastChance = 0.7, leastPrefixChance = 0.3 } = question.options ?? {};
+  const { prefixSeconds = 30, leastChance = 0.95, leastPrefixChance = 0.3 } = question.options ?? {};
   const { timeline } = of;
   const drafts: Draft[] = [];
   const seen = new Set<string>();

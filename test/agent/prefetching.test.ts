@@ -86,7 +86,15 @@ beforeEach(async () => {
   });
   open = (changed = {}) => {
     const config = {
-      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, lineShare: null, window },
+      ...{
+        enabled: true,
+        inSession: true,
+        bytesPerSecond: 1e9,
+        bytesPerDay: 1e9,
+        retention: true,
+        lineShare: null,
+        window,
+      },
       ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
     };
     return openPrefetching({ ...kept, origins: [], ...known, config, prediction, expectation, power, ...changed });

@@ -271,7 +271,7 @@ describe('a night', () => {
       known: () => [],
       costOf: () => 1,
       open: () => undefined,
-      expected: () => 2,
+      expected: () => 4,
       freeBytes: 1e9,
       capacityBytes: 1e9,
       fetcher,
@@ -294,7 +294,7 @@ describe('a night', () => {
     });
     expect(done.plan.items).toBe(filled.length);
     expect(done.storedBytes).toBe(1000 * filled.length);
-    expect(done.decisions.every(({ why }) => /popular; 2.0 requests expected/.test(why))).toBe(true);
+    expect(done.decisions.every(({ why }) => /popular; 4.0 requests expected/.test(why))).toBe(true);
     expect(decisions.latest(1, { titleId: 'b' })[0]).toMatchObject({ reason: 'off-peak', outcome: 'stored' });
   });
 
@@ -336,7 +336,7 @@ describe('a night', () => {
     const opened = new Set<string>();
     const expected = (titleId: string) => {
       expect(opened).toContain(titleId);
-      return titleId === 'a' ? 3 : 2;
+      return titleId === 'a' ? 6 : 4;
     };
     const { summary } = run({
       open: ({ titleId }) => opened.add(titleId),

@@ -22,6 +22,7 @@ const question = (over: Partial<PlanQuestion> = {}): PlanQuestion => ({
   budgetBytes: 1e12,
   freeBytes: 1e12,
   capacityBytes: 1e12,
+  options: { leastChance: 0.7 },
   ...over,
 });
 
