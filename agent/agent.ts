@@ -11,6 +11,7 @@ import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
 import { countedBefore, type Expectation, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
+import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
 import type { NodeStats } from './node-stats.ts';
 import type { Plans } from './plans.ts';
@@ -59,6 +60,8 @@ export type Agent = {
   readonly publishing: Publishing;
   readonly state: State;
   readonly meter: Meter;
+  /** What players are told with segments; asked only where prefetch.cmsd is on. */
+  readonly hints: Hints;
   readonly routes: readonly Route[];
   readonly titles: () => readonly ListedTitle[];
   readonly served: (record: ServedRecord) => void;
@@ -182,7 +185,7 @@ function openPrefetchingOver(
     PrefetchingOptions,
     'cache' | 'catalogue' | 'timelines' | 'prediction' | 'expectation' | 'power' | 'now' | 'log'
   > &
-    Pick<Rooms, 'state' | 'sessions'>,
+    Pick<Rooms, 'state' | 'sessions' | 'meter'>,
 ): Prefetching {
   const { ledger, snapshots } = rooms.state;
   const { maxSessions } = config.telemetry;
@@ -190,6 +193,7 @@ function openPrefetchingOver(
     ...rooms,
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
+    cost: rooms.meter.prefetchCost,
     ...{ config: config.prefetch, origins: config.origins },
   });
 }
@@ -214,7 +218,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     modelsDir: join(config.state.dir, 'models'),
     ...{ hasModel: config.predict.enabled, deadlineMs: config.predict.deadlineMs },
     ...{ retrain: config.predict.retrain, similarRegions: config.predict.similarRegions },
-    watches: () => state.watches.since(dayOf(now()) - config.privacy.retentionDays),
+    watches: (page) => state.watches.since(dayOf(now()) - config.privacy.retentionDays, page),
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });
@@ -229,10 +233,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const meter = openMeter({ diskBytes: Math.max(diskBytes, config.store.ramBytes), days: state.snapshots, now });
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
-  const { snapshots } = state;
-  const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots });
+  const hints = openHints({ ...cache, nodeId: config.node.id, now });
+  const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots: state.snapshots });
   closers.push(expectation.save);
-  const prefetching = openPrefetchingOver(options, { ...metered, state, sessions, prediction, power, expectation });
+  const expecting = { ...metered, state, sessions, meter, prediction, power, expectation };
+  const prefetching = openPrefetchingOver(options, expecting);
   closers.push(prefetching.close, () => prefetching.save(true));
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
@@ -247,7 +252,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => encodes?.close());
   const preview = openPreviews(options, { catalogue, sessions, timelines, encodes, state });
   closers.push(preview.close);
-  const told = { catalogue, sessions, prediction, prefetching, preview, expectation };
+  const told = { catalogue, sessions, prediction, prefetching, preview, expectation, hints };
   const { intake, plans, close } = openHearing(options, told, durationOf);
   closers.push(close);
   return { ...told, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };

@@ -135,6 +135,8 @@ export const PROCESS_BYTES = 64 * 2 ** 20;
 /** What the clashes are looked for in; undefined or empty where a section is wrong in itself. */
 export type CheckedSections = {
   readonly listen: { readonly http: Address; readonly https: Address | null; readonly workers: number } | undefined;
+  /** Whether players are told by CMSD. */
+  readonly hasCmsd: boolean;
   /** Null: none; undefined: wrong in itself. */
   readonly tls: object | null | undefined;
   readonly admin: { readonly metrics: Address } | undefined;
@@ -179,6 +181,9 @@ export function findClashes(checked: CheckedSections): Clashes {
   if (window !== undefined && times?.ok === true && shortestGapMinutes(times.minutesOfDay) < window.minutes) {
     const message = `${window.minutes} minutes do not fit between two starts of "${window.cron}"`;
     problems.push({ path: ['prefetch', 'window', 'minutes'], message });
+  }
+  if (checked.hasCmsd && listen !== undefined && listen.workers > 1) {
+    problems.push({ path: ['prefetch', 'cmsd'], message: 'workers do not know what to tell: set listen.workers to 1' });
   }
   problems.push(...findStoreClashes(checked));
   for (const [i, { match }] of origins.entries()) {

@@ -313,15 +313,11 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
-      lineShare: z
-        .number()
-        .gt(0)
+      lineShare: positive
         .max(1)
         .nullable()
         .default(0.9)
-        .describe(
-          "of an origin's 95th percentile of 30 days, up to which the nightly fill may use its line; null: all",
-        ),
+        .describe("of an origin's 95th percentile, for fills; null: all"),
       retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
       aheadSeconds: z
         .number()
@@ -333,8 +329,20 @@ export const sections = {
         .number()
         .min(0.01)
         .max(0.9)
-        .default(0.2)
+        .default(0.1)
         .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
+      cmsd: z
+        .boolean()
+        .default(false)
+        .describe(
+          'tell players throughput and, under load, a bitrate to stay below (CTA-5006); needs listen.workers 1',
+        ),
+      maxCostRatio: z
+        .number()
+        .min(0)
+        .max(1)
+        .default(0.15)
+        .describe('share of the origin bytes that prefetch may cost; surely above it, it switches itself off'),
     })
     .prefault({}),
   encode: z

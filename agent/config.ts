@@ -181,13 +181,15 @@ function explain(issue: z.core.$ZodIssue, content: unknown): readonly Finding[] 
 
 /** The sections that are right in themselves, so that clashes show together with what is wrong elsewhere. */
 function parsedSections(content: unknown): CheckedSections {
+  const prefetch = sections.prefetch.safeParse(member(content, 'prefetch')).data;
   return {
+    hasCmsd: prefetch?.cmsd === true,
     listen: sections.listen.safeParse(member(content, 'listen')).data,
     admin: sections.admin.safeParse(member(content, 'admin')).data,
     origins: sections.origins.safeParse(member(content, 'origins')).data ?? [],
     tls: sections.tls.safeParse(member(content, 'tls')).data,
     hosts: sections.hosts.safeParse(member(content, 'hosts')).data ?? [],
-    window: sections.prefetch.safeParse(member(content, 'prefetch')).data?.window,
+    window: prefetch?.window,
     store: sections.store.safeParse(member(content, 'store')).data,
   };
 }

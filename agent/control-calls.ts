@@ -131,7 +131,10 @@ export function controlCalls(controlled: Controlled): readonly ControlCall[] {
     {
       method: 'GET',
       path: '/report',
-      answer: async () => (agent === undefined ? OFF : ok(await agent.meter.report())),
+      answer: async () =>
+        agent === undefined
+          ? OFF
+          : ok({ ...(await agent.meter.report()), prefetch: agent.prefetching.inSession().switched }),
     },
     ...modelCalls(controlled),
     ...cacheCalls(controlled),

@@ -3,11 +3,15 @@ import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { bad, type Controlled, keyOf, OFF, ok, textOf } from './control-input.ts';
 import { AgentError } from './errors.ts';
 import type { ModelLife } from './model/life.ts';
+import type { Adaptation } from './model/sequence.ts';
 
 const NO_MODEL: ControlReply = { status: 409, json: { error: 'this node runs without a model (predict.enabled)' } };
 const BUSY: ControlReply = { status: 503, json: { error: 'too many jobs run; try again when one has ended' } };
 /** Letters of a hash that name a model, at least. */
 const LEAST_LETTERS = 8;
+/** Titles with a bias, and numbers of one side of an adapter. */
+const MAX_BIASES = 20_000;
+const MAX_ADAPTER = 65_536;
 /** Of a job: how long an answer is held back for it. */
 const MAX_WAIT_MS = 1_000;
 
@@ -68,6 +72,33 @@ async function retrain({ agent, jobs }: Controlled, life: ModelLife, { body }: C
   return job === undefined ? BUSY : ok(job);
 }
 
+const isFiniteNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+const numbersOf = (value: unknown): readonly number[] | undefined =>
+  Array.isArray(value) && value.length <= MAX_ADAPTER && value.every(isFiniteNumber) ? value : undefined;
+
+/** What is to be added to a sequence model, or undefined for anything else. */
+function adaptationOf(body: unknown): Adaptation | undefined {
+  const bias = keyOf(body, 'bias') ?? {};
+  const adapter = keyOf(body, 'adapter');
+  const [down, up] = [numbersOf(keyOf(adapter, 'down')), numbersOf(keyOf(adapter, 'up'))];
+  if (typeof bias !== 'object' || bias === null || Array.isArray(bias)) return undefined;
+  const entries: readonly [string, unknown][] = Object.entries(bias);
+  const known = entries.filter((entry): entry is [string, number] => isFiniteNumber(entry[1]));
+  if (known.length < entries.length || known.length > MAX_BIASES) return undefined;
+  if (adapter === undefined) return { bias: Object.fromEntries(known) };
+  return down === undefined || up === undefined
+    ? undefined
+    : { bias: Object.fromEntries(known), adapter: { down, up } };
+}
+
+function adapt({ agent }: Controlled, { body }: ControlInput): ControlReply {
+  const adaptation = adaptationOf(body);
+  if (adaptation === undefined)
+    return bad('bias is an object of numbers by title, adapter { down, up } lists of numbers');
+  agent?.prediction.adapt?.(adaptation);
+  return ok({ biases: Object.keys(adaptation.bias).length, hasAdapter: adaptation.adapter !== undefined });
+}
+
 /** The calls below /models. */
 export function modelCalls(controlled: Controlled): readonly ControlCall[] {
   const withLife =
@@ -81,6 +112,7 @@ export function modelCalls(controlled: Controlled): readonly ControlCall[] {
     { method: 'GET', path: '/models', answer: withLife((life) => list(controlled, life)) },
     { method: 'POST', path: '/models/promote', answer: withLife(promote) },
     { method: 'POST', path: '/models/rollback', answer: withLife((life) => changed(life.rollBack, life)) },
+    { method: 'POST', path: '/models/adapt', answer: withLife(async (_life, input) => adapt(controlled, input)) },
     { method: 'POST', path: '/models/retrain', answer: withLife((life, input) => retrain(controlled, life, input)) },
   ];
 }

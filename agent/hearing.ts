@@ -3,6 +3,7 @@ import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
 import type { Expectation } from './expectation.ts';
+import type { Hints } from './hints.ts';
 import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
@@ -19,6 +20,7 @@ export type HearingRooms = {
   readonly prefetching: Prefetching;
   readonly preview: Preview;
   readonly expectation: Expectation;
+  readonly hints: Hints;
 };
 
 /** What is opened. */
@@ -34,7 +36,7 @@ function openIntakeOver(
   rooms: HearingRooms & { readonly plans: Plans },
   durationOf: (titleId: string) => number | undefined,
 ): Intake {
-  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation } = rooms;
+  const { catalogue, sessions, prediction, prefetching, preview, plans, expectation, hints } = rooms;
   const isTitle = (titleId: string): boolean =>
     catalogue.title(titleId) !== undefined || catalogue.published(titleId) !== undefined;
   return openIntake({
@@ -67,6 +69,7 @@ function openIntakeOver(
         plans.heard(session);
       }
       const { path, kind, titleId, nextPaths, isHit } = request;
+      if (kind === 'segment') hints.served(request);
       const viewing = { ...request, ...(session === undefined ? {} : { sid: session.sid }) };
       const part = { path, kind, status: 200, ...(titleId === undefined ? {} : { title: titleId }) };
       prefetching.served({ ...part, isHit, viewing }, nextPaths);

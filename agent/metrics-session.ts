@@ -28,6 +28,20 @@ export const IN_SESSION: readonly Entry[] = [
     read: ({ inSession }) => one(inSession?.use.threshold ?? 0),
   },
   {
+    name: 'nearcast_prefetch_switched_off',
+    type: 'gauge',
+    labels: [],
+    help: '1 while prefetch has switched itself off because it costs the origin more than prefetch.maxCostRatio: nearcast status says what was measured and when it tries again.',
+    read: ({ inSession }) => one(inSession?.switched.isOn === false ? 1 : 0),
+  },
+  {
+    name: 'nearcast_prefetch_switched_off_total',
+    type: 'counter',
+    labels: [],
+    help: 'Times that prefetch switched itself off since start.',
+    read: ({ inSession }) => one(inSession?.switched.offs ?? 0),
+  },
+  {
     name: 'nearcast_anticipation_sessions',
     type: 'gauge',
     labels: [],

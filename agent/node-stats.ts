@@ -12,6 +12,12 @@ export type InSessionFigures = {
     readonly threshold: number;
   };
   readonly anticipation: { readonly sessions: number; readonly observed: number; readonly trainedOn: string };
+  readonly switched: {
+    readonly isOn: boolean;
+    readonly offs: number;
+    readonly because: string;
+    readonly retryAt: number | undefined;
+  };
 };
 
 /** Everything that a scrape reads, assembled by node.ts. */

@@ -9,6 +9,7 @@ import {
   type Demand,
   open as openCache,
   type Reloadable,
+  type Result,
   type Route,
 } from '../cache/cache.ts';
 import { type Agent, openAgent } from './agent.ts';
@@ -218,7 +219,10 @@ async function openParts(config: Config, options: NodeOptions, live: Live): Prom
 }
 
 /** What the agent is told, and tells of keys, once it is there. */
-function toldBy(live: Live, { prefetch }: Config): Pick<CacheOptions, 'titleOf' | 'onServed' | 'demand'> {
+function toldBy(
+  live: Live,
+  { prefetch }: Config,
+): Pick<CacheOptions, 'titleOf' | 'onServed' | 'demand' | 'segmentField'> {
   const demand: Demand = {
     groupOf: (key) => live.agent?.expectation.demand.groupOf(key),
     scoreOf: (group) => live.agent?.expectation.demand.scoreOf(group) ?? 0,
@@ -227,6 +231,7 @@ function toldBy(live: Live, { prefetch }: Config): Pick<CacheOptions, 'titleOf' 
     titleOf: (path) => live.agent?.catalogue.titleOf(path),
     onServed: (record) => live.agent?.served(record),
     ...(prefetch.retention && { demand }),
+    ...(prefetch.cmsd && { segmentField: (result: Result) => live.agent?.hints.field(result) }),
   };
 }
 

@@ -11,8 +11,8 @@ import { openQuestions, type Questions, type Viewer } from './model/questions.ts
 import { openRegistry } from './model/registry.ts';
 import { trainApart } from './model/retrain.ts';
 import { type ModelRuntime, openRuntime } from './model/runtime.ts';
+import type { Adaptation } from './model/sequence.ts';
 import { openSwapping } from './model/swap.ts';
-import type { Interaction } from './model/train-messages.ts';
 import { type DriftWatch, openDriftWatch } from './model/watch.ts';
 import type { PredictTitle } from './predict/catalogue-index.ts';
 import {
@@ -22,6 +22,7 @@ import {
   type PopularitySnapshot,
 } from './predict/popularity.ts';
 import { WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
+import type { Interaction } from './train/interactions.ts';
 
 /** Where the counters are kept: one document by name. */
 export type SnapshotStore = {
@@ -50,7 +51,7 @@ export type PredictionOptions = {
   readonly deadlineMs: number;
   readonly retrain: TrainingConfig;
   /** What consented viewers watched, as it is on disk. */
-  readonly watches: () => readonly WatchRow[];
+  readonly watches: (page: { readonly after?: WatchRow | undefined; readonly limit: number }) => readonly WatchRow[];
   /** The pace of background work, 0..1. */
   readonly pace: () => number;
   readonly snapshots: SnapshotStore;
@@ -80,6 +81,8 @@ export type Prediction = {
   readonly seen: (viewer: Viewer) => void;
   /** Viewers were erased: so is what they were asked. */
   readonly forget: (viewers: readonly string[]) => void;
+  /** Changes what a sequence model answers from the next question on; undefined without a model. */
+  readonly adapt: ((adaptation: Adaptation) => void) | undefined;
   /** Trains a challenger within its deadline; resolves with the outcome. */
   readonly retrain: (run: Parameters<ModelLife['retrain']>[0], signal: AbortSignal) => Promise<string>;
   /** Every minute. */
@@ -95,6 +98,9 @@ const LAUNCH_MS = 14 * 86_400_000;
 /** The model beside the champion, which nobody waits for. */
 const SHADOW_NICENESS = 15;
 const SHADOW_DEADLINE_MS = 1_000;
+/** Watches that one training reads, and how many at once: some milliseconds of the viewers' thread. */
+const MAX_WATCHES = 1_000_000;
+const WATCH_PAGE = 4_000;
 
 const isNumeric = ({ regions }: PopularitySnapshot): boolean =>
   regions
@@ -148,9 +154,14 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
       leastReachRatio: retrain.minReachRatio,
       train: (seed, signal) =>
         trainApart(
-          { questions: late.questions?.answered() ?? [], interactions: interactionsOf(options.watches()) },
           {
-            ...{ kind: 'scorer', seed, signal, log, pace: options.pace },
+            questions: late.questions?.answered() ?? [],
+            interactions: interactionsOf(options.watches),
+            titles: options.titles(),
+            scorer: keeper.current()?.weights,
+          },
+          {
+            ...{ seed, signal, log, pace: options.pace },
             ...{ deadlineMs: retrain.minutes * 60_000, maxRssBytes: retrain.maxBytes },
             onProgress: (ratio) => life.progress(ratio),
           },
@@ -185,14 +196,21 @@ function openDrift(options: PredictionOptions, predictor: Predictor): DriftWatch
   });
 }
 
-/** Watches as training takes them: by day and pseudonym, weighed by how much was watched. */
-const interactionsOf = (rows: readonly WatchRow[]): readonly Interaction[] =>
-  rows.map(({ day, pseudonym, titleId, bucket }) => ({
-    viewer: `${day} ${pseudonym}`,
-    titleId,
-    at: day * 86_400_000,
-    weight: (WATCH_BUCKETS.indexOf(bucket) + 1) / WATCH_BUCKETS.length,
-  }));
+/** Watches as training takes them, page by page: by day and pseudonym, weighed by how much was watched. */
+function* interactionsOf(watches: PredictionOptions['watches']): Generator<readonly Interaction[]> {
+  let after: WatchRow | undefined;
+  for (let left = MAX_WATCHES; left > 0; left -= WATCH_PAGE) {
+    const rows = watches({ after, limit: WATCH_PAGE });
+    after = rows.at(-1);
+    if (after === undefined) return;
+    yield rows.map(({ day, pseudonym, titleId, bucket }) => ({
+      viewer: `${day} ${pseudonym}`,
+      titleId,
+      at: day * 86_400_000,
+      weight: (WATCH_BUCKETS.indexOf(bucket) + 1) / WATCH_BUCKETS.length,
+    }));
+  }
+}
 
 const shown = (alias: string, runtime: ModelRuntime) => {
   const { state, modelVersion } = runtime.stats();
@@ -213,6 +231,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     region: options.region,
     runtime: models?.runtime,
     champion: models?.keeper.current,
+    tables: () => models?.keeper.current()?.tables,
     now: options.now,
   });
   const drift = openDrift(options, predictor);
@@ -224,7 +243,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
   Object.assign(late, { questions, drift } satisfies Late);
   const seconds = { model: newHistogram(), rules: newHistogram() };
   return {
-    ...{ predictor, popularity, seconds, questions, drift, life: models?.life },
+    ...{ predictor, popularity, seconds, questions, drift, life: models?.life, adapt: models?.runtime.adapt },
     rank: async (question) => {
       const startedAt = performance.now();
       const ranking = await predictor.rank(question);
@@ -250,6 +269,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
     retrain: async (run, signal) => (await models?.life.retrain(run, signal)) ?? 'off',
     sweep: async () => {
       drift.sweep();
+      questions.sweep();
       await models?.life.sweep();
     },
     save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),

@@ -9,9 +9,10 @@ import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
 import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
-import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
+import { type DayBudget, type Fetcher, type FetchItem, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
+import { openSwitch, type Switch, type SwitchOptions, type SwitchStats } from './prefetch/switch.ts';
 import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
 import { type Lines, openLines } from './simulate/lines.ts';
 import type { State } from './state.ts';
@@ -34,6 +35,8 @@ export type PrefetchingOptions = {
   /** Most sessions whose next actions are anticipated, and whether one is still there: consent can be withdrawn. */
   readonly maxSessions: number;
   readonly isSession: (sid: string) => boolean;
+  /** What prefetch costs the origin, by which it goes off by itself. */
+  readonly cost: SwitchOptions['cost'];
   readonly now: () => number;
   readonly log: Log;
 };
@@ -49,7 +52,11 @@ export type Prefetching = {
   /** Titles that a consented session is likely to start next, the likeliest first. */
   readonly likely: (titles: readonly { readonly titleId: string }[], sid: string) => void;
   /** What became of what was fetched ahead in sessions, and how that is anticipated. */
-  readonly inSession: () => { readonly use: UsefulnessStats; readonly anticipation: ReturnType<Anticipation['stats']> };
+  readonly inSession: () => {
+    readonly use: UsefulnessStats;
+    readonly anticipation: ReturnType<Anticipation['stats']>;
+    readonly switched: SwitchStats;
+  };
   /** An answer may have come from an origin, over its line. */
   readonly fetched: (record: Pick<ServedRecord, 'key' | 'result' | 'status' | 'bytes'>) => void;
   /** The 95th percentile of each origin's line, bytes a second. */
@@ -87,6 +94,8 @@ function openBudget({ config, ledger, now }: PrefetchingOptions): DayBudget {
 
 /** Between two looks at who is about to leave, and at what nobody asked for in time. */
 const LOOK_MS = 1_000;
+/** Between two looks at what prefetch costs: three bins of the meter. */
+const SWITCH_LOOK_MS = 900_000;
 /** Looks between two at which sessions are gone, whose erasure is promised within a minute. */
 const FORGET_LOOKS = 15;
 /** Titles that are likely to be started next, of which the start is fetched, and the chance of the first one. */
@@ -95,7 +104,7 @@ const LIKELY_CHANCE = 0.2;
 
 /** Prefetch for those who watch now: what decides, what learns from it and what anticipates. */
 type Sessions = Pick<InSession, 'onServed' | 'onHappened' | 'onLikely'> & {
-  readonly stats: Prefetching['inSession'];
+  readonly stats: () => Omit<ReturnType<Prefetching['inSession']>, 'switched'>;
   readonly save: () => void;
   readonly close: () => void;
 };
@@ -199,18 +208,29 @@ function fillOver({ cache }: PrefetchingOptions, lines: Lines): Cache['fill'] {
   };
 }
 
+/** Whether an off-peak item fits under its origin's percentile now. */
+function mayStartBy({ cache }: PrefetchingOptions, line: Lines): (item: FetchItem) => boolean {
+  return ({ priority, url, bytes }) => {
+    const origin = priority === 'off-peak' ? cache.placeOf(url)?.origin : undefined;
+    return origin === undefined || line.roomBytes(origin) > bytes;
+  };
+}
+
 /** Opens prefetch; nothing is fetched before the first request, hover or window. */
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
   const { line, ...counted } = openCounted(options);
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
-  const fetcher = openFetcher({
-    fill: fillOver(options, line),
-    mayStart: ({ priority, url, bytes }) => {
-      const origin = priority === 'off-peak' ? cache.placeOf(url)?.origin : undefined;
-      return origin === undefined || line.roomBytes(origin) > bytes;
-    },
+  const toggle: Switch = openSwitch({
+    ...{ maxCostRatio: config.maxCostRatio, cost: options.cost, snapshots: options.snapshots, now, log },
+    onOff: () => fetcher.cancel(({ reason }) => reason !== 'operator'),
+  });
+  const looking = setInterval(() => void toggle.look(), SWITCH_LOOK_MS);
+  looking.unref();
+  const fetcher: Fetcher = openFetcher({
+    isOn: toggle.isOn,
+    ...{ fill: fillOver(options, line), mayStart: mayStartBy(options, line) },
     isHeld: (url) => cache.has(url) !== undefined,
     budget,
     bytesPerSecond: config.bytesPerSecond,
@@ -236,14 +256,13 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       for (const [rank, { titleId }] of titles.slice(0, MAX_LIKELY).entries())
         inSession?.onLikely(titleId, { reason: 'likely', chance: LIKELY_CHANCE / (rank + 1), sid });
     },
-    inSession: sessions.stats,
+    inSession: () => ({ ...sessions.stats(), switched: toggle.stats() }),
     ...counted,
     save: (isLast) => {
-      sessions.save();
-      counted.save(isLast);
+      for (const one of [sessions, counted]) one.save(isLast);
     },
     runWindow: async (signal) => {
-      if (isRunning) return undefined;
+      if (isRunning || !toggle.isOn()) return undefined;
       isRunning = true;
       try {
         last = await runOnce(options, { fetcher, budget, signal });
@@ -263,6 +282,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     offPeak: () => ({ runs, lastSuccessSeconds, last }),
     close: () => {
       sessions.close();
+      clearInterval(looking);
       return fetcher.close();
     },
   };

@@ -35,7 +35,11 @@ export type Tables = {
   readonly watches: {
     /** Keeps the furthest bucket of a day and title. */
     readonly put: (row: WatchRow) => void;
-    readonly since: (day: number) => readonly WatchRow[];
+    /** In order of day, pseudonym and title, so that a page may begin behind the last row of another. */
+    readonly since: (
+      day: number,
+      page?: { readonly after?: WatchRow | undefined; readonly limit: number },
+    ) => readonly WatchRow[];
     /** Removes every row of these pseudonyms, from the file's bytes too; how many rows. */
     readonly erase: (pseudonyms: readonly string[]) => number;
   };
@@ -88,7 +92,8 @@ function watchTable(database: Database): Tables['watches'] {
      ON CONFLICT DO UPDATE SET bucket = max(bucket, excluded.bucket)`,
   );
   const select = database.prepare(
-    `SELECT day, pseudonym, title, bucket FROM watches WHERE day >= ? ORDER BY day, pseudonym, title LIMIT ${MAX_ROWS}`,
+    `SELECT day, pseudonym, title, bucket FROM watches WHERE (day, pseudonym, title) > (?, ?, ?)
+     ORDER BY day, pseudonym, title LIMIT ?`,
   );
   const count = database.prepare('SELECT count(*) AS rows FROM watches WHERE pseudonym = ?');
   const remove = database.prepare('DELETE FROM watches WHERE pseudonym = ?');
@@ -97,13 +102,15 @@ function watchTable(database: Database): Tables['watches'] {
       const rank = WATCH_BUCKETS.indexOf(bucket);
       database.put(`watch ${day} ${pseudonym} ${titleId} ${rank}`, upsert, [day, pseudonym, titleId, rank]);
     },
-    since: (day) =>
-      readRows(database, select, day).flatMap((row) => {
+    since: (day, { after, limit } = { limit: MAX_ROWS }) => {
+      const begin = after === undefined ? [day, '', ''] : [after.day, after.pseudonym, after.titleId];
+      return readRows(database, select, ...begin, limit).flatMap((row) => {
         const bucket = WATCH_BUCKETS[Number(row['bucket'])];
         if (bucket === undefined) return [];
         const { pseudonym, title } = row;
         return [{ day: Number(row['day']), pseudonym: String(pseudonym), titleId: String(title), bucket }];
-      }),
+      });
+    },
     erase: (pseudonyms) => {
       database.flush();
       let found = 0;

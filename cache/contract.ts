@@ -205,6 +205,8 @@ export type CacheOptions = {
   readonly routes?: readonly Route[];
   readonly titleOf?: (path: string) => string | undefined;
   readonly onServed?: (record: ServedRecord) => void;
+  /** A field that is added to the answer with a segment, asked for at each; synchronous. Not with workers. */
+  readonly segmentField?: (result: Result) => readonly [name: string, value: string] | undefined;
   /** What the caller expects of keys; absent: nothing is known of any. */
   readonly demand?: Demand;
   /** How names of origins become addresses; absent: by the system's resolver. */

@@ -58,7 +58,8 @@ export class Handler {
     this.#counters = counters;
     const { role } = parts;
     this.#sender = { name: pseudonym(options.nodeId), counters, role };
-    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId: options.nodeId, role });
+    const { nodeId, segmentField } = options;
+    this.#delivery = new Delivery({ rules: parts.rules, store, counters, nodeId, role, segmentField });
     this.#forwarder = new Forwarder({
       sender: this.#sender,
       delivery: this.#delivery,

@@ -1,4 +1,7 @@
 // `nearcast model`: which models there are and how they fare; promote one, go back, train a new one.
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { AgentError } from '../errors.ts';
 import { ask, at, awaitJob, list, misused, number, type Parsed, parse, print, text } from './ask.ts';
 import { type Command, EXIT_FAILED, type Io } from './command.ts';
 import { SOCKET_USAGE } from './socket.ts';
@@ -43,6 +46,14 @@ function renderModels(report: unknown): string {
   return `${lines.join('\n').trimEnd()}\n`;
 }
 
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    throw new AgentError('AGENT_CONTROL_REFUSED', `${file} cannot be read as JSON (${String(cause)})`, { cause });
+  }
+}
+
 async function retrain(io: Io, parsed: Parsed): Promise<number> {
   const seed = text(parsed.values['seed']);
   const body = seed === undefined ? {} : { seed: Number(seed) };
@@ -68,6 +79,14 @@ const ACTIONS: Readonly<Record<string, (io: Io, parsed: Parsed) => Promise<numbe
     return print(io, await ask(io, parsed, { method: 'POST', path: '/models/promote', body: { model } }));
   },
   rollback: async (io, parsed) => print(io, await ask(io, parsed, { method: 'POST', path: '/models/rollback' })),
+  adapt: async (io, parsed) => {
+    const file = parsed.positionals[1];
+    if (file === undefined) return misused(io, 'model adapt takes a file of JSON');
+    return print(
+      io,
+      await ask(io, parsed, { method: 'POST', path: '/models/adapt', body: readJson(resolve(io.cwd, file)) }),
+    );
+  },
   retrain,
 };
 
@@ -75,12 +94,14 @@ const ACTIONS: Readonly<Record<string, (io: Io, parsed: Parsed) => Promise<numbe
 export const modelCommand: Command = {
   name: 'model',
   summary: 'List models and how they fare; promote one, roll back, train anew',
-  usage: `Usage: nearcast model list [--json]|promote HASH|rollback|retrain [--seed N] ${SOCKET_USAGE}
+  usage: `Usage: nearcast model list [--json]|promote HASH|rollback|retrain [--seed N]|adapt FILE ${SOCKET_USAGE}
 
   list      stored models, the trial on live questions, drift, the last training
   promote   makes a stored model the champion at once, without a trial
   rollback  makes the model before it the champion; the present one is removed
-  retrain   trains a challenger now, and waits for it; exit code 1 when there is none at the end`,
+  retrain   trains a challenger now, and waits for it; exit code 1 when there is none at the end
+  adapt     changes a sequence model's answers at once, until the node stops: {"bias": {"TITLE": 1.5}}, in standard
+            deviations of its scores, and {"adapter": {"down": [...], "up": [...]}} of its width by its rank; {}: none`,
   run: async (args, io) => {
     const parsed = parse(args, { json: { type: 'boolean' }, seed: { type: 'string' } });
     const name = parsed.positionals[0] ?? 'list';

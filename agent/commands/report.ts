@@ -62,6 +62,9 @@ export function renderReport(report: unknown): string {
     ),
     '',
     'Played caches begin empty at each start, and know of no expiry: judge them by how near "played as-is" is to "measured".',
+    ...(member(report, 'prefetch', 'isOn') === false
+      ? [`Prefetch has switched itself off: ${String(member(report, 'prefetch', 'because'))}.`]
+      : []),
   ];
   return `${lines.join('\n')}\n`;
 }

@@ -55,6 +55,16 @@ function paceText(power: unknown): string {
   return `${held}${typeof watts === 'number' ? `, ${watts.toFixed(1)} W` : ''}${hottest}${missing}`;
 }
 
+/** Whether prefetch is on, and if not, why and until when. */
+function prefetchState(status: unknown): string {
+  const switched = (key: string) => at(status, 'prefetch', 'inSession', 'switched', key);
+  if (switched('isOn') === false) {
+    const retryAt = new Date(number(switched('retryAt'))).toISOString();
+    return `SWITCHED ITSELF OFF (${switched('because')}; tries again at ${retryAt})`;
+  }
+  return at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on';
+}
+
 /** Renders the answer of GET /status. Missing keys show as nothing, so an older node can still be read. */
 export function renderStatus(status: unknown): string {
   const used = (tier: string) =>
@@ -82,7 +92,7 @@ export function renderStatus(status: unknown): string {
     ],
     [
       'prefetch',
-      `${at(status, 'prefetch', 'isPaused') === true ? 'paused' : 'on'}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`,
+      `${prefetchState(status)}, ${formatBytes(number(at(status, 'prefetch', 'storedBytes')))} stored, ${formatBytes(number(at(status, 'prefetch', 'usefulBytes')))} used, ${formatBytes(number(at(status, 'prefetch', 'wastedBytes')))} wasted`,
     ],
     ['background', paceText(at(status, 'power'))],
     ['model', String(at(status, 'model', 'version') ?? 'none: plain rules answer')],

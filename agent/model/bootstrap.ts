@@ -18,7 +18,7 @@ export type Difference = {
 export type BootstrapOptions = { readonly seed: number; readonly rounds: number; readonly alpha: number };
 
 /** More viewers than this are put together by chance: the sums of a group vary as those of its viewers do. */
-const MAX_GROUPS = 1_000;
+const MAX_GROUPS = 200;
 
 function grouped(pairs: readonly ViewerPair[], random: () => number): readonly ViewerPair[] {
   if (pairs.length <= MAX_GROUPS) return pairs;

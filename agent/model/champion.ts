@@ -1,11 +1,14 @@
 // Sees to it that the best sound model runs: the champion, else the one before it, else none; and that a site without
 // one starts from the model that ships.
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FEATURE_NAMES } from '../predict/features.ts';
+import { RANKER_FILES, readEmbeddings, readNeighbours, readTitles } from '../predict/ranker-files.ts';
 import { isSoundScorer, type ScorerWeights } from '../predict/scorer.ts';
 import { encodeScorer } from '../train/scorer-model.ts';
 import { SEED_RECIPE } from '../train/seed.ts';
-import { type ModelFiles, SCORER_FILE } from './manifest.ts';
+import type { LearntTables } from './knowledge.ts';
+import { type ModelFiles, type ModelKind, SCORER_FILE } from './manifest.ts';
 import { type ModelRegistry, plainWeights, type VerifiedModel } from './registry.ts';
 import type { ModelRuntime, RunnableModel } from './runtime.ts';
 import seed from './seed-scorer.json' with { type: 'json' };
@@ -16,6 +19,9 @@ export type Champion = {
   readonly weights: ScorerWeights | undefined;
   /** It is the one that ships, or was trained on the site's own viewers. */
   readonly trainedOn: 'synthetic' | 'site';
+  readonly kind: ModelKind;
+  /** What a sequence model's training learnt of titles, for candidates. */
+  readonly tables: LearntTables | undefined;
 };
 
 /** Keeps the champion running. */
@@ -40,16 +46,47 @@ export function seedModel(): Seed {
   return seed as Seed;
 }
 
+/** Relative loss of HR@10 up to which the 8-bit form of a sequence model serves. */
+const MOST_INT8_LOSS = 0.01;
+
 /** Files of a model that is a scorer alone. */
 export const scorerFiles = (scorer: ScorerWeights): ModelFiles => new Map([[SCORER_FILE, encodeScorer(scorer)]]);
 
 /** What of a stored model its process loads. */
-export const runnableOf = ({ sha256, dir, manifest }: VerifiedModel): RunnableModel => ({
-  path: join(dir, SCORER_FILE),
-  sha256: manifest.files[SCORER_FILE]?.sha256 ?? '',
-  modelVersion: sha256,
-  features: manifest.features,
-});
+export function runnableOf({ sha256, dir, manifest }: VerifiedModel): RunnableModel {
+  const file = (name: string) => ({ path: join(dir, name), sha256: manifest.files[name]?.sha256 ?? '' });
+  const { features, kind, metrics, sequenceWeight: weight = 0 } = manifest;
+  const model = { scorer: file(SCORER_FILE), modelVersion: sha256, features };
+  if (kind === 'scorer') return model;
+  const { titles, ease, sequence, sequenceInt8 } = RANKER_FILES;
+  // Whole numbers of 8 bits take less time and memory; they serve where they were measured to cost next to nothing.
+  const isSmall = (metrics['int8LossRatio'] ?? 1) <= MOST_INT8_LOSS && manifest.files[sequenceInt8] !== undefined;
+  const graph = file(isSmall ? sequenceInt8 : sequence);
+  return { ...model, sequence: { graph, titles: file(titles), ease: file(ease), weight } };
+}
+
+/** Larger tables are left to the model process: reading them would hold viewers up for too long. */
+const MOST_TABLE_BYTES = 12 * 1024 * 1024;
+
+/** What training learnt of titles; undefined where there is nothing, or too much of it. */
+async function readTables({ dir, manifest }: VerifiedModel): Promise<LearntTables | undefined> {
+  if (manifest.kind !== 'sequence') return undefined;
+  const { titles, ease, embeddings } = RANKER_FILES;
+  const read = async (name: string): Promise<Uint8Array | undefined> =>
+    (manifest.files[name]?.sizeBytes ?? MOST_TABLE_BYTES + 1) <= MOST_TABLE_BYTES
+      ? readFile(join(dir, name)).catch(() => undefined)
+      : undefined;
+  const [listed, near, places] = await Promise.all([titles, ease, embeddings].map(read));
+  try {
+    return {
+      ...(listed && near && { neighbours: readNeighbours(near, readTitles(listed).titles) }),
+      ...(places && { embeddings: readEmbeddings(places) }),
+    };
+  } catch {
+    // Files of the right hash and the wrong sense: the model process will refuse them and say so.
+    return undefined;
+  }
+}
 
 const hasOurFeatures = ({ features }: { readonly features: readonly string[] }): boolean =>
   features.length === FEATURE_NAMES.length && FEATURE_NAMES.every((name, at) => features[at] === name);
@@ -72,6 +109,8 @@ export function keepChampion(registry: ModelRegistry, runtime: ModelRuntime, now
       modelVersion: model.sha256,
       weights: plainWeights(model),
       trainedOn: model.manifest.trainedOn,
+      kind: model.manifest.kind,
+      tables: await readTables(model),
     };
     await runtime.load(model && runnableOf(model));
     return current;

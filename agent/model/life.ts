@@ -186,6 +186,13 @@ class Life {
     if (other?.role === 'challenger' && state === 'disabled') await this.#withdraw(other.model.sha256, 'cannot run');
   }
 
+  /** Whoever moved an alias need not wait for the process of the model beside the champion. */
+  #meetLater(): void {
+    this.#inTurn(() => this.#meet()).catch((error: unknown) =>
+      this.#options.log('error', 'model.registry', { message: String(error) }),
+    );
+  }
+
   async #answered(question: AnsweredQuestion): Promise<void> {
     const { champion, other, trial } = this.#contest;
     const { scores, chosen, features, titleIds, modelVersion, viewer } = question;
@@ -193,12 +200,16 @@ class Life {
     this.#options.onRanked(rankBin(place));
     // Asked of another champion than today's: it says nothing of this one.
     if (modelVersion !== undefined && modelVersion !== champion) return;
-    const baselines = Object.fromEntries(
-      Object.entries(BASELINES).map(([name, scoresOf]) => [name, gainAt(placeOf(scoresOf(question), chosen))]),
-    );
-    const answer = other && (await this.#options.shadow.score(features, titleIds.length));
+    const about = { titleIds, history: question.history };
+    const answer = other && (await this.#options.shadow.score(features, titleIds.length, about));
     const isStill = this.#contest.trial === trial;
     if (!isStill) return;
+    const gains = Object.entries(BASELINES).map(
+      ([name, scoresOf]) => [name, placeOf(scoresOf(question), chosen)] as const,
+    );
+    const byEase = answer?.ease ?? question.ease;
+    const ease = byEase === undefined ? [] : [['ease', placeOf(byEase, chosen)] as const];
+    const baselines = Object.fromEntries([...gains, ...ease].map(([name, at]) => [name, gainAt(at)]));
     trial.add(viewer, {
       champion: gainAt(place),
       other: answer === undefined ? undefined : gainAt(placeOf(answer.scores, chosen)),
@@ -207,7 +218,7 @@ class Life {
   }
 
   async #look(): Promise<void> {
-    const { keeper, log, now, isAutomatic } = this.#options;
+    const { log, now, isAutomatic } = this.#options;
     await this.#meet();
     const { trial, other } = this.#contest;
     if (other?.role === 'challenger' && this.#options.shadow.stats().state === 'disabled') {
@@ -224,7 +235,6 @@ class Life {
       await this.#options.shadow.load(undefined);
       this.#contest = { ...this.#contest, other: undefined };
     }
-    if (keeper.current()?.modelVersion !== this.#contest.champion) await this.#meet();
   }
 
   /** The champion goes; one with nothing before it only until the next start, and rules answer meanwhile. */
@@ -237,7 +247,7 @@ class Life {
     log('warn', 'model.rolled-back', { modelVersion: champion.modelVersion, to: null });
     this.#counts.rolledBack += 1;
     await keeper.giveUp(champion.modelVersion);
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #gaveUp(modelVersion: string, reason: DisableReason): Promise<void> {
@@ -249,7 +259,7 @@ class Life {
     log('warn', 'model.given-up', { modelVersion, reason, to: before?.sha256 ?? null });
     await keeper.giveUp(modelVersion);
     if (isItsFault) await registry.withdraw('champion', modelVersion);
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #promote(sha256: string): Promise<void> {
@@ -259,7 +269,7 @@ class Life {
     await keeper.reload();
     this.#counts.promoted += 1;
     log('info', 'model.promoted', { modelVersion: sha256 });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #rollBack(): Promise<void> {
@@ -274,7 +284,7 @@ class Life {
     await keeper.reload();
     this.#counts.rolledBack += 1;
     log('warn', 'model.rolled-back', { modelVersion: from, to: before.sha256 });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #withdraw(sha256: string, why: string): Promise<void> {
@@ -282,7 +292,7 @@ class Life {
     await registry.withdraw('challenger', sha256);
     this.#counts.withdrawn += 1;
     log('info', 'model.withdrawn', { modelVersion: sha256, why });
-    await this.#meet();
+    this.#meetLater();
   }
 
   async #retrain({ seed, isUrgent }: Parameters<ModelLife['retrain']>[0], signal: AbortSignal): Promise<string> {
@@ -329,11 +339,11 @@ class Life {
     const parent = keeper.current()?.modelVersion;
     const files: ModelFiles = new Map(model.files);
     const sha256 = await registry.add(files, {
-      ...{ kind: 'scorer', features: FEATURE_NAMES, createdAt: now(), seed, trainedOn: 'site' },
+      ...{ kind: model.kind, features: FEATURE_NAMES, createdAt: now(), seed, trainedOn: 'site' },
       ...{ data: model.data, metrics: model.metrics },
+      ...(model.sequenceWeight !== undefined && { sequenceWeight: model.sequenceWeight }),
       ...(parent !== undefined && { parent }),
-      // Sound: believed only after plainWeights() has found that it encodes to the very file.
-      scorer: model.scorer as NonNullable<ModelManifest['scorer']>,
+      scorer: model.scorer,
     });
     if (sha256 === parent) return 'same';
     const { aliases } = await registry.list();

@@ -43,6 +43,8 @@ export type ModelManifest = {
   readonly data?: DataWindow;
   /** Quality figures by name, as measured on a later time than it was trained on. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** Of kind `sequence`: the weight of its scores beside the scorer's log-odds, chosen on held-back questions. */
+  readonly sequenceWeight?: number;
   /** The model it was trained beside. */
   readonly parent?: string;
   /** The weights of scorer.onnx for plain code; believed only if they encode to the very file. */

@@ -14,6 +14,7 @@ import type { Champion } from './champion.ts';
 import { type LearntTables, openKnowledge } from './knowledge.ts';
 import type { Scored } from './questions.ts';
 import type { ModelRuntime } from './runtime.ts';
+import type { About } from './sequence.ts';
 
 /** What the predictor works with. */
 export type PredictorOptions = {
@@ -75,11 +76,20 @@ type Asked = Omit<Ranking, 'titles'> & {
   readonly candidates: readonly Candidate[];
   readonly features: Float32Array;
   readonly scores: Float32Array;
+  readonly ease: Float32Array | undefined;
 };
 
 /** Most popular titles that every question considers, and half as many launches. */
 const DEPTH = 150;
 const MAX_SHARES = 5_000;
+/** Titles of a session that a sequence model is told; it reads 50. */
+const MAX_HISTORY = 50;
+
+/** What a sequence model reads of a question. */
+const aboutOf = (candidates: readonly Candidate[], session: PredictSession | undefined): About => ({
+  titleIds: candidates.map(({ titleId }) => titleId),
+  history: (session?.history ?? []).slice(0, MAX_HISTORY).map(({ titleId }) => titleId),
+});
 
 /** Opens a predictor. */
 export function openPredictor(options: PredictorOptions): Predictor {
@@ -106,27 +116,33 @@ export function openPredictor(options: PredictorOptions): Predictor {
     const asked = { index: titles, knowledge: known.of(titles), shares: shares(), session, now: now(), depth: DEPTH };
     const candidates = generateCandidates(asked);
     const features = featureRows(candidates.map(({ facts }) => facts));
-    const answer = await runtime?.score(features, candidates.length);
+    const isAsked = champion?.()?.kind === 'sequence';
+    const answer = await runtime?.score(
+      features,
+      candidates.length,
+      isAsked ? aboutOf(candidates, session) : undefined,
+    );
     if (answer !== undefined) {
       count.byModel += 1;
-      return { candidates, features, scores: answer.scores, answeredBy: 'model', modelVersion: answer.version };
+      const { scores, version: modelVersion, ease } = answer;
+      return { candidates, features, scores, ease, answeredBy: 'model', modelVersion };
     }
     count.byRules += 1;
     const model = champion?.();
     const scores = scoreRows(model?.weights ?? RULES, features, candidates.length);
-    const plain = { candidates, features, scores, answeredBy: 'rules' as const };
+    const plain = { candidates, features, scores, ease: undefined, answeredBy: 'rules' as const };
     return model?.weights === undefined ? plain : { ...plain, modelVersion: model.modelVersion };
   };
   const rank = async ({ session, limit }: RankQuestion): Promise<Ranking> => {
-    const { candidates, features, scores, ...by } = await ask(session);
+    const { candidates, features, scores, ease: _ease, ...by } = await ask(session);
     return { ...by, titles: orderByScore(candidates, features, scores, limit) };
   };
 
   return {
     rank,
     score: async (session) => {
-      const { candidates, features, scores, modelVersion } = await ask(session);
-      return { titleIds: candidates.map(({ titleId }) => titleId), features, scores, modelVersion };
+      const { candidates, features, scores, modelVersion, ease } = await ask(session);
+      return { titleIds: candidates.map(({ titleId }) => titleId), features, scores, modelVersion, ease };
     },
     shares,
     explain: async (titleId, session) => {

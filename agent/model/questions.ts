@@ -1,6 +1,7 @@
 // What was ranked for viewers who consented, and what they opened next: the events that models are trained and compared
 // on. In RAM alone, bounded in number and bytes, without a name once the viewer is forgotten.
 import type { PredictSession } from '../predict/profile.ts';
+import { dayOf } from '../state-schema.ts';
 import type { Raw } from '../telemetry/event.ts';
 
 /** A ranking as it was computed: candidates, their features [titleIds.length, width] and scores [titleIds.length]. */
@@ -10,6 +11,8 @@ export type Scored = {
   readonly scores: Float32Array;
   /** Version of the model whose process answered; undefined: plain code did. */
   readonly modelVersion: string | undefined;
+  /** What EASE alone says of the candidates, where the model knows. */
+  readonly ease?: Float32Array | undefined;
 };
 
 /** A viewer, as telemetry knows one: a session that has a name in RAM. */
@@ -19,6 +22,7 @@ export type Viewer = PredictSession & { readonly viewer: Raw<string> };
 export type AnsweredQuestion = Scored & {
   readonly at: number;
   readonly viewer: Raw<string>;
+  /** Newest first; empty once the day is over. */
   readonly history: readonly string[];
   readonly chosen: number;
 };
@@ -34,6 +38,8 @@ export type QuestionsOptions = {
 export type Questions = {
   /** A viewer gave a sign of life; a title that is another than before answers what was asked. Cheap when it is not. */
   readonly seen: (session: Viewer) => void;
+  /** On a new day drops what was watched before the questions of the last: memory of viewers ends with their day. */
+  readonly sweep: () => void;
   /** Drops all that is known of these viewers. */
   readonly forget: (viewers: ReadonlySet<string>) => void;
   /** Answered questions, oldest first. */
@@ -66,6 +72,7 @@ const bytesOf = ({ features, scores }: Scored): number => features.byteLength + 
 type Ring = {
   readonly add: (question: AnsweredQuestion, now: number) => void;
   readonly drop: (viewers: ReadonlySet<string>) => void;
+  readonly endDay: (today: number) => void;
   readonly all: () => readonly AnsweredQuestion[];
 };
 
@@ -85,6 +92,9 @@ function openRing(): Ring {
     drop: (viewers) => {
       kept = kept.filter(({ viewer }) => !viewers.has(viewer));
       bytes = kept.reduce((sum, question) => sum + bytesOf(question), 0);
+    },
+    endDay: (today) => {
+      kept = kept.map((question) => (dayOf(question.at) < today ? { ...question, history: [] } : question));
     },
     all: () => kept,
   };
@@ -109,6 +119,7 @@ export function openQuestions({ rank, onAnswered, now }: QuestionsOptions): Ques
   const ring = openRing();
   const isAllowed = openAllowance(now);
   const count = { answered: 0, skipped: 0 };
+  let day = dayOf(now());
 
   const put = (viewer: string, entry: Pending): void => {
     pending.delete(viewer);
@@ -148,6 +159,13 @@ export function openQuestions({ rank, onAnswered, now }: QuestionsOptions): Ques
       ask(session, entry).catch(() => {
         count.skipped += 1;
       });
+    },
+    sweep: () => {
+      const today = dayOf(now());
+      if (today === day) return;
+      day = today;
+      ring.endDay(today);
+      for (const [viewer, { at }] of pending) if (now() - at > MAX_WAIT_MS) pending.delete(viewer);
     },
     forget: (viewers) => {
       for (const viewer of viewers) pending.delete(viewer);

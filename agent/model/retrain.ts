@@ -5,13 +5,20 @@ import { readFile } from 'node:fs/promises';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Log } from '../../cache/cache.ts';
-import type { ModelKind } from './manifest.ts';
-import type { FromTrainer, Interaction, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
+import type { PredictTitle } from '../predict/catalogue-index.ts';
+import type { ScorerWeights } from '../predict/scorer.ts';
+import type { Interaction } from '../train/interactions.ts';
+import { childEnvironment } from './child-env.ts';
+import type { FromTrainer, ToTrainer, TrainExample, TrainedModel } from './train-messages.ts';
 
 /** What to train on. */
 export type TrainingData = {
   readonly questions: readonly TrainExample[];
-  readonly interactions: readonly Interaction[];
+  /** What was watched, in portions, each read when the one before is handed over. */
+  readonly interactions: Iterable<readonly Interaction[]>;
+  /** The catalogue, whose metadata give titles that nobody has watched a place. */
+  readonly titles: Iterable<PredictTitle>;
+  readonly scorer: ScorerWeights | undefined;
 };
 
 /** How a run may end without a model. */
@@ -26,7 +33,6 @@ export type TrainingEnd =
 
 /** What trainApart() needs. */
 export type TrainingOptions = {
-  readonly kind: ModelKind;
   readonly seed: number;
   readonly deadlineMs: number;
   /** Resident memory above which the process is killed. */
@@ -46,6 +52,7 @@ const NICENESS = 19;
 const WATCH_MS = 500;
 /** Questions in one message: some megabytes, so that the viewers' thread copies no more at once. */
 const PORTION = 100;
+const TITLE_PORTION = 2_000;
 const PAGE_BYTES = 4096;
 
 /** Resident bytes of a process; undefined where the system does not say. */
@@ -55,12 +62,29 @@ async function residentBytes(pid: number): Promise<number | undefined> {
   return Number.isFinite(pages) ? pages * PAGE_BYTES : undefined;
 }
 
-function* portions<T>(all: readonly T[]): Generator<readonly T[]> {
-  for (let start = 0; start < all.length; start += PORTION) yield all.slice(start, start + PORTION);
+function* portions(all: readonly TrainExample[]): Generator<readonly TrainExample[]> {
+  for (let start = 0; start < all.length; start += PORTION) {
+    // Only what is learnt from: scores and versions stay here.
+    yield all.slice(start, start + PORTION).map(({ titleIds, features, chosen, at, viewer, history }) => ({
+      ...{ titleIds, features, chosen, at, viewer, history },
+    }));
+  }
+}
+
+/** Titles in portions, with what metadata there are. */
+function* groups(titles: Iterable<PredictTitle>): Generator<readonly PredictTitle[]> {
+  let group: PredictTitle[] = [];
+  for (const { id, series, genres, people } of titles) {
+    group.push({ id, series, genres, people });
+    if (group.length < TITLE_PORTION) continue;
+    yield group;
+    group = [];
+  }
+  yield group;
 }
 
 /** Hands over the data, turn by turn of the event loop, then says what to do with it. */
-async function instruct(child: ChildProcess, data: TrainingData, { kind, seed }: TrainingOptions): Promise<void> {
+async function instruct(child: ChildProcess, data: TrainingData, { seed }: TrainingOptions): Promise<void> {
   const tell = (message: ToTrainer): Promise<void> =>
     new Promise((resolve) => {
       // A channel that broke is told by `exit`.
@@ -68,9 +92,9 @@ async function instruct(child: ChildProcess, data: TrainingData, { kind, seed }:
       else resolve();
     });
   for (const questions of portions(data.questions)) await tell({ version: 1, type: 'questions', questions });
-  for (const interactions of portions(data.interactions))
-    await tell({ version: 1, type: 'interactions', interactions });
-  await tell({ version: 1, type: 'train', kind, seed });
+  for (const interactions of data.interactions) await tell({ version: 1, type: 'interactions', interactions });
+  for (const titles of groups(data.titles)) await tell({ version: 1, type: 'titles', titles });
+  await tell({ version: 1, type: 'train', seed, scorer: data.scorer });
 }
 
 function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildProcess {
@@ -78,7 +102,7 @@ function startTrainer({ entry = CHILD, maxRssBytes }: TrainingOptions): ChildPro
   const child = fork(entry, [], {
     execPath: process.execPath,
     execArgv: [`--max-old-space-size=${Math.max(64, Math.floor(maxRssBytes / 2 ** 20))}`],
-    env: {},
+    env: childEnvironment(),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
@@ -131,6 +155,6 @@ export function trainApart(data: TrainingData, options: TrainingOptions): Promis
     });
     child.on('exit', finish);
     tellPace();
-    void instruct(child, data, options);
+    instruct(child, data, options).catch((error: unknown) => kill('failed', String(error)));
   });
 }

@@ -4,14 +4,23 @@ import assert from 'node:assert/strict';
 import { type ChildProcess, fork } from 'node:child_process';
 import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { childEnvironment } from './child-env.ts';
 import { FAULTS, type Fault, faultOf } from './guard.ts';
-import { type FromChild, MESSAGES_VERSION, type Refusal, type ToChild } from './messages.ts';
+import {
+  type FileToLoad,
+  type FromChild,
+  MESSAGES_VERSION,
+  type Refusal,
+  type SequenceToLoad,
+  type ToChild,
+} from './messages.ts';
+import type { About, Adaptation } from './sequence.ts';
 import { DEFAULT_RESTART, type RestartPolicy, restartPause } from './supervise.ts';
 
-/** A model to run: an .onnx file, known by the sha256 of its bytes; `modelVersion` is the name of the whole model. */
+/** A model to run: files, each known by the sha256 of its bytes; `modelVersion` is the name of the whole model. */
 export type RunnableModel = {
-  readonly path: string;
-  readonly sha256: string;
+  readonly scorer: FileToLoad;
+  readonly sequence?: SequenceToLoad | undefined;
   readonly modelVersion: string;
   readonly features: readonly string[];
 };
@@ -40,8 +49,13 @@ export type RuntimeOptions = {
   readonly onDisabled?: (modelVersion: string, reason: DisableReason) => void;
 };
 
-/** A model's answer: one finite score a row. */
-export type ModelScores = { readonly scores: Float32Array; readonly by: 'model'; readonly version: string };
+/** A model's answer: one finite score a row; of a sequence model, what EASE alone says of the rows, too. */
+export type ModelScores = {
+  readonly scores: Float32Array;
+  readonly by: 'model';
+  readonly version: string;
+  readonly ease?: Float32Array | undefined;
+};
 
 /** Where the process is in its life. */
 export type RuntimeState = 'idle' | 'starting' | 'ready' | 'waiting' | 'disabled' | 'draining' | 'closed';
@@ -64,8 +78,13 @@ export type RuntimeStats = {
 export type ModelRuntime = {
   /** Replaces the model (undefined: none). Resolves once it is ready or given up, at the latest after startMs. */
   readonly load: (model: RunnableModel | undefined) => Promise<RuntimeState>;
-  /** Scores `features` [rows, width]. Never rejects; undefined when there is no answer within the deadline. */
-  readonly score: (features: Float32Array, rows: number) => Promise<ModelScores | undefined>;
+  /**
+   * Scores `features` [rows, width], by a sequence model with what they are `about`. Never rejects; undefined when there is
+   * no answer within the deadline.
+   */
+  readonly score: (features: Float32Array, rows: number, about?: About) => Promise<ModelScores | undefined>;
+  /** Changes a sequence model's answers from the next question on, without loading it anew; it outlives the process. */
+  readonly adapt: (adaptation: Adaptation) => void;
   readonly stats: () => RuntimeStats;
   /** Takes no new question, lets those under way end, then closes. */
   readonly drain: () => Promise<void>;
@@ -73,9 +92,9 @@ export type ModelRuntime = {
   readonly close: () => Promise<void>;
 };
 
-type Pending = {
-  readonly features: Float32Array;
-  readonly rows: number;
+type Question = { readonly features: Float32Array; readonly rows: number; readonly about: About | undefined };
+
+type Pending = Question & {
   readonly askedAt: number;
   readonly settle: (scores: ModelScores | undefined) => void;
   readonly ended: Promise<unknown>;
@@ -98,6 +117,7 @@ class Runtime {
   #state: RuntimeState = 'idle';
   #model: RunnableModel | undefined;
   #child: ChildProcess | undefined;
+  #adaptation: Adaptation | undefined;
   #nextId = 1;
   #strikes = 0;
   #crashesInRow = 0;
@@ -129,7 +149,11 @@ class Runtime {
   face(): ModelRuntime {
     return {
       load: (model) => this.#load(model),
-      score: (features, rows) => this.#score(features, rows, this.#options.deadlineMs),
+      score: (features, rows, about) => this.#score(features, rows, about),
+      adapt: (adaptation) => {
+        this.#adaptation = adaptation;
+        this.#tell({ version: 2, type: 'adapt', adaptation });
+      },
       drain: () => this.#drain(),
       close: () => this.#close(),
       stats: () => ({
@@ -166,11 +190,10 @@ class Runtime {
   #start(model: RunnableModel): void {
     const { startMs, pingEveryMs, maxRssBytes } = this.#options;
     this.#enter('starting');
-    // No environment: the process needs none of the node's, and cannot leak what it does not have.
     const child = fork(CHILD, [], {
       execPath: process.execPath,
       execArgv: [`--max-old-space-size=${Math.max(32, Math.floor(maxRssBytes / 2 ** 21))}`],
-      env: {},
+      env: childEnvironment(),
       serialization: 'advanced',
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
     });
@@ -190,7 +213,7 @@ class Runtime {
     this.#startTimer = setTimeout(() => this.#kill('start-timeout'), startMs);
     this.#pinger = setInterval(() => this.#ping(), pingEveryMs);
     this.#pinger.unref();
-    this.#tell({ version: 1, type: 'load', ...model });
+    this.#tell({ version: 2, type: 'load', ...model });
   }
 
   #tell(message: ToChild): void {
@@ -219,7 +242,9 @@ class Runtime {
       return row < 2 ? row : ((at * (row * 7 + 3)) % 11) / 10;
     });
     const child = this.#child;
-    const answer = await this.#ask(rows, TRIAL_ROWS, this.#options.hangMs);
+    if (this.#adaptation !== undefined) this.#tell({ version: 2, type: 'adapt', adaptation: this.#adaptation });
+    const about = { titleIds: new Array<string>(TRIAL_ROWS).fill(''), history: [] };
+    const answer = await this.#ask({ features: rows, rows: TRIAL_ROWS, about }, this.#options.hangMs);
     if (this.#child !== child || this.#state !== 'starting') return;
     if (answer === undefined) {
       this.#kill('trial-failed');
@@ -230,14 +255,14 @@ class Runtime {
     this.#enter('ready');
   }
 
-  #score(features: Float32Array, rows: number, deadlineMs: number): Promise<ModelScores | undefined> {
+  #score(features: Float32Array, rows: number, about: About | undefined): Promise<ModelScores | undefined> {
     const width = this.#model?.features.length;
     assert(width === undefined || features.length === rows * width, 'features must be [rows, width]');
     if (this.#state !== 'ready' || rows === 0 || this.#pending.size >= this.#options.maxPending || this.#isStuck()) {
       this.#count.refused += 1;
       return Promise.resolve(undefined);
     }
-    return this.#ask(features, rows, deadlineMs);
+    return this.#ask({ features, rows, about }, this.#options.deadlineMs);
   }
 
   /** A late question shows that the process does not keep up: asking more would only lengthen its queue. */
@@ -246,7 +271,7 @@ class Runtime {
     return oldest !== undefined && performance.now() - oldest.askedAt > this.#options.deadlineMs;
   }
 
-  #ask(features: Float32Array, rows: number, deadlineMs: number): Promise<ModelScores | undefined> {
+  #ask(question: Question, deadlineMs: number): Promise<ModelScores | undefined> {
     const id = this.#nextId++;
     const { promise: ended, resolve: settle } = Promise.withResolvers<ModelScores | undefined>();
     const timer = setTimeout(() => {
@@ -254,8 +279,8 @@ class Runtime {
       settle(undefined);
       this.#watch(id);
     }, deadlineMs);
-    this.#pending.set(id, { features, rows, askedAt: performance.now(), settle, ended, timer });
-    this.#tell({ version: 1, type: 'score', id, features, rows });
+    this.#pending.set(id, { ...question, askedAt: performance.now(), settle, ended, timer });
+    this.#tell({ version: 2, type: 'score', id, ...question });
     return ended;
   }
 
@@ -286,7 +311,7 @@ class Runtime {
       // The trial alone is no sign of health: a process may end on every real question.
       if (this.#state !== 'starting') this.#crashesInRow = 0;
       this.#count.answered += 1;
-      entry.settle({ scores: message.scores, by: 'model', version });
+      entry.settle({ scores: message.scores, by: 'model', version, ease: message.ease });
       return;
     }
     this.#faults[fault] += 1;
@@ -316,7 +341,7 @@ class Runtime {
     const waitedMs = this.#pingedAt === undefined ? 0 : performance.now() - this.#pingedAt;
     if (waitedMs > this.#options.hangMs) this.#kill('hang');
     this.#pingedAt ??= performance.now();
-    this.#tell({ version: 1, type: 'ping', id: this.#nextId++ });
+    this.#tell({ version: 2, type: 'ping', id: this.#nextId++ });
   }
 
   /** SIGKILL: a process that hangs in native code hears nothing else, and it has nothing to save. */

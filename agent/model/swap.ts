@@ -8,6 +8,7 @@ import {
   type RuntimeState,
   type RuntimeStats,
 } from './runtime.ts';
+import type { Adaptation } from './sequence.ts';
 
 type Total = Omit<RuntimeStats, 'state' | 'modelVersion' | 'pid' | 'rssBytes'>;
 
@@ -30,6 +31,7 @@ function plus(one: Total, other: Total): Total {
 export function openSwapping(options: RuntimeOptions): ModelRuntime {
   let serving = openRuntime(options);
   let before: Total | undefined;
+  let adaptation: Adaptation | undefined;
   let isClosed = false;
   /** Loads wait for each other, so that two never meet. */
   let turn: Promise<unknown> = Promise.resolve();
@@ -43,6 +45,7 @@ export function openSwapping(options: RuntimeOptions): ModelRuntime {
     if (model === undefined || serving.stats().state !== 'ready') return await serving.load(model);
     if (serving.stats().modelVersion === model.modelVersion) return 'ready';
     const next = openRuntime(options);
+    if (adaptation !== undefined) next.adapt(adaptation);
     const state = await next.load(model);
     if (state !== 'ready' || isClosed) {
       await next.close();
@@ -59,7 +62,11 @@ export function openSwapping(options: RuntimeOptions): ModelRuntime {
       turn = loaded.catch(() => undefined);
       return loaded;
     },
-    score: (features, rows) => serving.score(features, rows),
+    score: (features, rows, about) => serving.score(features, rows, about),
+    adapt: (changed) => {
+      adaptation = changed;
+      serving.adapt(changed);
+    },
     stats: () => {
       const now = serving.stats();
       return before === undefined ? now : { ...now, ...plus(now, before) };

@@ -1,5 +1,8 @@
 // The training process: takes its data in portions, trains at the pace that it is told, answers with a model and ends.
 // Started by agent/model/retrain.ts with fork(); it ends when its parent does.
+import type { PredictTitle } from '../predict/catalogue-index.ts';
+import type { ScorerWeights } from '../predict/scorer.ts';
+import type { Interaction } from '../train/interactions.ts';
 import type { FromTrainer, ToTrainer, TrainExample } from './train-messages.ts';
 import { TooLittle, trainOnSite } from './training.ts';
 
@@ -7,6 +10,8 @@ import { TooLittle, trainOnSite } from './training.ts';
 const TURN_MS = 100;
 
 const questions: TrainExample[] = [];
+const interactions: Interaction[] = [];
+const titles: PredictTitle[] = [];
 let pace = 1;
 let paceChanged: () => void = () => undefined;
 
@@ -34,12 +39,12 @@ async function breathe(ratio: number): Promise<void> {
   workedSince = performance.now();
 }
 
-async function train(seed: number): Promise<void> {
+async function train(seed: number, scorer: ScorerWeights | undefined): Promise<void> {
   try {
-    const model = await trainOnSite(questions, seed, breathe);
+    const model = await trainOnSite({ questions, interactions, titles, scorer }, seed, breathe);
     await say({ version: 1, type: 'trained', model });
   } catch (error) {
-    const why = error instanceof TooLittle ? 'too-little' : 'error';
+    const why = error instanceof TooLittle || error instanceof RangeError ? 'too-little' : 'error';
     await say({ version: 1, type: 'failed', why, message: error instanceof Error ? error.message : String(error) });
   }
   process.disconnect();
@@ -47,8 +52,9 @@ async function train(seed: number): Promise<void> {
 
 const handlers: { readonly [T in ToTrainer['type']]: (message: Extract<ToTrainer, { type: T }>) => unknown } = {
   questions: (message) => questions.push(...message.questions),
-  interactions: () => undefined,
-  train: ({ seed }) => train(seed),
+  titles: (message) => titles.push(...message.titles),
+  interactions: (message) => interactions.push(...message.interactions),
+  train: ({ seed, scorer }) => train(seed, scorer),
   pace: (message) => {
     pace = message.pace;
     paceChanged();

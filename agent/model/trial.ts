@@ -70,9 +70,16 @@ export function placeOf(scores: ArrayLike<number>, row: number): number | undefi
   return 1 + better + equal / 2;
 }
 
-type Sums = { all: number; champion: number; paired: number; pairedChampion: number; other: number } & {
-  readonly baselines: Record<string, { champion: number; own: number; other: number }>;
+/** A baseline's sums over the questions that it answered: all of them, and those that the other model answered too. */
+type Beside = { questions: number; champion: number; own: number } & {
+  readonly paired: { questions: number; own: number; other: number };
 };
+
+type Sums = { all: number; champion: number; paired: number; pairedChampion: number; other: number } & {
+  readonly baselines: Record<string, Beside>;
+};
+
+const noBeside = (): Beside => ({ questions: 0, champion: 0, own: 0, paired: { questions: 0, own: 0, other: 0 } });
 
 const sumOf = (values: Iterable<Sums>, of: (sums: Sums) => number): number => {
   let total = 0;
@@ -95,8 +102,8 @@ function differencesOf(viewers: Viewers, role: OtherRole | undefined, seed: numb
     );
   const differences: Record<string, Difference> = {};
   for (const name of baselineNames(viewers)) {
-    differences[`champion - ${name}`] = compare(({ all, baselines }) => ({
-      questions: all,
+    differences[`champion - ${name}`] = compare(({ baselines }) => ({
+      questions: baselines[name]?.questions ?? 0,
       ours: baselines[name]?.champion ?? 0,
       theirs: baselines[name]?.own ?? 0,
     }));
@@ -108,10 +115,10 @@ function differencesOf(viewers: Viewers, role: OtherRole | undefined, seed: numb
     theirs: pairedChampion,
   }));
   for (const name of role === 'challenger' ? baselineNames(viewers) : []) {
-    differences[`challenger - ${name}`] = compare(({ paired, baselines, other }) => ({
-      questions: paired,
-      ours: other,
-      theirs: baselines[name]?.other ?? 0,
+    differences[`challenger - ${name}`] = compare(({ baselines }) => ({
+      questions: baselines[name]?.paired.questions ?? 0,
+      ours: baselines[name]?.paired.other ?? 0,
+      theirs: baselines[name]?.paired.own ?? 0,
     }));
   }
   return differences;
@@ -148,11 +155,15 @@ export function openTrial(): Trial {
       sums.all += 1;
       sums.champion += champion;
       for (const [name, own] of Object.entries(baselines)) {
-        const sum = sums.baselines[name] ?? { champion: 0, own: 0, other: 0 };
+        const sum = sums.baselines[name] ?? noBeside();
         sums.baselines[name] = sum;
+        sum.questions += 1;
         sum.champion += champion;
         sum.own += own;
-        if (other !== undefined) sum.other += own;
+        if (other === undefined) continue;
+        sum.paired.questions += 1;
+        sum.paired.own += own;
+        sum.paired.other += other;
       }
       if (other === undefined) return;
       sums.paired += 1;

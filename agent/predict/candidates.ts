@@ -51,6 +51,8 @@ const LATEST_DEPTH = 15;
 /** What the most popular title gets on top of its cosine: enough to order titles of one genre, not to change it. */
 const POPULAR_BONUS = 0.05;
 const NOTHING: Knowledge = {};
+/** What a player asks for next follows a title that it has done with. */
+const AT_ONCE = { ratio: 1, hoursAgo: 0 };
 
 /** Launches strongest first, as of the minute: a question asks for them anew, the catalogue seldom changes. */
 const launchLists = new WeakMap<CatalogueIndex, { readonly minute: number; readonly ids: readonly string[] }>();
@@ -160,7 +162,7 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
   return [...reasonsByTitle(question, profile)].map(([titleId, found]) => {
     const title: PredictTitle = index.titles.get(titleId) ?? { id: titleId };
     const own = profile.watchedById.get(titleId);
-    const before = found.has('next-episode') ? profile.follows.get(titleId) : undefined;
+    const before = found.has('announced') ? AT_ONCE : profile.follows.get(titleId);
     return {
       titleId,
       reasons: REASONS.filter((reason) => found.has(reason)),
@@ -170,7 +172,6 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
         follows: before && { progressRatio: before.ratio ?? 0, hoursAgo: before.hoursAgo },
         begun: found.has('continue') && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
         isHovered: titleId === session?.hovered?.titleId,
-        isAnnounced: titleId === session?.announced?.titleId,
         genreRatio: largestOf(title.genres, profile.genreRatios),
         seriesRatio: title.series === undefined ? 0 : (profile.seriesRatios.get(title.series) ?? 0),
         isFinished: own?.ratio !== undefined && own.ratio >= ENDED_RATIO,

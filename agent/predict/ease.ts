@@ -12,8 +12,8 @@ export type EaseOptions = {
   readonly width: number;
 };
 
-/** Titles that a fit takes at most: the inverse of 8,000 takes 256 MB and some minutes. */
-export const MAX_EASE_TITLES = 8_000;
+/** Titles that a fit takes at most: the inverse of 5,000 takes 100 MB and half a minute, in which nothing else runs. */
+export const MAX_EASE_TITLES = 5_000;
 
 /** Of a history the latest this many titles count together; their pairs grow with the square. */
 const MAX_TOGETHER = 200;

@@ -7,13 +7,14 @@ export type CandidateFacts = {
   readonly share: number;
   /** Launch strength, 0..1. */
   readonly launch: number;
-  /** It follows a title of this session: how far that one was watched (0..1), and hours since. */
+  /**
+   * It follows a title of this session: how far that one was watched (0..1), and hours since. What the player says that
+   * it asks for next follows at once.
+   */
   readonly follows?: { readonly progressRatio: number; readonly hoursAgo: number } | undefined;
   /** It was begun and not ended: where the viewer stopped (0..1), and hours since. */
   readonly begun?: { readonly positionRatio: number; readonly hoursAgo: number } | undefined;
   readonly isHovered: boolean;
-  /** The player says that it asks for it next. */
-  readonly isAnnounced: boolean;
   /** Share of the session's titles that have a genre of this one's, 0..1; of several genres the largest. */
   readonly genreRatio: number;
   /** Share of the session's titles that are of this one's series, 0..1. */
@@ -53,7 +54,6 @@ const TABLE = [
     of: (facts) => (facts.begun ? recency(facts.begun.hoursAgo) : 0),
   },
   { name: 'is_hovered', unit: '0 or 1', of: (facts) => (facts.isHovered ? 1 : 0) },
-  { name: 'is_announced', unit: '0 or 1', of: (facts) => (facts.isAnnounced ? 1 : 0) },
   { name: 'genre_ratio', unit: '0..1 of the titles of the session', of: (facts) => facts.genreRatio },
   { name: 'series_ratio', unit: '0..1 of the titles of the session', of: (facts) => facts.seriesRatio },
   { name: 'is_finished', unit: '0 or 1', of: (facts) => (facts.isFinished ? 1 : 0) },

@@ -28,7 +28,6 @@ const RULE: Readonly<Record<FeatureName, number>> = {
   position: 0,
   begun_recency: 2.5,
   is_hovered: 7,
-  is_announced: 5,
   genre_ratio: 0.5,
   series_ratio: 0.5,
   is_finished: -4,

@@ -47,6 +47,8 @@ export type FetcherOptions = {
   readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
   /** Of off-peak items. False: the item waits, and others go before it; asked again every RETRY_MS. Default: always true. */
   readonly mayStart?: (item: FetchItem) => boolean;
+  /** False: nothing is taken but what an operator asks for. Default: always true. */
+  readonly isOn?: () => boolean;
   /** Fills at once; default 4. */
   readonly concurrency?: number;
   /** Most items waiting; default 20 000. */
@@ -122,8 +124,7 @@ class PrefetchQueue {
 
   constructor({ breaker, ...options }: FetcherOptions) {
     this.#options = {
-      hasRoom: () => true,
-      mayStart: () => true,
+      ...{ hasRoom: () => true, mayStart: () => true, isOn: () => true },
       concurrency: 4,
       maxQueued: 20_000,
       fillTimeoutMs: 60_000,
@@ -168,7 +169,7 @@ class PrefetchQueue {
 
   #push(entry: Entry): Pushed {
     const { url, priority } = entry.item;
-    if (this.#isClosed) return 'stopped';
+    if (this.#isClosed || (entry.item.reason !== 'operator' && !this.#options.isOn())) return 'stopped';
     if (this.#running.has(url) || this.#waiting['in-session'].has(url)) return 'duplicate';
     const later = this.#waiting['off-peak'].get(url);
     if (later !== undefined && priority === 'off-peak') return 'duplicate';

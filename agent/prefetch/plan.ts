@@ -46,7 +46,7 @@ export type PlanOptions = {
   readonly hysteresis?: number;
   /** Chance to be watched at all that an item needs, 0..1; default 0.95: less cost more than it saved. */
   readonly leastChance?: number;
-  /** The same for first seconds, which cost little and are waited for; default 0.3. */
+  /** The same for first seconds, which are waited for; default 0.8. */
   readonly leastPrefixChance?: number;
   /** Most items of a plan; default 20 000. */
   readonly maxItems?: number;
@@ -101,7 +101,7 @@ type Count = { readonly skipped: { held: number; unlikely: number }; readonly wo
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
 function draftsOf(of: PlanCandidate, question: PlanQuestion, { skipped, worths }: Count): Draft[] {
-  const { prefixSeconds = 30, leastChance = 0.95, leastPrefixChance = 0.3 } = question.options ?? {};
+  const { prefixSeconds = 30, leastChance = 0.95, leastPrefixChance = 0.8 } = question.options ?? {};
   const { timeline } = of;
   const drafts: Draft[] = [];
   const seen = new Set<string>();

@@ -61,6 +61,15 @@ export type MeterReport = {
   readonly savings: readonly Saving[];
 };
 
+/** What prefetch costs the origin: bytes and percentile with it less those without; below 0 it saves. */
+export type PrefetchCost = {
+  /** Over how long, in whole bins. */
+  readonly hours: number;
+  readonly originBytes: Estimate;
+  readonly originP95: Estimate;
+  readonly withoutBytes: number;
+};
+
 /** Figures for a scrape, without intervals: bytes since start, and the percentile over the days that are counted. */
 export type MeterFigures = {
   readonly originBytes: Readonly<Record<PlayedName, number>>;
@@ -74,6 +83,8 @@ export type Meter = {
   readonly watch: (cache: Cache) => Cache;
   readonly figures: () => MeterFigures;
   readonly report: () => Promise<MeterReport>;
+  /** What prefetch cost since a time, milliseconds since the epoch. */
+  readonly prefetchCost: (sinceMs: number) => Promise<PrefetchCost>;
   /** Writes the current day down when the last time is an hour ago; `isLast`: in any case. */
   readonly save: (isLast?: boolean) => void;
 };
@@ -182,6 +193,32 @@ async function report(series: Series, sampleRatio: number): Promise<MeterReport>
   };
 }
 
+async function prefetchCost(series: Series, sampleRatio: number, sinceMs: number): Promise<PrefetchCost> {
+  const bins = Math.min(series.count, Math.max(0, series.latest - Math.floor(sinceMs / (BIN_SECONDS * 1000))));
+  const latest = (name: PlayedName, without?: number): Figures => {
+    const all = series.bins(columnsOf(name, without));
+    return figuresOf(all.subarray(all.length - bins));
+  };
+  const value = less(latest('as-is'), latest('no-prefetch'));
+  const replicates: Figures[] = [];
+  for (let group = 0; group < GROUPS; group += 1) {
+    replicates.push(less(latest('as-is', group), latest('no-prefetch', group)));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  const estimate = (figure: keyof Figures): Estimate =>
+    jackknife(
+      value[figure],
+      replicates.map((one) => one[figure]),
+      sampleRatio,
+    );
+  return {
+    hours: (bins * BIN_SECONDS) / 3600,
+    originBytes: estimate('originBytes'),
+    originP95: estimate('originP95'),
+    withoutBytes: latest('no-prefetch').originBytes,
+  };
+}
+
 /** The days on disk; one that cannot be read is left out. */
 function restore(series: Series, { days, now }: MeterOptions): void {
   const today = Math.floor(now() / 86_400_000);
@@ -246,6 +283,7 @@ export function openMeter(options: MeterOptions): Meter {
       };
     },
     report: () => report(series, shards.ratio),
+    prefetchCost: (sinceMs) => prefetchCost(series, shards.ratio, sinceMs),
     save: (isLast = false) => {
       if (!isLast && series.day === savedDay && now() - savedAt < SAVE_MS) return;
       for (const day of new Set([savedDay, series.day])) {

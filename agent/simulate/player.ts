@@ -166,7 +166,11 @@ export class Player {
   seek(seconds: number): boolean {
     const isThere = seconds >= this.#from && seconds < this.#to - 0.1;
     this.positionSeconds = seconds;
-    if (isThere) return false;
+    if (isThere) {
+      // At the edge of what is there it waits for what is on its way: for the jump, not for a stall.
+      if (this.#bufferSeconds < START_SECONDS && this.#waitsFor === undefined) this.#waitsFor = 'seek';
+      return false;
+    }
     if (this.#transfer !== undefined && this.#isSegment) {
       this.#edge.abandon(this.#transfer);
       this.#transfer = undefined;

@@ -11,8 +11,6 @@ export type AllowanceOptions = {
 export type Allowance = {
   /** How many of so many events may pass. */
   readonly admit: (count: number, sender: string) => number;
-  /** Whether this is the first of its name in the minute; where there are too many names, every one is. */
-  readonly isFirst: (name: string) => boolean;
 };
 
 /** Senders of a minute that are told apart; the others share one allowance. */
@@ -21,7 +19,6 @@ const MAX_SENDERS = 50_000;
 /** Opens an allowance. */
 export function openAllowance({ now, maxPerAddressPerMinute, maxPerMinute }: AllowanceOptions): Allowance {
   const senders = new Map<string, number>();
-  const names = new Set<string>();
   let minute = 0;
   let used = 0;
   const turn = (): void => {
@@ -30,7 +27,6 @@ export function openAllowance({ now, maxPerAddressPerMinute, maxPerMinute }: All
     minute = current;
     used = 0;
     senders.clear();
-    names.clear();
   };
   return {
     admit: (count, sender) => {
@@ -41,12 +37,6 @@ export function openAllowance({ now, maxPerAddressPerMinute, maxPerMinute }: All
       used += admitted;
       senders.set(name, sent + admitted);
       return admitted;
-    },
-    isFirst: (name) => {
-      turn();
-      if (names.has(name)) return false;
-      if (names.size < MAX_SENDERS) names.add(name);
-      return true;
     },
   };
 }

@@ -94,6 +94,8 @@ type Room = IntakeOptions & {
   /** In order of their last request. */
   readonly servedTitles: Set<string>;
   readonly allowance: Allowance;
+  /** The manifest at the top of a title. */
+  readonly topManifests: Map<string, string>;
   /** When events last told of plays of a title; the latest ones at the end. */
   readonly toldTitles: Map<string, number>;
   readonly cap: PlayCap;
@@ -106,6 +108,7 @@ export function openIntake(options: IntakeOptions): Intake {
     counts: { accepted: 0, invalid: 0, dropped: 0, capped: 0, cmcdParsed: 0, cmcdInvalid: 0 },
     servedTitles: new Set(),
     allowance: openAllowance(options),
+    topManifests: new Map(),
     toldTitles: new Map(),
     cap: createPlayCap({ titleRatio: options.maxTitleRatio }),
   };
@@ -184,22 +187,34 @@ function distinctFacts(facts: readonly TitleFact[]): readonly TitleFact[] {
   return [...new Map(facts.map((fact) => [`${fact.kind} ${fact.titleId}`, fact])).values()];
 }
 
+const depthOf = (path: string): number => path.split('/').length;
+
+/** Writes of at most MAX_SERVED_TITLES titles; the one written longest ago leaves. */
+function remember<T>(map: Map<string, T>, titleId: string, value: T): void {
+  map.delete(titleId);
+  map.set(titleId, value);
+  const [oldest] = map.size > MAX_SERVED_TITLES ? map.keys() : [];
+  if (oldest !== undefined) map.delete(oldest);
+}
+
 /** Passes on a fact that an event told. */
 function tellEvent(room: Room, fact: TitleFact): void {
   if (fact.kind === 'play') {
-    room.toldTitles.delete(fact.titleId);
-    room.toldTitles.set(fact.titleId, room.now());
-    const [oldest] = room.toldTitles.size > MAX_SERVED_TITLES ? room.toldTitles.keys() : [];
-    if (oldest !== undefined) room.toldTitles.delete(oldest);
+    remember(room.toldTitles, fact.titleId, room.now());
   }
-  tellTitle(room, fact);
+  // It was accepted before it was known to be too much.
+  if (!tellTitle(room, fact)) room.counts.accepted -= 1;
 }
 
-/** Passes a fact on, unless its title was made up, or is played more than one title can be. */
-function tellTitle(room: Room, fact: TitleFact): void {
-  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return;
-  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) room.counts.capped += 1;
-  else room.onTitle(fact);
+/** Passes a fact on, unless its title was made up; false for a play of a title that has too many to count. */
+function tellTitle(room: Room, fact: TitleFact): boolean {
+  if (!room.isTitle(fact.titleId) && !room.servedTitles.has(fact.titleId)) return true;
+  if (fact.kind === 'play' && !room.cap.takes(fact.titleId, room.now())) {
+    room.counts.capped += 1;
+    return false;
+  }
+  room.onTitle(fact);
+  return true;
 }
 
 function takeCmcd(room: Room, body: Buffer, sender: string): EventsAnswer {
@@ -259,16 +274,16 @@ function passes(room: Room, sid: string): boolean {
 function readServed(room: Room, record: ServedRecord): void {
   const { request, sid } = learn(room, record);
   if (!isAnswer(record) && record.status !== NOT_MODIFIED) return;
-  room.onRequest(request, sid === undefined ? undefined : room.sessions.get(sid));
+  const sentMs = Math.max(0, room.now() - record.at);
+  room.onRequest({ ...request, sentMs }, sid === undefined ? undefined : room.sessions.get(sid));
 }
 
 const isAnswer = ({ status }: ServedRecord): boolean => status >= 200 && status < 300;
 
+type Learnt = { readonly request: Omit<ViewerRequest, 'sentMs'>; readonly sid: string | undefined };
+
 /** Counts what a request says of its title, and tells its consented session. */
-function learn(
-  room: Room,
-  record: ServedRecord,
-): { readonly request: ViewerRequest; readonly sid: string | undefined } {
+function learn(room: Room, record: ServedRecord): Learnt {
   const report = record.cmcd === undefined ? undefined : readCmcd(room, record.cmcd);
   const fromCid = isTitleId(report?.cid) ? report.cid : undefined;
   const titleId = record.title ?? room.titleOf(record.path) ?? fromCid;
@@ -292,12 +307,15 @@ function learn(
 }
 
 /**
- * A manifest is where a viewing begins, of players that tell no events: those of titles that events tell of count by
- * them. A player asks for several playlists at once, which count as one.
+ * A title's manifest is where a viewing begins, of players that tell no events: titles that events tell of count by
+ * them. Of several playlists the one at the top counts: the first that was asked for, or one nearer to the root.
  */
-function tellStart(room: Room, titleId: string, { remoteHash, at }: ServedRecord): void {
+function tellStart(room: Room, titleId: string, { path, at }: ServedRecord): void {
   if (room.now() - (room.toldTitles.get(titleId) ?? Number.NEGATIVE_INFINITY) < TOLD_MS) return;
-  if (remoteHash !== '' && !room.allowance.isFirst(`${remoteHash} ${titleId}`)) return;
+  const top = room.topManifests.get(titleId);
+  const isTop = top === undefined || depthOf(path) < depthOf(top);
+  if (isTop) remember(room.topManifests, titleId, path);
+  else if (path !== top) return;
   tellTitle(room, { titleId, kind: 'play', amount: 1, at });
 }
 

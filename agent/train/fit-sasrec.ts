@@ -34,7 +34,7 @@ export type SasrecFit = {
 /** Histories a step, for catalogues whose scores of all places fit into MAX_LOGITS. */
 const BATCH = 64;
 /** Scores of one step at most, 4 bytes each, three times over: bounds memory for large catalogues. */
-const MAX_LOGITS = 8_000_000;
+const MAX_LOGITS = 5_500_000;
 /** A history longer than the model's is cut into windows that begin this share of it apart. */
 const STRIDE_RATIO = 0.6;
 /** The learning rate rises over this share of all steps, then falls to 0 on a cosine. */

@@ -1,7 +1,7 @@
 // How well a ranker foretells which title a viewer opens next that he has not opened before: the model is frozen, the
 // history and popularity are live, every title of the catalogue competes.
 import { addWeighted } from '../predict/blend.ts';
-import { type DiversityMeter, firstRows, measureDiversity } from '../predict/diversity.ts';
+import { type Diversity, type DiversityMeter, firstRows, measureDiversity } from '../predict/diversity.ts';
 import { scoreEase } from '../predict/ease.ts';
 import { besideScores, historyInput, type RankerBlend } from '../predict/ranker-files.ts';
 import type { TitleEmbeddings, TitleNeighbours } from '../predict/tables.ts';
@@ -29,14 +29,14 @@ export const MEASURED = ['blend', 'sequence', 'ease', 'popularity'] as const;
 /** One of MEASURED. */
 export type Measured = (typeof MEASURED)[number];
 
-/** What came out. `start` is popularity's answer to each viewer's first question of the period. */
-export type RankerQuality = Readonly<Record<Measured, Accuracy>> & {
+/**
+ * What came out, with the variety of the first ten titles beside each figure. `start` is popularity's answer to each
+ * viewer's first question of the period.
+ */
+export type RankerQuality = Readonly<Record<Measured, Accuracy & Diversity>> & {
   readonly start: Accuracy;
   readonly questions: number;
   readonly starts: number;
-  /** Of the blend's first ten titles. */
-  readonly reachRatio: number;
-  readonly intraListDistance: number;
 };
 
 /** Histories asked about at once. */
@@ -45,6 +45,9 @@ const FIRST = 10;
 
 type Tally = { hits10: number; gain: number; hits50: number; count: number };
 const newTally = (): Tally => ({ hits10: 0, gain: 0, hits50: 0, count: 0 });
+
+/** What one of MEASURED has answered so far. */
+type Measurement = { readonly tally: Tally; readonly diversity: DiversityMeter };
 
 /** Counts one answer; ties count as if half of them came before. An absent target is a miss. */
 function count(tally: Tally, scores: Float32Array | undefined, target: number, seen: ReadonlySet<number>): void {
@@ -164,9 +167,17 @@ export async function measureRanker(
     addToHistory(histories, event);
     popularity.add(event);
   }
-  const tallies = { blend: newTally(), sequence: newTally(), ease: newTally(), popularity: newTally() };
+  const newMeasurement = (): Measurement => ({
+    tally: newTally(),
+    diversity: measureDiversity(ranker.embeddings, titles),
+  });
+  const measured: Readonly<Record<Measured, Measurement>> = {
+    blend: newMeasurement(),
+    sequence: newMeasurement(),
+    ease: newMeasurement(),
+    popularity: newMeasurement(),
+  };
   const start = newTally();
-  const diversity: DiversityMeter = measureDiversity(ranker.embeddings, titles);
   const begun = new Set<string>();
   let waiting: Question[] = [];
   const settle = async (): Promise<void> => {
@@ -175,8 +186,10 @@ export async function measureRanker(
       const question = waiting[at];
       if (question === undefined) return;
       const seen = new Set(question.history);
-      for (const name of MEASURED) count(tallies[name], scores[name], question.target, seen);
-      diversity.add(firstRows(scores.blend, FIRST, seen));
+      for (const name of MEASURED) {
+        count(measured[name].tally, scores[name], question.target, seen);
+        measured[name].diversity.add(firstRows(scores[name], FIRST, seen));
+      }
     });
     waiting = [];
   };
@@ -193,14 +206,14 @@ export async function measureRanker(
     if (event.row >= 0) addToHistory(histories, event);
   }
   await settle();
+  const resultOf = ({ tally, diversity }: Measurement) => ({ ...accuracyOf(tally), ...diversity.result() });
   return {
-    blend: accuracyOf(tallies.blend),
-    sequence: accuracyOf(tallies.sequence),
-    ease: accuracyOf(tallies.ease),
-    popularity: accuracyOf(tallies.popularity),
+    blend: resultOf(measured.blend),
+    sequence: resultOf(measured.sequence),
+    ease: resultOf(measured.ease),
+    popularity: resultOf(measured.popularity),
     start: accuracyOf(start),
-    questions: tallies.blend.count,
+    questions: measured.blend.tally.count,
     starts: start.count,
-    ...diversity.result(),
   };
 }

@@ -141,8 +141,6 @@ async function figuresOf(
     popularityHr10: quality.popularity.hr10,
     startHr10: quality.start.hr10,
     int8LossRatio: quality.blend.hr10 > 0 ? 1 - small.blend.hr10 / quality.blend.hr10 : 0,
-    reachRatio: quality.reachRatio,
-    intraListDistance: quality.intraListDistance,
   };
 }
 

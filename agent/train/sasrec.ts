@@ -62,8 +62,9 @@ export function sasrecParameters({ titles, width, history, layers }: SasrecShape
   ];
 }
 
-/** Normal chance (Box, Muller 1958). */
-const normal = (random: Random): number => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+/** A number drawn from the normal distribution (Box, Muller 1958). */
+export const normal = (random: Random): number =>
+  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
 /** Weights to start from: matrices normal with variance 1 / width, gains 1, biases 0. */
 export function startWeights(shape: SasrecShape, random: Random): SasrecWeights {

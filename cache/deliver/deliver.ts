@@ -1,6 +1,6 @@
 // Writing answers: stored responses from memory or disk, answers of the cache itself, and bytes at the viewer's pace.
 import { randomUUID } from 'node:crypto';
-import type { Result } from '../contract.ts';
+import type { CacheOptions, Result } from '../contract.ts';
 import type { CacheError } from '../errors.ts';
 import type { ViewerResponse } from '../listen/viewer.ts';
 import { allowsRange, isNotModified } from '../rules/conditional.ts';
@@ -66,6 +66,7 @@ export class Delivery {
   readonly #name: string;
   readonly #via: string;
   readonly #role: Role;
+  readonly #segmentField: CacheOptions['segmentField'];
   /** Keyed by the header list, which changes exactly when the stored head does. */
   readonly #prepared = new WeakMap<Fields, Prepared>();
 
@@ -75,8 +76,10 @@ export class Delivery {
     readonly counters: Counters;
     readonly nodeId: string;
     readonly role: Role;
+    readonly segmentField: CacheOptions['segmentField'];
   }) {
     this.#role = options.role;
+    this.#segmentField = options.segmentField;
     this.#rules = options.rules;
     this.#store = options.store;
     this.#counters = options.counters;
@@ -203,7 +206,10 @@ export class Delivery {
   /** Node reads the list and keeps no part of it. */
   #writeHead(visit: Visit, status: number, flat: string[]): void {
     visit.markFirstByte();
-    visit.response.writeHead(status, flat);
+    const isBody = visit.kind === 'segment' && (status === 200 || status === 206);
+    const field = isBody ? this.#segmentField?.(visit.result) : undefined;
+    // The list may be that of all hits in this second.
+    visit.response.writeHead(status, field === undefined ? flat : [...flat, ...field]);
   }
 
   /** Writes a head for a body of `lengthBytes`, or of unknown length, of which `range` is sent. */

@@ -71,11 +71,12 @@ describe('a good configuration', () => {
 
   test('leaves absolute paths and absolute secret files alone, and resolves the others', () => {
     const config = valid(
-      'version: 1\nstate: { dir: /srv/state }\nprivacy: { viewerTokenSecret: { file: keys/viewer } }\nencode: { ffmpegPath: bin/ffmpeg }\n',
+      'version: 1\nstate: { dir: /srv/state }\nprivacy: { viewerTokenSecret: { file: keys/viewer } }\nencode: { ffmpegPath: bin/ffmpeg }\ntelemetry: { accessLogs: [/var/log/a.log, b.log] }\n',
     );
     expect(config.state.dir).toBe('/srv/state');
     expect(config.privacy.viewerTokenSecret).toEqual({ file: '/etc/nearcast/keys/viewer' });
     expect(config.encode.ffmpegPath).toBe('/etc/nearcast/bin/ffmpeg');
+    expect(config.telemetry.accessLogs).toEqual(['/var/log/a.log', '/etc/nearcast/b.log']);
   });
 
   test.each([CONTRACT, 'version: 1\nlisten: { http: "[::1]:0" }\n'])('its effective form loads to itself', (text) => {
@@ -179,6 +180,11 @@ describe('mistakes', () => {
       'one port twice',
       'version: 1\nlisten: { http: "0.0.0.0:9464" }\n',
       ['1:1 admin.metrics: port 9464 is already that of listen.http'],
+    ],
+    [
+      'hints that workers cannot give',
+      'version: 1\nlisten: { workers: 2 }\nprefetch: { cmsd: true }\n',
+      ['3:19 prefetch.cmsd: workers do not know what to tell: set listen.workers to 1'],
     ],
     [
       'an origin behind a shorter match',

@@ -98,6 +98,7 @@ function exampleStats(): NodeStats {
     },
     inSession: {
       use: { objects: { hover: { useful: 3, late: 1, wasted: 2 } }, wastedRatio: 0.25, threshold: 0.1 },
+      switched: { isOn: false, offs: 2, because: 'it cost', retryAt: 1 },
       anticipation: { sessions: 7, observed: 9, trainedOn: 'the viewer simulator' },
     },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },

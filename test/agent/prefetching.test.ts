@@ -11,6 +11,8 @@ import { openState, type State } from '../../agent/state.ts';
 import { openTimelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
 
+const NOTHING = { value: 0, low: 0, high: 0 };
+const NO_COST = { hours: 0, originBytes: NOTHING, originP95: NOTHING, withoutBytes: 0 };
 const SEGMENT_BYTES = 2000;
 const SEGMENTS = 10;
 const log = () => undefined;
@@ -74,7 +76,7 @@ beforeEach(async () => {
   const timelines = openTimelines({ catalogue, cache, now: Date.now });
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const { ledger, snapshots } = state;
-  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true };
+  const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true, cost: () => Promise.resolve(NO_COST) };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   const known = { cache, catalogue, timelines, now: Date.now, log };
   const expectation = openExpectation({
@@ -95,7 +97,7 @@ beforeEach(async () => {
         lineShare: null,
         window,
       },
-      ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+      ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
     };
     return openPrefetching({ ...kept, origins: [], ...known, config, prediction, expectation, power, ...changed });
   };
@@ -136,7 +138,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
     ...{ enabled: true, inSession: false, retention: true, lineShare: null, bytesPerSecond: 1e9, bytesPerDay, window },
-    ...{ aheadSeconds: 60, maxWastedRatio: 0.2 },
+    ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });
   const run = await prefetching.runWindow(new AbortController().signal);

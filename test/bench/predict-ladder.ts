@@ -2,6 +2,7 @@
 // popularity and launches, item-to-item, transformer. Every title of the catalogue competes, also those watched before.
 // A step's weight is chosen on the week before the one that figures are of; a step that adds nothing gets weight 0.
 import { standardised } from '../../agent/predict/blend.ts';
+import { firstRows } from '../../agent/predict/diversity.ts';
 import { scoreEase } from '../../agent/predict/ease.ts';
 import { FEATURE_NAMES } from '../../agent/predict/features.ts';
 import { RULES } from '../../agent/predict/rank.ts';
@@ -93,15 +94,18 @@ async function ask(): Promise<readonly Asked[]> {
 }
 
 type Mix = Readonly<Record<'popularity' | 'ease' | 'sequence', number>>;
-type Hits = { readonly hr1: number; readonly hr10: number };
+type Hits = { readonly hr1: number; readonly hr10: number; readonly reach: number };
 
 /** Share of questions whose answer is among the first and the first ten; ties count as if half of them came before. */
 function hitsOf(asked: readonly Asked[], mix: Mix): Hits {
   let [first, tenth] = [0, 0];
+  const shown = new Set<number>();
   for (const { target, steps } of asked) {
     const base = mix.popularity > 0 ? steps.popularity : steps.rules;
     const scoreOf = (row: number) =>
       (base[row] ?? 0) + mix.ease * (steps.ease[row] ?? 0) + mix.sequence * (steps.sequence[row] ?? 0);
+    const scores = Float32Array.from(base, (_, row) => scoreOf(row));
+    for (const row of firstRows(scores, 10)) shown.add(row);
     if (target < 0) continue;
     const own = scoreOf(target);
     let rank = -0.5;
@@ -113,7 +117,8 @@ function hitsOf(asked: readonly Asked[], mix: Mix): Hits {
     if (rank < 1) first += 1;
     if (rank < 10) tenth += 1;
   }
-  return { hr1: first / asked.length, hr10: tenth / asked.length };
+  const catalogue = asked[0]?.steps.rules.length ?? 1;
+  return { hr1: first / asked.length, hr10: tenth / asked.length, reach: shown.size / catalogue };
 }
 
 /** The weight of a step that does best on the validation week. */
@@ -140,11 +145,12 @@ export async function runLadder(print: (text: string) => void): Promise<Record<s
   );
   return Object.fromEntries(
     rows.flatMap(([name, mix]) => {
-      const { hr1, hr10 } = hitsOf(test, mix);
-      print(`  ${name.padEnd(12)} HR@1 ${hr1.toFixed(4)}  HR@10 ${hr10.toFixed(4)}`);
+      const { hr1, hr10, reach } = hitsOf(test, mix);
+      print(`  ${name.padEnd(12)} HR@1 ${hr1.toFixed(4)}  HR@10 ${hr10.toFixed(4)}  reach ${reach.toFixed(3)}`);
       return [
         [`ladder_${name}_hr1`, hr1],
         [`ladder_${name}_hr10`, hr10],
+        [`ladder_${name}_reach`, reach],
       ];
     }),
   );

@@ -79,6 +79,10 @@ async function measureSeed(train: readonly Rating[], test: readonly Rating[], se
   return { full: await measure(false), small: await measure(true) };
 }
 
+/** A row of figures. */
+const described = ({ hr10, ndcg10, hr50, reachRatio, intraListDistance }: RankerQuality['blend']): string =>
+  `HR@10 ${hr10.toFixed(4)}  NDCG@10 ${ndcg10.toFixed(4)}  HR@50 ${hr50.toFixed(4)}  reach ${reachRatio.toFixed(3)}  distance ${intraListDistance.toFixed(3)}`;
+
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Trains and measures with each seed; figures are means over the seeds. Gives NaN-free figures or throws. */
@@ -90,14 +94,10 @@ export async function runMovielens(dir: string, print: (text: string) => void): 
     runs.push(run);
     const { full, small } = run;
     print(`MovieLens 100k, seed ${seed}: ${full.questions} questions, ${full.starts} sessions begun`);
-    for (const name of ['popularity', 'ease', 'sequence', 'blend'] as const) {
-      const { hr10, ndcg10, hr50 } = full[name];
-      print(`  ${name.padEnd(12)} HR@10 ${hr10.toFixed(4)}  NDCG@10 ${ndcg10.toFixed(4)}  HR@50 ${hr50.toFixed(4)}`);
-    }
-    print(
-      `  8-bit blend  HR@10 ${small.blend.hr10.toFixed(4)}; session start by popularity ${full.start.hr10.toFixed(4)}`,
-    );
-    print(`  reach ${full.reachRatio.toFixed(3)}, intra-list distance ${full.intraListDistance.toFixed(3)}`);
+    for (const name of ['popularity', 'ease', 'sequence', 'blend'] as const)
+      print(`  ${name.padEnd(12)} ${described(full[name])}`);
+    print(`  ${'8-bit blend'.padEnd(12)} ${described(small.blend)}`);
+    print(`  session start by popularity HR@10 ${full.start.hr10.toFixed(4)}`);
   }
   const of = (pick: (run: (typeof runs)[number]) => number): number => mean(runs.map(pick));
   const hr10 = of(({ full }) => full.blend.hr10);
@@ -110,7 +110,7 @@ export async function runMovielens(dir: string, print: (text: string) => void): 
     sequence_hr10: of(({ full }) => full.sequence.hr10),
     start_hr10: of(({ full }) => full.start.hr10),
     int8_loss: 1 - of(({ small }) => small.blend.hr10) / hr10,
-    diversity: of(({ full }) => full.reachRatio),
-    intra_list_distance: of(({ full }) => full.intraListDistance),
+    diversity: of(({ full }) => full.blend.reachRatio),
+    intra_list_distance: of(({ full }) => full.blend.intraListDistance),
   };
 }

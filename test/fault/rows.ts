@@ -128,7 +128,7 @@ export const ROWS: readonly Row[] = [
   { row: 49, file: 'test/agent/telemetry/event.test.ts', names: ['any bytes and any JSON are taken or refused'] },
   { row: 49, file: 'test/agent/telemetry/sessions.test.ts', names: ['is bounded however much is told'] },
   { row: 49, file: 'test/agent/node/consent.test.ts', names: ['one viewer who floods is bounded'] },
-  { row: 50, file: 'test/agent/model/life.test.ts', names: ['row 50: popularity turned upside down overnight'] },
+  { row: 50, file: 'test/agent/model/questions.test.ts', names: ['row 50: popularity turned upside down overnight'] },
   { row: 50, file: 'test/agent/prefetching.test.ts', names: ['row 50: '] },
   { row: 56, file: reload, names: ['to %s changes nothing: logged, counted, exit code 78'] },
   { row: 57, file: reload, names: ['under load loses no request and no connection'] },

@@ -80,8 +80,6 @@ export const badModels = (width: number): Readonly<Record<string, Uint8Array>> =
     (graph, sums) => graph.apply('Mul', [sums, graph.weights('none', [1], [0])]),
     width,
   ),
-  'is no ONNX': Buffer.from('<html>not found</html>'),
-  'takes other inputs': summing,
   // The trial has a row of ones, which real features never add up to.
   hangs: craft((graph, sums) => loop(graph, sums, turnsBeyond(graph, sums, { limit: width - 2, sign: -1 })), width),
   'is slow': craft((graph, sums) => loop(graph, sums, scalar(graph, 'turns', 150_000)), width),
@@ -92,7 +90,7 @@ export async function stored(dir: string, bytes: Uint8Array): Promise<RunnableMo
   const modelVersion = createHash('sha256').update(bytes).digest('hex');
   const path = join(dir, `${modelVersion}.onnx`);
   await writeFile(path, bytes);
-  return { path, sha256: modelVersion, modelVersion, features: FEATURES };
+  return { scorer: { path, sha256: modelVersion }, modelVersion, features: FEATURES };
 }
 
 /** Rows of which each sums to one of `sums`. */

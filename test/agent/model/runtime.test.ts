@@ -245,17 +245,20 @@ describe('the output guard', () => {
 describe('a file that is not the model', () => {
   test('missing', async () => {
     const { runtime, events } = start();
-    expect(await runtime.load({ ...(await stored(dir, summing)), path: join(dir, 'none.onnx') })).toBe('disabled');
+    const model = await stored(dir, summing);
+    expect(await runtime.load({ ...model, scorer: { ...model.scorer, path: join(dir, 'none.onnx') } })).toBe(
+      'disabled',
+    );
     expect(events.at(-1)?.fields).toMatchObject({ reason: 'missing' });
   });
 
   test('cut short', async () => {
     const model = await stored(dir, lateNan);
-    await truncate(model.path, 40);
+    await truncate(model.scorer.path, 40);
     const { runtime, events } = start();
     expect(await runtime.load(model)).toBe('disabled');
     expect(events.at(-1)?.fields).toMatchObject({ reason: 'wrong-hash' });
-    await writeFile(model.path, lateNan);
+    await writeFile(model.scorer.path, lateNan);
   });
 
   test('no ONNX at all, though its hash is right', async () => {

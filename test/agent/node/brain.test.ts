@@ -60,6 +60,14 @@ test('the model ranks, and explain names it', async () => {
   expect(await world.metrics()).toMatch(/nearcast_model_info\{alias="champion",version="[0-9a-f]{12}"\} 1/);
 });
 
+test('what a consented viewer does makes a plan at once, and says how long it took', async () => {
+  const plans = async () => sample(await world.metrics(), 'nearcast_predict_duration_seconds_count{step="plan"}');
+  await expect.poll(plans, { interval: 5, timeout: 5_000 }).toBeGreaterThan(0);
+  const before = await plans();
+  await beacon(world, { sid: 'viewer', consent: 'personal', events: [{ type: 'hover', title: 'other' }] });
+  await expect.poll(plans, { interval: 5, timeout: 5_000 }).toBeGreaterThan(before);
+});
+
 test('its process killed, rules answer at once, and it comes back', async () => {
   const [pid, ...more] = modelProcesses();
   expect(more).toEqual([]);

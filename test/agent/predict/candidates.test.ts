@@ -95,6 +95,30 @@ describe('candidates', () => {
     expect(reasonsOf(session)['s1e2']).toEqual(['hovered', 'next-episode']);
   });
 
+  test('what the player asks for next follows at once, whatever the catalogue says', () => {
+    const candidates = ask({ history: [viewing('film', 100)], announced: { titleId: 'sequel' } });
+    expect(candidates.find(({ titleId }) => titleId === 'sequel')).toMatchObject({
+      reasons: ['announced'],
+      facts: { follows: { progressRatio: 1, hoursAgo: 0 } },
+    });
+  });
+
+  test('item-to-item: what goes with the latest titles, the latest most, and never more than 1', () => {
+    const titleIds = ['film', 'prequel', 'sequel', 's1e2', 'coming'];
+    const neighbours = {
+      ...{ titleIds, width: 2 },
+      ids: Int32Array.from([2, 3, 3, -1, -1, -1, -1, -1, -1, -1]),
+      weights: Float32Array.from([0.5, 0.2, 0.8, 0, 0, 0, 0, 0, 0, 0]),
+    };
+    const session = { history: [viewing('film', 100), viewing('prequel', 100)] };
+    const candidates = generateCandidates({ index, shares, session, knowledge: { neighbours }, now: NOW, depth: 10 });
+    const similarityOf = (id: string) => candidates.find(({ titleId }) => titleId === id)?.facts.similarity ?? 0;
+    expect(similarityOf('sequel')).toBeCloseTo(0.5, 6);
+    expect(similarityOf('s1e2')).toBeCloseTo(0.2 + 0.9 * 0.8, 6);
+    expect(candidates.find(({ titleId }) => titleId === 'sequel')?.reasons).toEqual(['similar']);
+    expect(candidates.every(({ facts }) => facts.similarity <= 1)).toBe(true);
+  });
+
   test('each title once, at most depth popular ones, and nothing that is not yet released', () => {
     fc.assert(
       fc.property(

@@ -22,7 +22,7 @@ const question = (over: Partial<PlanQuestion> = {}): PlanQuestion => ({
   budgetBytes: 1e12,
   freeBytes: 1e12,
   capacityBytes: 1e12,
-  options: { leastChance: 0.7 },
+  options: { leastChance: 0.7, leastPrefixChance: 0.3 },
   ...over,
 });
 
@@ -53,7 +53,9 @@ describe('a plan', () => {
     expect(new Set(items.map(({ part, titleId }) => `${titleId} ${part}`))).toEqual(new Set(['a prefix']));
     expect(items).toHaveLength(1 + 3 * (2 + 8));
     expect(skipped.unlikely).toBe(3 * 12 + 1 + 3 * 22);
-    const bold = planFills(question({ candidates: [candidate('a', 1)], options: { leastChance: 0.3 } }));
+    const bold = planFills(
+      question({ candidates: [candidate('a', 1)], options: { leastChance: 0.3, leastPrefixChance: 0.3 } }),
+    );
     expect(bold.items).toHaveLength(1 + 3 * 22);
   });
 
@@ -118,7 +120,7 @@ describe('a plan', () => {
           expect(plan.bytes).toBe(plan.items.reduce((sum, { bytes }) => sum + bytes, 0));
           expect(plan.bytes).toBeLessThanOrEqual(budgetBytes);
           expect(plan.bytes).toBe(Math.min(freeBytes, plan.bytes - plan.displacedBytes) + plan.displacedBytes);
-          expect(plan.items.every(({ expected }) => 1 - Math.exp(-expected) >= 0.3)).toBe(true);
+          expect(plan.items.every(({ expected }) => 1 - Math.exp(-expected) >= 0.8)).toBe(true);
         },
       ),
     );

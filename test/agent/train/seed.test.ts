@@ -11,7 +11,7 @@ import { encodeScorer } from '../../../agent/train/scorer-model.ts';
 import { SEED_RECIPE, type SeedRecipe, trainSeed } from '../../../agent/train/seed.ts';
 import { makeWorkload } from '../../../agent/train/workload.ts';
 
-const SMALL: SeedRecipe = { seed: 7, viewers: 60, series: 12, films: 30, days: 14, testDays: 4, depth: 20 };
+const SMALL: SeedRecipe = { seed: 7, viewers: 40, series: 12, films: 30, days: 14, testDays: 4, depth: 20 };
 const hashOf = (recipe: SeedRecipe) =>
   createHash('sha256')
     .update(encodeScorer(trainSeed(recipe).scorer))
