@@ -9,7 +9,7 @@ import type { Config } from './config.ts';
 import { consoleRoutes } from './console/console.ts';
 import type { EncodeStatus, Encodes } from './encodes.ts';
 import { type Encoding, openEncoding } from './encoding.ts';
-import { type Expectation, type ExpectationOptions, openExpectation } from './expectation.ts';
+import { countedBefore, type Expectation, openExpectation } from './expectation.ts';
 import { openHearing } from './hearing.ts';
 import { type Hints, openHints } from './hints.ts';
 import { listTitles } from './listing.ts';
@@ -113,17 +113,6 @@ function openViewers(
   });
 }
 
-/** What follows each title, and its views a day as popularity has counted them, for what begins to count anew. */
-function viewsBefore(
-  { config, now }: AgentOptions,
-  { predictor, popularity }: Prediction,
-): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay'> {
-  const startsPerDay = (titleId: string): number => {
-    const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
-    return share * popularity.expectedViews(config.node.region, 1, now());
-  };
-  return { nextOf: predictor.nextOf, startsPerDay };
-}
 
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
@@ -173,7 +162,7 @@ function openPrefetchingOver(
     ...{ ledger, snapshots, maxSessions },
     isSession: rooms.sessions.has,
     cost: rooms.meter.prefetchCost,
-    config: config.prefetch,
+    ...{ config: config.prefetch, origins: config.origins },
   });
 }
 
@@ -213,15 +202,16 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
   const hints = openHints({ ...cache, nodeId: config.node.id, now });
-  const expectation = openExpectation({ ...known, ...viewsBefore(options, prediction) });
-  const lent = { state, sessions, meter, prediction, power, expectation };
-  const prefetching = openPrefetchingOver(options, { ...metered, ...lent });
-  closers.push(prefetching.close, prefetching.save);
+  const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots: state.snapshots });
+  closers.push(expectation.save);
+  const expecting = { ...metered, state, sessions, meter, prediction, power, expectation };
+  const prefetching = openPrefetchingOver(options, expecting);
+  closers.push(prefetching.close, () => prefetching.save(true));
   const { bytesPerSecond } = config.prefetch;
   const publishing = openPublishing({ ...known, publishDir, publishPath, bytesPerSecond, warmSeconds });
   const encoding = await openEncoding({
     ...options,
-    ...{ catalogue, prediction, power },
+    ...{ catalogue, prediction, expectation, power },
     onPublished: (id) =>
       void publishing.published(id, closing).then((title) => title && encoding?.worth.learned(title)),
   });
@@ -254,6 +244,7 @@ export async function openAgent(options: AgentOptions): Promise<Agent> {
       served: (record) => {
         intake.served(record);
         meter.served(record);
+        prefetching.fetched(record);
       },
       sweep: openSweep(options, rooms),
       quiesce: async () => {

@@ -69,6 +69,7 @@ const origin = z.strictObject({
   idleTimeoutMs: positive.max(600_000).default(10_000).describe('between two chunks of a body'),
   minimumBytesPerSecond: z.int().min(0).max(1_000_000).default(1024).describe('mean over idleTimeoutMs; 0: none'),
   maxConnections: z.number().int().min(1).max(4096).default(64),
+  cost: z.number().min(0).max(1000).default(1).describe('of a byte, beside other origins: what is dear is kept longer'),
 });
 
 const quota = z.strictObject({
@@ -313,6 +314,11 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
+      lineShare: positive
+        .max(1)
+        .nullable()
+        .default(0.9)
+        .describe("of an origin's 95th percentile, for fills; null: all"),
       retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
       aheadSeconds: z
         .number()

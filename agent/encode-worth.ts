@@ -1,5 +1,5 @@
 // What encoding a title is worth at this node now: what the region is expected to watch, and what titles that were encoded
-// here have saved and cost. Replace `views` when a better forecast of demand is there.
+// here have saved and cost.
 import type { Title } from '../encoder/contract.ts';
 import type { Catalogue, CatalogueTitle } from './catalogue.ts';
 import type { EncodeStatus } from './encodes.ts';
@@ -13,6 +13,8 @@ export type WorthOptions = {
   readonly demand: (limit: number) => readonly TitleDemand[];
   /** Views of all titles that the region will have in so many days. */
   readonly expectedViews: (days: number) => number;
+  /** Hours that the region is expected to watch of a title in a week; undefined: nobody has watched it here yet. */
+  readonly hoursAWeek: (id: string) => number | undefined;
   /** Where titles that are encoded here are served. */
   readonly publishPath: string;
   readonly now: () => number;
@@ -67,7 +69,10 @@ export function openWorth(options: WorthOptions): TitleWorth {
   };
   const worth = (id: string, sourceBytes: number): Worth => {
     const durationSeconds = catalogue.published(id)?.durationSeconds ?? catalogue.title(id)?.durationSeconds;
-    return worthOf({ durationSeconds, views: viewsOf(id), sourceBytes }, experience);
+    // Who watches half of a title needs half of its bytes: two of them are a view.
+    const hours = durationSeconds !== undefined && durationSeconds > 0 ? options.hoursAWeek(id) : undefined;
+    const views = hours === undefined ? viewsOf(id) : (hours * 3600 * HORIZON_DAYS) / (7 * (durationSeconds ?? 1));
+    return worthOf({ durationSeconds, views, sourceBytes }, experience);
   };
   const learned = (title: Title): void => {
     // A package that was found again cost nothing this time, which says nothing of the next one.

@@ -7,6 +7,7 @@ import type { Config } from './config.ts';
 import type { PlannedJob } from './encode-order.ts';
 import { type NotEncoded, openWorth, type TitleWorth } from './encode-worth.ts';
 import { type EncodeStatus, type Encodes, openEncodes } from './encodes.ts';
+import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
 import type { Prediction } from './prediction.ts';
 
@@ -16,6 +17,7 @@ export type EncodingOptions = {
   readonly cache: Pick<Cache, 'isTight'>;
   readonly catalogue: Catalogue;
   readonly prediction: Pick<Prediction, 'predictor' | 'popularity'>;
+  readonly expectation: Pick<Expectation, 'hours'>;
   readonly power: Pick<Power, 'pace' | 'joules' | 'onReading'>;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly onEncode: (status: EncodeStatus) => void;
@@ -45,13 +47,14 @@ function processesOf({ cpuShare, reservedCores }: Config['encode'], cores: numbe
 
 /** Opens the queue and takes up the jobs of an earlier run; undefined when encoding is off. */
 export async function openEncoding(options: EncodingOptions): Promise<Encoding | undefined> {
-  const { config, cache, catalogue, prediction, power, env, onEncode, now, log } = options;
+  const { config, cache, catalogue, prediction, expectation, power, env, onEncode, now, log } = options;
   const { enabled, ffmpegPath, codecs, devices, hardware, vmafCap, reservedCores } = config.encode;
   if (!enabled) return undefined;
   const worth = openWorth({
     catalogue,
     demand: prediction.predictor.demand,
     expectedViews: (days) => prediction.popularity.expectedViews(config.node.region, days, now()),
+    hoursAWeek: (id) => expectation.hours(id, 7)?.mean,
     publishPath: config.publish.path,
     now,
   });

@@ -1,15 +1,18 @@
 // What is expected to be asked for, part by part, over the URLs of this node's titles: counts what is served, tells the
 // cache what to keep and the nightly fill what to fetch. It knows counts alone, and nothing outlives the process.
-import type { Cache, Demand, Log } from '../cache/cache.ts';
+import type { Cache, Demand } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
-import { Audience } from './predict/audience.ts';
+import type { Config } from './config.ts';
+import { type Forecasting, type ForecastingOptions, openForecasting } from './forecasting.ts';
+import { Audience, type AudienceTitle } from './predict/audience.ts';
 import { BUCKET_SECONDS } from './predict/flow.ts';
+import type { Prediction } from './prediction.ts';
 import type { ServedPart } from './prefetch/insession.ts';
 import { placeOf, type Timeline, withoutQuery } from './prefetch/timeline.ts';
 import type { Timelines } from './timelines.ts';
 
 /** What openExpectation() needs. */
-export type ExpectationOptions = {
+export type ExpectationOptions = ForecastingOptions & {
   readonly catalogue: Pick<Catalogue, 'title' | 'titles' | 'titleOf'>;
   readonly timelines: Timelines;
   readonly cache: Pick<Cache, 'stats'>;
@@ -17,12 +20,12 @@ export type ExpectationOptions = {
   readonly nextOf: (titleId: string) => string | undefined;
   /** Views of a title that were counted before this start, a day. */
   readonly startsPerDay: (titleId: string) => number;
-  readonly now: () => number;
-  readonly log: Log;
+  /** Of a byte from the origin of a path, beside others'. */
+  readonly costOf: (path: string) => number;
 };
 
 /** What is expected. Nothing here throws. */
-export type Expectation = {
+export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
   /** A request was answered. */
   readonly served: (part: Omit<ServedPart, 'isHit' | 'viewing'>) => void;
   /** For the cache: groups of keys and what each is expected to be asked for. */
@@ -33,15 +36,18 @@ export type Expectation = {
   readonly known: () => readonly Timeline[];
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
-  /** Requests that were expected of what left lately: what a fill must beat. 0 while nothing has to leave. */
-  readonly marginal: () => number;
-  /** Looks as far ahead as objects now stay. Every minute. */
+  /** Of a byte of a title, beside others'. */
+  readonly costOf: (titleId: string) => number;
+  /** Looks as far ahead as objects now stay, and saves now and then. Every minute. */
   readonly sweep: () => void;
-  readonly stats: () => { readonly titles: number; readonly horizonSeconds: number; readonly marginal: number };
+  readonly stats: () => {
+    readonly titles: number;
+    readonly horizonSeconds: number;
+    /** Share of the forecast's intervals so far that held. */
+    readonly heldRatio: number;
+  };
 };
 
-/** Newest part of the victims in what is expected of those that leave. */
-const VICTIM_WEIGHT = 1e-3;
 /** A title's timeline is asked for again after this long: it may have been published anew. */
 const CHECK_MS = 60_000;
 /** Titles whose timelines are being read for this at once; requests of others are not counted until later. */
@@ -98,69 +104,93 @@ function openReading(
   };
 }
 
+/** A title as its audience meets it. */
+function audienceTitle(
+  { titleId: id, durationSeconds, masterUrl, tracks }: Timeline,
+  { catalogue, costOf }: Pick<ExpectationOptions, 'catalogue' | 'costOf'>,
+  previousId: string | undefined,
+): AudienceTitle {
+  const { releaseAt, series } = catalogue.title(id) ?? {};
+  const kinds = tracks.map(({ kind, bandwidthBps }) => ({ kind, bitsPerSecond: bandwidthBps }));
+  return { id, durationSeconds, tracks: kinds, releaseAt, series, previousId, cost: costOf(masterUrl) };
+}
+
 /** Opens it; it knows no title before the first is served or opened. */
 export function openExpectation(options: ExpectationOptions): Expectation {
   const { catalogue, nextOf, now } = options;
   const audience = new Audience({ sinceMs: now(), horizonSeconds: HORIZON_SECONDS.first });
   const horizon = openHorizon(options.cache, now);
+  const forecast = openForecasting(options);
   const titles = new Map<string, Open>();
   const previous = openPrevious(catalogue, nextOf);
   const read = openReading(options, (timeline) => open(timeline));
-  let marginal = 0;
 
   const open = (timeline: Timeline): void => {
     const { titleId, durationSeconds } = timeline;
     if (!Number.isFinite(durationSeconds)) return;
-    const before = titles.get(titleId)?.timeline;
-    const tracks = timeline.tracks.map(({ kind, bandwidthBps }) => ({ kind, bitsPerSecond: bandwidthBps }));
-    const { releaseAt, series } = catalogue.title(titleId) ?? {};
-    const title = { id: titleId, durationSeconds, tracks, releaseAt, series, previousId: previous(titleId) };
-    const isKnown = before === timeline || audience.knows(title);
-    if (isKnown || audience.open(title, options.startsPerDay(titleId))) {
-      titles.set(titleId, { timeline, checkedAt: now() });
-    }
+    const title = audienceTitle(timeline, options, previous(titleId));
+    const isKnown = titles.get(titleId)?.timeline === timeline || audience.knows(title);
+    if (!isKnown && !audience.open(title, options.startsPerDay(titleId))) return;
+    titles.set(titleId, { timeline, checkedAt: now() });
   };
-  const known = (titleId: string): Timeline | undefined => {
+  /** Where a path of a title is; its timeline is read if that is not known, or was read long ago. */
+  const locate = (titleId: string | undefined, path: string) => {
+    if (titleId === undefined) return undefined;
     const found = titles.get(titleId);
     if (found === undefined || now() - found.checkedAt > CHECK_MS) read(titleId);
-    return found?.timeline;
+    const place = found && placeOf(found.timeline, path);
+    if (found === undefined || place === undefined) return undefined;
+    return { titleId, place, track: found.timeline.tracks.indexOf(place.track), part: place.track.parts[place.index] };
   };
   return {
-    served: ({ path, status, kind, title: titleId }) => {
-      if (titleId === undefined || kind !== 'segment' || (status !== 200 && status !== 206)) return;
-      const timeline = known(titleId);
-      const place = timeline && placeOf(timeline, path);
-      if (timeline === undefined || place === undefined || place.index < 0 || !isFirst(place.track, place.index))
-        return;
-      const track = timeline.tracks.indexOf(place.track);
-      const seconds = place.index === 0 ? 0 : (place.track.parts[place.index]?.startSeconds ?? 0);
-      audience.enter({ titleId, track, seconds }, now());
+    served: ({ path, status, kind, title }) => {
+      if (kind !== 'segment' || (status !== 200 && status !== 206)) return;
+      const { titleId, place, track, part } = locate(title, path) ?? {};
+      if (titleId === undefined || place === undefined || track === undefined || part === undefined) return;
+      if (place.track.kind === 'video') forecast.watched(titleId, part.durationSeconds);
+      const seconds = place.index === 0 ? 0 : part.startSeconds;
+      if (isFirst(place.track, place.index)) audience.enter({ titleId, track, seconds }, now());
     },
     demand: {
       groupOf: (key) => {
         const path = withoutQuery(key.slice(key.indexOf(' ') + 1));
-        const titleId = catalogue.titleOf(path);
-        const timeline = titleId === undefined ? undefined : known(titleId);
-        const place = timeline && placeOf(timeline, path);
-        if (titleId === undefined || timeline === undefined || place === undefined) return undefined;
-        const seconds = place.track.parts[place.index]?.startSeconds ?? 0;
-        return audience.groupOf(titleId, timeline.tracks.indexOf(place.track), seconds);
+        const found = locate(catalogue.titleOf(path), path);
+        return found && audience.groupOf(found.titleId, found.track, found.part?.startSeconds ?? 0);
       },
       scoreOf: (group) => audience.score(group, now()),
-      onVictim: (score) => {
-        marginal += VICTIM_WEIGHT * (score - marginal);
-      },
     },
     open,
     known: () => [...titles.values()].map(({ timeline }) => timeline),
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
-    marginal: () => marginal,
+    costOf: (titleId) => options.costOf(titles.get(titleId)?.timeline.masterUrl ?? '/'),
+    ...{ hours: forecast.hours, save: forecast.save },
     sweep: () => {
+      forecast.sweep();
       const next = horizon();
       // Everything is worked out anew after a change: small ones are not worth it.
       if (Math.abs(Math.log(next / audience.horizonSeconds)) > 0.2) audience.lookAhead(next);
     },
-    stats: () => ({ titles: titles.size, horizonSeconds: audience.horizonSeconds, marginal }),
+    stats: () => ({
+      titles: titles.size,
+      horizonSeconds: audience.horizonSeconds,
+      heldRatio: forecast.heldRatio(),
+    }),
+  };
+}
+
+/** What popularity has counted of titles, what follows each, and what their origins cost: for what begins to count anew. */
+export function countedBefore(
+  { config, now }: { readonly config: Config; readonly now: () => number },
+  { predictor, popularity }: Pick<Prediction, 'predictor' | 'popularity'>,
+): Pick<ExpectationOptions, 'nextOf' | 'startsPerDay' | 'costOf'> {
+  return {
+    nextOf: predictor.nextOf,
+    startsPerDay: (titleId) => {
+      const share = predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+      return share * popularity.expectedViews(config.node.region, 1, now());
+    },
+    // As the cache chooses: the first origin whose match is a prefix.
+    costOf: (path) => config.origins.find(({ match }) => path.startsWith(match))?.cost ?? 1,
   };
 }
 

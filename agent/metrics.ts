@@ -3,6 +3,7 @@
 import { collectDefaultMetrics, type Metric, Registry } from 'prom-client';
 import { HISTOGRAM_SECONDS } from '../cache/cache.ts';
 import { by, type Entry, type HistogramEntry, one, type Sample } from './metric.ts';
+import { EXPECTATION } from './metrics-expectation.ts';
 import { LISTENER } from './metrics-listener.ts';
 import { MODEL } from './metrics-model.ts';
 import { ORIGINS } from './metrics-origin.ts';
@@ -346,7 +347,7 @@ export function openMetrics(read: () => NodeStats): {
   for (const name of ['handles', 'requests', 'resources']) registry.removeSingleMetric(`nodejs_active_${name}_total`);
   let stats: NodeStats | undefined;
   const current = (): NodeStats => stats ?? read();
-  const session = [...AGENT, ...IN_SESSION, ...MODEL];
+  const session = [...AGENT, ...EXPECTATION, ...IN_SESSION, ...MODEL];
   for (const entry of [...CACHE, ...STORE, ...LISTENER, ...WORKERS, ...ORIGINS, ...session, ...POWER])
     register(registry, entry, () => entry.read(current()));
   for (const entry of HISTOGRAMS) register(registry, entry, () => toValues(entry, current()));

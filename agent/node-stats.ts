@@ -30,6 +30,13 @@ export type NodeStats = {
   /** Undefined without an agent. */
   readonly inSession: InSessionFigures | undefined;
   readonly offPeak: { readonly runs: Readonly<Record<string, number>>; readonly lastSuccessSeconds: number };
+  readonly expectation: {
+    readonly titles: number;
+    readonly horizonSeconds: number;
+    readonly heldRatio: number;
+    /** Percentiles of origins' lines, bytes a second. */
+    readonly lines: Readonly<Record<string, number>>;
+  };
   readonly predict: {
     readonly answers: Readonly<Record<'model' | 'rules', number>>;
     /** `plan`: from a viewer's event to the plan that it led to. */
@@ -128,8 +135,10 @@ export type CountedAgent = {
       };
     };
     readonly offPeak: () => NodeStats['offPeak'];
+    readonly lines: () => NodeStats['expectation']['lines'];
     readonly inSession: () => InSessionFigures;
   };
+  readonly expectation: { readonly stats: () => Omit<NodeStats['expectation'], 'lines'> };
   readonly plans: { readonly stats: () => { readonly seconds: Histogram } };
   readonly prediction: {
     readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
@@ -186,6 +195,10 @@ export function readStats(
     },
     inSession: agent?.prefetching.inSession(),
     offPeak: agent?.prefetching.offPeak() ?? { runs: {}, lastSuccessSeconds: 0 },
+    expectation: {
+      ...(agent?.expectation.stats() ?? { titles: 0, horizonSeconds: 0, heldRatio: 0 }),
+      lines: agent?.prefetching.lines() ?? {},
+    },
     predict: {
       answers: { model: predicted?.byModel ?? 0, rules: predicted?.byRules ?? 0 },
       seconds: {

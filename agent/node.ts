@@ -2,7 +2,6 @@
 // them in order. Nothing else constructs rooms.
 import { mkdir } from 'node:fs/promises';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
-import { type ScheduledTask, schedule } from 'node-cron';
 import {
   type Cache,
   CacheError,
@@ -22,6 +21,7 @@ import type { EncodeStatus, SubmittedJob } from './encodes.ts';
 import { type AgentCode, AgentError } from './errors.ts';
 import type { OpenLog } from './log.ts';
 import { openMetrics } from './metrics.ts';
+import { openNightly } from './nightly.ts';
 import { type NodeStats, readStats } from './node-stats.ts';
 import { openReloader, type Reloaded } from './reload.ts';
 import { hostOptionsOf, readSecret } from './secrets.ts';
@@ -87,32 +87,6 @@ function watchLoop(): { readonly seconds: () => number; readonly close: () => vo
       clearInterval(timer);
       delay.disable();
     },
-  };
-}
-
-/** Work at a time of day, ended after its minutes. */
-type Nightly = { readonly cron: string; readonly timeZone: string; readonly minutes: number };
-
-/** Calls `run` by cron. Throws AGENT_CONFIG_INVALID for an expression that no calendar has, such as the 30th of February. */
-function scheduleNightly(key: string, { cron, timeZone }: Nightly, run: () => void): ScheduledTask {
-  try {
-    return schedule(cron, run, { timezone: timeZone, noOverlap: true });
-  } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new AgentError('AGENT_CONFIG_INVALID', `${key}.cron "${cron}" cannot be used: ${reason}`, { cause });
-  }
-}
-
-/** Starts work by cron and ends it after its minutes. */
-function openNightly(key: string, nightly: Nightly, work: (signal: AbortSignal) => Promise<unknown>): () => void {
-  const closing = new AbortController();
-  const run = () => {
-    void work(AbortSignal.any([closing.signal, AbortSignal.timeout(nightly.minutes * 60_000)]));
-  };
-  const task = scheduleNightly(key, nightly, run);
-  return () => {
-    closing.abort();
-    void task.destroy();
   };
 }
 
@@ -252,7 +226,6 @@ function toldBy(
   const demand: Demand = {
     groupOf: (key) => live.agent?.expectation.demand.groupOf(key),
     scoreOf: (group) => live.agent?.expectation.demand.scoreOf(group) ?? 0,
-    onVictim: (score) => live.agent?.expectation.demand.onVictim?.(score),
   };
   return {
     titleOf: (path) => live.agent?.catalogue.titleOf(path),

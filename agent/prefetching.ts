@@ -1,6 +1,6 @@
 // Prefetch on this node: the fetcher over the cache's fill, what it may spend a day, the nightly run and the session's
 // own, and where a title's timeline comes from.
-import type { Cache, Log } from '../cache/cache.ts';
+import type { Cache, Log, ServedRecord } from '../cache/cache.ts';
 import { type Anticipation, openAnticipation } from './anticipation.ts';
 import type { Catalogue } from './catalogue.ts';
 import type { Config } from './config.ts';
@@ -10,11 +10,12 @@ import type { Intent } from './predict/anticipate.ts';
 import type { Prediction } from './prediction.ts';
 import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
-import { type DayBudget, type Fetcher, openFetcher } from './prefetch/fetcher.ts';
+import { type DayBudget, type Fetcher, type FetchItem, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
 import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
 import { openSwitch, type Switch, type SwitchOptions, type SwitchStats } from './prefetch/switch.ts';
 import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
+import { type Lines, openLines } from './simulate/lines.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { Timelines } from './timelines.ts';
@@ -22,11 +23,12 @@ import type { Timelines } from './timelines.ts';
 /** What openPrefetching() needs. */
 export type PrefetchingOptions = {
   readonly config: Config['prefetch'];
-  readonly cache: Pick<Cache, 'activeFills' | 'isTight' | 'fill' | 'has' | 'stats'>;
+  readonly cache: Pick<Cache, 'activeFills' | 'isTight' | 'fill' | 'has' | 'stats' | 'placeOf'>;
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
-  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'marginal'>;
+  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf'>;
+  readonly origins: Config['origins'];
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
   readonly ledger: State['ledger'];
@@ -61,7 +63,12 @@ export type Prefetching = {
     sid: string,
     current: { readonly positionSeconds: number; readonly durationSeconds?: number },
   ) => { readonly intent: Intent; readonly trainedOn: string };
-  readonly save: () => void;
+  /** An answer may have come from an origin, over its line. */
+  readonly fetched: (record: Pick<ServedRecord, 'key' | 'result' | 'status' | 'bytes'>) => void;
+  /** The 95th percentile of each origin's line, bytes a second. */
+  readonly lines: () => Readonly<Record<string, number>>;
+  /** Writes down what was learnt; what lines carried once an hour, or when it is the last time. */
+  readonly save: (isLast?: boolean) => void;
   /** One off-peak run, ended by its window or the signal; undefined while another one runs. */
   readonly runWindow: (signal: AbortSignal) => Promise<OffPeakSummary | undefined>;
   readonly offPeak: () => {
@@ -72,6 +79,8 @@ export type Prefetching = {
   readonly close: () => Promise<void>;
 };
 
+/** What lines carried is written down this often. */
+const SAVE_MS = 3_600_000;
 const MAX_DECISIONS = 2_000;
 /** Above this many fills for viewers at once, prefetch starts nothing new. */
 const MAX_VIEWER_FILLS = 8;
@@ -164,9 +173,9 @@ async function runOnce(
     isHeld: (url) => cache.has(url) !== undefined,
     known: expectation.known,
     open: expectation.open,
-    expected: expectation.expected,
+    ...{ expected: expectation.expected, costOf: expectation.costOf },
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
-    marginal: expectation.marginal(),
+    capacityBytes: limitBytes.disk,
     fetcher,
     // A forecast that was wrong of late spends less.
     budgetBytes: budget.leftBytes() * prediction.drift.trust(),
@@ -175,9 +184,53 @@ async function runOnce(
   });
 }
 
+/** What origins' lines carry, counted from what viewers missed; `lineShare` null: no line has a limit. */
+function openCounted({
+  config: { lineShare },
+  origins,
+  snapshots,
+  now,
+}: PrefetchingOptions): Pick<Prefetching, 'fetched' | 'lines' | 'save'> & { readonly line: Lines } {
+  const names = lineShare === null ? [] : origins.map(({ name }) => name);
+  const lines = openLines({ days: snapshots, origins: names, ratio: lineShare ?? 1, now });
+  let savedAt = now();
+  return {
+    line: lines,
+    lines: () => Object.fromEntries(names.map((name) => [name, lines.p95BytesPerSecond(name)])),
+    fetched: ({ key, result, status, bytes }) => {
+      const isFetched = result === 'miss' && (status === 200 || status === 206);
+      if (isFetched) lines.received(key.slice(0, key.indexOf(' ')), bytes);
+    },
+    save: (isLast = false) => {
+      if (!isLast && now() - savedAt < SAVE_MS) return;
+      savedAt = now();
+      lines.save();
+    },
+  };
+}
+
+/** Fills through the cache, counted to the line of the origin. */
+function fillOver({ cache }: PrefetchingOptions, lines: Lines): Cache['fill'] {
+  return async (url, how) => {
+    const outcome = await cache.fill(url, how);
+    const origin = outcome.outcome === 'stored' ? cache.placeOf(url)?.origin : undefined;
+    if (origin !== undefined && 'bytes' in outcome) lines.received(origin, outcome.bytes);
+    return outcome;
+  };
+}
+
+/** Whether an off-peak item fits under its origin's percentile now. */
+function mayStartBy({ cache }: PrefetchingOptions, line: Lines): (item: FetchItem) => boolean {
+  return ({ priority, url, bytes }) => {
+    const origin = priority === 'off-peak' ? cache.placeOf(url)?.origin : undefined;
+    return origin === undefined || line.roomBytes(origin) > bytes;
+  };
+}
+
 /** Opens prefetch; nothing is fetched before the first request, hover or window. */
 export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
+  const { line, ...counted } = openCounted(options);
   const decisions = createDecisionLog(MAX_DECISIONS);
   const budget = openBudget(options);
   const toggle: Switch = openSwitch({
@@ -188,7 +241,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
   looking.unref();
   const fetcher: Fetcher = openFetcher({
     isOn: toggle.isOn,
-    fill: cache.fill,
+    ...{ fill: fillOver(options, line), mayStart: mayStartBy(options, line) },
     isHeld: (url) => cache.has(url) !== undefined,
     budget,
     bytesPerSecond: config.bytesPerSecond,
@@ -216,7 +269,10 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     },
     inSession: () => ({ ...sessions.stats(), switched: toggle.stats() }),
     anticipated: sessions.anticipated,
-    save: sessions.save,
+    ...counted,
+    save: (isLast) => {
+      for (const one of [sessions, counted]) one.save(isLast);
+    },
     runWindow: async (signal) => {
       if (isRunning || !toggle.isOn()) return undefined;
       isRunning = true;

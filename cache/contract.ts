@@ -164,8 +164,6 @@ export type Demand = {
   readonly groupOf: (key: string) => number | undefined;
   /** Requests expected of each object of a group, those to come discounted by when; 0 or above. */
   readonly scoreOf: (group: number) => number;
-  /** Hears what was expected of one that left. */
-  readonly onVictim?: (score: number) => void;
 };
 
 /** Everything open() needs. */

@@ -16,6 +16,8 @@ export type AudienceTitle = {
   readonly series?: string | undefined;
   /** The episode before it. */
   readonly previousId?: string | undefined;
+  /** Of a byte from its origin, beside other titles'; default 1. */
+  readonly cost?: number;
 };
 
 /** What is expected within the horizon, requests of each part; those to come discounted by when. */
@@ -153,13 +155,14 @@ export class Audience {
     return lane * GROUPS + (seconds < HEAD_SECONDS ? HEAD : bucketOf(seconds)) + 1;
   }
 
-  /** What keeping each part of a group is worth: the requests that are expected of it; 0 for what has been replaced. */
+  /** What keeping a byte of a group is worth: requests that are expected of it, times its cost; 0 of what was replaced. */
   score(group: number, now: number): number {
     const entry = this.#lanes[Math.floor((group - 1) / GROUPS)];
     if (entry === undefined) return 0;
     const bucket = (group - 1) % GROUPS;
     const expected = this.#expected(entry, now);
-    return bucket === HEAD ? HEAD_WEIGHT * (expected[0] ?? 0) : (expected[bucket] ?? 0);
+    const { cost = 1 } = entry.of.title;
+    return cost * (bucket === HEAD ? HEAD_WEIGHT * (expected[0] ?? 0) : (expected[bucket] ?? 0));
   }
 
   /** Requests that are expected of the part of a track that begins at `seconds`. */

@@ -4,7 +4,7 @@ import { launchStrength } from './launch.ts';
 
 const DAY_MS = 86_400_000;
 
-/** How rates are estimated. Chosen on the workload's validation seed (test/bench/prefetch-settings.ts). */
+/** How rates are estimated. Chosen on the workload's validation seed (test/bench/prefetch.ts). */
 export type RateTuning = {
   /** Days after which a start counts half: what is loved changes over months. */
   readonly halfLifeDays: number;

@@ -45,6 +45,8 @@ export type FetcherOptions = {
   readonly now: () => number;
   /** Viewers first: while false nothing of that priority starts; asked again every RETRY_MS. Default: always true. */
   readonly hasRoom?: (priority: FetchItem['priority']) => boolean;
+  /** Of off-peak items. False: the item waits, and others go before it; asked again every RETRY_MS. Default: always true. */
+  readonly mayStart?: (item: FetchItem) => boolean;
   /** False: nothing is taken but what an operator asks for. Default: always true. */
   readonly isOn?: () => boolean;
   /** Fills at once; default 4. */
@@ -82,6 +84,8 @@ export type Fetcher = {
   readonly close: () => Promise<void>;
 };
 
+/** Off-peak items that are looked at for one that may start. */
+const MAX_LOOKED_AT = 64;
 /** Pause before hasRoom is asked again. */
 const RETRY_MS = 250;
 /** The least that a fill may fetch, where the day's budget has it: a size that was expected is an estimate. */
@@ -120,7 +124,7 @@ class PrefetchQueue {
 
   constructor({ breaker, ...options }: FetcherOptions) {
     this.#options = {
-      ...{ hasRoom: () => true, isOn: () => true },
+      ...{ hasRoom: () => true, mayStart: () => true, isOn: () => true },
       concurrency: 4,
       maxQueued: 20_000,
       fillTimeoutMs: 60_000,
@@ -237,14 +241,19 @@ class PrefetchQueue {
     return undefined;
   }
 
-  /** Of in-session items the one that is due first, else the off-peak item that has waited longest. */
+  /** Of in-session items the one that is due first, else the off-peak item that has waited longest and may start. */
   #first(): Entry | undefined {
     const running = [...this.#running.values()].map(({ item }) => item);
     const items = [...this.#waiting['in-session'].values()].map(({ item }) => item);
     const sooner = nextInTurn(items, running);
     if (sooner !== undefined) return this.#waiting['in-session'].get(sooner.url);
-    const [longest] = this.#waiting['off-peak'].values();
-    return longest;
+    let looked = 0;
+    for (const entry of this.#waiting['off-peak'].values()) {
+      if (this.#options.mayStart(entry.item)) return entry;
+      looked += 1;
+      if (looked >= MAX_LOOKED_AT) break;
+    }
+    return undefined;
   }
 
   /** Milliseconds until something may start; 0 when it may now. */
@@ -262,14 +271,22 @@ class PrefetchQueue {
       if (this.#running.size >= (isTrial ? 1 : this.#options.concurrency)) return;
       const waitMs = this.#waitMs();
       if (waitMs > 0) {
-        this.#timer = setTimeout(() => this.#pump(), waitMs);
-        this.#timer.unref();
+        this.#retry(waitMs);
         return;
       }
       const entry = this.#next();
-      if (entry === undefined) return;
+      if (entry === undefined) {
+        // What may not start now is asked for again, also when nothing that runs will end.
+        if (this.#queued() > 0 && this.#running.size === 0) this.#retry(RETRY_MS);
+        return;
+      }
       void this.#run(entry);
     }
+  }
+
+  #retry(waitMs: number): void {
+    this.#timer = setTimeout(() => this.#pump(), waitMs);
+    this.#timer.unref();
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -20,9 +20,11 @@ export type OffPeakOptions = {
   readonly open: (timeline: Timeline) => void;
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
-  /** Room that is left, and what is expected of what leaves first when there is none. */
+  /** Of a byte of a title, beside others'. */
+  readonly costOf: (titleId: string) => number;
+  /** Room that is left, and all room. */
   readonly freeBytes: number;
-  readonly marginal: number;
+  readonly capacityBytes: number;
   readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
   readonly budgetBytes: number;
   /** Titles of the demand that are considered, and read for it; default 200. */
@@ -55,7 +57,7 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   const candidates: PlanCandidate[] = [];
   const consider = (timeline: Timeline, reasons: readonly string[]): void => {
     const expected = (track: number, seconds: number): number => options.expected(timeline.titleId, track, seconds);
-    candidates.push({ timeline, expected, reasons });
+    candidates.push({ timeline, expected, reasons, cost: options.costOf(timeline.titleId) });
   };
   for (const { titleId, reasons } of demand) {
     if (options.signal.aborted) break;
@@ -68,11 +70,11 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   const { length: read } = candidates;
   const asked = new Set(demand.map(({ titleId }) => titleId));
   for (const timeline of options.known()) if (!asked.has(timeline.titleId)) consider(timeline, ['watched here']);
-  const { freeBytes, marginal } = options;
+  const { freeBytes, capacityBytes } = options;
   const plan = planFills({
     candidates,
     freeBytes,
-    marginal,
+    capacityBytes,
     isHeld: options.isHeld,
     budgetBytes: options.budgetBytes,
     ...(options.plan === undefined ? {} : { options: options.plan }),

@@ -21,6 +21,8 @@ export type PlanCandidate = {
   /** Requests expected of the part of a track (by its place in the timeline) that begins at a time. */
   readonly expected: (track: number, seconds: number) => number;
   readonly reasons: readonly string[];
+  /** Of a byte from its origin, beside other titles'; default 1. */
+  readonly cost?: number;
 };
 
 /** What a plan is made from. */
@@ -31,8 +33,8 @@ export type PlanQuestion = {
   readonly budgetBytes: number;
   /** Bytes that the store takes before something must leave. */
   readonly freeBytes: number;
-  /** Requests that are expected of what leaves first. */
-  readonly marginal: number;
+  /** Of the whole store: what is worth its place is what is expected most, of all titles that are considered, until it is full. */
+  readonly capacityBytes: number;
   readonly options?: PlanOptions;
 };
 
@@ -40,11 +42,11 @@ export type PlanQuestion = {
 export type PlanOptions = {
   /** What is the first seconds of a title; default 30. */
   readonly prefixSeconds?: number;
-  /** An item must be expected this many times as often as what leaves for it; default 1.5. What is there stays. */
+  /** An item must save this many times as much as the least that is worth its place; default 1.5. What is there stays. */
   readonly hysteresis?: number;
-  /** Chance to be watched at all that an item needs, 0..1; default 0.7. It bounds what is fetched in vain. */
+  /** Chance to be watched at all that an item needs, 0..1; default 0.95: less cost more than it saved. */
   readonly leastChance?: number;
-  /** The same for first seconds, which cost little and are waited for; default 0.3. */
+  /** The same for first seconds, which are waited for; default 0.8. */
   readonly leastPrefixChance?: number;
   /** Most items of a plan; default 20 000. */
   readonly maxItems?: number;
@@ -64,11 +66,42 @@ const ASSUMED_SMALL_BYTES = 4096;
 /** The chance that somebody asks for what is asked for so often on the mean (of a Poisson process, at least once). */
 const chanceOf = (expected: number): number => 1 - Math.exp(-expected);
 
-type Draft = Omit<PlanItem, 'why'> & { readonly of: PlanCandidate };
+/** `saved`: of what its bytes cost, what is expected to be saved by each. */
+type Draft = Omit<PlanItem, 'why'> & { readonly of: PlanCandidate; readonly saved: number };
+
+/** What is foreseen by nobody needs room too. */
+const PLANNED_RATIO = 0.9;
+const BINS_PER_OCTAVE = 8;
+const OCTAVES = 32;
+
+/** Bytes by what each is expected to save, in bins of a twelfth more: enough to tell where the store would be full. */
+class Worths {
+  readonly #bytes = new Float64Array(2 * OCTAVES * BINS_PER_OCTAVE);
+
+  add(saved: number, bytes: number): void {
+    if (saved <= 0) return;
+    const bin = Math.round((Math.log2(saved) + OCTAVES) * BINS_PER_OCTAVE);
+    const at = Math.min(this.#bytes.length - 1, Math.max(0, bin));
+    this.#bytes[at] = (this.#bytes[at] ?? 0) + bytes;
+  }
+
+  /** The least that is worth its place among so many bytes; 0 when all is. */
+  least(capacityBytes: number): number {
+    let room = capacityBytes;
+    for (let at = this.#bytes.length - 1; at >= 0; at -= 1) {
+      room -= this.#bytes[at] ?? 0;
+      if (room < 0) return 2 ** (at / BINS_PER_OCTAVE - OCTAVES);
+    }
+    return 0;
+  }
+}
+
+/** What is counted while drafts are made. */
+type Count = { readonly skipped: { held: number; unlikely: number }; readonly worths: Worths };
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
-function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: number; unlikely: number }): Draft[] {
-  const { prefixSeconds = 30, leastChance = 0.7, leastPrefixChance = 0.3 } = question.options ?? {};
+function draftsOf(of: PlanCandidate, question: PlanQuestion, { skipped, worths }: Count): Draft[] {
+  const { prefixSeconds = 30, leastChance = 0.95, leastPrefixChance = 0.8 } = question.options ?? {};
   const { timeline } = of;
   const drafts: Draft[] = [];
   const seen = new Set<string>();
@@ -79,9 +112,11 @@ function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: nu
   ) => {
     if (url === undefined || url === '' || seen.has(url)) return;
     seen.add(url);
+    const saved = at.expected * (of.cost ?? 1);
+    worths.add(saved, bytes);
     if (chanceOf(at.expected) < (at.part === 'prefix' ? leastPrefixChance : leastChance)) skipped.unlikely += 1;
     else if (question.isHeld(url)) skipped.held += 1;
-    else drafts.push({ url, titleId: timeline.titleId, bytes, ...at, of });
+    else drafts.push({ url, titleId: timeline.titleId, bytes, ...at, of, saved });
   };
   const starts = timeline.tracks.map((_, index) => of.expected(index, 0));
   offer(timeline.masterUrl, ASSUMED_SMALL_BYTES, { expected: Math.max(0, ...starts), part: 'prefix' });
@@ -100,16 +135,18 @@ function draftsOf(of: PlanCandidate, question: PlanQuestion, skipped: { held: nu
 }
 
 /**
- * Plans fills within the budget: first all prefixes, then the rest, each by what is expected of it. While there is free
- * room what is likely enough fits; after that an item must beat what leaves by the hysteresis.
+ * Plans fills within the budget: first all prefixes, then the rest, each by what it is expected to save. When all that may
+ * be watched fits into the store, what is likely enough is filled; else it must beat the least that fits by the hysteresis.
  */
 export function planFills(question: PlanQuestion): Plan {
   const { hysteresis = 1.5, maxItems = 20_000 } = question.options ?? {};
   const skipped = { held: 0, unlikely: 0, budget: 0, hysteresis: 0 };
+  const worths = new Worths();
   const phase = { prefix: 0, rest: 1 } as const;
   const drafts = question.candidates
-    .flatMap((candidate) => draftsOf(candidate, question, skipped))
-    .sort((one, other) => phase[one.part] - phase[other.part] || other.expected - one.expected);
+    .flatMap((candidate) => draftsOf(candidate, question, { skipped, worths }))
+    .sort((one, other) => phase[one.part] - phase[other.part] || other.saved - one.saved);
+  const least = hysteresis * worths.least(PLANNED_RATIO * question.capacityBytes);
   const items: PlanItem[] = [];
   const seen = new Set<string>();
   let bytes = 0;
@@ -121,7 +158,7 @@ export function planFills(question: PlanQuestion): Plan {
     seen.add(draft.url);
     const missing = Math.max(0, draft.bytes - free);
     if (bytes + draft.bytes > question.budgetBytes) skipped.budget += 1;
-    else if (missing > 0 && draft.expected < hysteresis * question.marginal) skipped.hysteresis += 1;
+    else if (draft.saved < least) skipped.hysteresis += 1;
     else {
       free -= draft.bytes - missing;
       bytes += draft.bytes;
@@ -132,7 +169,7 @@ export function planFills(question: PlanQuestion): Plan {
   return { items, bytes, displacedBytes, skipped };
 }
 
-function toItem({ of, ...item }: Draft, displaces: boolean): PlanItem {
+function toItem({ of, saved: _saved, ...item }: Draft, displaces: boolean): PlanItem {
   const what = item.part === 'prefix' ? 'first seconds' : 'likely to be watched';
   const room = displaces ? 'worth more than what leaves' : 'there is room';
   return {

@@ -8,8 +8,8 @@ import type { EdgeRequests } from './workload.ts';
 const DAY_SECONDS = 86_400;
 /** The hours in which fills are fetched, and by when they must have ended. */
 const WINDOW = { from: 2 * 3600, seconds: 4 * 3600 } as const;
-/** Newest part of the victims in what is expected of those that leave. */
-const VICTIM_WEIGHT = 1e-3;
+/** What was filled so lately may still be watched. */
+const WAITING_DAYS = 7;
 
 /** One cache of a play. */
 export type EdgeRun = {
@@ -32,8 +32,10 @@ export type EdgeOutcome = {
   /** With what was filled. */
   readonly originBytes: number;
   readonly filledBytes: number;
-  /** Of what was filled, also before the days that count: never asked for while it was there. */
+  /** Of what was filled: never asked for while it was there. What was filled in the last week and waits is in neither. */
   readonly unwatchedRatio: number;
+  /** Of what was filled: gone before anybody asked for it. */
+  readonly goneRatio: number;
   /** Origin bytes of the hours of the day in which viewers get most. */
   readonly peakBytes: number;
   /** The mean over days of the day's busiest hour. */
@@ -51,7 +53,6 @@ class Playing {
   readonly #catalogue: EdgeCatalogue;
   readonly #countFrom: number;
   readonly bins: Float64Array;
-  marginal = 0;
   #queue: number[] = [];
   #now = 0;
   served = 0;
@@ -74,9 +75,6 @@ class Playing {
         return place === undefined ? 0 : (audience?.groupOf(place.title.id, place.track, place.seconds) ?? 0);
       },
       scoreOf: (group: number) => audience?.score(group, this.#now * 1000) ?? 0,
-      onVictim: (score: number) => {
-        this.marginal += VICTIM_WEIGHT * (score - this.marginal);
-      },
     };
     this.cache = new EdgeCache({ sizes, capacityBytes, ...(keeps && audience !== undefined ? { demand } : {}) });
   }
@@ -103,6 +101,7 @@ class Playing {
   tick(now: number): void {
     this.#now = now;
     const inDay = now % DAY_SECONDS;
+    if (now === this.#countFrom) this.cache.countFills();
     if (inDay === 0) this.#lookAhead();
     if (this.run.fill === 'none') return;
     if (inDay === WINDOW.from) this.#plan(now);
@@ -113,7 +112,7 @@ class Playing {
     let headroom = percentile95(this.bins.subarray(Math.max(0, bin - 30 * 288), bin)) * 0.9 - usual;
     for (let object = this.#queue.shift(); object !== undefined; object = this.#queue.shift()) {
       const bytes = this.#catalogue.sizes[object] ?? 0;
-      if (this.cache.fill(object)) {
+      if (this.cache.fill(object, now)) {
         this.#fetched(bytes);
         headroom -= bytes;
       }
@@ -149,7 +148,7 @@ class Playing {
       isHeld: (url) => cache.holds(Number(url)),
       budgetBytes: run.capacityBytes * (run.keeps ? 1 : 0.2),
       freeBytes: run.capacityBytes - cache.usedBytes,
-      marginal: this.marginal,
+      capacityBytes: run.capacityBytes,
       ...(run.plan === undefined ? {} : { options: run.plan }),
     });
     this.#queue = plan.items.map(({ url }) => Number(url));
@@ -180,7 +179,8 @@ function outcomeOf(playing: Playing, countFrom: number, peak: readonly number[])
   }
   const days = Array.from({ length: hours.length / 24 }, (_, day) => hours.subarray(day * 24, day * 24 + 24));
   const originBytes = hours.reduce((sum, bytes) => sum + bytes, 0);
-  const { filled, watched } = cache.fills;
+  const { filled, watched, gone } = cache.fills;
+  const judged = filled - cache.waitingSince(bins.length * BIN_SECONDS - WAITING_DAYS * DAY_SECONDS);
   return {
     name: run.name,
     capacityBytes: run.capacityBytes,
@@ -188,7 +188,8 @@ function outcomeOf(playing: Playing, countFrom: number, peak: readonly number[])
     hitBytes: hit,
     originBytes,
     filledBytes: filled,
-    unwatchedRatio: filled === 0 ? 0 : 1 - watched / filled,
+    unwatchedRatio: judged === 0 ? 0 : 1 - watched / judged,
+    goneRatio: filled === 0 ? 0 : gone / filled,
     peakBytes: days.reduce((sum, day) => sum + peak.reduce((total, hour) => total + (day[hour] ?? 0), 0), 0),
     busiestHourBytes: days.reduce((sum, day) => sum + Math.max(...day), 0) / Math.max(1, days.length),
     p95Bytes: percentile95(Float64Array.from(counted)),

@@ -106,8 +106,8 @@ function withHeads(catalogue: EdgeCatalogue): EdgeCatalogue {
   return { ...catalogue, places: all, sizes: Float64Array.from(bytes) };
 }
 
-/** What became of bytes that were filled. */
-export type FillCount = { filled: number; watched: number };
+/** Bytes that were filled, and what became of them: watched, or gone before. The others still wait. */
+export type FillCount = { filled: number; watched: number; gone: number };
 
 /** What an edge cache is judged by. */
 export type EdgeCacheOptions = {
@@ -117,7 +117,6 @@ export type EdgeCacheOptions = {
   readonly demand?: {
     readonly groupOf: (object: number) => number;
     readonly scoreOf: (group: number) => number;
-    readonly onVictim: (score: number) => void;
   };
 };
 
@@ -129,19 +128,19 @@ export class EdgeCache {
   readonly #slotOf: Int32Array;
   readonly #objectOf: number[] = [];
   readonly #free: number[] = [];
-  /** Of objects that were filled: 1 until somebody watches them. */
-  readonly #unwatched: Uint8Array;
+  /** When objects were filled that nobody has watched yet; NaN: watched, or not filled. */
+  readonly #filledAt: Float64Array;
   usedBytes = 0;
   /** Bytes that came in. */
   storedBytes = 0;
-  readonly fills: FillCount = { filled: 0, watched: 0 };
+  readonly fills: FillCount = { filled: 0, watched: 0, gone: 0 };
 
   constructor(options: EdgeCacheOptions) {
     this.#options = options;
     const plain = s3fifo(undefined, this.#slots);
     this.#policy = options.demand === undefined ? plain : scored(plain, this.#slots, options.demand);
     this.#slotOf = new Int32Array(options.sizes.length).fill(-1);
-    this.#unwatched = new Uint8Array(options.sizes.length);
+    this.#filledAt = new Float64Array(options.sizes.length).fill(Number.NaN);
   }
 
   holds(object: number): boolean {
@@ -156,20 +155,34 @@ export class EdgeCache {
       return false;
     }
     this.#policy.touch(slot);
-    if (this.#unwatched[object] === 1) {
-      this.#unwatched[object] = 0;
-      this.fills.watched += this.#options.sizes[object] ?? 0;
-    }
+    this.#end(object, 'watched');
     return true;
   }
 
-  /** A fill: whether it was fetched. */
-  fill(object: number): boolean {
+  /** A fill at a time: whether it was fetched. */
+  fill(object: number, at: number): boolean {
     if (this.holds(object)) return false;
     this.#store(object, true);
-    this.#unwatched[object] = 1;
+    this.#filledAt[object] = at;
     this.fills.filled += this.#options.sizes[object] ?? 0;
     return true;
+  }
+
+  /** Counts fills from now on, those of before in no figure. */
+  countFills(): void {
+    this.#filledAt.fill(Number.NaN);
+    Object.assign(this.fills, { filled: 0, watched: 0, gone: 0 });
+  }
+
+  /** Bytes filled since then that nobody has watched yet. */
+  waitingSince(at: number): number {
+    return this.#filledAt.reduce((sum, each, object) => sum + (each >= at ? (this.#options.sizes[object] ?? 0) : 0), 0);
+  }
+
+  #end(object: number, as: 'watched' | 'gone'): void {
+    if (Number.isNaN(this.#filledAt[object] ?? Number.NaN)) return;
+    this.#filledAt[object] = Number.NaN;
+    this.fills[as] += this.#options.sizes[object] ?? 0;
   }
 
   #store(object: number, isForetold: boolean): void {
@@ -191,7 +204,7 @@ export class EdgeCache {
     const object = this.#objectOf[slot];
     if (object === undefined) return false;
     this.#slotOf[object] = -1;
-    this.#unwatched[object] = 0;
+    this.#end(object, 'gone');
     this.#free.push(slot);
     this.usedBytes -= this.#options.sizes[object] ?? 0;
     return true;

@@ -33,6 +33,13 @@ export class Series {
     return Math.floor(this.#latest / BINS_PER_DAY);
   }
 
+  /** Bytes of the latest bin, all columns. */
+  get latestBytes(): number {
+    if (this.#latest < 0) return 0;
+    const begin = (this.#latest % BINS) * this.#columns;
+    return this.#cells.subarray(begin, begin + this.#columns).reduce((sum, cell) => sum + cell, 0);
+  }
+
   /** When the first bin that counts begins, in milliseconds since the epoch. */
   get sinceMs(): number {
     return Math.max(this.#first, this.#latest - BINS + 1) * BIN_SECONDS * 1000;

@@ -43,6 +43,7 @@ function open(part: Partial<WorthOptions> = {}) {
       ];
     },
     expectedViews: (days) => days * 10,
+    hoursAWeek: () => undefined,
     publishPath: '/titles/',
     now: () => now,
     ...part,
@@ -93,4 +94,11 @@ test('of a title that is in no queue comes with the reason', () => {
     ['drm', 'sealed', undefined],
     ['other', 'elsewhere', undefined],
   ]);
+});
+
+test('of a title that is watched here, the hours that are forecast count, whole views or not', () => {
+  const { worth } = open({ hoursAWeek: (id) => (id === 'long' ? 30 : undefined) });
+  // Two weeks of 30 hours, of a title of two hours.
+  expect(worth.worthOf('long', 0).watchHours).toBeCloseTo(60);
+  expect(worth.worthOf('hit', 0).watchHours).toBeCloseTo(70);
 });

@@ -30,7 +30,7 @@ const timelineOf = (titleId: string, base = `/t/${titleId}/`): Timeline => ({
   ],
 });
 
-function open() {
+function open(kept = new Map<string, string>()) {
   let nowMs = 0;
   let originBytes = 0;
   let timelines = new Map(['a', 'b', 'c'].map((id) => [id, timelineOf(id)]));
@@ -47,6 +47,8 @@ function open() {
     cache: { stats: () => ({ ...stats, originBytes: { viewer: originBytes } }) as never },
     nextOf: (titleId) => (titleId === 'a' ? 'b' : undefined),
     startsPerDay: () => 0,
+    costOf: () => 1,
+    snapshots: { get: (name) => kept.get(name), put: (name, json) => void kept.set(name, json) },
     now: () => nowMs,
     log: () => undefined,
   });
@@ -94,7 +96,7 @@ test('where viewers are counts for what comes after; status, kind and unknown ti
   expect(score('/t/b/20.m4s')).toBeGreaterThan(score('/t/c/20.m4s'));
 });
 
-test('looks as far ahead as objects stay, and what has left is what a fill must beat', () => {
+test('looks as far ahead as objects stay', () => {
   const { expectation, wait, receive } = open();
   const horizon = () => expectation.stats().horizonSeconds;
   expectation.sweep();
@@ -105,9 +107,6 @@ test('looks as far ahead as objects stay, and what has left is what a fill must 
     expectation.sweep();
   }
   expect(horizon()).toBeCloseTo(10_000, -1);
-  expect(expectation.marginal()).toBe(0);
-  for (let count = 0; count < 5000; count += 1) expectation.demand.onVictim?.(0.5);
-  expect(expectation.marginal()).toBeCloseTo(0.5, 1);
 });
 
 test('a title that is published anew is expected anew within a minute', async () => {
@@ -143,4 +142,25 @@ test('on a full disk what viewers are coming to stays, and what nobody will ask 
   } finally {
     await node.close();
   }
+});
+
+test('hours are forecast from segments that were served, and outlive a restart; what cannot be read begins anew', () => {
+  const kept = new Map<string, string>();
+  const { expectation, serve, wait } = open(kept);
+  expectation.open(timelineOf('a'));
+  for (let viewer = 0; viewer < 10; viewer += 1) for (let at = 0; at < 60; at += 1) serve('a', at);
+  expect(expectation.hours('a', 1)).toBeUndefined();
+  wait(24 * 60 * MINUTE);
+  const { low = 0, mean = 0, high = 0 } = expectation.hours('a', 1) ?? {};
+  expect(mean).toBeGreaterThan(5);
+  expect(mean).toBeLessThanOrEqual(10);
+  expect(low).toBeLessThan(mean);
+  expect(high).toBeGreaterThan(mean);
+  expect(expectation.hours('b', 1)).toBeUndefined();
+  expectation.sweep();
+  const again = open(kept);
+  again.wait(24 * 60 * MINUTE);
+  expect(again.expectation.hours('a', 1)?.mean).toBeCloseTo(mean, 3);
+  kept.set('forecast', '{"version":1,"day":"x"}');
+  expect(open(kept).expectation.hours('a', 1)).toBeUndefined();
 });

@@ -115,6 +115,7 @@ function exampleStats(): NodeStats {
       anticipation: { sessions: 7, observed: 9, trainedOn: 'the viewer simulator' },
     },
     prefetch: { isPaused: false, outcomes: { stored: 1 } },
+    expectation: { titles: 3, horizonSeconds: 86_400, heldRatio: 0.8, lines: { main: 1e6 } },
     offPeak: { runs: { done: 1 }, lastSuccessSeconds: 5 },
     predict: predictOf(histogram, empty),
     encode,

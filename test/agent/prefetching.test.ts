@@ -79,13 +79,27 @@ beforeEach(async () => {
   const kept = { ledger, snapshots, maxSessions: 100, isSession: () => true, cost: () => Promise.resolve(NO_COST) };
   const power = { pace: () => ({ pace, reason: 'none', isUrgent: false }) as const };
   const known = { cache, catalogue, timelines, now: Date.now, log };
-  const expectation = openExpectation({ ...known, nextOf: prediction.predictor.nextOf, startsPerDay: () => 0 });
+  const expectation = openExpectation({
+    ...known,
+    nextOf: prediction.predictor.nextOf,
+    startsPerDay: () => 0,
+    costOf: () => 1,
+    snapshots,
+  });
   open = (changed = {}) => {
     const config = {
-      ...{ enabled: true, inSession: true, bytesPerSecond: 1e9, bytesPerDay: 1e9, retention: true, window },
+      ...{
+        enabled: true,
+        inSession: true,
+        bytesPerSecond: 1e9,
+        bytesPerDay: 1e9,
+        retention: true,
+        lineShare: null,
+        window,
+      },
       ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
     };
-    return openPrefetching({ ...kept, ...known, config, prediction, expectation, power, ...changed });
+    return openPrefetching({ ...kept, origins: [], ...known, config, prediction, expectation, power, ...changed });
   };
   prefetching = open();
 });
@@ -123,7 +137,7 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
-    ...{ enabled: true, inSession: false, retention: true, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{ enabled: true, inSession: false, retention: true, lineShare: null, bytesPerSecond: 1e9, bytesPerDay, window },
     ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });

@@ -82,10 +82,11 @@ async function runNight(): Promise<readonly string[]> {
     timelineOf: timelines.of,
     isHeld: () => false,
     known: () => [],
+    costOf: () => 1,
     open: () => undefined,
     expected: () => 9,
     freeBytes: 1e9,
-    marginal: 0,
+    capacityBytes: 1e9,
     fetcher: {
       push: ({ url }) => {
         pushed.push(url);

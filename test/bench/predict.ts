@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { runAnticipator } from './predict-anticipator.ts';
+import { runForecast } from './predict-forecast.ts';
 import { runInference } from './predict-inference.ts';
 import { runLadder } from './predict-ladder.ts';
 import { runMovielens } from './predict-movielens.ts';
@@ -19,6 +20,7 @@ const figures: Record<string, number> = {};
 Object.assign(figures, await runInference(print));
 Object.assign(figures, await runLadder(print));
 Object.assign(figures, await runServing(print));
+Object.assign(figures, await runForecast(print));
 Object.assign(figures, await runAnticipator((row) => print(JSON.stringify(row))));
 if (existsSync(join(DATA, 'ml-100k'))) {
   Object.assign(figures, runRegions(DATA, print));

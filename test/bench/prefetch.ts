@@ -4,6 +4,7 @@ import { cpus } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import type { EdgeOutcome } from '../../agent/simulate/edge-play.ts';
 import { rounded } from './figures.ts';
+import { runForecast } from './predict-forecast.ts';
 import type { EdgeResult, EdgeTask } from './prefetch-edge.ts';
 import { runSessions } from './prefetch-session.ts';
 
@@ -70,6 +71,7 @@ const started = performance.now();
 const tasks = SHARES.flatMap((share) => SEEDS.map((seed) => ({ seed, share, isLadder: seed === SEEDS[0] }))).sort(
   (one, other) => Number(other.isLadder) - Number(one.isLadder),
 );
+const { interval_held } = await runForecast(console.log);
 const results = await playAll(tasks);
 /** The mean over seeds of a figure of a row. */
 function figure(share: number, name: keyof Figures, row = 'all'): number {
@@ -101,6 +103,7 @@ console.log(
     switch_hit: rounded(inSession['switch_hit'] ?? 0, 3),
     switch_latency_gain: rounded(inSession['switch_latency_gain'] ?? 0, 3),
     stall_reduction: rounded(inSession['stall_reduction'] ?? 0, 3),
+    interval_held,
     is_leaking: isLeaking,
     cores: cpus().length,
   }),

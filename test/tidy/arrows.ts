@@ -200,7 +200,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'fluent-ffmpeg': ['encoder/ffmpeg/'],
   'prom-client': ['agent/metrics.ts'],
   'onnxruntime-node': ['agent/model/child.ts', 'agent/train/graph-session.ts'],
-  'node-cron': ['agent/node.ts'],
+  'node-cron': ['agent/nightly.ts'],
   'node:sqlite': ['cache/store/database.ts', 'agent/state.ts'],
   'node:worker_threads': ['cache/store/rows.ts', 'cache/store/row-thread.ts'],
   'node:child_process': [

@@ -20,8 +20,6 @@ const RUN_OUT = 0.01;
 export type Expected = {
   /** Requests of each object of the group, those to come discounted by when; 0 or above. */
   readonly scoreOf: (group: number) => number;
-  /** Hears what those were expected that left, so that a fill knows what it competes with. */
-  readonly onVictim?: (score: number) => void;
 };
 
 /** Integers that look random: Marsaglia's xorshift, "Xorshift RNGs", Journal of Statistical Software 8(14), 2003. */
@@ -39,14 +37,14 @@ function numbers(): () => number {
  * S3-FIFO whose victims are compared with a sample by their groups' scores; `slots` are those of the policy. An object
  * that S3-FIFO would have let go and that is spared goes to the end of the main queue.
  */
-export function scored(policy: S3Fifo, slots: Slots, { scoreOf, onVictim }: Expected): S3Fifo {
+export function scored(policy: S3Fifo, slots: Slots, { scoreOf }: Expected): S3Fifo {
   const random = numbers();
   const scoreAt = (slot: number): number | undefined => {
     const group = slots.groups[slot] ?? 0;
     return group === 0 ? undefined : scoreOf(group);
   };
   /** The least expected of a sample, if below `limit`; -1: none. */
-  const least = (limit: number, lane: number | undefined): { readonly slot: number; readonly score: number } => {
+  const least = (limit: number, lane: number | undefined): number => {
     let [slot, score] = [-1, limit];
     const { length } = slots.place;
     for (let tries = 0, seen = 0; tries < TRIES && seen < SAMPLE; tries += 1) {
@@ -57,17 +55,13 @@ export function scored(policy: S3Fifo, slots: Slots, { scoreOf, onVictim }: Expe
       seen += 1;
       if (found < score) [slot, score] = [other, found];
     }
-    return { slot, score };
+    return slot;
   };
   const choose = (first: number, lane: number | undefined): number => {
     if (first < 0 || slots.groups.length === 0) return first;
     const own = scoreAt(first);
-    const { slot, score } = least(own ?? RUN_OUT, lane);
-    if (slot < 0) {
-      if (own !== undefined) onVictim?.(own);
-      return first;
-    }
-    onVictim?.(score);
+    const slot = least(own ?? RUN_OUT, lane);
+    if (slot < 0) return first;
     policy.leave(slot);
     policy.restore(first, { bytes: slots.bytes[first] ?? 0, key: slots.keys[first] ?? 0, uses: 2 });
     return slot;

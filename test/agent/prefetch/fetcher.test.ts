@@ -132,6 +132,20 @@ describe('the queue', () => {
     await expect.poll(() => calls.length).toBe(2);
     await fetcher.close();
   });
+
+  test('an item that may not start yet lets others go before it, and is asked for again', async () => {
+    let isFull = true;
+    const { fetcher, calls } = start({ mayStart: ({ url }) => !isFull || !url.startsWith('/full') });
+    fetcher.push(item('/full/1'));
+    fetcher.push(item('/2'));
+    expect(calls.map(({ url }) => url)).toEqual(['/2']);
+    calls[0]?.end(STORED);
+    await turn();
+    expect(calls).toHaveLength(1);
+    isFull = false;
+    await expect.poll(() => calls.length).toBe(2);
+    await fetcher.close();
+  });
 });
 
 describe('limits', () => {
@@ -255,10 +269,11 @@ describe('a night', () => {
       timelineOf: async (titleId) => (titleId === 'sealed' ? undefined : sampleTimeline(titleId, 10)),
       isHeld: (url) => held.has(url),
       known: () => [],
+      costOf: () => 1,
       open: () => undefined,
-      expected: () => 2,
+      expected: () => 4,
       freeBytes: 1e9,
-      marginal: 0,
+      capacityBytes: 1e9,
       fetcher,
       budgetBytes: 1e9,
       now: () => Date.now(),
@@ -279,7 +294,7 @@ describe('a night', () => {
     });
     expect(done.plan.items).toBe(filled.length);
     expect(done.storedBytes).toBe(1000 * filled.length);
-    expect(done.decisions.every(({ why }) => /popular; 2.0 requests expected/.test(why))).toBe(true);
+    expect(done.decisions.every(({ why }) => /popular; 4.0 requests expected/.test(why))).toBe(true);
     expect(decisions.latest(1, { titleId: 'b' })[0]).toMatchObject({ reason: 'off-peak', outcome: 'stored' });
   });
 
@@ -317,13 +332,18 @@ describe('a night', () => {
     expect(filled).toEqual([]);
   });
 
-  test('each title is opened before its parts are asked for, and what leaves first must be beaten', async () => {
+  test('each title is opened before its parts are asked for, and the least that fits must be beaten', async () => {
     const opened = new Set<string>();
     const expected = (titleId: string) => {
       expect(opened).toContain(titleId);
-      return titleId === 'a' ? 3 : 2;
+      return titleId === 'a' ? 6 : 4;
     };
-    const { summary } = run({ open: ({ titleId }) => opened.add(titleId), expected, freeBytes: 0, marginal: 1.9 });
+    const { summary } = run({
+      open: ({ titleId }) => opened.add(titleId),
+      expected,
+      freeBytes: 0,
+      capacityBytes: 20e6,
+    });
     const { plan, decisions } = await summary;
     expect(new Set(decisions.map(({ titleId }) => titleId))).toEqual(new Set(['a']));
     expect(plan.skipped.hysteresis).toBe(plan.items);

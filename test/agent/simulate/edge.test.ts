@@ -36,10 +36,11 @@ test('a catalogue has every byte once, and a title begins with a head of 30 s', 
 test('a cache holds what fits, and a fill is watched once somebody asked for it', () => {
   const cache = new EdgeCache({ sizes: Float64Array.from([10, 10, 10, 10]), capacityBytes: 30 });
   expect([0, 1, 0].map((object) => cache.ask(object))).toEqual([false, false, true]);
-  expect([2, 2].map((object) => cache.fill(object))).toEqual([true, false]);
-  expect(cache.fills).toEqual({ filled: 10, watched: 0 });
+  expect([2, 2].map((object) => cache.fill(object, 100))).toEqual([true, false]);
+  expect(cache.fills).toEqual({ filled: 10, watched: 0, gone: 0 });
+  expect([cache.waitingSince(100), cache.waitingSince(101)]).toEqual([10, 0]);
   expect([cache.ask(2), cache.ask(2)]).toEqual([true, true]);
-  expect(cache.fills).toEqual({ filled: 10, watched: 10 });
+  expect(cache.fills).toEqual({ filled: 10, watched: 10, gone: 0 });
   cache.ask(3);
   expect(cache.usedBytes).toBe(30);
   expect([0, 1, 2, 3].filter((object) => cache.holds(object))).toHaveLength(3);

@@ -19,12 +19,10 @@ function open(expected: Expected) {
 }
 
 describe('eviction by expectation', () => {
-  test('lets go of what is expected least, and tells what that was expected', () => {
-    const victims: number[] = [];
-    const { policy, enter } = open({ scoreOf: (group) => group, onVictim: (score) => victims.push(score) });
+  test('lets go of what is expected least', () => {
+    const { policy, enter } = open({ scoreOf: (group) => group });
     for (let slot = 0; slot < 1000; slot += 1) enter(slot, 1 + ((slot * 7) % 1000));
     const left = Array.from({ length: 200 }, () => 1 + ((policy.evict() * 7) % 1000));
-    expect(victims).toEqual(left);
     // A sample of 16 of 1,000: the mean of the lowest is the 59th; of any 200 it would be the 500th.
     expect(left.reduce((sum, score) => sum + score, 0) / 200).toBeLessThan(120);
   });
