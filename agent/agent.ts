@@ -113,7 +113,6 @@ function openViewers(
   });
 }
 
-
 type Rooms = Omit<Agent, 'routes' | 'titles' | 'served' | 'sweep' | 'quiesce' | 'close'>;
 
 /** What there is to do every minute. */
