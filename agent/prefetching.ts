@@ -237,8 +237,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
     ...{ maxCostRatio: config.maxCostRatio, cost: options.cost, snapshots: options.snapshots, now, log },
     onOff: () => fetcher.cancel(({ reason }) => reason !== 'operator'),
   });
-  const looking = setInterval(() => void toggle.look(), SWITCH_LOOK_MS);
-  looking.unref();
+  const looking = setInterval(() => void toggle.look(), SWITCH_LOOK_MS).unref();
   const fetcher: Fetcher = openFetcher({
     isOn: toggle.isOn,
     ...{ fill: fillOver(options, line), mayStart: mayStartBy(options, line) },
