@@ -1,7 +1,6 @@
-// How simulated viewers behave: what they choose, when they pause, jump, go on to the next title and leave. All of it is
-// assumed, since no data set of such actions is public: the chances were written down before anything was measured with
-// them and not changed since. What they hold to: many leave early, a jump is likeliest after a jump, intros are skipped,
-// credits are left. Pure.
+// How simulated viewers behave: what they choose, when they pause, jump, go on to the next title and leave. All assumed,
+// since no data set of such actions is public, written down before anything was measured with them and not changed since:
+// many leave early, a jump is likeliest after a jump, intros are skipped, credits are left. Pure.
 import type { Moment } from '../predict/anticipate.ts';
 
 /** Chance from a seed, in [0, 1). */
