@@ -14,7 +14,7 @@ export type PolicyOptions = {
   readonly explorationRatio: number;
   /** Least chance of each arm; above 1 / arms it means 1 / arms. */
   readonly leastPropensity: number;
-  /** Standard deviations that LinUCB adds to the mean, on average. */
+  /** Standard deviations that LinUCB adds to the mean, at least; at most twice that. */
   readonly confidence: number;
   /** Uniform in [0, 1). */
   readonly random: () => number;
@@ -31,7 +31,7 @@ const DRAWS = 128;
  * exact given the draws, and estimates from the log (IPS, SNIPS, DR) are unbiased.
  *
  * `linucb` shows the arm of the highest mean + z * deviation (Li et al. 2010, algorithm 1), its width z drawn evenly from
- * 0 to twice `confidence` for each choice (Vaswani et al. 2020): the share of widths at which an arm is highest is its
+ * `confidence` to twice that for each choice (Vaswani et al. 2020): the share of widths at which an arm is highest is its
  * chance, so that, unlike with one width, the log tells of more than one arm.
  */
 export function policyShares(
@@ -42,7 +42,8 @@ export function policyShares(
   if (options.policy === 'uniform' || count === 1) return new Float64Array(count).fill(1 / count);
   if (options.policy === 'thompson') return thompsonShares(scores, options.random);
   const deviations = scores.means.map((_, i) => Math.sqrt(Math.max(0, scores.covariance[i * count + i] ?? 0)));
-  return envelopeShares(scores.means, deviations, 2 * options.confidence);
+  const raised = scores.means.map((mean, i) => mean + options.confidence * (deviations[i] ?? 0));
+  return envelopeShares(raised, deviations, options.confidence);
 }
 
 /** Share of 0..`widest` on which each line mean + z * slope is the highest; of equal lines the first. */

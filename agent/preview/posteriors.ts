@@ -71,12 +71,12 @@ export type Shown = ShownArm & { readonly weight: number; readonly order: number
 /** The quick model's evidence halves after so many choices, but not within a day, which has its own hours. */
 const QUICK_CHOICES = 500;
 const QUICK_MS = 86_400_000;
-/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^5 would. */
-const DRIFT_NATS = 5;
+/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^4 would. */
+const DRIFT_NATS = 4;
 /** One standard deviation of what an arm is beyond its descriptor, as a reward: at least, and at most. */
 const ARM_DEVIATION = { least: 0.003, most: 0.1 } as const;
 /** Choices for each coefficient before which what is left of a reward is the model's own fault, and no arm's. */
-const LEARNT_CHOICES = 10;
+const LEARNT_CHOICES = 30;
 /** A gap fades evidence as this long at most: the clock may have jumped. */
 const LONGEST_GAP_MS = 7 * 86_400_000;
 const LEAST_CHANCE = 0.005;
@@ -296,11 +296,11 @@ function countArm(slot: Slot, { information, response }: ArmState, sign: 1 | -1)
 
 /**
  * Variance of what arms are beyond their descriptors, from all arms of the slot: an arm's response has variance
- * information + variance * information^2, so the method of moments gives excess / squares. One standard error is taken off
- * (that of excess without any such variance, sqrt(2 squares)), so that little evidence means none.
+ * information + variance * information^2, so the method of moments gives excess / squares. Two standard errors
+ * (of excess without any such variance: sqrt(2 squares)) are taken off, so that little evidence means none.
  */
 function armVariance({ arms: { excess, squares } }: Slot): number {
-  const estimate = squares > 0 ? (excess - Math.sqrt(2 * squares)) / squares : 0;
+  const estimate = squares > 0 ? (excess - 2 * Math.sqrt(2 * squares)) / squares : 0;
   return Math.min(ARM_DEVIATION.most ** 2, Math.max(ARM_DEVIATION.least ** 2, estimate));
 }
 

@@ -7,7 +7,7 @@ import { METRICS, reportSteps } from '../../agent/experiment/report.ts';
 import { differenceSequence, sumsOf } from '../../agent/experiment/sequences.ts';
 import { beginLife, drawLook, drawWorld, normal, seeded } from './bandit-worlds.ts';
 
-const LOGS = 60;
+const LOGS = 50;
 const CHOICES = 4_000;
 /** A title has about so many cuts. */
 const ARMS = 4;

@@ -4,7 +4,7 @@ import { beginLife, drawLook, normal, seeded } from './bandit-worlds.ts';
 const TITLES = 12;
 const CUTS = 4;
 const WIDTH = 12;
-const ROUNDS = 40_000;
+const ROUNDS = 60_000;
 /** What comes before is learning: a node begins with it once, not with each title. */
 const MEASURED_FROM = ROUNDS / 2;
 
@@ -33,7 +33,7 @@ function drawViewers(seed: number, taste: Taste) {
     cuts,
     draw() {
       const group = groups[Math.floor(random() * groups.length)] ?? drawLook(random, WIDTH);
-      const title = Math.floor(random() * TITLES);
+      const title = popular(random());
       const context = group.map((value) => Math.min(1, Math.max(0, value + 0.1 * normal(random))));
       const chances = (cuts[title] ?? []).map(
         ({ features, own }) => 1 / (1 + Math.exp(2.2 - 6 * match(features, group) - own)),
@@ -41,6 +41,19 @@ function drawViewers(seed: number, taste: Taste) {
       return { title, context, chances };
     },
   };
+}
+
+/** Titles are asked for as Zipf's law has it, the first most often. */
+const POPULARITY = Array.from({ length: TITLES }, (_, rank) => 1 / (rank + 1));
+const ALL = POPULARITY.reduce((sum, share) => sum + share, 0);
+
+function popular(uniform: number): number {
+  let left = uniform * ALL;
+  for (const [title, share] of POPULARITY.entries()) {
+    left -= share;
+    if (left < 0) return title;
+  }
+  return 0;
 }
 
 function gainOf(seed: number, taste: Taste): number {
@@ -69,7 +82,7 @@ function gainOf(seed: number, taste: Taste): number {
 export function measurePlaythrough(print: (line: string) => void): Record<string, number> {
   const mean = (taste: Taste) => [1, 2, 3].reduce((sum, seed) => sum + gainOf(seed, taste), 0) / 3;
   const figures = { playthrough_gain: mean('differ'), playthrough_gain_same_tastes: mean('same') };
-  print('play-through beside the best single preview of each title, in the second half of 40,000 previews');
+  print('play-through beside the best single preview of each title, in the second half of 60,000 previews');
   print(`  tastes differ    ${(100 * figures.playthrough_gain).toFixed(1).padStart(6)} %`);
   print(`  one taste        ${(100 * figures.playthrough_gain_same_tastes).toFixed(1).padStart(6)} %`);
   return figures;

@@ -3,7 +3,7 @@ import { epsilonGreedy, inputsOf, linearEpsilonGreedy, linUcb, type Rival } from
 import { beginLife, drawLook, drawWorld, ROUNDS, seeded } from './bandit-worlds.ts';
 
 /** Worlds that nothing was tuned on; the defaults were chosen on seeds 101 to 103. */
-const SEEDS = [1, 2, 3, 4];
+const SEEDS = [11, 12, 13, 14];
 const ARMS = 20;
 /** What LinUCB is tuned over, with the truth at hand: the one of least mean regret counts. */
 const ALPHAS = [0.5, 1, 2];
@@ -52,7 +52,9 @@ function rival(seed: number, isDrifting: boolean, made: Rival): number {
 }
 
 const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-const over = (regretOf: (seed: number) => number): number => mean(SEEDS.map(regretOf));
+const over = (regretOf: (seed: number) => number, seeds = SEEDS): number => mean(seeds.map(regretOf));
+/** Thompson sampling is no default: shown beside, from fewer worlds. */
+const FEW = SEEDS.slice(0, 2);
 
 /** Ratios of mean regrets over the evaluation worlds; of the steady and the drifting world the worse. */
 export function measureRegret(print: (line: string) => void): Record<string, number> {
@@ -66,7 +68,7 @@ export function measureRegret(print: (line: string) => void): Record<string, num
     const plain = over((seed) => rival(seed, isDrifting, epsilonGreedy(0.1, seeded(seed + 4_000))));
     const linear = over((seed) => rival(seed, isDrifting, linearEpsilonGreedy(0.1, seeded(seed + 4_000))));
     const own = over((seed) => ours(seed, isDrifting, 'linucb'));
-    const thompson = over((seed) => ours(seed, isDrifting, 'thompson'));
+    const thompson = over((seed) => ours(seed, isDrifting, 'thompson'), FEW);
     const show = (name: string, regret: number) => print(`  ${name.padEnd(44)}${regret.toFixed(0).padStart(7)}`);
     print(`regret after ${ROUNDS} rounds, ${isDrifting ? 'all preferences drawn anew at half-time' : 'steady world'}`);
     show('this bandit (linucb, the default)', own);

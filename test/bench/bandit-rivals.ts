@@ -24,35 +24,42 @@ function largest(values: readonly number[]): number {
   return values.reduce((best, value, index) => (value > (values[best] ?? 0) ? index : best), 0);
 }
 
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < SIZE; i += 1) sum += (a[i] ?? 0) * (b[i] ?? 0);
+  return sum;
+}
+
 /** Ridge regression by its inverse (Sherman and Morrison 1950); evidence fades by `kept` with each reward. */
 function regression(kept: number) {
   const inverse = new Float64Array(SIZE * SIZE);
   for (let i = 0; i < SIZE; i += 1) inverse[i * SIZE + i] = 1 / RIDGE;
   const response = new Float64Array(SIZE);
   const coefficients = new Float64Array(SIZE);
-  const times = (input: Float64Array): Float64Array => {
-    const product = new Float64Array(SIZE);
+  const product = new Float64Array(SIZE);
+  /** The inverse times a vector, in `product`. */
+  const multiply = (input: Float64Array): Float64Array => {
     for (let i = 0; i < SIZE; i += 1) {
       let sum = 0;
-      for (let j = 0; j < SIZE; j += 1) sum += (inverse[i * SIZE + j] ?? 0) * (input[j] ?? 0);
+      const row = i * SIZE;
+      for (let j = 0; j < SIZE; j += 1) sum += (inverse[row + j] ?? 0) * (input[j] ?? 0);
       product[i] = sum;
     }
     return product;
   };
-  const dot = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, i) => sum + value * (b[i] ?? 0), 0);
   return {
     mean: (input: Float64Array) => BASE + dot(coefficients, input),
-    deviation: (input: Float64Array) => Math.sqrt(Math.max(0, dot(times(input), input))),
+    deviation: (input: Float64Array) => Math.sqrt(Math.max(0, dot(multiply(input), input))),
     learn(input: Float64Array, reward: number): void {
-      for (let i = 0; i < inverse.length; i += 1) inverse[i] = (inverse[i] ?? 0) / kept;
-      const product = times(input);
-      const scale = 1 + dot(product, input);
+      multiply(input);
+      const scale = kept * kept + kept * dot(product, input);
       for (let i = 0; i < SIZE; i += 1) {
         response[i] = (response[i] ?? 0) * kept + (reward - BASE) * (input[i] ?? 0);
-        for (let j = 0; j < SIZE; j += 1)
-          inverse[i * SIZE + j] = (inverse[i * SIZE + j] ?? 0) - ((product[i] ?? 0) * (product[j] ?? 0)) / scale;
+        const row = i * SIZE;
+        const own = (product[i] ?? 0) / scale;
+        for (let j = 0; j < SIZE; j += 1) inverse[row + j] = (inverse[row + j] ?? 0) / kept - own * (product[j] ?? 0);
       }
-      coefficients.set(times(response));
+      coefficients.set(multiply(response));
     },
   };
 }
