@@ -199,6 +199,19 @@ function writePlaylist(_room: Room, { decision, request }: Showing): Written {
   return body === undefined ? { status: 409, reason: 'no-segments' } : { body, type: 'application/vnd.apple.mpegurl' };
 }
 
+/** Where the same bytes are for everybody, and in ranges: for players that ask for a file piece by piece. */
+function fileUrl(titleId: string, arm: string, hint: RenditionHint & { readonly hasSound: boolean }): string {
+  const { heightPixels, throughputBps, codecs = [], hasSound } = hint;
+  const query = new URLSearchParams({
+    cut: arm,
+    ...(heightPixels === undefined ? {} : { maxHeight: String(heightPixels) }),
+    ...(throughputBps === undefined ? {} : { throughput: String(Math.round(throughputBps / 1000)) }),
+    ...(codecs.length === 0 ? {} : { codecs: codecs.join(',') }),
+    ...(hasSound ? { sound: '1' } : {}),
+  });
+  return `/.nearcast/preview/${encodeURIComponent(titleId)}.mp4?${query}`;
+}
+
 async function writeFile({ films, counts }: Room, { decision, request, budget }: Showing): Promise<Written> {
   // Of what others packed nobody has checked that it can be spliced.
   if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
@@ -210,7 +223,11 @@ async function writeFile({ films, counts }: Room, { decision, request, budget }:
   if (budget.isOver('media')) counts.late('media');
   if (film === 'busy') return { status: 503, reason: 'busy' };
   if (film === undefined) return { status: 503, reason: 'media-missing' };
-  const headers = { 'nearcast-seconds': film.seconds.toFixed(3), 'nearcast-skipped': String(film.skipped) };
+  const headers = {
+    'nearcast-seconds': film.seconds.toFixed(3),
+    'nearcast-skipped': String(film.skipped),
+    'content-location': fileUrl(published.title.id, cut.arm, hint),
+  };
   return { body: film.bytes, type: `video/mp4; codecs="${plan.codecs}"`, headers };
 }
 

@@ -159,6 +159,10 @@ describe('a preview', () => {
     expect(chosen.headers.get('content-type')).toBe('video/mp4; codecs="avc1.64001f, mp4a.40.2"');
     expect(chosen.headers.get('nearcast-arm')).toMatch(/^token-/);
     expect(chosen.headers.get('accept-ranges')).toBeNull();
+    const same = await ask(chosen.headers.get('content-location') ?? '', { headers: { range: 'bytes=0-99' } });
+    expect(same.status).toBe(206);
+    const begin = Buffer.from(await chosen.arrayBuffer()).subarray(0, 100);
+    expect(Buffer.from(await same.arrayBuffer()).equals(begin)).toBe(true);
     const path = '/.nearcast/preview/clip.mp4?cut=opening';
     const whole = await ask(path);
     const bytes = Buffer.from(await whole.arrayBuffer());
