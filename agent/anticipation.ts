@@ -10,6 +10,7 @@ import {
   observeStretch,
 } from './predict/anticipate.ts';
 import { SIMULATED_PRIOR } from './predict/anticipate-prior.ts';
+import { remember } from './remember.ts';
 
 /** Something that a consented session did. */
 export type SessionAct = {
@@ -124,16 +125,14 @@ class Room {
     // A play that follows an opening is its start, and goes on with what was last done.
     const isStart = type === 'play' && (before === undefined || before.titleId !== titleId || before.last === 'start');
     const isOld = type === 'play' && before?.titleId === titleId && before.isPlaying && before.last === 'seek';
-    this.#following.delete(sid);
-    this.#following.set(sid, {
+    const following = {
       titleId,
       last: isStart ? 'start' : isOld ? 'seek' : last,
       at: isOld ? before.at : now,
       positionSeconds: positionSeconds ?? (before?.titleId === titleId ? before.positionSeconds : 0),
       isPlaying: type !== 'pause' && (type !== 'seek' || before?.isPlaying !== false),
-    });
-    const oldest = this.#following.size > this.#options.maxSessions ? this.#following.keys().next().value : undefined;
-    if (oldest !== undefined) this.#following.delete(oldest);
+    };
+    remember(this.#following, sid, following, this.#options.maxSessions);
   }
 
   #momentOf({ titleId, last, at, positionSeconds }: Following, now: number): Moment {

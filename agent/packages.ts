@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Log } from '../cache/cache.ts';
 import { latestSchema, type Title, titleSchema } from '../encoder/contract.ts';
 import { MAX_SIDECAR_BYTES, type Overrides, parseSidecar } from './preview/sidecar.ts';
+import { remember } from './remember.ts';
 import { isTitleId } from './telemetry/event.ts';
 
 /** The newest published package of a title. */
@@ -114,9 +115,7 @@ class PublishFolder {
     if (stamp === '') this.#known.delete(id);
     else this.#known.set(id, { stamp, summary: found === undefined ? undefined : { ...summaryOf(found), ...report } });
     if (found === undefined) return undefined;
-    this.#whole.set(id, found);
-    const [oldest] = this.#whole.size > MAX_WHOLE ? this.#whole.keys() : [];
-    if (oldest !== undefined) this.#whole.delete(oldest);
+    remember(this.#whole, id, found, MAX_WHOLE);
     return found;
   }
 

@@ -4,6 +4,7 @@ import { newHistogram, type Observed, observe } from './histogram.ts';
 import type { Ranking, RankQuestion } from './model/predictor.ts';
 import type { RankedTitle } from './predict/rank.ts';
 import { turnedFrom } from './predict/transitions.ts';
+import { remember } from './remember.ts';
 import type { EventType, ViewerEvent } from './telemetry/event.ts';
 import type { Session } from './telemetry/session.ts';
 
@@ -85,10 +86,7 @@ export function openPlans(options: PlansOptions): Plans {
       if (turnedTo !== undefined) options.turned(turnedTo, turnedFrom({ history: session.history.slice(1) }));
       const isStrong = event !== undefined && STRONG.has(event.type);
       if (!isStrong && turnedTo === undefined && !isDue(session, before, options.now())) return;
-      known.delete(sid);
-      known.set(sid, remember(session, before, options.now()));
-      const [oldest] = known.size > options.maxSessions ? known.keys() : [];
-      if (oldest !== undefined) known.delete(oldest);
+      remember(known, sid, knownNow(session, before, options.now()), options.maxSessions);
       if (!queue.push(sid)) counts.dropped += 1;
     },
     sweep: () => {
@@ -166,7 +164,7 @@ function isDue({ current }: Session, before: Known | undefined, now: number): bo
 }
 
 /** A title that was left is still the one turned away from. */
-const remember = ({ current }: Session, before: Known | undefined, now: number): Known => ({
+const knownNow = ({ current }: Session, before: Known | undefined, now: number): Known => ({
   plannedAt: now,
   titleId: current?.titleId ?? before?.titleId,
   watchedSeconds: current?.watchedSeconds ?? before?.watchedSeconds ?? 0,

@@ -1,5 +1,7 @@
 // The tables of previews and experiments in the agent's state: models, arms, guards, choices, spent tokens, exposures.
 // No row names a viewer or says what one likes.
+
+import { remember } from './remember.ts';
 import { type Database, MAX_ROWS, type Row, readRows } from './state-database.ts';
 import type { ArmRow, ChoiceRow, ExposureRow, GuardRow, ModelRow } from './state-schema.ts';
 
@@ -192,10 +194,7 @@ function spentTable(database: Database): PreviewTables['spent'] {
     get,
     add: ({ id, day, bit }) => {
       const outcomes = get(id) | bit;
-      recent.delete(id);
-      recent.set(id, outcomes);
-      const [oldest] = recent.size > MOST_RECENT ? recent.keys() : [];
-      if (oldest !== undefined) recent.delete(oldest);
+      remember(recent, id, outcomes, MOST_RECENT);
       database.put(`spent ${id}`, upsert, [id, day, outcomes]);
     },
   };

@@ -1,6 +1,7 @@
 // What was ranked for viewers who consented, and what they opened next: the events that models are trained and compared
 // on. In RAM alone, bounded in number and bytes, without a name once the viewer is forgotten.
 import type { PredictSession } from '../predict/profile.ts';
+import { remember } from '../remember.ts';
 import { dayOf } from '../state-schema.ts';
 import type { Raw } from '../telemetry/event.ts';
 
@@ -121,12 +122,7 @@ export function openQuestions({ rank, onAnswered, now }: QuestionsOptions): Ques
   const count = { answered: 0, skipped: 0 };
   let day = dayOf(now());
 
-  const put = (viewer: string, entry: Pending): void => {
-    pending.delete(viewer);
-    pending.set(viewer, entry);
-    const [oldest] = pending.size > MAX_PENDING ? pending.keys() : [];
-    if (oldest !== undefined) pending.delete(oldest);
-  };
+  const put = (viewer: string, entry: Pending): void => void remember(pending, viewer, entry, MAX_PENDING);
   const ask = async (session: Viewer, entry: Pending): Promise<void> => {
     const asked = await rank(session);
     // Meanwhile the viewer may have gone on, or been forgotten.

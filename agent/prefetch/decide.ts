@@ -1,6 +1,7 @@
 // What in-session prefetch does about each thing that it hears: which URLs are fetched ahead, with what chance and when,
 // and which are given up. The node and the simulator run this same code. No I/O, no clock, no chance.
 import type { Intent } from '../predict/anticipate.ts';
+import { remember } from '../remember.ts';
 import { Claims } from './claims.ts';
 import type { PrefetchReason } from './decisions.ts';
 import type { FetchItem } from './fetcher.ts';
@@ -95,10 +96,7 @@ class Recent {
 
   isNew(key: string, now: number): boolean {
     if ((this.#until.get(key) ?? 0) > now) return false;
-    this.#until.delete(key);
-    this.#until.set(key, now + RECENT_MS);
-    const oldest = this.#until.size > MAX_RECENT ? this.#until.keys().next().value : undefined;
-    if (oldest !== undefined) this.#until.delete(oldest);
+    remember(this.#until, key, now + RECENT_MS, MAX_RECENT);
     return true;
   }
 
@@ -282,10 +280,8 @@ class Room {
   /** Gives up what a session wanted before of the same scope. */
   #replace({ sid, titleId, scope, seconds }: Whose, kept: ReadonlySet<string>, now: number): readonly string[] {
     if (seconds === undefined || sid === undefined) return [];
-    this.#watching.delete(sid);
-    this.#watching.set(sid, { titleId, near: new Set([...kept].slice(0, KEPT_IN_PAUSE)), seconds });
-    const oldest = this.#watching.size > MAX_CLAIMS ? this.#watching.keys().next().value : undefined;
-    if (oldest !== undefined) this.#watching.delete(oldest);
+    const near = new Set([...kept].slice(0, KEPT_IN_PAUSE));
+    remember(this.#watching, sid, { titleId, near, seconds }, MAX_CLAIMS);
     const given = this.#claims.release(sid, now, (url, of) => of.scope === scope && !kept.has(url));
     return this.#giveUp(given).cancel;
   }

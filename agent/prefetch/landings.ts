@@ -1,5 +1,6 @@
 // Where viewers of a title land when they jump: behind its intro, at its best scenes. Counters of titles, nobody in them.
 // Pure.
+import { remember } from '../remember.ts';
 
 const MAX_TITLES = 2_000;
 const MAX_PLACES = 128;
@@ -24,10 +25,7 @@ export class Landings {
     title.jumps += 1;
     title.places.set(place, (title.places.get(place) ?? 0) + 1);
     if (title.places.size > MAX_PLACES) this.#prune(title);
-    this.#titles.delete(titleId);
-    this.#titles.set(titleId, title);
-    const oldest = this.#titles.size > MAX_TITLES ? this.#titles.keys().next().value : undefined;
-    if (oldest !== undefined) this.#titles.delete(oldest);
+    remember(this.#titles, titleId, title, MAX_TITLES);
   }
 
   /** The likeliest places ahead of a position, at most `limit`, the likeliest first. */

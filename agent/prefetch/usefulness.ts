@@ -1,5 +1,7 @@
 // What became of each object that was fetched ahead, and what follows from it: chances are corrected by what came true, and
 // the least chance that is fetched for rises with what is wasted. Nothing here is about a viewer. Pure.
+
+import { remember } from '../remember.ts';
 import type { PrefetchReason } from './decisions.ts';
 
 /** What became of it: asked for when it was there, asked for while it waited or ran, or not asked for in time. */
@@ -118,10 +120,8 @@ class Learner {
   track(url: string, { reason, group, chance, bytes, until }: Tracked, isFetched: boolean): void {
     const before = this.#tracked.get(url);
     if (before !== undefined && (before.isStored || !isFetched)) return;
-    this.#tracked.delete(url);
-    this.#tracked.set(url, { reason, group, chance, bytes, until, isFetched, isStored: false });
-    const oldest = this.#tracked.size > this.#options.maxTracked ? this.#tracked.keys().next().value : undefined;
-    if (oldest !== undefined) this.#tracked.delete(oldest);
+    const entry = { reason, group, chance, bytes, until, isFetched, isStored: false };
+    remember(this.#tracked, url, entry, this.#options.maxTracked);
   }
 
   stored(url: string, bytes: number): void {

@@ -2,6 +2,7 @@
 // promos.ts. What a viewer was shown is in memory for those who consented, and for all others in a signed note that the
 // client holds and gives back.
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { remember } from '../remember.ts';
 import { openBudget } from './budget.ts';
 import type { Choice, Chooser, OfferedArm } from './choice.ts';
 import type { Decider } from './decide.ts';
@@ -135,7 +136,7 @@ async function fill(room: Room, request: SlotRequest): Promise<SlotReply> {
   if (plan === undefined || film === undefined || film === 'busy') return { outcome: 'failed' };
   const shown = { promo: promo.id, at: now() };
   room.spent = spend(room.spent, promo.id, now());
-  if (known !== undefined) remember(remembered, known, shown);
+  if (known !== undefined) rememberSeen(remembered, known, shown);
   return {
     ...{ outcome: 'filled', promo: promo.id, titleId: promo.titleId, bytes: film.bytes, seconds: film.seconds },
     codecs: plan.codecs,
@@ -183,12 +184,8 @@ function choose(
   }
 }
 
-function remember(remembered: Map<string, Seen>, sid: string, shown: Seen[number]): void {
-  const seen = [...(remembered.get(sid) ?? []), shown].slice(-MOST_SEEN);
-  remembered.delete(sid);
-  remembered.set(sid, seen);
-  const [oldest] = remembered.size > MOST_SESSIONS ? remembered.keys() : [];
-  if (oldest !== undefined) remembered.delete(oldest);
+function rememberSeen(remembered: Map<string, Seen>, sid: string, shown: Seen[number]): void {
+  remember(remembered, sid, [...(remembered.get(sid) ?? []), shown].slice(-MOST_SEEN), MOST_SESSIONS);
 }
 
 const sign = (secret: Uint8Array, payload: string) => createHmac('sha256', secret).update(`seen ${payload}`).digest();

@@ -1,5 +1,7 @@
 // Previews that are decided before they are asked for: the titles that a viewer is expected to look at next. Nothing of
 // them is counted or logged until one is asked for, and each is used once.
+
+import { remember } from '../remember.ts';
 import { openBudget } from './budget.ts';
 import type { Decided, Decider } from './decide.ts';
 import { cutSegments, type RenditionHint } from './playlist.ts';
@@ -50,10 +52,8 @@ export function openAhead({ decider, now }: { readonly decider: Decider; readonl
     if (decided.kind !== 'cut') return [];
     const key = keyOf(titleId, sid);
     if (held.delete(key)) counts.unused += 1;
-    held.set(key, { decided, at: now() });
     counts.decided += 1;
-    const [oldest] = held.size > MOST_HELD ? held.keys() : [];
-    if (oldest !== undefined && held.delete(oldest)) counts.unused += 1;
+    if (remember(held, key, { decided, at: now() }, MOST_HELD) !== undefined) counts.unused += 1;
     return beginningOf(decided, { ...hint, throughputBps: decided.throughputBps ?? hint.throughputBps });
   }
 

@@ -1,5 +1,7 @@
 // Chooses among arms for previews, artwork and ads, shows what it chose, and learns from what comes of it. One front for
 // all slots; no arm, model or viewer is known outside.
+
+import { remember } from '../remember.ts';
 import { type ChoiceSettings, type Deciding, decide, inputOf, isEven, steps } from './bandit-decide.ts';
 import { type GuardOptions, type GuardStore, openGuard } from './bandit-guard.ts';
 import { type Prior, priorFrom } from './bandit-linear.ts';
@@ -199,9 +201,8 @@ function show({ options, posteriors, tokens, details, waiting, choices }: Room, 
   const claims = { id, slot, title: titleId, arm: arm.id, propensity, descriptor, taste };
   if (!isLearnt) return tokens.seal({ ...claims, weight: 0, order: 0, issuedAt: now });
   const input = inputOf(taste, descriptor);
-  waiting.set(id, { slot, forecast: posteriors.forecast(slot, input), dueAt: now + SILENCE_MS, reward: 0 });
-  const [oldest] = waiting.size > MOST_WAITING ? waiting.keys() : [];
-  if (oldest !== undefined) waiting.delete(oldest);
+  const silent = { slot, forecast: posteriors.forecast(slot, input), dueAt: now + SILENCE_MS, reward: 0 };
+  remember(waiting, id, silent, MOST_WAITING);
   return tokens.seal({ ...claims, ...posteriors.shown({ slot, title: titleId, arm: arm.id, input }) });
 }
 

@@ -1,6 +1,7 @@
 // Which cut of a title a viewer gets: package, taste and choice, each within its share of the time, and the best answer
 // so far where one is late: personal, then what the region likes, then the default.
 import type { Title } from '../../encoder/contract.ts';
+import { remember } from '../remember.ts';
 import { attempt, type Budget, type Step } from './budget.ts';
 import type { Choice, Chooser } from './choice.ts';
 import { type Features, meanFeatures, sharedTraits, shotFeatures, vectorOf } from './descriptor.ts';
@@ -196,19 +197,16 @@ async function findPackage(room: Room, titleId: string, budget: Budget): Promise
     attempt(() => room.packageOf(titleId)),
   );
   if (found.ended === 'value') {
-    remember(room.remembered, titleId, found.value);
+    rememberPackage(room.remembered, titleId, found.value);
     return found.value;
   }
   if (found.ended === 'late') room.onLate('package');
   return room.remembered.get(titleId) ?? `package-${found.ended}`;
 }
 
-function remember(remembered: Room['remembered'], titleId: string, found: PackageState | undefined): void {
-  remembered.delete(titleId);
-  if (found?.state !== 'ready') return;
-  remembered.set(titleId, found);
-  const [oldest] = remembered.size > MOST_REMEMBERED ? remembered.keys() : [];
-  if (oldest !== undefined) remembered.delete(oldest);
+function rememberPackage(remembered: Room['remembered'], titleId: string, found: PackageState | undefined): void {
+  if (found?.state === 'ready') remember(remembered, titleId, found, MOST_REMEMBERED);
+  else remembered.delete(titleId);
 }
 
 type Question = {

@@ -1,5 +1,6 @@
 // Where in a title this region's viewers come back to and where they leave, from players' own events: counts of the title
 // alone, nothing of a viewer. Pure: time comes in.
+import { remember } from '../remember.ts';
 
 /** Parts that a title is counted in. */
 const BINS = 64;
@@ -51,10 +52,7 @@ export function createInterest(snapshot?: string): Interest {
       const bin = Math.floor(ratio * BINS);
       list[bin] = (list[bin] ?? 0) + 1;
       counts.events += 1;
-      titles.delete(titleId);
-      titles.set(titleId, counts);
-      const [oldest] = titles.size > MOST_TITLES ? titles.keys() : [];
-      if (oldest !== undefined) titles.delete(oldest);
+      remember(titles, titleId, counts, MOST_TITLES);
     },
     of(titleId, durationSeconds) {
       const counts = titles.get(titleId);

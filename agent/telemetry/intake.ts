@@ -1,6 +1,7 @@
 // Where telemetry comes in: beacons and CMCD, from the events route and from every served request. It counts facts of
 // titles for everybody, and passes on who it was only for those who consented. Floods are dropped and counted.
 import type { RawCmcd, ServedRecord } from '../../cache/cache.ts';
+import { remember } from '../remember.ts';
 import { type Allowance, openAllowance } from './allowance.ts';
 import { type CmcdReport, parseCmcd, parseCmcdEvents } from './cmcd.ts';
 import { eventOf } from './cmcd-event.ts';
@@ -189,18 +190,10 @@ function distinctFacts(facts: readonly TitleFact[]): readonly TitleFact[] {
 
 const depthOf = (path: string): number => path.split('/').length;
 
-/** Writes of at most MAX_SERVED_TITLES titles; the one written longest ago leaves. */
-function remember<T>(map: Map<string, T>, titleId: string, value: T): void {
-  map.delete(titleId);
-  map.set(titleId, value);
-  const [oldest] = map.size > MAX_SERVED_TITLES ? map.keys() : [];
-  if (oldest !== undefined) map.delete(oldest);
-}
-
 /** Passes on a fact that an event told. */
 function tellEvent(room: Room, fact: TitleFact): void {
   if (fact.kind === 'play') {
-    remember(room.toldTitles, fact.titleId, room.now());
+    remember(room.toldTitles, fact.titleId, room.now(), MAX_SERVED_TITLES);
   }
   // It was accepted before it was known to be too much.
   if (!tellTitle(room, fact)) room.counts.accepted -= 1;
@@ -314,7 +307,7 @@ function tellStart(room: Room, titleId: string, { path, at }: ServedRecord): voi
   if (room.now() - (room.toldTitles.get(titleId) ?? Number.NEGATIVE_INFINITY) < TOLD_MS) return;
   const top = room.topManifests.get(titleId);
   const isTop = top === undefined || depthOf(path) < depthOf(top);
-  if (isTop) remember(room.topManifests, titleId, path);
+  if (isTop) remember(room.topManifests, titleId, path, MAX_SERVED_TITLES);
   else if (path !== top) return;
   tellTitle(room, { titleId, kind: 'play', amount: 1, at });
 }

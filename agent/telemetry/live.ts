@@ -1,5 +1,7 @@
 // What a consented session and its viewer are while they live, and how each event and each CMCD report changes them.
 // Pure but for the records it changes; sessions.ts owns those, their number and their end.
+
+import { remember } from '../remember.ts';
 import type { CmcdReport, PlayState } from './cmcd.ts';
 import { type EventType, type Orientation, raw, type ViewerEvent } from './event.ts';
 import { beginInference, type Inference, type Inferred, listen, takeSegment } from './infer.ts';
@@ -103,10 +105,7 @@ type DurationOf = (titleId: string) => number | undefined;
 /** The track of a title, made anew where there is none, and moved to the end as the last seen. */
 function trackOf(viewer: Viewer, titleId: string, at: number, durationOf: DurationOf): Track {
   const track = viewer.tracks.get(titleId) ?? newTrack(titleId, durationOf(titleId), at);
-  viewer.tracks.delete(titleId);
-  viewer.tracks.set(titleId, track);
-  const [oldest] = viewer.tracks.size > MAX_HISTORY ? viewer.tracks.keys() : [];
-  if (oldest !== undefined) viewer.tracks.delete(oldest);
+  remember(viewer.tracks, titleId, track, MAX_HISTORY);
   return track;
 }
 
@@ -260,7 +259,7 @@ export function inferFrom(live: Live, { report, titleId, at, segmentNumber: numb
   if (at - live.toldAt < TELLS_MS) return [];
   if (isVideo && titleId !== undefined && number !== undefined && seconds !== undefined && seconds > 0) {
     const asked = { at, titleId, number, seconds };
-    if (live.inference !== undefined) return remember(live, takeSegment(live.inference, asked));
+    if (live.inference !== undefined) return noted(live, takeSegment(live.inference, asked));
     live.inference = beginInference(asked);
   }
   return [];
@@ -273,10 +272,10 @@ export function inferFromSilence(live: Live, now: number): readonly Inferred[] {
   const durationSeconds = live.viewer.tracks.get(titleId)?.durationSeconds;
   // Numbers that rise by more than one are times in a scale that is not known here.
   const isAtEnd = step === 1 && durationSeconds !== undefined && (lastNumber + 2) * seconds > durationSeconds;
-  return remember(live, listen(live.inference, now, isAtEnd));
+  return noted(live, listen(live.inference, now, isAtEnd));
 }
 
-function remember(live: Live, inferred: readonly Inferred[]): readonly Inferred[] {
+function noted(live: Live, inferred: readonly Inferred[]): readonly Inferred[] {
   if (inferred.length === 0) return inferred;
   const actions = inferred.map(({ type, titleId, at, confidence }): Action => ({ type, titleId, at, confidence }));
   live.actions = [...actions.reverse(), ...live.actions].slice(0, MAX_ACTIONS);

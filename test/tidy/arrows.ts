@@ -57,6 +57,7 @@ const PURE = [
   'agent/prefetch/turn.ts',
   'agent/prefetch/usefulness.ts',
   'agent/prefetch/governor.ts',
+  'agent/remember.ts',
   'agent/preview/boxes.ts',
   'agent/preview/captions.ts',
   'agent/preview/descriptor.ts',
