@@ -1,14 +1,11 @@
 // What each origin's line carries by 5 minutes, and how much more it can before the month's 95th percentile rises: bytes up
 // to there cost nothing where bandwidth is billed by it.
 import { BIN_SECONDS, percentile95 } from './billing.ts';
-import { SERIES_DAYS, Series, type SeriesDay } from './series.ts';
+import { type DayStore, keepDay, restoreDays, Series } from './series.ts';
 
 /** What openLines() needs. `days`: where they are kept, by name. */
 export type LinesOptions = {
-  readonly days: {
-    readonly get: (name: string) => string | undefined;
-    readonly put: (name: string, json: string) => void;
-  };
+  readonly days: DayStore;
   /** Names of origins; of others nothing is counted. */
   readonly origins: readonly string[];
   /** The part of the percentile up to which a line may be filled, above 0 to 1. */
@@ -29,26 +26,16 @@ export type Lines = {
 
 /** A percentile of less says nothing: 5-minute means of a day. */
 const LEAST_BINS = 288;
-const nameOf = (origin: string, slot: number): string => `line ${origin} ${slot}`;
+const nameOf = (origin: string): string => `line ${origin}`;
 
 type Line = { readonly series: Series; known: { bin: number; p95: number } };
 
 /** Opens lines over what earlier runs left. A day that cannot be read is left out. */
 export function openLines({ days, origins, ratio, now }: LinesOptions): Lines {
-  const today = Math.floor(now() / 86_400_000);
   const lines = new Map<string, Line>();
   for (const origin of origins) {
     const series = new Series(1);
-    for (let slot = 0; slot < SERIES_DAYS; slot += 1) {
-      const json = days.get(nameOf(origin, slot));
-      if (json === undefined) continue;
-      try {
-        const saved: SeriesDay = JSON.parse(json);
-        series.restore(saved, today);
-      } catch (error) {
-        if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-      }
-    }
+    restoreDays(series, days, nameOf(origin), now());
     lines.set(origin, { series, known: { bin: -1, p95: 0 } });
   }
   /** Brings a line to this bin, so that quiet ones count as none, and gives its percentile, worked out once a bin. */
@@ -73,10 +60,7 @@ export function openLines({ days, origins, ratio, now }: LinesOptions): Lines {
     },
     save: () => {
       for (const [origin, { series }] of lines) {
-        for (const day of [series.day - 1, series.day]) {
-          const saved = series.saveDay(day);
-          if (saved !== undefined) days.put(nameOf(origin, day % SERIES_DAYS), JSON.stringify(saved));
-        }
+        for (const day of [series.day - 1, series.day]) keepDay(series, days, nameOf(origin), day);
       }
     },
   };

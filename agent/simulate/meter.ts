@@ -10,7 +10,7 @@ import {
   s3fifo,
 } from '../../cache/cache.ts';
 import { BIN_SECONDS, bitsPerSecond, type Estimate, jackknife, percentile95 } from './billing.ts';
-import { SERIES_DAYS, Series, type SeriesDay } from './series.ts';
+import { type DayStore, keepDay, restoreDays, Series } from './series.ts';
 
 /** The caches that are played: this one as it is, and one for each thing that could be otherwise. */
 export const PLAYED = ['as-is', 'lru', 'no-prefetch', 'double-disk'] as const;
@@ -33,12 +33,6 @@ const MEASURED = PLAYED.length * GROUPS;
 const MAX_RATIO = 0.5;
 const SNAPSHOT = 'what-if';
 const SAVE_MS = 3_600_000;
-
-/** Where days are kept: one document by name, as agent/state.ts has them. */
-export type DayStore = {
-  readonly get: (name: string) => string | undefined;
-  readonly put: (name: string, json: string) => void;
-};
 
 /** What a feature saves over the days that are counted; negative: it costs. */
 export type Saving = {
@@ -219,27 +213,11 @@ async function prefetchCost(series: Series, sampleRatio: number, sinceMs: number
   };
 }
 
-/** The days on disk; one that cannot be read is left out. */
-function restore(series: Series, { days, now }: MeterOptions): void {
-  const today = Math.floor(now() / 86_400_000);
-  for (let slot = 0; slot < SERIES_DAYS; slot += 1) {
-    const json = days.get(`${SNAPSHOT} ${slot}`);
-    if (json === undefined) continue;
-    try {
-      const saved: SeriesDay = JSON.parse(json);
-      series.restore(saved, today);
-    } catch (error) {
-      // A day of what might have been: the month goes on without it.
-      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
-    }
-  }
-}
-
 /** Opens a meter over what earlier runs left. What the played caches held is not kept: they begin empty. */
 export function openMeter(options: MeterOptions): Meter {
   const { days, now } = options;
   const series = new Series(MEASURED + 1);
-  restore(series, options);
+  restoreDays(series, days, SNAPSHOT, now());
   const totals = new Float64Array(PLAYED.length);
   let at = 0;
   const shards = openShards(options, (cache, group, bytes) => {
@@ -286,10 +264,7 @@ export function openMeter(options: MeterOptions): Meter {
     prefetchCost: (sinceMs) => prefetchCost(series, shards.ratio, sinceMs),
     save: (isLast = false) => {
       if (!isLast && series.day === savedDay && now() - savedAt < SAVE_MS) return;
-      for (const day of new Set([savedDay, series.day])) {
-        const saved = series.saveDay(day);
-        if (saved !== undefined) days.put(`${SNAPSHOT} ${day % SERIES_DAYS}`, JSON.stringify(saved));
-      }
+      for (const day of new Set([savedDay, series.day])) keepDay(series, days, SNAPSHOT, day);
       savedDay = series.day;
       savedAt = now();
     },

@@ -110,3 +110,29 @@ export class Series {
     return true;
   }
 }
+
+/** Where days are kept: one document by name. */
+export type DayStore = {
+  readonly get: (name: string) => string | undefined;
+  readonly put: (name: string, json: string) => void;
+};
+
+/** Takes the days back that are kept under a name; one that cannot be read is left out, the month goes on without it. */
+export function restoreDays(series: Series, days: Pick<DayStore, 'get'>, name: string, nowMs: number): void {
+  for (let slot = 0; slot < SERIES_DAYS; slot += 1) {
+    const json = days.get(`${name} ${slot}`);
+    if (json === undefined) continue;
+    try {
+      const saved: SeriesDay = JSON.parse(json);
+      series.restore(saved, Math.floor(nowMs / 86_400_000));
+    } catch (error) {
+      if (!(error instanceof SyntaxError || error instanceof TypeError)) throw error;
+    }
+  }
+}
+
+/** Keeps a day under a name, in the place of the one that many days before; nothing when it is not in the ring. */
+export function keepDay(series: Series, days: Pick<DayStore, 'put'>, name: string, day: number): void {
+  const saved = series.saveDay(day);
+  if (saved !== undefined) days.put(`${name} ${day % SERIES_DAYS}`, JSON.stringify(saved));
+}
