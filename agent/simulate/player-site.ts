@@ -1,10 +1,11 @@
 // A simulated site with a few viewers behind one edge and a far, narrow origin: what they wait for with prefetch and without.
 // Seeded: the same seed gives the same viewers and titles, who see different waits and act on them. Pure.
 import { Hazard, type HazardCounts, type LastAction, type Moment } from '../predict/anticipate.ts';
+import { normal } from '../train/random.ts';
 import { type AbrKind, Player, type PlayerRequest, type Transfer } from './player.ts';
 import { type Link, SiteEdge } from './player-edge.ts';
 import { drawTitles, type SiteTitle } from './player-titles.ts';
-import { type Act, type Chance, drawAct, drawHabit, type Habit, normal } from './player-viewer.ts';
+import { type Act, type Chance, drawAct, drawHabit, type Habit } from './player-viewer.ts';
 import { seededChance } from './workload.ts';
 
 /** What is simulated. */

@@ -1,6 +1,7 @@
 // The catalogue of the simulated site: films and series with their segments, and which is how popular. Pure.
 import type { Timeline, TimelineTrack } from '../prefetch/timeline.ts';
-import { type Chance, normal, type WatchedTitle } from './player-viewer.ts';
+import { normal } from '../train/random.ts';
+import type { Chance, WatchedTitle } from './player-viewer.ts';
 
 /** A title of the site. */
 export type SiteTitle = WatchedTitle & {

@@ -2,6 +2,7 @@
 // public: the chances were written down before anything was measured with them and not changed since. Many leave early, a
 // jump is likeliest after a jump, intros are skipped, credits are left. Pure.
 import type { Moment } from '../predict/anticipate.ts';
+import { normal } from '../train/random.ts';
 
 /** Chance from a seed, in [0, 1). */
 export type Chance = () => number;
@@ -47,10 +48,6 @@ const CREDITS_NEXT = 0.06;
 const CREDITS_LEAVE = 0.02;
 /** Whoever has been away for this long leaves. */
 const MAX_PAUSE_SECONDS = 900;
-
-/** Normal deviate (Box and Muller). */
-export const normal = (chance: Chance): number =>
-  Math.sqrt(-2 * Math.log(1 - chance())) * Math.cos(2 * Math.PI * chance());
 
 /** Draws a habit by its share. */
 export function drawHabit(chance: Chance): Habit {

@@ -1,6 +1,7 @@
 // A seeded workload of regional edges for video on demand: who watches what, when, on which device, and which chunks of
 // which rendition that asks of an edge. Pure; the same parameters give the same workload.
 import type { Requests } from '../../cache/cache.ts';
+import { normal } from '../train/random.ts';
 
 /** One way to watch: its share of the views, and the bits per second of the rendition that it plays. */
 export type Device = { readonly name: string; readonly share: number; readonly bitsPerSecond: number };
@@ -197,10 +198,6 @@ function drawer(weights: readonly number[]): (at: number) => number {
     return low;
   };
 }
-
-/** Two independent numbers into a standard normal one (Box and Muller, 1958). */
-const normal = (chance: () => number): number =>
-  Math.sqrt(-2 * Math.log(1 - chance())) * Math.cos(2 * Math.PI * chance());
 
 /** A title's hours on a day, of those on a day of its second week; 1 always for one that was there before. */
 function hoursOn(day: number, releaseDay: number | undefined): number {

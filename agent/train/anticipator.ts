@@ -5,8 +5,8 @@ import { startTape, type Tape, type Value } from './autodiff.ts';
 import { buildGraph } from './graph.ts';
 import { type GraphTensor, openGraph } from './graph-session.ts';
 import { encodeModel } from './protobuf.ts';
-import { type Random, seededRandom } from './random.ts';
-import { MASKED, normal, SASREC_OPSET } from './sasrec.ts';
+import { normal, type Random, seededRandom } from './random.ts';
+import { MASKED, SASREC_OPSET } from './sasrec.ts';
 
 /** Something a viewer did: which kind (from 0), how many seconds ago, and where in the title. */
 export type Deed = { readonly kind: number; readonly secondsAgo: number; readonly positionSeconds: number };

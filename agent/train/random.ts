@@ -25,3 +25,7 @@ export function drawIndex(weights: ArrayLike<number>, random: Random): number {
   }
   return total > 0 ? weights.length - 1 : -1;
 }
+
+/** A number drawn from the standard normal distribution, of two uniform ones (Box and Muller, 1958). */
+export const normal = (random: Random): number =>
+  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());

@@ -4,7 +4,7 @@ import { addAdamStep } from './adam.ts';
 import { startTape, type Tape, type Value } from './autodiff.ts';
 import { buildGraph } from './graph.ts';
 import { encodeModel } from './protobuf.ts';
-import type { Random } from './random.ts';
+import { normal, type Random } from './random.ts';
 
 /** Sizes of a model. Row 0 of the title table stands for "nothing". */
 export type SasrecShape = {
@@ -61,10 +61,6 @@ export function sasrecParameters({ titles, width, history, layers }: SasrecShape
     { name: 'title_bias', dims: [titles + 1], start: 'zero' },
   ];
 }
-
-/** A number drawn from the normal distribution (Box, Muller 1958). */
-export const normal = (random: Random): number =>
-  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 
 /** Weights to start from: matrices normal with variance 1 / width, gains 1, biases 0. */
 export function startWeights(shape: SasrecShape, random: Random): SasrecWeights {

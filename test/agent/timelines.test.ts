@@ -11,6 +11,7 @@ import { openTimelines, type Timelines } from '../../agent/timelines.ts';
 import { openNode, type TestNode } from '../cache/http/node.ts';
 
 const START = { positionSeconds: 0, durationSeconds: undefined, last: 'start', sinceSeconds: 0 } as const;
+const FOLLOWING = { viewing: {}, intent: new Hazard().intent(START), aheadSeconds: 60, landings: [], isJump: false };
 const HLS = 'application/vnd.apple.mpegurl';
 const DASH = 'application/dash+xml';
 const MASTER = '/films/f/master.m3u8';
@@ -173,14 +174,7 @@ describe('an HLS title', () => {
     serve(MASTER, ['#EXTM3U', ...lines, '#EXT-X-ENDLIST']);
     const timeline = await timelines.of('f');
     const place = timeline && placeOf(timeline, '/films/f/0.ts');
-    const following = {
-      viewing: {},
-      intent: new Hazard().intent(START),
-      aheadSeconds: 60,
-      landings: [],
-      isJump: false,
-    };
-    const ahead = timeline && place && followPlace(timeline, place, following);
+    const ahead = timeline && place && followPlace(timeline, place, FOLLOWING);
     expect(ahead?.map(({ url }) => url)).toEqual(['/films/f/1.ts?token=1', '/films/f/2.ts?token=2']);
   });
 
@@ -272,14 +266,7 @@ describe('a live title', () => {
     serve(MASTER, media(5, undefined, []));
     const timeline = await timelines.of('f');
     const place = timeline && placeOf(timeline, '/films/f/3.m4s');
-    const following = {
-      viewing: {},
-      intent: new Hazard().intent(START),
-      aheadSeconds: 60,
-      landings: [],
-      isJump: false,
-    };
-    const ahead = timeline && place && followPlace(timeline, place, following);
+    const ahead = timeline && place && followPlace(timeline, place, FOLLOWING);
     expect(ahead?.map(({ url }) => url)).toEqual(['/films/f/4.m4s']);
     expect(timeline && place && reachedRatio(timeline, place)).toBe(0);
     serve(MASTER, media(6, undefined, []));

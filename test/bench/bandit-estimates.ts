@@ -5,7 +5,8 @@ import { estimatePolicy, type TargetPolicy } from '../../agent/experiment/estima
 import { checkRatio } from '../../agent/experiment/ratio.ts';
 import { METRICS, reportSteps } from '../../agent/experiment/report.ts';
 import { differenceSequence, sumsOf } from '../../agent/experiment/sequences.ts';
-import { beginLife, drawLook, drawWorld, normal, seeded } from './bandit-worlds.ts';
+import { normal, seededRandom } from '../../agent/train/random.ts';
+import { beginLife, drawLook, drawWorld } from './bandit-worlds.ts';
 
 const LOGS = 50;
 const CHOICES = 4_000;
@@ -24,7 +25,7 @@ type Covered = { decided: number; refused: number; snips: number; dr: number };
 
 function coverLog(seed: number, policy: string, counts: Covered): void {
   const world = drawWorld(seed, { arms: ARMS, isDrifting: false });
-  const random = seeded(seed + 5_000);
+  const random = seededRandom(seed + 5_000);
   const { bandit, log, tick } = beginLife(seed + 6_000, { policy, explorationRatio: EXPLORATION });
   for (let round = 0; round < CHOICES; round += 1) {
     tick(round, CHOICES);
@@ -76,7 +77,7 @@ const UNITS_A_DAY = 200;
 
 /** Whether one A/A experiment ever looked like a difference, or like broken shares, at one of its daily looks. */
 function peek(seed: number): { readonly isAlarmed: boolean; readonly isBroken: boolean } {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const outcomes: [number[], number[]] = [[], []];
   let isAlarmed = false;
   let isBroken = false;
@@ -104,7 +105,7 @@ function falseReports(): number {
   const experiment: Experiment = { id: 'aa', layer: 'main', from: 0, to: 1, rampRatio: 1, variants, startedAt: 0 };
   let alarms = 0;
   for (let seed = 1; seed <= REPORTS; seed += 1) {
-    const random = seeded(seed + 9_000);
+    const random = seededRandom(seed + 9_000);
     const exposures = Array.from({ length: 2_000 }, () => {
       const before = Math.exp(normal(random));
       const minutes = before * (random() < 0.5 ? 4 : 0) + random();

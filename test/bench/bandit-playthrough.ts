@@ -1,5 +1,7 @@
 // Play-through of personal choices against the best single preview of each title, and how long one choice takes.
-import { beginLife, drawLook, normal, seeded } from './bandit-worlds.ts';
+
+import { normal, seededRandom } from '../../agent/train/random.ts';
+import { beginLife, drawLook } from './bandit-worlds.ts';
 
 const TITLES = 12;
 const CUTS = 4;
@@ -16,7 +18,7 @@ type Taste = 'differ' | 'same';
  * all like the same.
  */
 function drawViewers(seed: number, taste: Taste) {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const groups = Array.from({ length: taste === 'differ' ? 4 : 1 }, () => drawLook(random, WIDTH));
   const cuts = Array.from({ length: TITLES }, () =>
     Array.from({ length: CUTS }, (_, n) => {
@@ -90,7 +92,7 @@ export function measurePlaythrough(print: (line: string) => void): Record<string
 
 /** How long choosing among 20 arms takes, with all that is needed to answer: the choice, its log row, its token. */
 export function measureSelection(print: (line: string) => void): Record<string, number> {
-  const random = seeded(7);
+  const random = seededRandom(7);
   const times: number[] = [];
   for (const policy of ['linucb', 'thompson']) {
     const { bandit } = beginLife(1, { policy });

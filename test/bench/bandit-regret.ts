@@ -1,6 +1,9 @@
 // Regret of the product's bandit in worlds whose truth is known, beside epsilon-greedy and the best LinUCB.
+
+import { seededRandom } from '../../agent/train/random.ts';
 import { epsilonGreedy, inputsOf, linearEpsilonGreedy, linUcb, type Rival } from './bandit-rivals.ts';
-import { beginLife, drawLook, drawWorld, ROUNDS, seeded } from './bandit-worlds.ts';
+import { beginLife, drawLook, drawWorld, ROUNDS } from './bandit-worlds.ts';
+import { mean } from './figures.ts';
 
 /** Worlds that nothing was tuned on; the defaults were chosen on seeds 101 to 103. */
 const SEEDS = [11, 12, 13, 14];
@@ -17,8 +20,8 @@ function live(
   player: (context: Float64Array, round: number, draw: (arm: number) => number) => number,
 ): Lived {
   const world = drawWorld(seed, { arms: ARMS, isDrifting });
-  const contexts = seeded(seed + 1_000);
-  const luck = seeded(seed + 2_000);
+  const contexts = seededRandom(seed + 1_000);
+  const luck = seededRandom(seed + 2_000);
   let regret = 0;
   for (let round = 0; round < ROUNDS; round += 1) {
     const context = drawLook(contexts);
@@ -51,7 +54,6 @@ function rival(seed: number, isDrifting: boolean, made: Rival): number {
   }).regret;
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 const over = (regretOf: (seed: number) => number, seeds = SEEDS): number => mean(seeds.map(regretOf));
 /** Thompson sampling is no default: shown beside, from fewer worlds. */
 const FEW = SEEDS.slice(0, 2);
@@ -65,8 +67,8 @@ export function measureRegret(print: (line: string) => void): Record<string, num
     const tuned = Math.min(
       ...grid.map(({ alpha, life }) => over((seed) => rival(seed, isDrifting, linUcb(alpha, life)))),
     );
-    const plain = over((seed) => rival(seed, isDrifting, epsilonGreedy(0.1, seeded(seed + 4_000))));
-    const linear = over((seed) => rival(seed, isDrifting, linearEpsilonGreedy(0.1, seeded(seed + 4_000))));
+    const plain = over((seed) => rival(seed, isDrifting, epsilonGreedy(0.1, seededRandom(seed + 4_000))));
+    const linear = over((seed) => rival(seed, isDrifting, linearEpsilonGreedy(0.1, seededRandom(seed + 4_000))));
     const own = over((seed) => ours(seed, isDrifting, 'linucb'));
     const thompson = over((seed) => ours(seed, isDrifting, 'thompson'), FEW);
     const show = (name: string, regret: number) => print(`  ${name.padEnd(44)}${regret.toFixed(0).padStart(7)}`);

@@ -1,23 +1,8 @@
 // Simulated worlds whose truth is known, for bench:bandit, and a bandit of the product in memory that lives in them.
 import type { LoggedChoice } from '../../agent/experiment/estimate.ts';
 import type { Bandit, BanditSettings } from '../../agent/preview/bandit-room.ts';
+import { normal, seededRandom } from '../../agent/train/random.ts';
 import { fakeBandit } from '../fake/bandit.ts';
-
-/** A seeded source of uniform numbers in [0, 1) (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
-  };
-}
-
-/** A standard normal number. */
-export function normal(random: () => number): number {
-  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-}
 
 /** Numbers of a context and of a descriptor. */
 export const WIDTH = 16;
@@ -44,7 +29,7 @@ export type World = {
  * half-time.
  */
 export function drawWorld(seed: number, options: { readonly arms: number; readonly isDrifting: boolean }): World {
-  const random = seeded(seed);
+  const random = seededRandom(seed);
   const arms = Array.from({ length: options.arms }, (_, n) => ({ id: `arm-${n}`, features: drawLook(random) }));
   const looks = arms.map(({ features }) => centred(features));
   const draw = () => Float64Array.from({ length: WIDTH }, () => normal(random));
@@ -77,7 +62,7 @@ export type Life = {
 
 /** Begins a life with the default settings, but that a play is the whole reward. */
 export function beginLife(seed: number, settings: Partial<BanditSettings> = {}): Life {
-  const { bandit, store, clock } = fakeBandit({ settings, random: seeded(seed) });
+  const { bandit, store, clock } = fakeBandit({ settings, random: seededRandom(seed) });
   const begun = clock.ms;
   return {
     bandit,

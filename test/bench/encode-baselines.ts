@@ -8,7 +8,7 @@ import { convexHull } from '../../encoder/plan/hull.ts';
 import { FIXED_LADDER } from '../../encoder/plan/savings.ts';
 import { widthAt } from '../../encoder/plan/trials.ts';
 import { type Bench, type Cell, type Clip, measureCells, type Scores, scoreFile } from './encode-cells.ts';
-import { mean } from './encode-simulate.ts';
+import { mean } from './figures.ts';
 
 /** Six rungs of Apple's HLS authoring specification, kbit/s and lines; lines above the source's are its own. */
 const FIXED = FIXED_LADDER.filter(({ height }) => height <= 720);

@@ -10,7 +10,8 @@ import {
 } from '../../encoder/plan/curves.ts';
 import { dot } from '../../encoder/plan/gaussian.ts';
 import type { Curve, Model } from '../../encoder/plan/model.ts';
-import { type GridFile, mean } from './encode-simulate.ts';
+import type { GridFile } from './encode-simulate.ts';
+import { mean } from './figures.ts';
 
 /** Added to the diagonal of the normal equations: of the fit of one unit, and of the regression over units. */
 const FIT_RIDGE = 1e-3;

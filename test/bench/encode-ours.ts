@@ -14,7 +14,7 @@ import { planTitle } from '../../encoder/plan/title.ts';
 import { candidatesOf, searchTitle, titlePlan } from '../../encoder/search.ts';
 import { secondsOf, type TitlePoint, titleOf } from './encode-baselines.ts';
 import { type Bench, type Cell, type Clip, measureCells } from './encode-cells.ts';
-import { mean } from './encode-simulate.ts';
+import { mean } from './figures.ts';
 
 /** The ladder and what it took. */
 export type Ours = {

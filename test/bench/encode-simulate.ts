@@ -8,6 +8,7 @@ import type { Measured, SearchTitle, Wish } from '../../encoder/plan/outlook.ts'
 import { ROUNDS, wishesOf } from '../../encoder/plan/search.ts';
 import { interpolate } from './encode-bd.ts';
 import type { Cell, Clip } from './encode-cells.ts';
+import { mean } from './figures.ts';
 
 /** What encode-grid.ts writes. */
 export type GridFile = {
@@ -59,10 +60,6 @@ export function truthOf(grid: GridFile): (wish: Wish) => { bits: number; quality
     };
   };
 }
-
-/** Mean of some numbers. */
-export const mean = (values: readonly number[]): number =>
-  values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** The search of a title, played to its end: all trials in the order in which they were asked for, and how many a round. */
 export function playSearch(title: SearchTitle, truth: (wish: Wish) => { bits: number; quality: number }) {

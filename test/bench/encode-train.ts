@@ -11,7 +11,8 @@ import type { SearchTitle } from '../../encoder/plan/outlook.ts';
 import { planTitle } from '../../encoder/plan/title.ts';
 import { bdRate } from './encode-bd.ts';
 import { type Sample, samplesOf, trainModel } from './encode-model.ts';
-import { type GridFile, mean, playSearch, readGrids, truthOf } from './encode-simulate.ts';
+import { type GridFile, playSearch, readGrids, truthOf } from './encode-simulate.ts';
+import { mean } from './figures.ts';
 
 const rms = (values: readonly number[]): string =>
   values.length === 0 ? '-' : Math.sqrt(mean(values.map((value) => value * value))).toFixed(2);

@@ -6,6 +6,7 @@ import { Hazard, type Intent, LAST_ACTIONS, OUTCOMES, type Outcome } from '../..
 import { drawViewings, type Second } from '../../agent/simulate/player-habits.ts';
 import { type AnticipatorMoment, anticipate, fitAnticipator } from '../../agent/train/anticipator.ts';
 import { seededRandom } from '../../agent/train/random.ts';
+import { mean } from './figures.ts';
 
 const TRAIN_VIEWINGS = 3_000;
 const TEST_VIEWINGS = 1_000;
@@ -57,8 +58,6 @@ function auc(seconds: readonly Second[], judge: Judge, outcome: Outcome): number
   const negatives = scored.length - positives;
   return (ranks - (positives * (positives + 1)) / 2) / Math.max(1, positives * negatives);
 }
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 const momentOf = ({ moment, deeds }: Second, hazard: Hazard): AnticipatorMoment => {
   const at = (deeds.at(-1)?.at ?? 0) + moment.sinceSeconds;

@@ -7,14 +7,12 @@ import { sequenceFeeds } from '../../agent/train/measure-ranker.ts';
 import { seededRandom } from '../../agent/train/random.ts';
 import { startWeights } from '../../agent/train/sasrec.ts';
 import { servingGraph } from '../../agent/train/serving-graph.ts';
+import { percentile } from './figures.ts';
 
 const SHAPE = { titles: 4_000, width: 64, history: 50, layers: 2 } as const;
 const RANK = 4;
 const TIMES = 2_000;
 const WARM_UP = 200;
-
-const quantile = (sorted: Float64Array, part: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))] ?? 0;
 
 /** Milliseconds of one graph's answers at one batch size, sorted. */
 async function timesOf(graph: Uint8Array, batch: number): Promise<Float64Array> {
@@ -61,7 +59,7 @@ export async function runInference(print: (text: string) => void): Promise<Recor
     const graph = servingGraph({ shape: SHAPE, weights, isInt8, top: 100, adapterRank: RANK });
     for (const batch of [1, 32]) {
       const times = await timesOf(graph, batch);
-      const [p50, p99] = [quantile(times, 0.5), quantile(times, 0.99)];
+      const [p50, p99] = [percentile(times, 0.5), percentile(times, 0.99)];
       figures[`p99_ms_b${batch}${isInt8 ? '_int8' : ''}`] = p99;
       print(
         `${name}, ${SHAPE.titles} titles, batch ${batch}, one thread: p50 ${p50.toFixed(2)} ms, p99 ${p99.toFixed(2)} ms`,

@@ -7,6 +7,7 @@ import { openGraph } from '../../agent/train/graph-session.ts';
 import type { Interaction, NumberedInteraction } from '../../agent/train/interactions.ts';
 import { type MeasuredRanker, measureRanker, type RankerQuality } from '../../agent/train/measure-ranker.ts';
 import { type TrainedRanker, trainRanker } from '../../agent/train/ranker.ts';
+import { mean } from './figures.ts';
 
 /** A rating as a view: its place, too. */
 export type Rating = Interaction & { readonly region: string };
@@ -82,8 +83,6 @@ async function measureSeed(train: readonly Rating[], test: readonly Rating[], se
 /** A row of figures. */
 const described = ({ hr10, ndcg10, hr50, reachRatio, intraListDistance }: RankerQuality['blend']): string =>
   `HR@10 ${hr10.toFixed(4)}  NDCG@10 ${ndcg10.toFixed(4)}  HR@50 ${hr50.toFixed(4)}  reach ${reachRatio.toFixed(3)}  distance ${intraListDistance.toFixed(3)}`;
-
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 /** Trains and measures with each seed; figures are means over the seeds. Gives NaN-free figures or throws. */
 export async function runMovielens(dir: string, print: (text: string) => void): Promise<Record<string, number>> {

@@ -15,6 +15,7 @@ import { createTransitions } from '../../agent/predict/transitions.ts';
 import { openIntake } from '../../agent/telemetry/intake.ts';
 import { openSessions } from '../../agent/telemetry/sessions.ts';
 import { seededRandom } from '../../agent/train/random.ts';
+import { percentile } from './figures.ts';
 
 const TITLES = 100_000;
 const QUESTIONS = 1_000;
@@ -38,9 +39,6 @@ const random = seededRandom(7);
 const draw = (count: number): number => Math.floor(random() * count);
 /** Titles are asked for about as Zipf has it. */
 const drawTitle = (): string => `title-${Math.floor(TITLES * random() ** 3)}`;
-
-const quantile = (times: readonly number[], part: number): number =>
-  [...times].sort((one, other) => one - other)[Math.min(times.length - 1, Math.floor(part * times.length))] ?? 0;
 
 function makeTitles(now: number): readonly PredictTitle[] {
   return Array.from({ length: TITLES }, (_, at) => ({
@@ -197,7 +195,7 @@ export async function runServing(print: (line: string) => void): Promise<Record<
   print(`${TITLES} titles, ${cpus().length} cores, Node ${process.versions.node}`);
   for (const [name, times] of Object.entries({ candidates, 'event to plan': plans })) {
     print(
-      `${name}: p50 ${quantile(times, 0.5).toFixed(2)} ms, p99 ${quantile(times, 0.99).toFixed(2)} ms of ${times.length}`,
+      `${name}: p50 ${percentile(times, 0.5).toFixed(2)} ms, p99 ${percentile(times, 0.99).toFixed(2)} ms of ${times.length}`,
     );
   }
   print(
@@ -206,8 +204,8 @@ export async function runServing(print: (line: string) => void): Promise<Record<
       `${events.secondHalfMiB.toFixed(0)} in the second`,
   );
   return {
-    candidates_p99_ms: quantile(candidates, 0.99),
-    event_to_plan_p99_ms: quantile(plans, 0.99),
+    candidates_p99_ms: percentile(candidates, 0.99),
+    event_to_plan_p99_ms: percentile(plans, 0.99),
     events_per_s: events.perSecond,
     serving_memory_growth_mb: events.secondHalfMiB,
   };

@@ -5,12 +5,6 @@ import { start } from '../e2e/process.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
 import { servePackage } from '../fake/package-server.ts';
 
-/** The value below which that share of the values lies; NaN of none. */
-export function percentile(values: readonly number[], ratio: number): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * ratio))] ?? Number.NaN;
-}
-
 /** A running node with its titles in its cache. */
 export type BenchNode = {
   readonly port: number;

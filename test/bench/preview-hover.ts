@@ -2,7 +2,8 @@
 import type { Page } from 'playwright-core';
 import { openBrowser } from '../e2e/browser.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
-import { percentile, startNode } from './preview-figures.ts';
+import { percentile } from './figures.ts';
+import { startNode } from './preview-figures.ts';
 
 const ROUNDS = 10;
 const WAIT_MS = 10_000;

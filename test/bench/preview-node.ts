@@ -2,7 +2,8 @@
 // from it: how long the first byte takes.
 import { Agent, get } from 'node:http';
 import type { ClipPackage } from '../fake/clip-package.ts';
-import { percentile, startNode } from './preview-figures.ts';
+import { percentile } from './figures.ts';
+import { startNode } from './preview-figures.ts';
 
 const PREVIEWS_PER_SECOND = 1000;
 /** One in so many previews is a spliced file. */

@@ -7,19 +7,16 @@ import { chooseMoments } from '../../agent/preview/moments.ts';
 import { openPreview } from '../../agent/preview/preview.ts';
 import { open as openCache } from '../../cache/cache.ts';
 import { fakeBandit } from '../fake/bandit.ts';
+import { chances } from '../fake/chance.ts';
 import type { ClipPackage } from '../fake/clip-package.ts';
 import { makeTitle, published } from '../fake/title.ts';
-import { percentile } from './preview-figures.ts';
+import { percentile } from './figures.ts';
 
 const ROUNDS = 2000;
 const COLD_ROUNDS = 200;
 const FILMS = 1000;
 
-let state = 1;
-const next = () => {
-  state = (state * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return state / 4_294_967_296;
-};
+const next = chances(1);
 const film = (id: string) =>
   makeTitle(
     id,

@@ -1,5 +1,7 @@
 // Cuts, dissolves and fades whose places are known, made in memory of decoded small frames: two or three places of the
 // clips one after the other. Seeded; what tunes and what measures comes from different seconds of the clips.
+
+import { seededRandom } from '../../agent/train/random.ts';
 import { SMALL } from '../../encoder/plan/features.ts';
 
 /** A clip decoded once to small frames, and the frames at which its shots begin and end, transitions left out. */
@@ -27,17 +29,6 @@ export type Mixed = {
 /** Which seconds of the clips: those of `tune` set the thresholds, those of `measure` are never looked at but to score. */
 export type Half = 'tune' | 'measure';
 
-/** Numbers 0..1 from a seed (mulberry32). */
-export function seeded(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
-
 /** Frames of the blocks that go to one half or the other in turn. */
 const BLOCK_FRAMES = 48;
 /** A piece whose first frame differs less than this from the frame before it (mean luma levels) has no cut to find. */
@@ -55,7 +46,7 @@ class Drawer {
 
   constructor(reels: readonly Reel[], seed: number) {
     this.#reels = reels;
-    this.chance = seeded(seed);
+    this.chance = seededRandom(seed);
   }
 
   between(low: number, high: number): number {

@@ -2,8 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { seededRandom } from '../../agent/train/random.ts';
 import type { FfmpegTool } from '../../encoder/ffmpeg/find.ts';
-import { seeded } from '../bench/splices.ts';
 
 /** Name and coding of each kind; a kind whose encoder the ffmpeg at hand lacks is left out. */
 const KINDS: readonly (readonly [string, readonly string[]])[] = [
@@ -39,7 +39,7 @@ const EXTREMES = [0, 1, 0x7f, 0xff, 0x7fff, 0xffff, 0x7fffffff, 0x80000000, 0xff
 
 /** One of seven damages, the same for the same seed. */
 export function mutate(original: Buffer, seed: number): Buffer {
-  const chance = seeded(seed);
+  const chance = seededRandom(seed);
   const upTo = (end: number): number => Math.floor(chance() * end);
   const bytes = Buffer.from(original);
   // Heads describe, and are where parsers run: half of the damages lie there.

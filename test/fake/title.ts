@@ -1,5 +1,6 @@
 // Makes title.json objects of any shape, segmented as the encoder does: cut at shots, no segment longer than 4 s.
 import { CONTRACT_VERSION, type Title, type TitleShot } from '../../encoder/contract.ts';
+import { chances } from './chance.ts';
 
 type Features = TitleShot['features'];
 
@@ -83,11 +84,7 @@ export function makeTitle(id: string, plan: readonly ShotPlan[], segmentSeconds 
 
 /** A title of about 200 s whose shots differ in every way, the same for the same seed. */
 export function makeVariedTitle(id: string, seed = 1): Title {
-  let state = seed;
-  const next = () => {
-    state = (state * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-    return state / 4_294_967_296;
-  };
+  const next = chances(seed);
   const shots = Array.from({ length: 50 }, () => ({
     seconds: 1 + 6 * next(),
     features: {

@@ -4,8 +4,8 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { bodyOf, MIB } from '../cache/store/support.ts';
+import { chances } from '../fake/chance.ts';
 import { type Daemon, openDaemon, untilBack } from './daemon.ts';
-import { chances } from './objects.ts';
 import { report, scaled, seed } from './scale.ts';
 
 let daemon: Daemon | undefined;

@@ -1,8 +1,8 @@
 // Kills a writing process again and again, at random moments of its opening, writing, and removing, and looks at what is
 // served afterwards.
 import { setTimeout as delay } from 'node:timers/promises';
+import { chances } from '../fake/chance.ts';
 import { type Found, look, lookNaively } from './looking.ts';
-import { chances } from './objects.ts';
 import { pathsOf, type Said, startWriting, type Writing } from './writing.ts';
 
 /** What all cycles together did. */

@@ -5,15 +5,6 @@ import { bodyOf } from '../cache/store/support.ts';
 /** One object as the writing process offers it. */
 export type PlannedObject = { readonly path: string; readonly etag: string; readonly body: Buffer };
 
-/** Numbers in [0, 1) by a linear congruential generator (Numerical Recipes' constants); the same for the same seed. */
-export function chances(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    return state / 2 ** 32;
-  };
-}
-
 /** Largest body that is planned, in bytes. */
 const MAX_BYTES = 2_500_000;
 

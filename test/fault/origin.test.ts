@@ -2,8 +2,8 @@
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Got, openNode, readResponse, type TestNode } from '../cache/http/node.ts';
+import { chances } from '../fake/chance.ts';
 import type { Answer } from '../fake/origin.ts';
-import { chances } from './objects.ts';
 import { openLine } from './proxy.ts';
 
 const MiB = 1024 * 1024;

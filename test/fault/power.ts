@@ -2,9 +2,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { chances } from '../fake/chance.ts';
 import { type Found, look, lookNaively } from './looking.ts';
 import { openLoopDisk } from './loop.ts';
-import { chances } from './objects.ts';
 import { pathsOf, type Said, startWriting, TICK_MS } from './writing.ts';
 
 /** What all cuts together did. */

@@ -8,8 +8,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { open } from '../../cache/cache.ts';
+import { chances } from '../fake/chance.ts';
 import { naiveFiles, optionsFor } from './looking.ts';
-import { chances, type PlannedObject, planObject } from './objects.ts';
+import { type PlannedObject, planObject } from './objects.ts';
 import { TICK_MS, type WriterPlan } from './writing.ts';
 
 // The only caller is writing.ts, which makes it from a WriterPlan.

@@ -1,15 +1,11 @@
 // What a treatment changed: against numbers worked by hand, and worlds whose truth is known.
 import { describe, expect, test } from 'vitest';
 import { adjustedEffect, doubleMachineLearning, placeboTest, type Unit } from '../../../agent/experiment/causal.ts';
-
-const seeded = (seed: number) => () => {
-  seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return seed / 4_294_967_296;
-};
+import { chances } from '../../fake/chance.ts';
 
 /** Units whose outcome is 2 x + x^2 + effect * treatment + noise; `pull` makes those of large x treated more often. */
 function world(count: number, { effect, pull, seed }: { effect: number; pull: number; seed: number }): Unit[] {
-  const random = seeded(seed);
+  const random = chances(seed);
   return Array.from({ length: count }, () => {
     const x = 2 * random() - 1;
     const isTreated = random() < 0.5 + pull * x;
@@ -83,16 +79,16 @@ describe('double machine learning', () => {
 
 describe('placebo', () => {
   test('finds nothing in an experiment', () => {
-    expect(placeboTest(world(2_000, { effect: 1, pull: 0, seed: 9 }), seeded(1)).isSound).toBe(true);
+    expect(placeboTest(world(2_000, { effect: 1, pull: 0, seed: 9 }), chances(1)).isSound).toBe(true);
   });
 
   test('finds that treatment followed what nobody wrote down', () => {
-    const random = seeded(10);
+    const random = chances(10);
     const units = Array.from({ length: 2_000 }, (): Unit => {
       const hidden = random();
       return { isTreated: random() < hidden, covariates: [hidden + 0.1 * random(), random()], outcome: hidden };
     });
-    const { before, isSound } = placeboTest(units, seeded(2));
+    const { before, isSound } = placeboTest(units, chances(2));
     expect(before?.low).toBeGreaterThan(0);
     expect(isSound).toBe(false);
   });

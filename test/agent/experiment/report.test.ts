@@ -4,6 +4,7 @@ import type { Experiment } from '../../../agent/experiment/assign.ts';
 import { experimentPage, policiesPage } from '../../../agent/experiment/page.ts';
 import { type PolicyReport, policySteps } from '../../../agent/experiment/policies.ts';
 import { type ExperimentReport, type Exposure, reportSteps } from '../../../agent/experiment/report.ts';
+import { chances } from '../../fake/chance.ts';
 
 function reportPolicies(choices: Parameters<typeof policySteps>[0]): PolicyReport {
   const steps = policySteps(choices);
@@ -19,14 +20,10 @@ const experiment: Experiment = {
     { name: 'bandit<b>', share: 0.5, policy: 'linucb' },
   ],
 };
-const seeded = (seed: number) => () => {
-  seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return seed / 4_294_967_296;
-};
 
 /** Sessions of which those of the bandit begin a title more often by `lift`. */
 function exposures(count: number, lift: number, share = 0.5): Exposure[] {
-  const random = seeded(11);
+  const random = chances(11);
   return Array.from({ length: count }, () => {
     const isTreated = random() < share;
     const before = random();
@@ -37,7 +34,7 @@ function exposures(count: number, lift: number, share = 0.5): Exposure[] {
 }
 
 function reportOf(sessions: readonly Exposure[]): ExperimentReport {
-  const steps = reportSteps(experiment, sessions, seeded(1));
+  const steps = reportSteps(experiment, sessions, chances(1));
   let step = steps.next();
   while (step.done !== true) step = steps.next();
   return step.value;

@@ -9,11 +9,7 @@ import {
   tightestAt,
   varianceOf,
 } from '../../../agent/experiment/sequences.ts';
-
-const seeded = (seed: number) => () => {
-  seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return seed / 4_294_967_296;
-};
+import { chances } from '../../fake/chance.ts';
 
 describe('sequence', () => {
   test('rho is the square root of (-2 ln a + ln(-2 ln a + 1)) / t', () => {
@@ -45,7 +41,7 @@ describe('sequence', () => {
   test('a look after every value finds a true mean outside in few of many lives', () => {
     let missed = 0;
     for (let life = 0; life < 200; life += 1) {
-      const random = seeded(life + 1);
+      const random = chances(life + 1);
       let [count, sum] = [0, 0];
       let isOut = false;
       for (let n = 0; n < 2_000; n += 1) {

@@ -3,12 +3,10 @@
 import { describe, expect, test } from 'vitest';
 import type { Choice } from '../../../agent/preview/choice.ts';
 import { fakeBandit, memoryStore } from '../../fake/bandit.ts';
+import { chances } from '../../fake/chance.ts';
 
 const DAY = 86_400_000;
-const seeded = (seed: number) => () => {
-  seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return seed / 4_294_967_296;
-};
+
 const arms = [
   { id: 'calm', features: Float64Array.of(0, 1, 0.5) },
   { id: 'wild', features: Float64Array.of(1, 0, 0.5) },
@@ -21,7 +19,7 @@ const chanceOf = (choice: Choice, index: number) => choice.propensities[index] ?
 /** So many previews; `likes` says which arm a viewer plays, three times of ten. */
 function live(room: ReturnType<typeof fakeBandit>, rounds: number, likes: (isCalm: boolean) => number): void {
   const { bandit, clock } = room;
-  const luck = seeded(rounds);
+  const luck = chances(rounds);
   for (let n = 0; n < rounds; n += 1) {
     const isCalm = n % 2 === 0;
     const choice = bandit.choose({ ...asked, context: isCalm ? calmViewer : wildViewer });
@@ -34,7 +32,7 @@ function live(room: ReturnType<typeof fakeBandit>, rounds: number, likes: (isCal
 
 describe.each(['linucb', 'thompson'])('%s', (policy) => {
   test('shows each what it likes, after some hundred previews', () => {
-    const room = fakeBandit({ settings: { policy }, random: seeded(1) });
+    const room = fakeBandit({ settings: { policy }, random: chances(1) });
     live(room, 400, (isCalm) => (isCalm ? 0 : 1));
     expect(chanceOf(room.bandit.choose({ ...asked, context: calmViewer }), 0)).toBeGreaterThan(0.9);
     expect(chanceOf(room.bandit.choose({ ...asked, context: wildViewer }), 1)).toBeGreaterThan(0.9);
@@ -42,7 +40,7 @@ describe.each(['linucb', 'thompson'])('%s', (policy) => {
   });
 
   test('finds that tastes have turned, and turns', () => {
-    const room = fakeBandit({ settings: { policy }, random: seeded(2) });
+    const room = fakeBandit({ settings: { policy }, random: chances(2) });
     live(room, 1_500, (isCalm) => (isCalm ? 0 : 1));
     live(room, 1_500, (isCalm) => (isCalm ? 1 : 0));
     expect(room.bandit.stats().drifts).toBeGreaterThan(0);
@@ -50,7 +48,7 @@ describe.each(['linucb', 'thompson'])('%s', (policy) => {
   });
 
   test('every arm keeps its floor, and the log has the chance that was drawn from', () => {
-    const { bandit, store } = fakeBandit({ settings: { policy, explorationRatio: 0.1 }, random: seeded(3) });
+    const { bandit, store } = fakeBandit({ settings: { policy, explorationRatio: 0.1 }, random: chances(3) });
     for (let n = 0; n < 50; n += 1) bandit.shown(bandit.choose({ ...asked, context: wildViewer }));
     for (const { propensities, chosen, policy: by } of store.log) {
       expect(propensities.reduce((sum, chance) => sum + chance, 0)).toBeCloseTo(1, 9);
@@ -62,7 +60,7 @@ describe.each(['linucb', 'thompson'])('%s', (policy) => {
 });
 
 test('a title never seen begins with what others taught of its looks', () => {
-  const room = fakeBandit({ random: seeded(4) });
+  const room = fakeBandit({ random: chances(4) });
   live(room, 400, (isCalm) => (isCalm ? 0 : 1));
   const cold = room.bandit.choose({ ...asked, titleId: 'premiere', context: wildViewer });
   expect(chanceOf(cold, 1)).toBeGreaterThan(0.8);
@@ -92,7 +90,7 @@ test('a late reward teaches what an early one would have', () => {
 describe('what a restart keeps', () => {
   test('models, counted tokens and stops', () => {
     const store = memoryStore();
-    const first = fakeBandit({ store, random: seeded(5) });
+    const first = fakeBandit({ store, random: chances(5) });
     live(first, 200, (isCalm) => (isCalm ? 0 : 1));
     const choice = first.bandit.choose({ ...asked, context: wildViewer });
     const token = first.bandit.shown(choice);
@@ -107,7 +105,7 @@ describe('what a restart keeps', () => {
 
   test('looks of another length begin anew, and old tokens teach nothing', () => {
     const store = memoryStore();
-    const first = fakeBandit({ store, random: seeded(6) });
+    const first = fakeBandit({ store, random: chances(6) });
     const token = first.bandit.shown(first.bandit.choose({ ...asked, context: wildViewer }));
     first.bandit.save();
     const { bandit } = fakeBandit({ store });
@@ -122,7 +120,7 @@ describe('what a restart keeps', () => {
 describe('an arm that is a bait', () => {
   /** Previews of `bait` are always played and never completed; those of `fair` are played and completed by half. */
   function baited(rounds: number) {
-    const room = fakeBandit({ settings: { policy: 'uniform' }, random: seeded(8) });
+    const room = fakeBandit({ settings: { policy: 'uniform' }, random: chances(8) });
     const offered = [
       { id: 'fair', features: arms[0]?.features ?? new Float64Array(3) },
       { id: 'bait', features: arms[1]?.features ?? new Float64Array(3) },

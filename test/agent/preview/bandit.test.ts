@@ -2,12 +2,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { drawArm, envelopeShares, policyShares, withFloor } from '../../../agent/preview/bandit.ts';
+import { chances } from '../../fake/chance.ts';
 
 const doubles = (...values: number[]) => Float64Array.from(values);
-const seeded = (seed: number) => () => {
-  seed = (seed * 1_664_525 + 1_013_904_223) % 4_294_967_296;
-  return seed / 4_294_967_296;
-};
 
 describe('LinUCB with a random width', () => {
   test.each([
@@ -54,7 +51,7 @@ describe('LinUCB with a random width', () => {
 
 describe('Thompson sampling', () => {
   const thompson = (means: Float64Array, covariance: Float64Array) => {
-    const random = seeded(7);
+    const random = chances(7);
     const total = means.map(() => 0);
     for (let n = 0; n < 100; n += 1) {
       for (const [i, share] of policyShares(

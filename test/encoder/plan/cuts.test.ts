@@ -1,16 +1,16 @@
 // Shots and segments cover every frame once, and keep to their limits.
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { seededRandom } from '../../../agent/train/random.ts';
 import { findBoundaries, planShots, splitEvenly } from '../../../encoder/plan/cuts.ts';
 import { type FrameEvidence, openEvidence } from '../../../encoder/plan/evidence.ts';
 import { loudnessOf, measureFrame, SMALL, shotFeatures } from '../../../encoder/plan/features.ts';
 import { frameAt, packFrames } from '../../../encoder/plan/frames.ts';
-import { seeded } from '../../bench/splices.ts';
 
-const noise = seeded(3);
+const noise = seededRandom(3);
 /** A picture of blurred blotches, another one for every seed. */
 const picture = (seed: number, light = 1): Uint8Array => {
-  const chance = seeded(seed);
+  const chance = seededRandom(seed);
   const blotches = Array.from({ length: 24 * 14 }, () => 30 + chance() * 180);
   const frame = new Uint8Array(SMALL.bytes).fill(128);
   for (let y = 0; y < SMALL.height; y++) {
