@@ -133,6 +133,8 @@ export class Connections {
     if (connection === undefined) return;
     // Nothing after an answer that ends its connection is taken for a request (RFC 9112 section 9.6).
     if (!response.shouldKeepAlive) connection.isLast = true;
+    // One who takes a large body is no newcomer any more.
+    if (response.headersSent) this.#serve(connection);
     if (response.writableFinished) this.#end(connection);
     else response.once('close', () => this.#end(connection));
   }

@@ -135,9 +135,10 @@ describe('a process that ends', () => {
     await runtime.load(await stored(dir, summing));
     process.kill(pidOf(runtime), 'SIGSTOP');
     expect(await inTime(runtime, rowsOf(1))).toBeUndefined();
-    // The late one shows that the process does not keep up; the next is not even asked.
+    // The late one shows that the process does not keep up; the next is not even asked, unless so late that it has a try.
     expect(await inTime(runtime, rowsOf(2))).toBeUndefined();
-    expect(runtime.stats()).toMatchObject({ late: 1, refused: 1 });
+    const { late, refused } = runtime.stats();
+    expect([late >= 1, late + refused]).toEqual([true, 2]);
     await heard('model.ready', 2);
     expect(events.find(({ event }) => event === 'model.killed')?.fields).toMatchObject({ reason: 'hang' });
     expect(await scoreOf(runtime, 3)).toBe(3);

@@ -20,14 +20,16 @@ const times = (count: number, turnMs: number): number[] => new Array<number>(cou
 test.each([
   ['short turns', [0, 1, 10, 10, 10, 10, 10, 10], 1, false],
   ['one long turn, as of a collection', [0, 900, 1], 1, false],
-  ['late, but not for long', times(5, 40), 1, false],
-  ['late for a tenth of a second', times(6, 11), 1, true],
-  ['late for a tenth of a second with half of the CPU', times(6, 11), 0.5, true],
-  ['late for want of a CPU', times(50, 40), 0.4, false],
-  ['late for want of a CPU for a second', times(51, 40), 0.4, true],
-  ['in time once in between', [...times(5, 40), 10, ...times(5, 40)], 1, false],
-  ['in time again', [...times(6, 40), 1], 1, true],
-  ['in time again for a second', [...times(6, 40), ...times(51, 1)], 1, false],
+  ['late, but not for long', times(5, 60), 1, false],
+  ['late for a tenth of a second', times(6, 51), 1, true],
+  ['late for a tenth of a second with half of the CPU', times(6, 51), 0.5, true],
+  ['late for long, but never longer, as of large bodies for those inside', times(500, 50), 1, false],
+  ['late, and in the end for longer', [...times(5, 11), 51], 1, true],
+  ['late for want of a CPU', times(50, 60), 0.4, false],
+  ['late for want of a CPU for a second', times(51, 60), 0.4, true],
+  ['in time once in between', [...times(5, 60), 10, ...times(5, 60)], 1, false],
+  ['in time again', [...times(6, 60), 1], 1, true],
+  ['in time again for a second', [...times(6, 60), ...times(51, 1)], 1, false],
 ] as const)('%s', (_name, turns, busy, isLimited) => {
   expect(Number.isFinite(after(turns, busy).perSecond)).toBe(isLimited);
 });
@@ -40,7 +42,7 @@ test('two long turns in which the process waited for a CPU are not a queue', () 
 });
 
 test('a fifth less than was served is let in at first, again a fifth less after each later queue, and more with time', () => {
-  const cut = after(times(6, 40));
+  const cut = after(times(6, 60));
   expect(cut.perSecond).toBeCloseTo(800);
   const look = (load: Load, atMs: number, turnMs: number) =>
     afterLook(load, { atMs, busyMs: atMs, turnMs, served: atMs }, TARGET_MS);
@@ -51,12 +53,24 @@ test('a fifth less than was served is let in at first, again a fifth less after 
   expect(look(again, again.atMs + 20, 40).perSecond).toBe(again.perSecond);
 });
 
+test('a process that is idle again lets everybody in within a second, however few it let in', () => {
+  let load = afterLook(after(times(6, 60)), { atMs: 140, busyMs: 140, turnMs: 60, served: 140 }, TARGET_MS);
+  let letIn = 0;
+  for (let atMs = 160; atMs <= 1_160; atMs += TICK_MS) {
+    const newcomer = afterNewcomer(load, atMs);
+    if (newcomer.isLetIn) letIn += 1;
+    load = afterLook(newcomer.load, { atMs, busyMs: 140 + (atMs - 140) * 0.1, turnMs: 1, served: 140 }, TARGET_MS);
+  }
+  expect(load.perSecond).toBeGreaterThan(50_000);
+  expect(letIn).toBeGreaterThan(40);
+});
+
 test('who is turned away keeps the limit up; a second without lifts it', () => {
-  let load = after(times(6, 40));
+  let load = after(times(6, 60));
   const untilMs = load.atMs + 3_000;
   for (let atMs = load.atMs; atMs < untilMs; atMs += TICK_MS) {
     while (load.room >= 1) load = afterNewcomer(load, atMs).load;
-    load = afterLook(afterNewcomer(load, atMs).load, { atMs, busyMs: 0, turnMs: 1, served: 0 }, TARGET_MS);
+    load = afterLook(afterNewcomer(load, atMs).load, { atMs, busyMs: atMs, turnMs: 1, served: 0 }, TARGET_MS);
   }
   expect(load.perSecond).toBeLessThan(Number.POSITIVE_INFINITY);
   const last = { atMs: load.refusedAtMs + 1_001, busyMs: 0, turnMs: 1, served: 0 };
@@ -69,7 +83,7 @@ test('nobody is turned away without a limit', () => {
 });
 
 test('fifty a second are let in whatever happens', () => {
-  let load = after(times(6, 40));
+  let load = after(times(6, 60));
   let entered = 0;
   for (let tick = 0; tick < 500; tick += 1) {
     const atMs = load.atMs + TICK_MS;
