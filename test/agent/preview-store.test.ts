@@ -41,7 +41,8 @@ function slotState(): SlotState {
     Float64Array.from({ length: 8 }, (_, n) => n / 7),
     4,
   );
-  return { length: 3, steady, quick, order: 1.5, drifts: 2, lead: 0.25, at: 1_700_000_000_000.5 };
+  const at = 1_700_000_000_000.5;
+  return { length: 3, steady, quick, order: 1.5, drifts: 2, lead: 0.25, at, driftedAt: at - 1, scales: [0.5, 4] };
 }
 
 test('models, arms and guards are the same after a restart, and of another region nothing', () => {
