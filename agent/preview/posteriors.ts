@@ -16,8 +16,8 @@ import {
   precisionOf,
   type Scales,
   type Scores,
-  scalePrior,
   type Solved,
+  scalePrior,
   score,
   solveLinear,
 } from './bandit-linear.ts';
@@ -244,7 +244,7 @@ function addShown(room: Room, choice: ShownArm): Pick<Shown, 'weight' | 'order' 
   addChoice(slot.quick, input, weight);
   touch(slot);
   slot.unfitted -= 1;
-  if (slot.unfitted <= 0) fit(slot);
+  if (slot.unfitted <= 0) refit(slot);
   addToArm(room, slot, choice, { information: weight, response: -weight * expected });
   return { weight, order: slot.order, issuedAt: room.now() };
 }
@@ -301,7 +301,7 @@ function openSlot(state: SlotState, prior: Prior): Slot {
   };
 }
 
-function fit(slot: Slot): void {
+function refit(slot: Slot): void {
   slot.scales = fitScales(solvedOf(slot, 'steady'), slot.given, slot.scales);
   slot.prior = scalePrior(slot.given, slot.scales);
   slot.unfitted = FIT_CHOICES;
