@@ -9,8 +9,11 @@ import type { Placed } from './splice.ts';
 /** A cut of a title, by its name. */
 export type NamedCut = { readonly title: Title; readonly arm: string; readonly moments: readonly Span[] };
 
-/** Cues of segments have the title's own time, as its pictures do (RFC 8216 section 3.5). */
-const TIMESTAMP_MAP = 'X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000';
+/**
+ * Cues of segments have the title's own time, as its pictures do (RFC 8216 section 3.5). Said at 10 s and not at 0, which is
+ * the same: with 0, hls.js 1.7 does not wait until it knows the pictures' time behind a discontinuity.
+ */
+const TIMESTAMP_MAP = 'X-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:10.000';
 
 const pathOf = ({ title, arm }: NamedCut, kind: string, query: Readonly<Record<string, string>>): string =>
   `/.nearcast/preview/${encodeURIComponent(title.id)}.${kind}?${new URLSearchParams({ cut: arm, ...query })}`;

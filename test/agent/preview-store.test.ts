@@ -12,7 +12,7 @@ import { addChoice, addReward, emptyLinear } from '../../agent/preview/bandit-li
 import type { SlotState } from '../../agent/preview/posteriors.ts';
 import { openPreviewStore } from '../../agent/preview-store.ts';
 import { openState, type State } from '../../agent/state.ts';
-import { fakeBandit } from '../fake/bandit.ts';
+import { banditOver } from '../fake/bandit.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-preview-store-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -128,7 +128,7 @@ test('killed in the middle of writing: no half row, nothing told is lost, and no
   expect(choices.every(({ reward }) => reward === 1)).toBe(true);
   // Evidence fades with time only, and no time passed: the model holds each choice that the log holds, once.
   expect(model?.steady.weight).toBe(choices.length);
-  const { bandit } = fakeBandit({ store });
+  const { bandit } = banditOver(store, {});
   for (const token of tokens) expect(bandit.told(token, { type: 'play' })).toBe('replayed');
   expect(state.choices.since(0).reduce((sum, { reward }) => sum + reward, 0)).toBe(choices.length);
 });

@@ -148,7 +148,7 @@ describe('answers', () => {
     expect(list.body).toContain(`/.nearcast/preview/said.vtt?cut=${arm}&text=t&run=0\n`);
     const segment = await preview.captions({ titleId: 'said', arm, text: 't', run: 0, signal });
     expect(segment.body).toBe(
-      'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000\n\n00:00:01.000 --> 00:00:03.000 line:90%\nHello\n',
+      'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:10.000\n\n00:00:01.000 --> 00:00:03.000 line:90%\nHello\n',
     );
     expect(await preview.captions({ titleId: 'said', arm, text: 't', run: 9, signal })).toMatchObject({ status: 409 });
     expect(await preview.captions({ titleId: 'said', arm, text: 'x', run: 0, signal })).toMatchObject({ status: 404 });
