@@ -147,6 +147,7 @@ describe.each(['hls.js', 'Shaka Player'] as const)('%s', (name) => {
     const cues = await page.evaluate(
       `[...video.textTracks].flatMap((track) => [...(track.cues ?? [])]).map(({ text, startTime }) => [text, startTime])`,
     );
+    // Sound: what the expression above gives.
     const said = new Map(cues as [string, number][]);
     expect([...said.keys()].toSorted()).toEqual(Object.keys(SAID).toSorted());
     for (const [text, at] of Object.entries(SAID)) expect(Math.abs((said.get(text) ?? -9) - at)).toBeLessThan(0.15);
