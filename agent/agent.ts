@@ -189,7 +189,7 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
     pace: () => running.power?.pace().pace ?? 0,
     ...{ snapshots: state.snapshots, now, log },
   });
-  closers.push(prediction.close, prediction.save);
+  closers.push(prediction.close, () => prediction.save(true));
   running.prediction = prediction;
   const power = await openPowerOver(options, () => running.encodes?.list().some(isRunning) === true);
   closers.push(power.close);

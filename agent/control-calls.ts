@@ -33,6 +33,12 @@ function status({ config, agent, stats, unreadiness, uptimeSeconds }: Controlled
   });
 }
 
+/** Hours that a title is expected to be watched, what that was made of, and its place in what the region will watch. */
+function demandOf({ expectation, prediction }: Agent, titleId: string) {
+  const share = prediction.predictor.shares().find((one) => one.titleId === titleId)?.share ?? 0;
+  return { ...expectation.explained(titleId), shareOfViews: share, trustRatio: prediction.drift.trust() };
+}
+
 async function explain(controlled: Controlled, { query }: ControlInput): Promise<ControlReply> {
   const { agent } = controlled;
   const url = query.get('url');
@@ -50,6 +56,7 @@ async function explain(controlled: Controlled, { query }: ControlInput): Promise
           ? null
           : { hash: found.hash, baseUrl: found.baseUrl, savings: found.title.savings, metric: found.title.metric },
       ranking: (await agent.prediction.predictor.explain(titleId)) ?? null,
+      demand: demandOf(agent, titleId),
       decisions: agent.prefetching.decisions.latest(MAX_EXPLAINED, { titleId }),
     });
   }

@@ -2,7 +2,7 @@
 import type { ControlCall, ControlInput, ControlReply } from './control.ts';
 import { bad, type Controlled, keyOf, OFF, ok, textOf } from './control-input.ts';
 import { AgentError } from './errors.ts';
-import type { ModelLife } from './model/life.ts';
+import type { ModelLife } from './model/life-contract.ts';
 import type { Adaptation } from './model/sequence.ts';
 
 const NO_MODEL: ControlReply = { status: 409, json: { error: 'this node runs without a model (predict.enabled)' } };

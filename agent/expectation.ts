@@ -27,7 +27,7 @@ export type ExpectationOptions = ForecastingOptions & {
 };
 
 /** What is expected. Nothing here throws. */
-export type Expectation = Pick<Forecasting, 'hours' | 'save'> & {
+export type Expectation = Pick<Forecasting, 'hours' | 'explained' | 'save'> & {
   /** A request was answered. */
   readonly served: (part: Omit<ServedPart, 'isHit' | 'viewing'>) => void;
   /** For the cache: groups of keys and what each is expected to be asked for. */
@@ -194,7 +194,7 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     ...beginnings,
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
     costOf: (titleId) => options.costOf(titles.get(titleId)?.timeline.masterUrl ?? '/'),
-    ...{ hours: forecast.hours, save: forecast.save },
+    ...{ hours: forecast.hours, explained: forecast.explained, save: forecast.save },
     sweep: () => {
       forecast.sweep();
       look(JUDGED_RENDITIONS);

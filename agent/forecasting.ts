@@ -1,7 +1,7 @@
 // The forecast of hours with what keeps it: its history, counted from what is served, written down each hour.
 import type { Log } from '../cache/cache.ts';
 import type { Catalogue } from './catalogue.ts';
-import { Forecast, type Horizon, type Interval } from './predict/forecast.ts';
+import { Forecast, type ForecastExplained, type Horizon, type Interval } from './predict/forecast.ts';
 import type { SnapshotStore } from './prediction.ts';
 
 /** What openForecasting() needs. */
@@ -17,6 +17,8 @@ export type Forecasting = {
   readonly watched: (titleId: string, seconds: number) => void;
   /** Hours that a title is expected to be watched in the next day or week; undefined: nobody has watched it here yet. */
   readonly hours: (titleId: string, horizon: Horizon) => Interval | undefined;
+  /** The forecasts of a title with what they were made of, for an operator. */
+  readonly explained: (titleId: string) => ForecastExplained;
   /** Share of the intervals so far that held. */
   readonly heldRatio: () => number;
   /** Saves once an hour. */
@@ -53,6 +55,7 @@ export function openForecasting(options: ForecastingOptions): Forecasting {
   return {
     watched: (titleId, seconds) => forecast.watched(titleId, seconds, now()),
     hours: (titleId, horizon) => forecast.expected(titleId, horizon, now()),
+    explained: (titleId) => forecast.explained(titleId, now()),
     heldRatio: () => forecast.held().ratio,
     sweep: () => {
       if (now() - savedAt >= SAVE_MS) save();

@@ -54,7 +54,7 @@ function openIntakeOver(
       const { type, title: titleId, positionSeconds } = event;
       if (session !== undefined) {
         prediction.seen(session);
-        plans.heard(session, event);
+        plans.heard(session);
       }
       const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       if (isTitle(titleId)) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });

@@ -31,8 +31,15 @@ export const MODEL: readonly Entry[] = [
     name: 'nearcast_model_changes_total',
     type: 'counter',
     labels: ['change'],
-    help: 'Challengers promoted or withdrawn, champions rolled back. Rolled back: nearcast model list says what was lost.',
+    help: 'Challengers promoted or withdrawn, champions rolled back, or demoted because their answers always came too late. Rolled back: nearcast model list says what was lost.',
     read: ({ predict }) => by('change', predict.life?.changes ?? {}),
+  },
+  {
+    name: 'nearcast_model_questions_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Questions to the process of the champion: answered in time, late, failed, or refused since it had not answered others. Plain code answers instead; late: see predict.deadlineMs and the load of the host.',
+    read: ({ predict }) => by('outcome', predict.asked),
   },
   {
     name: 'nearcast_model_trial_questions',

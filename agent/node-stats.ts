@@ -45,7 +45,9 @@ export type NodeStats = {
     readonly models: readonly { readonly alias: string; readonly version: string }[];
     /** Undefined without a model. */
     readonly life: LifeStats | undefined;
-    /** Of the last comparison, statistic by threshold; undefined before it. */
+    /** How questions to the champion's process ended. */
+    readonly asked: Readonly<Record<string, number>>;
+    /** Of the last comparison, evidence by what is needed of it; undefined before it. */
     readonly drift: Readonly<Record<string, number | undefined>>;
     readonly trust: number;
   };
@@ -144,10 +146,11 @@ export type CountedAgent = {
     readonly seconds: Readonly<Record<'model' | 'rules', Histogram>>;
     readonly predictor: { readonly stats: () => { readonly byModel: number; readonly byRules: number } };
     readonly childRestarts: () => number;
+    readonly asked: () => NodeStats['predict']['asked'];
     readonly models: () => NodeStats['predict']['models'];
     readonly life:
       | {
-          readonly counts: () => Readonly<Record<'promoted' | 'rolledBack' | 'withdrawn', number>> &
+          readonly counts: () => Readonly<Record<'promoted' | 'rolledBack' | 'withdrawn' | 'demoted', number>> &
             Pick<LifeStats, 'runs' | 'lastTrainedSeconds'>;
           readonly report: () => Pick<LifeStats, 'trial'> & {
             readonly training: { readonly ratio: number } | undefined;
@@ -155,9 +158,7 @@ export type CountedAgent = {
         }
       | undefined;
     readonly drift: {
-      readonly last: () => Readonly<
-        Record<string, { readonly statistic: number | undefined; readonly threshold: number } | undefined>
-      >;
+      readonly last: () => Readonly<Record<string, { readonly ratio: number | undefined } | undefined>>;
       readonly trust: () => number;
     };
   };
@@ -208,6 +209,7 @@ export function readStats(
       },
       childRestarts: agent?.prediction.childRestarts() ?? 0,
       models: agent?.prediction.models() ?? [],
+      asked: agent?.prediction.asked() ?? {},
       life: lifeOf(agent),
       drift: driftOf(agent),
       trust: agent?.prediction.drift.trust() ?? 1,
@@ -259,17 +261,15 @@ function previewOf(agent: CountedAgent | undefined): NodeStats['preview'] {
 function lifeOf(agent: CountedAgent | undefined): LifeStats | undefined {
   const life = agent?.prediction.life;
   if (life === undefined) return undefined;
-  const { runs, lastTrainedSeconds, promoted, rolledBack, withdrawn } = life.counts();
+  const { runs, lastTrainedSeconds, promoted, rolledBack, withdrawn, demoted } = life.counts();
   const { trial, training } = life.report();
-  const changes = { promoted, 'rolled-back': rolledBack, withdrawn };
+  const changes = { promoted, 'rolled-back': rolledBack, withdrawn, demoted };
   return { runs, lastTrainedSeconds, changes, trial, trainingRatio: training?.ratio };
 }
 
 function driftOf(agent: CountedAgent | undefined): NodeStats['predict']['drift'] {
   const last = Object.entries(agent?.prediction.drift.last() ?? {});
-  return Object.fromEntries(
-    last.map(([what, drift]) => [what, drift?.statistic === undefined ? undefined : drift.statistic / drift.threshold]),
-  );
+  return Object.fromEntries(last.map(([what, drift]) => [what, drift?.ratio]));
 }
 
 /** Events by outcome; what the intake counts of CMCD requests besides is no outcome of an event. */

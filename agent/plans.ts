@@ -1,11 +1,10 @@
-// What follows from what a consented viewer does: a new plan of what they may open next, within milliseconds of a strong
-// signal and at least every 90 s, and for all viewers together what is turned to after what.
+// What follows from what a consented viewer does: a new plan of what they may open next, within milliseconds of a change
+// in what it is made of and at least every 90 s, and for all viewers together what is turned to after what.
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import type { Ranking, RankQuestion } from './model/predictor.ts';
 import type { RankedTitle } from './predict/rank.ts';
 import { turnedFrom } from './predict/transitions.ts';
 import { remember } from './remember.ts';
-import type { EventType, ViewerEvent } from './telemetry/event.ts';
 import type { Session } from './telemetry/session.ts';
 
 /** What openPlans() needs. Callbacks are synchronous and must not throw. */
@@ -30,8 +29,8 @@ export type PlansStats = {
 
 /** Open plans. */
 export type Plans = {
-  /** Something came from a consented session: an event, or a request that its player explained. */
-  readonly heard: (session: Session, event?: ViewerEvent) => void;
+  /** Something came from a consented session: an event, or a request that its player explained. Cheap when it is not new. */
+  readonly heard: (session: Session) => void;
   /** Forgets sessions that are gone; every minute. */
   readonly sweep: () => void;
   /** Resolves when no plan is waiting or being made. */
@@ -44,8 +43,6 @@ export type Plans = {
 const REFRESH_MS = 90_000;
 /** Two minutes watched since the last plan change a taste. */
 const WATCHED_SECONDS = 120;
-/** What changes what comes next; the others go on with what is. */
-const STRONG: ReadonlySet<EventType> = new Set(['open', 'play', 'next', 'stop', 'hover', 'unhover']);
 /** Titles of a plan. */
 const PLANNED_TITLES = 20;
 /** Sessions that wait for a plan, and plans under way at once. */
@@ -57,36 +54,51 @@ const MAX_RUNNING = 4;
  */
 const PLANS_PER_SECOND = 100;
 
-/** What is remembered of a session, so that a plan is made when something changed: titles by id and how far. */
-type Known = { plannedAt: number; titleId: string | undefined; watchedSeconds: number; isCompleted: boolean };
+/** What a session's last plan was made of, as far as it may change: titles by id, and how far. */
+type Known = {
+  readonly plannedAt: number;
+  /** What plays, or played last. */
+  readonly titleId: string | undefined;
+  readonly watchedSeconds: number;
+  readonly isCompleted: boolean;
+  readonly made: Made;
+};
+
+/** What a plan follows at once, each compared as it is. */
+type Made = readonly [
+  playing: string | undefined,
+  latest: string | undefined,
+  hovered: string | undefined,
+  looked: string | undefined,
+  dwelt: string | undefined,
+  announced: string | undefined,
+];
 
 /** Opens plans. */
 export function openPlans(options: PlansOptions): Plans {
   const known = new Map<string, Known>();
   const counts = { made: 0, dropped: 0 };
   const seconds = newHistogram();
-  const make = async (sid: string, since: number): Promise<void> => {
-    const session = options.sessionOf(sid);
-    if (session === undefined) return;
+  const make = async (session: Session, since: number): Promise<void> => {
     const { titles } = await options.rank({ session, limit: PLANNED_TITLES });
     counts.made += 1;
     observe(seconds, (performance.now() - since) / 1000);
     options.onPlan(
       titles.filter(({ titleId }) => titleId !== session.current?.titleId),
-      sid,
+      session.sid,
     );
   };
-  const queue = openQueue(make, openAllowance(options.now));
+  const queue = openQueue({ sessionOf: options.sessionOf, make, allow: openAllowance(options.now) });
 
   return {
-    heard: (session, event) => {
+    heard: (session) => {
       const { sid } = session;
       const before = known.get(sid);
+      const made = madeOf(session, before);
+      if (!isNew(made, before) && !isDue(session, before, options.now())) return;
       const turnedTo = turnOf(session, before);
       if (turnedTo !== undefined) options.turned(turnedTo, turnedFrom({ history: session.history.slice(1) }));
-      const isStrong = event !== undefined && STRONG.has(event.type);
-      if (!isStrong && turnedTo === undefined && !isDue(session, before, options.now())) return;
-      remember(known, sid, knownNow(session, before, options.now()), options.maxSessions);
+      remember(known, sid, { ...knownNow(session, before, options.now()), made }, options.maxSessions);
       if (!queue.push(sid)) counts.dropped += 1;
     },
     sweep: () => {
@@ -98,20 +110,35 @@ export function openPlans(options: PlansOptions): Plans {
   };
 }
 
+type QueueOptions = Pick<PlansOptions, 'sessionOf'> & {
+  readonly make: (session: Session, since: number) => Promise<void>;
+  readonly allow: () => number;
+};
+
 /** Sessions that wait for their plan, each once, served in order as far as `allow` lets them. */
-function openQueue(make: (sid: string, since: number) => Promise<void>, allow: () => number) {
+function openQueue({ sessionOf, make, allow }: QueueOptions) {
   /** Since when a session waits. */
   const waiting = new Map<string, number>();
   const running = new Set<Promise<void>>();
   let turn: NodeJS.Immediate | undefined;
   let pause: NodeJS.Timeout | undefined;
+  /** Who waits until nothing is left to do. */
+  let idlers: (() => void)[] = [];
   const schedule = (): void => {
     if (waiting.size > 0 && turn === undefined && pause === undefined) turn = setImmediate(work);
+    if (waiting.size > 0 || running.size > 0) return;
+    for (const resolve of idlers) resolve();
+    idlers = [];
   };
   const work = (): void => {
     turn = undefined;
     for (const [sid, since] of waiting) {
       if (running.size >= MAX_RUNNING) return;
+      const session = sessionOf(sid);
+      if (session === undefined) {
+        waiting.delete(sid);
+        continue;
+      }
       const waitMs = allow();
       if (waitMs > 0) {
         pause = setTimeout(() => {
@@ -121,12 +148,13 @@ function openQueue(make: (sid: string, since: number) => Promise<void>, allow: (
         return;
       }
       waiting.delete(sid);
-      const plan: Promise<void> = make(sid, since).finally(() => {
+      const plan: Promise<void> = make(session, since).finally(() => {
         running.delete(plan);
         schedule();
       });
       running.add(plan);
     }
+    schedule();
   };
   return {
     /** False when too many wait. */
@@ -137,16 +165,16 @@ function openQueue(make: (sid: string, since: number) => Promise<void>, allow: (
       schedule();
       return true;
     },
-    idle: async (): Promise<void> => {
-      while (waiting.size > 0 || running.size > 0) {
-        await Promise.all(running);
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-    },
+    idle: (): Promise<void> =>
+      new Promise((resolve) => {
+        idlers.push(resolve);
+        schedule();
+      }),
     close: (): void => {
       waiting.clear();
       clearImmediate(turn);
       clearTimeout(pause);
+      schedule();
     },
   };
 }
@@ -154,6 +182,19 @@ function openQueue(make: (sid: string, since: number) => Promise<void>, allow: (
 /** The title that a session turned to since it was last heard, if it did. */
 const turnOf = ({ current }: Session, before: Known | undefined): string | undefined =>
   current !== undefined && current.titleId !== before?.titleId ? current.titleId : undefined;
+
+/** A title that the player no longer announces may still be next: the last one that it did stands. */
+const madeOf = ({ current, history, hovered, hovers, announced }: Session, before: Known | undefined): Made => [
+  current?.titleId,
+  history[0]?.titleId,
+  hovered?.titleId,
+  hovers[0]?.titleId,
+  hovers[0]?.dwellBucket,
+  announced?.titleId ?? before?.made[5],
+];
+
+const isNew = (made: Made, before: Known | undefined): boolean =>
+  before === undefined || made.some((part, at) => part !== before.made[at]);
 
 function isDue({ current }: Session, before: Known | undefined, now: number): boolean {
   if (before === undefined || now - before.plannedAt >= REFRESH_MS) return true;
@@ -164,7 +205,7 @@ function isDue({ current }: Session, before: Known | undefined, now: number): bo
 }
 
 /** A title that was left is still the one turned away from. */
-const knownNow = ({ current }: Session, before: Known | undefined, now: number): Known => ({
+const knownNow = ({ current }: Session, before: Known | undefined, now: number): Omit<Known, 'made'> => ({
   plannedAt: now,
   titleId: current?.titleId ?? before?.titleId,
   watchedSeconds: current?.watchedSeconds ?? before?.watchedSeconds ?? 0,

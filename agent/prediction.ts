@@ -5,12 +5,15 @@ import type { Log } from '../cache/cache.ts';
 import { startFromSimilar } from './cold-start.ts';
 import { newHistogram, type Observed, observe } from './histogram.ts';
 import { type ChampionKeeper, keepChampion } from './model/champion.ts';
-import { type ModelLife, openLife } from './model/life.ts';
+import { openLife } from './model/life.ts';
+import type { ModelLife } from './model/life-contract.ts';
+import { type Memory, openMemory } from './model/memory.ts';
 import { openPredictor, type Predictor, type Ranking, type RankQuestion } from './model/predictor.ts';
 import { openQuestions, type Questions, type Viewer } from './model/questions.ts';
 import { openRegistry } from './model/registry.ts';
 import { trainApart } from './model/retrain.ts';
-import { type ModelRuntime, openRuntime } from './model/runtime.ts';
+import { openRuntime } from './model/runtime.ts';
+import type { ModelRuntime } from './model/runtime-contract.ts';
 import type { Adaptation } from './model/sequence.ts';
 import { openSwapping } from './model/swap.ts';
 import { type DriftWatch, openDriftWatch } from './model/watch.ts';
@@ -21,6 +24,7 @@ import {
   type Popularity,
   type PopularitySnapshot,
 } from './predict/popularity.ts';
+import { createTransitions } from './predict/transitions.ts';
 import { WATCH_BUCKETS, type WatchRow } from './state-schema.ts';
 import type { Interaction } from './train/interactions.ts';
 
@@ -68,6 +72,8 @@ export type Prediction = {
   readonly predictor: Predictor;
   readonly popularity: Popularity;
   readonly seconds: Readonly<Record<'model' | 'rules', Observed>>;
+  /** How questions to the champion's process ended. */
+  readonly asked: () => Readonly<Record<'answered' | 'late' | 'refused' | 'failed', number>>;
   /** The models that run now. */
   readonly models: () => readonly { readonly alias: string; readonly version: string }[];
   readonly childRestarts: () => number;
@@ -87,8 +93,8 @@ export type Prediction = {
   readonly retrain: (run: Parameters<ModelLife['retrain']>[0], signal: AbortSignal) => Promise<string>;
   /** Every minute. */
   readonly sweep: () => Promise<void>;
-  /** Writes the counters of popularity down. */
-  readonly save: () => void;
+  /** Writes down the counters of popularity, and of the rest what is due, or all of it. */
+  readonly save: (isLast?: boolean) => void;
   readonly close: () => Promise<void>;
 };
 
@@ -135,7 +141,7 @@ type Models = {
 type Late = { questions?: Questions; drift?: DriftWatch };
 
 /** Opens the registry and what lives on it; one that cannot be written leaves plain rules. */
-async function openModels(options: PredictionOptions, late: Late): Promise<Models | undefined> {
+async function openModels(options: PredictionOptions, late: Late, memory: Memory): Promise<Models | undefined> {
   const { log, modelsDir, now, retrain } = options;
   const opened: { life?: ModelLife } = {};
   const failed = (error: unknown) => log('error', 'model.registry', { message: String(error) });
@@ -167,6 +173,7 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
           },
         ),
       onRanked: (bin) => late.drift?.ranked(bin),
+      kept: memory.read('life'),
     });
     opened.life = life;
     // Loading takes a moment; until then plain code answers.
@@ -185,14 +192,15 @@ async function openModels(options: PredictionOptions, late: Late): Promise<Model
   }
 }
 
-function openDrift(options: PredictionOptions, predictor: Predictor): DriftWatch {
+function openDrift(options: PredictionOptions, predictor: Predictor, memory: Memory): DriftWatch {
   const { now, log } = options;
   return openDriftWatch({
     shares: predictor.shares,
     isLaunch: (titleId) => now() - (predictor.releaseOf(titleId) ?? 0) < LAUNCH_MS,
     chance: () => randomInt(2 ** 32) / 2 ** 32,
     now,
-    onDrift: (what, { statistic, threshold }) => log('warn', 'predict.drift', { what, statistic, threshold }),
+    onDrift: (what, { ratio, kind }) => log('warn', 'predict.drift', { what, ratio, kind }),
+    kept: memory.read('drift'),
   });
 }
 
@@ -217,24 +225,26 @@ const shown = (alias: string, runtime: ModelRuntime) => {
   return state === 'ready' && modelVersion !== undefined ? [{ alias, version: modelVersion.slice(0, 12) }] : [];
 };
 
+function askedOf(runtime: ModelRuntime | undefined): ReturnType<Prediction['asked']> {
+  const { answered, late, refused, failed } = runtime?.stats() ?? { answered: 0, late: 0, refused: 0, failed: 0 };
+  return { answered, late, refused, failed };
+}
+
 /** Opens prediction. The model loads behind it; until it is there, plain code answers. */
 export async function openPrediction(options: PredictionOptions): Promise<Prediction> {
   const popularity = restorePopularity(options);
-  const { similarRegions: file, region, log } = options;
-  if (file) await startFromSimilar(popularity, { file, region, now: options.now(), log });
+  const { similarRegions: file } = options;
+  if (file) await startFromSimilar(popularity, { ...options, file, now: options.now() });
   const late: Late = {};
-  const models = options.hasModel ? await openModels(options, late) : undefined;
+  const memory = openMemory({ documents: options.snapshots, ...options });
+  const models = options.hasModel ? await openModels(options, late, memory) : undefined;
+  const transitions = createTransitions(memory.read('transitions'));
   const predictor = openPredictor({
-    titles: options.titles,
-    catalogueVersion: options.catalogueVersion,
-    popularity,
-    region: options.region,
-    runtime: models?.runtime,
-    champion: models?.keeper.current,
+    ...{ titles: options.titles, catalogueVersion: options.catalogueVersion, popularity, region: options.region },
+    ...{ runtime: models?.runtime, champion: models?.keeper.current, transitions, now: options.now },
     tables: () => models?.keeper.current()?.tables,
-    now: options.now,
   });
-  const drift = openDrift(options, predictor);
+  const drift = openDrift(options, predictor, memory);
   const questions = openQuestions({
     rank: predictor.score,
     onAnswered: (question) => models?.life.answered(question),
@@ -242,6 +252,11 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
   });
   Object.assign(late, { questions, drift } satisfies Late);
   const seconds = { model: newHistogram(), rules: newHistogram() };
+  const parts = {
+    life: () => models?.life.kept(),
+    drift: drift.kept,
+    transitions: () => transitions.kept(options.now()),
+  };
   return {
     ...{ predictor, popularity, seconds, questions, drift, life: models?.life, adapt: models?.runtime.adapt },
     rank: async (question) => {
@@ -254,6 +269,7 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
       models === undefined
         ? []
         : [...shown('champion', models.runtime), ...shown(models.life.report().other?.role ?? 'none', models.shadow)],
+    asked: () => askedOf(models?.runtime),
     childRestarts: () => (models?.runtime.stats().crashes ?? 0) + (models?.shadow.stats().crashes ?? 0),
     played: ({ titleId, at, weight }) => {
       popularity.add({ titleId, region: options.region, at, weight }, options.now());
@@ -265,6 +281,8 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
       const gone = new Set(viewers);
       questions.forget(gone);
       models?.life.forget(gone);
+      // What was kept of them is in a sum: it is written anew without.
+      memory.save(parts, 'due');
     },
     retrain: async (run, signal) => (await models?.life.retrain(run, signal)) ?? 'off',
     sweep: async () => {
@@ -272,7 +290,10 @@ export async function openPrediction(options: PredictionOptions): Promise<Predic
       questions.sweep();
       await models?.life.sweep();
     },
-    save: () => options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now()))),
+    save: (isLast = false) => {
+      options.snapshots.put(SNAPSHOT, JSON.stringify(popularity.snapshot(options.now())));
+      memory.save(parts, isLast ? 'all' : 'due');
+    },
     close: async () => {
       predictor.close();
       models?.life.setPaused(true);

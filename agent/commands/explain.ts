@@ -12,7 +12,8 @@ export const explainCommand: Command = {
     `Usage: nearcast explain URL|TITLE|SID|--title ID|--sid SID [--json] ${SOCKET_USAGE}`,
     '',
     'URL is a path of the viewer listener, such as /titles/news/master.m3u8, or absolute, which names the host. What has',
-    'no slash is a session if one has that id, else a title: with place, score, features and model version.',
+    'no slash is a session if one has that id, else a title: with place, score, features and model version, and the hours that',
+    'it is expected to be watched in the next day and week, within which bounds, and what that was made of.',
     'Titles and sessions are explained as JSON.',
   ].join('\n'),
   run: async (args, io) => {

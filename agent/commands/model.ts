@@ -22,10 +22,10 @@ function modelLine(model: unknown): string {
 }
 
 function driftText(report: unknown, what: string): string {
-  const statistic = at(report, 'drift', what, 'statistic');
-  if (typeof statistic !== 'number') return `${what} not compared yet`;
+  const ratio = at(report, 'drift', what, 'ratio');
+  if (typeof ratio !== 'number') return `${what} not compared yet`;
   const isDrifting = at(report, 'drift', what, 'isDrifting') === true;
-  return `${what} ${statistic.toFixed(4)} of ${number(at(report, 'drift', what, 'threshold')).toFixed(4)}${isDrifting ? ' DRIFT' : ''}`;
+  return `${what} ${ratio.toFixed(2)} of what chance allows${isDrifting ? ' DRIFT' : ''}`;
 }
 
 /** Renders the answer of GET /models. Missing keys show as nothing, so an older node can still be read. */

@@ -10,7 +10,7 @@ import { SEED_RECIPE } from '../train/seed.ts';
 import type { LearntTables } from './knowledge.ts';
 import { type ModelFiles, type ModelKind, SCORER_FILE } from './manifest.ts';
 import { type ModelRegistry, plainWeights, type VerifiedModel } from './registry.ts';
-import type { ModelRuntime, RunnableModel } from './runtime.ts';
+import type { ModelRuntime, RunnableModel } from './runtime-contract.ts';
 import seed from './seed-scorer.json' with { type: 'json' };
 
 /** The model that runs, and its weights for plain code where they are known. */

@@ -43,8 +43,10 @@ function* build(index: CatalogueIndex, learnt: TitleEmbeddings | undefined): Gen
 }
 
 /** Opens the keeper; `tables` is asked with every question and is quick. */
-export function openKnowledge(tables: () => LearntTables | undefined): KnowledgeKeeper {
-  const transitions = createTransitions();
+export function openKnowledge(
+  tables: () => LearntTables | undefined,
+  transitions: Transitions = createTransitions(),
+): KnowledgeKeeper {
   const builder = openBuilder();
   let of: { readonly index: CatalogueIndex; readonly learnt: TitleEmbeddings | undefined } | undefined;
   return {

@@ -1,86 +1,18 @@
 // The life of models: trained at night, compared with the champion on live questions without anybody waiting for it, put
 // in its place when it wins, taken back when it falls. Everything here happens behind the viewers' back.
-import type { Log } from '../../cache/cache.ts';
 import { AgentError } from '../errors.ts';
 import { FEATURE_NAMES } from '../predict/features.ts';
 import { RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
-import { type ChampionKeeper, runnableOf } from './champion.ts';
+import { runnableOf } from './champion.ts';
 import { rankBin } from './drift.ts';
-import type { ModelFiles, ModelManifest } from './manifest.ts';
+import type { KeptLife, LifeOptions, LifeReport, ListedModel, ModelLife } from './life-contract.ts';
+import type { ModelFiles } from './manifest.ts';
 import type { AnsweredQuestion } from './questions.ts';
-import type { ModelRegistry, VerifiedModel } from './registry.ts';
+import type { VerifiedModel } from './registry.ts';
 import type { TrainingEnd } from './retrain.ts';
-import type { DisableReason, ModelRuntime } from './runtime.ts';
-import { gainAt, type OtherRole, openTrial, placeOf, type Trial, type TrialReport, type Verdict } from './trial.ts';
-
-/** What openLife() needs. */
-export type LifeOptions = {
-  readonly registry: ModelRegistry;
-  readonly keeper: ChampionKeeper;
-  /** Another process, for the model beside the champion. */
-  readonly shadow: Pick<ModelRuntime, 'load' | 'score' | 'stats'>;
-  /** False: a challenger that has won waits for an operator. */
-  readonly isAutomatic: boolean;
-  /** A trained model that shows less of what could be shown, 0..1, is not tried. */
-  readonly leastReachRatio: number;
-  /** Trains on what there is now. Never rejects. */
-  readonly train: (seed: number, signal: AbortSignal) => Promise<TrainingEnd>;
-  /** The rank of a title that was opened, as a bin. */
-  readonly onRanked: (bin: number) => void;
-  readonly now: () => number;
-  readonly log: Log;
-};
-
-/** Counts since the start. */
-export type LifeCounts = Readonly<Record<'promoted' | 'rolledBack' | 'withdrawn', number>> & {
-  readonly runs: Readonly<Record<string, number>>;
-  readonly lastTrainedSeconds: number;
-};
-
-/** How the models fare. */
-export type LifeReport = {
-  readonly champion: string | undefined;
-  readonly other: { readonly role: OtherRole; readonly version: string } | undefined;
-  readonly trial: TrialReport;
-  readonly lastLook: { readonly at: number; readonly verdict: Verdict; readonly differences: unknown } | undefined;
-  readonly training: { readonly ratio: number } | undefined;
-  readonly lastRun: { readonly at: number; readonly outcome: string; readonly message: string } | undefined;
-  readonly isPaused: boolean;
-};
-
-/** The life of models. */
-export type ModelLife = {
-  /** Loads the champion, and the model beside it. Rejects with AGENT_MODEL_STORE. */
-  readonly start: () => Promise<void>;
-  readonly answered: (question: AnsweredQuestion) => void;
-  readonly forget: (viewers: ReadonlySet<string>) => void;
-  /** Looks at the trial and does what follows. Every minute. */
-  readonly sweep: () => Promise<void>;
-  /** The champion's process gave it up: the model before it serves; it is forgotten if the fault is its own. */
-  readonly gaveUp: (modelVersion: string, reason: DisableReason) => Promise<void>;
-  /**
-   * Trains a challenger; resolves with how that ended. One at a time: another one is `busy`. Unless it is `urgent`, a
-   * challenger that is on trial is not replaced (`on-trial`): on a quiet node a trial takes more than a night.
-   */
-  readonly retrain: (
-    run: { readonly seed: number; readonly isUrgent: boolean },
-    signal: AbortSignal,
-  ) => Promise<string>;
-  readonly progress: (ratio: number) => void;
-  /** Paused: what trains is stopped, and nothing begins. */
-  readonly setPaused: (isPaused: boolean) => void;
-  /** Makes a stored model the champion. Rejects with AGENT_MODEL_UNKNOWN. */
-  readonly promote: (sha256: string) => Promise<void>;
-  /** Makes the model before it the champion. Rejects with AGENT_MODEL_UNKNOWN when there is none. */
-  readonly rollBack: () => Promise<void>;
-  readonly list: () => Promise<readonly ListedModel[]>;
-  readonly report: () => LifeReport;
-  readonly counts: () => LifeCounts;
-};
-
-/** A stored model as it is shown: its manifest without its weights, and the aliases that point to it now. */
-export type ListedModel = Omit<ModelManifest, 'scorer'> & { readonly aliases: readonly string[] };
+import type { DisableReason } from './runtime-contract.ts';
+import { gainAt, type OtherRole, openTrial, placeOf, type Trial } from './trial.ts';
 
 /** Which model is tried beside the champion, and the trial of both. */
 type Contest = {
@@ -94,8 +26,8 @@ type Contest = {
 const GUARD_QUESTIONS = 16_000;
 /** A challenger that has decided nothing for so long makes way for a newer one. */
 const LONGEST_TRIAL_MS = 7 * 86_400_000;
-/** A file that is damaged may be whole again when it is stored anew: it keeps its place. */
-const DAMAGED: ReadonlySet<DisableReason> = new Set(['missing', 'wrong-hash']);
+/** A file that is damaged may be whole again when it is stored anew, a slow host fast again: the model keeps its place. */
+const NOT_ITS_FAULT: ReadonlySet<DisableReason> = new Set(['missing', 'wrong-hash', 'late']);
 const SHARE_COLUMN = FEATURE_NAMES.indexOf('log_share');
 
 /** What plain code would have answered. */
@@ -119,12 +51,19 @@ class Life {
   #isPaused = false;
   /** Changes of aliases wait for each other. */
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #counts = { promoted: 0, rolledBack: 0, withdrawn: 0 };
+  readonly #counts = { promoted: 0, rolledBack: 0, withdrawn: 0, demoted: 0 };
   readonly #runs: Record<string, number> = {};
   #lastTrainedSeconds = 0;
+  /** Until a trial goes on where the last process left it, or another one begins. */
+  #kept: KeptLife | undefined;
+  #guarded: string | undefined;
+  /** Models that were always late: better or not, they do not come back before the next start. */
+  readonly #late = new Set<string>();
 
   constructor(options: LifeOptions) {
     this.#options = options;
+    this.#kept = options.kept;
+    this.#guarded = options.kept?.guarded;
   }
 
   face(): ModelLife {
@@ -146,6 +85,7 @@ class Life {
       rollBack: () => this.#inTurn(() => this.#rollBack()),
       list: () => this.#list(),
       report: () => this.#report(),
+      kept: () => this.#keep(),
       counts: () => ({ ...this.#counts, runs: { ...this.#runs }, lastTrainedSeconds: this.#lastTrainedSeconds }),
     };
   }
@@ -159,11 +99,11 @@ class Life {
   /** Who stands beside the champion: a challenger, else the model that it replaced. */
   async #otherOf(champion: string | undefined): Promise<{ role: OtherRole; model: VerifiedModel } | undefined> {
     const { registry } = this.#options;
-    const except = new Set(champion === undefined ? [] : [champion]);
+    const except = new Set(champion === undefined ? this.#late : [...this.#late, champion]);
     const { model: challenger } = await registry.resolve('challenger', except);
     if (challenger !== undefined) return { role: 'challenger', model: challenger };
-    const { model: before } =
-      champion === undefined ? { model: undefined } : await registry.resolve('champion', except);
+    const isAlone = champion === undefined || champion === this.#guarded;
+    const { model: before } = isAlone ? { model: undefined } : await registry.resolve('champion', except);
     return before && { role: 'predecessor', model: before };
   }
 
@@ -176,12 +116,13 @@ class Life {
     if (known.champion === champion && known.other?.version === other?.model.sha256) return;
     const state = await shadow.load(other && runnableOf(other.model));
     const isReady = other !== undefined && state === 'ready';
-    this.#contest = {
-      champion,
-      other: isReady ? { role: other.role, version: other.model.sha256 } : undefined,
-      trial: openTrial(),
-      since: this.#options.now(),
-    };
+    const beside = isReady ? { role: other.role, version: other.model.sha256 } : undefined;
+    const kept = this.#kept;
+    const isSame = kept !== undefined && kept.champion === champion && kept.other?.version === beside?.version;
+    // A model whose process is not there yet may go on with its trial a minute later.
+    if (isSame || isReady || other === undefined) this.#kept = undefined;
+    const from = isSame ? { trial: openTrial(kept.trial), since: kept.since } : undefined;
+    this.#contest = { champion, other: beside, trial: openTrial(), since: this.#options.now(), ...from };
     log('info', 'model.trial', { champion: champion ?? null, other: other?.model.sha256 ?? null, state });
     if (other?.role === 'challenger' && state === 'disabled') await this.#withdraw(other.model.sha256, 'cannot run');
   }
@@ -232,9 +173,15 @@ class Life {
     else if (look.verdict === 'withdraw' && other !== undefined) await this.#withdraw(other.version, 'it lost');
     else if (look.verdict === 'rollBack' && isAutomatic) await this.#fall();
     else if (other?.role === 'predecessor' && trial.report().questions >= GUARD_QUESTIONS) {
-      await this.#options.shadow.load(undefined);
-      this.#contest = { ...this.#contest, other: undefined };
+      this.#guarded = this.#contest.champion;
+      await this.#meet();
     }
+  }
+
+  #keep(): KeptLife {
+    if (this.#kept !== undefined) return this.#kept;
+    const { champion, other, trial, since } = this.#contest;
+    return { version: 1, champion, other, since, guarded: this.#guarded, trial: trial.kept() };
   }
 
   /** The champion goes; one with nothing before it only until the next start, and rules answer meanwhile. */
@@ -255,7 +202,11 @@ class Life {
     const { model: before } = await registry.resolve('champion', new Set([modelVersion]));
     // With nothing before it, a process that ends again and again is better than none: it may be the host's fault.
     if (reason === 'crashes' && before === undefined) return;
-    const isItsFault = keeper.current()?.trainedOn === 'site' && !DAMAGED.has(reason);
+    const isItsFault = keeper.current()?.trainedOn === 'site' && !NOT_ITS_FAULT.has(reason);
+    if (reason === 'late') {
+      this.#counts.demoted += 1;
+      this.#late.add(modelVersion);
+    }
     log('warn', 'model.given-up', { modelVersion, reason, to: before?.sha256 ?? null });
     await keeper.giveUp(modelVersion);
     if (isItsFault) await registry.withdraw('champion', modelVersion);

@@ -10,10 +10,11 @@ import { type Popularity, sharesTtlMs, type TitleShare } from '../predict/popula
 import type { PredictSession } from '../predict/profile.ts';
 import { orderByScore, type RankedTitle, RULES } from '../predict/rank.ts';
 import { scoreRows } from '../predict/scorer.ts';
+import type { Transitions } from '../predict/transitions.ts';
 import type { Champion } from './champion.ts';
 import { type LearntTables, openKnowledge } from './knowledge.ts';
 import type { Scored } from './questions.ts';
-import type { ModelRuntime } from './runtime.ts';
+import type { ModelRuntime } from './runtime-contract.ts';
 import type { About } from './sequence.ts';
 
 /** What the predictor works with. */
@@ -30,6 +31,8 @@ export type PredictorOptions = {
   readonly champion?: (() => Champion | undefined) | undefined;
   /** What training learnt of titles; absent: metadata alone. */
   readonly tables?: (() => LearntTables | undefined) | undefined;
+  /** What viewers turn to, as far as it is known before; absent: nothing. */
+  readonly transitions?: Transitions | undefined;
   readonly now: () => number;
 };
 
@@ -95,7 +98,7 @@ const aboutOf = (candidates: readonly Candidate[], session: PredictSession | und
 export function openPredictor(options: PredictorOptions): Predictor {
   const { popularity, region, runtime, champion, now } = options;
   const count = { byModel: 0, byRules: 0 };
-  const known = openKnowledge(() => options.tables?.());
+  const known = openKnowledge(() => options.tables?.(), options.transitions);
   let indexed: { readonly version: number; readonly index: CatalogueIndex } | undefined;
   let summed: { readonly at: number; readonly list: readonly TitleShare[] } | undefined;
 

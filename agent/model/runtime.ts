@@ -6,91 +6,17 @@ import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { childEnvironment } from './child-env.ts';
 import { FAULTS, type Fault, faultOf } from './guard.ts';
-import {
-  type FileToLoad,
-  type FromChild,
-  MESSAGES_VERSION,
-  type Refusal,
-  type SequenceToLoad,
-  type ToChild,
-} from './messages.ts';
+import { type FromChild, MESSAGES_VERSION, type ToChild } from './messages.ts';
+import type {
+  DisableReason,
+  ModelRuntime,
+  ModelScores,
+  RunnableModel,
+  RuntimeOptions,
+  RuntimeState,
+} from './runtime-contract.ts';
 import type { About, Adaptation } from './sequence.ts';
-import { DEFAULT_RESTART, type RestartPolicy, restartPause } from './supervise.ts';
-
-/** A model to run: files, each known by the sha256 of its bytes; `modelVersion` is the name of the whole model. */
-export type RunnableModel = {
-  readonly scorer: FileToLoad;
-  readonly sequence?: SequenceToLoad | undefined;
-  readonly modelVersion: string;
-  readonly features: readonly string[];
-};
-
-/** Why a model is given up; `crashes`: its process ended too often, and is started again only now and then. */
-export type DisableReason = Fault | Refusal | 'crashes';
-
-/** Limits and the world outside; all but `log` have defaults. */
-export type RuntimeOptions = {
-  readonly log: (level: 'info' | 'warn' | 'error', event: string, fields: Readonly<Record<string, unknown>>) => void;
-  /** From a question to its answer; default 50. */
-  readonly deadlineMs?: number;
-  /** From fork() to a loaded and tried model; default 20 000. */
-  readonly startMs?: number;
-  /** A question or ping unanswered for this long means that the process hangs and is killed; default 2 000. */
-  readonly hangMs?: number;
-  readonly pingEveryMs?: number;
-  /** Resident memory above which the process is killed; default 512 MiB. */
-  readonly maxRssBytes?: number;
-  /** Questions under way at once; further ones get undefined at once. Default 32. */
-  readonly maxPending?: number;
-  readonly restart?: RestartPolicy;
-  /** Above 0: the process gives way to others (setpriority(2)); for a model that nobody waits for. Default 0. */
-  readonly niceness?: number;
-  /** Told once for each model that is given up, so that the caller can load the one before it. */
-  readonly onDisabled?: (modelVersion: string, reason: DisableReason) => void;
-};
-
-/** A model's answer: one finite score a row; of a sequence model, what EASE alone says of the rows, too. */
-export type ModelScores = {
-  readonly scores: Float32Array;
-  readonly by: 'model';
-  readonly version: string;
-  readonly ease?: Float32Array | undefined;
-};
-
-/** Where the process is in its life. */
-export type RuntimeState = 'idle' | 'starting' | 'ready' | 'waiting' | 'disabled' | 'draining' | 'closed';
-
-/** Plain counters since start. */
-export type RuntimeStats = {
-  readonly state: RuntimeState;
-  readonly modelVersion: string | undefined;
-  readonly pid: number | undefined;
-  readonly rssBytes: number;
-  readonly answered: number;
-  readonly late: number;
-  readonly refused: number;
-  readonly failed: number;
-  readonly crashes: number;
-  readonly faults: Readonly<Record<Fault, number>>;
-};
-
-/** A supervised model process. */
-export type ModelRuntime = {
-  /** Replaces the model (undefined: none). Resolves once it is ready or given up, at the latest after startMs. */
-  readonly load: (model: RunnableModel | undefined) => Promise<RuntimeState>;
-  /**
-   * Scores `features` [rows, width], by a sequence model with what they are `about`. Never rejects; undefined when there is
-   * no answer within the deadline.
-   */
-  readonly score: (features: Float32Array, rows: number, about?: About) => Promise<ModelScores | undefined>;
-  /** Changes a sequence model's answers from the next question on, without loading it anew; it outlives the process. */
-  readonly adapt: (adaptation: Adaptation) => void;
-  readonly stats: () => RuntimeStats;
-  /** Takes no new question, lets those under way end, then closes. */
-  readonly drain: () => Promise<void>;
-  /** Ends the process; resolves when it is gone. */
-  readonly close: () => Promise<void>;
-};
+import { DEFAULT_RESTART, restartPause } from './supervise.ts';
 
 type Question = { readonly features: Float32Array; readonly rows: number; readonly about: About | undefined };
 
@@ -99,6 +25,8 @@ type Pending = Question & {
   readonly settle: (scores: ModelScores | undefined) => void;
   readonly ended: Promise<unknown>;
   readonly timer: NodeJS.Timeout;
+  /** Its deadline is over; nobody waits for the answer any more. */
+  readonly isLate: boolean;
 };
 
 const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
@@ -106,6 +34,9 @@ const CHILD = fileURLToPath(new URL('./child.ts', import.meta.url));
 const TRIAL_ROWS = 4;
 /** Constant answers in a row that disable a model: one alone may be a question whose titles are all alike. */
 const CONSTANT_STRIKES = 3;
+/** A model is always late when so many of its answers are; each counts a fiftieth of what is known, so a hundred decide. */
+const ALWAYS_LATE_RATIO = 0.9;
+const LATE_WEIGHT = 0.02;
 
 /** Opens the runtime; no process runs until a model is loaded. */
 export function openRuntime(options: RuntimeOptions): ModelRuntime {
@@ -121,6 +52,9 @@ class Runtime {
   #nextId = 1;
   #strikes = 0;
   #crashesInRow = 0;
+  /** Share of the latest questions whose answer was late, and since when that is almost all. */
+  #lateRatio = 0;
+  #lateSince: number | undefined;
   #pingedAt: number | undefined;
   #rssBytes = 0;
   #waiter: NodeJS.Timeout | undefined;
@@ -140,6 +74,7 @@ class Runtime {
       pingEveryMs: 5_000,
       maxRssBytes: 512 * 1024 * 1024,
       maxPending: 32,
+      lateForMs: 300_000,
       restart: DEFAULT_RESTART,
       niceness: 0,
       ...options,
@@ -173,6 +108,7 @@ class Runtime {
     this.#model = model;
     this.#crashesInRow = 0;
     this.#strikes = 0;
+    this.#lateRatio = 0;
     this.#enter('idle');
     if (model === undefined) return 'idle';
     const settled = new Promise<RuntimeState>((resolve) => this.#settled.add(resolve));
@@ -278,8 +214,9 @@ class Runtime {
       this.#count.late += 1;
       settle(undefined);
       this.#watch(id);
+      this.#note(true);
     }, deadlineMs);
-    this.#pending.set(id, { ...question, askedAt: performance.now(), settle, ended, timer });
+    this.#pending.set(id, { ...question, askedAt: performance.now(), settle, ended, timer, isLate: false });
     this.#tell({ version: 2, type: 'score', id, ...question });
     return ended;
   }
@@ -291,7 +228,18 @@ class Runtime {
     const left = this.#options.hangMs - (performance.now() - entry.askedAt);
     const timer = setTimeout(() => this.#kill('hang'), Math.max(0, left));
     timer.unref();
-    this.#pending.set(id, { ...entry, timer });
+    this.#pending.set(id, { ...entry, timer, isLate: true });
+  }
+
+  /** Counts whether an answer was late; a model that always is costs every question its deadline, and is given up. */
+  #note(isLate: boolean): void {
+    if (this.#state !== 'ready') return;
+    this.#lateRatio += LATE_WEIGHT * (Number(isLate) - this.#lateRatio);
+    if (this.#lateRatio < ALWAYS_LATE_RATIO) this.#lateSince = undefined;
+    else this.#lateSince ??= performance.now();
+    const { lateForMs, deadlineMs } = this.#options;
+    if (this.#lateSince === undefined || performance.now() - this.#lateSince < lateForMs) return;
+    this.#disable('late', `its answers take more than ${deadlineMs} ms`);
   }
 
   #take(id: number): Pending | undefined {
@@ -310,7 +258,10 @@ class Runtime {
       this.#strikes = 0;
       // The trial alone is no sign of health: a process may end on every real question.
       if (this.#state !== 'starting') this.#crashesInRow = 0;
-      this.#count.answered += 1;
+      if (!entry.isLate) {
+        this.#count.answered += 1;
+        this.#note(false);
+      }
       entry.settle({ scores: message.scores, by: 'model', version, ease: message.ease });
       return;
     }

@@ -1,13 +1,7 @@
 // Model processes one after another: a new model is loaded and tried in a process of its own while the one before it
 // goes on to answer, then takes its place between two questions.
-import {
-  type ModelRuntime,
-  openRuntime,
-  type RunnableModel,
-  type RuntimeOptions,
-  type RuntimeState,
-  type RuntimeStats,
-} from './runtime.ts';
+import { openRuntime } from './runtime.ts';
+import type { ModelRuntime, RunnableModel, RuntimeOptions, RuntimeState, RuntimeStats } from './runtime-contract.ts';
 import type { Adaptation } from './sequence.ts';
 
 type Total = Omit<RuntimeStats, 'state' | 'modelVersion' | 'pid' | 'rssBytes'>;

@@ -31,6 +31,12 @@ export type Look = { readonly verdict: Verdict; readonly differences: Readonly<R
 /** What the other model is. */
 export type OtherRole = 'challenger' | 'predecessor';
 
+/**
+ * What of a trial outlives the process: sums alone. Of whom they are is in none of them, neither a name nor a title, so that
+ * who comes back after a restart counts as another viewer.
+ */
+export type KeptTrial = { readonly nextLook: number; readonly sums: readonly Sums[] };
+
 /** A trial. */
 export type Trial = {
   readonly add: (viewer: Raw<string>, gains: Gains) => void;
@@ -38,6 +44,7 @@ export type Trial = {
   readonly look: (role: OtherRole | undefined) => Look | undefined;
   readonly forget: (viewers: ReadonlySet<string>) => void;
   readonly report: () => TrialReport;
+  readonly kept: () => KeptTrial;
 };
 
 /** Positions that count. */
@@ -52,6 +59,8 @@ const ALPHA = 0.005;
 const ROUNDS = 2_000;
 /** Viewers with sums of their own; later ones are not counted. */
 const MAX_VIEWERS = 20_000;
+/** Sums that are kept; those of more viewers are put together, as a look at the trial does anyway (bootstrap.ts). */
+const MAX_KEPT = 200;
 
 /** Gain of a title at `place` (1 is first; undefined: not ranked): normalised discounted cumulative gain of one title. */
 export const gainAt = (place: number | undefined): number =>
@@ -71,13 +80,23 @@ export function placeOf(scores: ArrayLike<number>, row: number): number | undefi
 }
 
 /** A baseline's sums over the questions that it answered: all of them, and those that the other model answered too. */
-type Beside = { questions: number; champion: number; own: number } & {
+export type Beside = { questions: number; champion: number; own: number } & {
   readonly paired: { questions: number; own: number; other: number };
 };
 
-type Sums = { all: number; champion: number; paired: number; pairedChampion: number; other: number } & {
-  readonly baselines: Record<string, Beside>;
-};
+/** Sums over the questions of one viewer, or of several whose questions were put together. */
+export type Sums = {
+  viewers: number;
+  all: number;
+  champion: number;
+  paired: number;
+  pairedChampion: number;
+  other: number;
+} & { readonly baselines: Record<string, Beside> };
+
+const noSums = (): Sums => ({
+  ...{ viewers: 0, all: 0, champion: 0, paired: 0, pairedChampion: 0, other: 0, baselines: {} },
+});
 
 const noBeside = (): Beside => ({ questions: 0, champion: 0, own: 0, paired: { questions: 0, own: 0, other: 0 } });
 
@@ -86,6 +105,26 @@ const sumOf = (values: Iterable<Sums>, of: (sums: Sums) => number): number => {
   for (const sums of values) total += of(sums);
   return total;
 };
+
+/** Adds one viewer's sums to another's. */
+function addSums(into: Sums, from: Sums): void {
+  into.viewers += from.viewers;
+  into.all += from.all;
+  into.champion += from.champion;
+  into.paired += from.paired;
+  into.pairedChampion += from.pairedChampion;
+  into.other += from.other;
+  for (const [name, beside] of Object.entries(from.baselines)) {
+    const sum = into.baselines[name] ?? noBeside();
+    into.baselines[name] = sum;
+    sum.questions += beside.questions;
+    sum.champion += beside.champion;
+    sum.own += beside.own;
+    sum.paired.questions += beside.paired.questions;
+    sum.paired.own += beside.paired.own;
+    sum.paired.other += beside.paired.other;
+  }
+}
 
 type Viewers = ReadonlyMap<string, Sums>;
 
@@ -135,15 +174,28 @@ function verdictOf(differences: Look['differences'], role: OtherRole | undefined
   return (lead?.high ?? 0) < 0 || isLast ? 'withdraw' : 'none';
 }
 
-/** Opens a trial without questions. */
-export function openTrial(): Trial {
-  const viewers = new Map<string, Sums>();
-  let nextLook = FIRST_LOOK;
+/** The sums of viewers without their names, put together where there are many. */
+function groupsOf(viewers: Viewers): readonly Sums[] {
+  const groups = Array.from({ length: Math.min(MAX_KEPT, viewers.size) }, noSums);
+  let next = 0;
+  for (const own of viewers.values()) {
+    const into = groups[next % MAX_KEPT];
+    if (into !== undefined) addSums(into, own);
+    next += 1;
+  }
+  return groups;
+}
+
+/** Opens a trial without questions, or one that goes on. */
+export function openTrial(kept?: KeptTrial): Trial {
+  // No name of a viewer has a space.
+  const viewers = new Map<string, Sums>(kept?.sums.map((sums, at) => [`kept ${at}`, structuredClone(sums)]));
+  let nextLook = kept?.nextLook ?? FIRST_LOOK;
 
   const sumsOf = (viewer: string): Sums | undefined => {
     const known = viewers.get(viewer);
     if (known !== undefined || viewers.size >= MAX_VIEWERS) return known;
-    const sums: Sums = { all: 0, champion: 0, paired: 0, pairedChampion: 0, other: 0, baselines: {} };
+    const sums: Sums = { ...noSums(), viewers: 1 };
     viewers.set(viewer, sums);
     return sums;
   };
@@ -187,12 +239,13 @@ export function openTrial(): Trial {
       const champion = sumOf(viewers.values(), (sums) => sums.champion);
       const other = sumOf(viewers.values(), (sums) => sums.other);
       return {
-        viewers: viewers.size,
+        viewers: sumOf(viewers.values(), (sums) => sums.viewers),
         questions,
         championNdcg: questions === 0 ? 0 : champion / questions,
         otherNdcg: paired === 0 ? undefined : other / paired,
         nextLook,
       };
     },
+    kept: () => ({ nextLook, sums: groupsOf(viewers) }),
   };
 }

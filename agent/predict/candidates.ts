@@ -24,6 +24,16 @@ export const REASONS = [
 /** One of REASONS. */
 export type Reason = (typeof REASONS)[number];
 
+/** Reasons as bits, in the order of REASONS: a question has hundreds of titles, and each its set of reasons. */
+type ReasonBits = number;
+const bitOf = (reason: Reason): ReasonBits => 1 << REASONS.indexOf(reason);
+const ANNOUNCED = bitOf('announced');
+const CONTINUE = bitOf('continue');
+/** The reasons of each set of bits. */
+const REASONS_OF: readonly (readonly Reason[])[] = Array.from({ length: 1 << REASONS.length }, (_, bits) =>
+  REASONS.filter((reason) => (bits & bitOf(reason)) !== 0),
+);
+
 /** A title to be scored. */
 export type Candidate = {
   readonly titleId: string;
@@ -172,12 +182,10 @@ function personal(question: CandidateQuestion, profile: Profile, add: (id: strin
   if (profile.latest !== undefined) addNear(profile.latest, LATEST_DEPTH, 'similar');
 }
 
-function reasonsByTitle(question: CandidateQuestion, profile: Profile, crowd: Crowd): Map<string, Set<Reason>> {
-  const found = new Map<string, Set<Reason>>();
+function reasonsByTitle(question: CandidateQuestion, profile: Profile, crowd: Crowd): Map<string, ReasonBits> {
+  const found = new Map<string, ReasonBits>();
   const add = (titleId: string, reason: Reason): void => {
-    const reasons = found.get(titleId);
-    if (reasons === undefined) found.set(titleId, new Set([reason]));
-    else reasons.add(reason);
+    found.set(titleId, (found.get(titleId) ?? 0) | bitOf(reason));
   };
   personal(question, profile, add);
   for (const titleId of crowd.popular) add(titleId, 'popular');
@@ -201,15 +209,15 @@ export function generateCandidates(question: CandidateQuestion): readonly Candid
   return [...reasonsByTitle(question, profile, crowd)].map(([titleId, found]) => {
     const { title, share, place } = crowd.known.get(titleId) ?? crowd.lookUp(titleId);
     const own = profile.watchedById.get(titleId);
-    const before = found.has('announced') ? AT_ONCE : profile.follows.get(titleId);
+    const before = (found & ANNOUNCED) !== 0 ? AT_ONCE : profile.follows.get(titleId);
     return {
       titleId,
-      reasons: REASONS.filter((reason) => found.has(reason)),
+      reasons: REASONS_OF[found] ?? [],
       facts: {
         share,
         launch: title.releaseAt === undefined ? 0 : launchStrength(title.releaseAt, now),
         follows: before && { progressRatio: before.ratio ?? 0, hoursAgo: before.hoursAgo },
-        begun: found.has('continue') && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
+        begun: (found & CONTINUE) !== 0 && own ? { positionRatio: own.ratio ?? 0, hoursAgo: own.hoursAgo } : undefined,
         isHovered: titleId === session?.hovered?.titleId,
         genreRatio: largestOf(title.genres, profile.genreRatios),
         seriesRatio: title.series === undefined ? 0 : (profile.seriesRatios.get(title.series) ?? 0),

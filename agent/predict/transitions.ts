@@ -1,5 +1,5 @@
-// What viewers turn to after a title: decayed counts of pairs over all viewers together, in RAM alone, since a pair may
-// be one viewer's own. It learns from the first view on, where item-to-item models wait for a night.
+// What viewers turn to after a title: decayed counts of pairs over all viewers together. Of a rare pair nothing leaves RAM,
+// since it may be one viewer's own. It learns from the first view on, where item-to-item models wait for a night.
 import { bump, type DecayedCounter, decayed } from './decay.ts';
 
 /** Live transitions; no viewer is in it, only sums. */
@@ -9,7 +9,14 @@ export type Transitions = {
   /** Chance of what follows turnedFrom(): 0..1 for each title, a mean over them, newer ones counting more. */
   readonly after: (before: readonly string[], now: number) => ReadonlyMap<string, number>;
   readonly size: () => number;
+  readonly kept: (now: number) => KeptTransitions;
 };
+
+/** A title, the views after which something else was opened, and what: each with a count as of `at`. */
+type KeptTitle = readonly [titleId: string, views: number, following: readonly (readonly [string, number])[]];
+
+/** What of it outlives the process: pairs that were counted often enough to be nobody's own, the most counted first. */
+export type KeptTransitions = { readonly version: 1; readonly at: number; readonly titles: readonly KeptTitle[] };
 
 const HALF_LIFE_MS = 14 * 86_400_000;
 /** Titles of which it is known what follows, and how many each; the least counted leaves. */
@@ -20,6 +27,9 @@ const WINDOW = 4;
 const STEP_DECAY = 0.5;
 /** Views that no transition stands against: one pair seen once is no rule. */
 const PRIOR_VIEWS = 5;
+/** A pair is kept from so many views on, and the most counted of all: some 2 MB. */
+const LEAST_KEPT = 5;
+const MAX_KEPT = 20_000;
 
 type Following = { readonly counts: Map<string, DecayedCounter>; total: DecayedCounter };
 
@@ -36,9 +46,34 @@ function dropLeast(counts: Map<string, DecayedCounter>, now: number): void {
 export const turnedFrom = ({ history }: { readonly history: readonly { readonly titleId: string }[] }) =>
   history.slice(0, WINDOW).map(({ titleId }) => titleId);
 
-/** Starts with nothing known. */
-export function createTransitions(): Transitions {
+function keptOf(titles: ReadonlyMap<string, Following>, now: number): KeptTransitions {
+  const pairs = [...titles].flatMap(([titleId, { counts }]) =>
+    [...counts].flatMap(([next, counter]) => {
+      const value = decayed(counter, now, HALF_LIFE_MS);
+      return value < LEAST_KEPT ? [] : [{ titleId, next, value }];
+    }),
+  );
+  const kept = new Map<string, [string, number][]>();
+  for (const { titleId, next, value } of pairs.sort((one, other) => other.value - one.value).slice(0, MAX_KEPT)) {
+    const following = kept.get(titleId) ?? [];
+    kept.set(titleId, following);
+    following.push([next, value]);
+  }
+  const views = (titleId: string): number => {
+    const total = titles.get(titleId)?.total;
+    return total === undefined ? 0 : decayed(total, now, HALF_LIFE_MS);
+  };
+  return { version: 1, at: now, titles: [...kept].map(([titleId, next]) => [titleId, views(titleId), next]) };
+}
+
+/** Starts with nothing known, or with what was kept. */
+export function createTransitions(from?: KeptTransitions): Transitions {
   const titles = new Map<string, Following>();
+  for (const [titleId, views, following] of from?.titles.slice(0, MAX_TITLES) ?? []) {
+    const at = from?.at ?? 0;
+    const counts = new Map(following.slice(0, MAX_FOLLOWING).map(([next, value]) => [next, { value, at }]));
+    titles.set(titleId, { counts, total: { value: views, at } });
+  }
   const followingOf = (titleId: string, at: number): Following => {
     const known = titles.get(titleId) ?? { counts: new Map(), total: { value: 0, at } };
     // The titles last turned away from stay.
@@ -77,5 +112,6 @@ export function createTransitions(): Transitions {
       return chances;
     },
     size: () => titles.size,
+    kept: (now) => keptOf(titles, now),
   };
 }

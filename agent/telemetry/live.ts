@@ -27,8 +27,8 @@ export type Viewer = {
   /** Under which rows of this viewer stand on disk. */
   readonly pseudonyms: Set<string>;
   seenAt: number;
-  /** What others call this viewer on that day; made when it is first asked for. */
-  name: { readonly day: number; readonly name: string } | undefined;
+  /** What this viewer is called on that day, by others in RAM and on disk; made when it is first asked for. */
+  names: { readonly day: number; readonly inRam: string; readonly onDisk: string } | undefined;
 };
 
 /** A session while it lives. */
@@ -53,7 +53,7 @@ export type Live = {
 
 /** A viewer of whom nothing is known yet. */
 export function newViewer(key: string, at: number): Viewer {
-  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at, name: undefined };
+  return { key, sids: new Set(), tracks: new Map(), hovers: [], pseudonyms: new Set(), seenAt: at, names: undefined };
 }
 
 /** A session in which nothing happened yet. */

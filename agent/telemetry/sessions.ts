@@ -1,7 +1,7 @@
 // Sessions of viewers who consented, bounded in number and age, in RAM alone. On disk is a pseudonym under a key that is
 // drawn anew each day: later nobody can join its rows to a viewer or to another day, but for a session that is still open
 // and may have to erase them. In RAM too the memory of a viewer without a token ends with the day.
-import { createHmac, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { dayOf, type WatchRow, watchBucket } from '../state-schema.ts';
 import { isSid, type ViewerEvent } from './event.ts';
 import type { Inferred } from './infer.ts';
@@ -97,7 +97,7 @@ export function openSessions(options: SessionsOptions): Sessions {
     has: (sid) => room.find(sid) !== undefined,
     get: (sid) => {
       const live = room.find(sid);
-      return live === undefined ? undefined : snapshot(live, room.names.ofViewer(live.viewer), options.now());
+      return live === undefined ? undefined : snapshot(live, room.names.ofViewer(live.viewer).inRam, options.now());
     },
     consent: (sid, viewerToken) => {
       if (isSid(sid)) room.open(sid, viewerToken);
@@ -152,8 +152,8 @@ export function openSessions(options: SessionsOptions): Sessions {
 /** The pseudonyms of viewers. Both keys are drawn here, never written, and the day's is replaced on the next day. */
 class Names {
   readonly #now: () => number;
-  readonly #processKey = randomBytes(32);
-  #dayKey = randomBytes(32);
+  readonly #processKey = newKey();
+  #dayKey = newKey();
   #day: number;
 
   constructor(now: () => number) {
@@ -165,7 +165,7 @@ class Names {
   rotate(): number {
     const day = dayOf(this.#now());
     if (day !== this.#day) {
-      this.#dayKey = randomBytes(32);
+      this.#dayKey = newKey();
       this.#day = day;
     }
     return day;
@@ -182,15 +182,21 @@ class Names {
     return key.startsWith('token:') ? hash(this.#processKey, key) : this.ofToday(key);
   }
 
-  /** The same, made once a day for each viewer: it is asked for with every event. */
-  ofViewer(viewer: Viewer): string {
+  /** Both names of a viewer, made once a day: they are asked for with every event. */
+  ofViewer(viewer: Viewer): { readonly inRam: string; readonly onDisk: string } {
     const day = this.rotate();
-    if (viewer.name?.day !== day) viewer.name = { day, name: this.ofKey(viewer.key) };
-    return viewer.name.name;
+    if (viewer.names?.day === day) return viewer.names;
+    const onDisk = this.ofToday(viewer.key);
+    const names = { day, onDisk, inRam: viewer.key.startsWith('token:') ? this.ofKey(viewer.key) : onDisk };
+    viewer.names = names;
+    return names;
   }
 }
 
-function hash(key: Uint8Array, text: string): string {
+/** A key in the runtime's own form: making that of bytes anew costs five times what a hash does. */
+const newKey = (): KeyObject => createSecretKey(randomBytes(32));
+
+function hash(key: KeyObject, text: string): string {
   return createHmac('sha256', key).update(text).digest('hex').slice(0, 32);
 }
 
@@ -264,7 +270,7 @@ class Room {
     const { watches, now } = this.#options;
     const watchedSeconds = watchedAt(track, now());
     if (watches === undefined || watchedSeconds < MIN_WATCHED_SECONDS) return;
-    const pseudonym = this.names.ofToday(viewer.key);
+    const pseudonym = this.names.ofViewer(viewer).onDisk;
     viewer.pseudonyms.add(pseudonym);
     const bucket = watchBucket(watchedSeconds, track.durationSeconds);
     watches.put({ day: dayOf(now()), pseudonym, titleId: track.titleId, bucket });

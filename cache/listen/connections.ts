@@ -31,7 +31,7 @@ const pieces = (bytes: number): number => Math.max(1, bytes / TIMED_BYTES);
 export class Connections {
   readonly #onShed: (reason: ShedReason) => void;
   readonly #addresses;
-  readonly #entrance: Pick<OverloadWatch, 'letsIn' | 'served'>;
+  readonly #entrance: Omit<OverloadWatch, 'close'>;
   readonly #connections = new Map<Socket, Connection>();
   #limits: Required<ListenLimits>;
   #openRequests = 0;
@@ -41,7 +41,7 @@ export class Connections {
   constructor(
     limits: Required<ListenLimits>,
     onShed: (reason: ShedReason) => void,
-    entrance: Pick<OverloadWatch, 'letsIn' | 'served'>,
+    entrance: Omit<OverloadWatch, 'close'>,
   ) {
     this.#entrance = entrance;
     this.#limits = limits;
@@ -63,22 +63,40 @@ export class Connections {
     };
   }
 
-  /** Counts a connection that was accepted, or turns it away at once: with an answer where plain text can be read. */
-  enter(socket: Socket, isPlain: boolean): boolean {
-    if (!this.#entrance.letsIn()) return this.#shed(socket, isPlain, 'overload');
+  /**
+   * Counts a connection that was accepted and hands it to `serve`, at once or when there is room, or turns it away: with an
+   * answer where plain text can be read.
+   */
+  enter(socket: Socket, isPlain: boolean, serve: () => void): void {
+    const waitMs = this.#entrance.waitMs();
+    if (waitMs === undefined) {
+      this.#shed(socket, isPlain, 'overload');
+      return;
+    }
     const address = socket.remoteAddress ?? '';
     const entrance = this.#addresses.enter(address);
-    if (entrance !== 'admitted') return this.#shed(socket, isPlain, entrance);
+    if (entrance !== 'admitted') {
+      this.#shed(socket, isPlain, entrance);
+      return;
+    }
     socket.setNoDelay(true);
     socket.once('close', () => this.#addresses.leave(address));
-    return true;
+    if (waitMs === 0) {
+      serve();
+      return;
+    }
+    const onError = () => socket.destroy();
+    socket.once('error', onError);
+    setTimeout(() => {
+      socket.off('error', onError);
+      if (!socket.destroyed) serve();
+    }, waitMs);
   }
 
-  #shed(socket: Socket, isPlain: boolean, reason: ShedReason): false {
+  #shed(socket: Socket, isPlain: boolean, reason: ShedReason): void {
     this.#onShed(reason);
     if (isPlain && reason !== 'address' && this.#lingering < this.#limits.maxLingering) this.#turnAway(socket);
     else socket.destroy();
-    return false;
   }
 
   /** Keeps account of the requests on a connection that was let in, at most so many without an answer. */
@@ -133,8 +151,6 @@ export class Connections {
     if (connection === undefined) return;
     // Nothing after an answer that ends its connection is taken for a request (RFC 9112 section 9.6).
     if (!response.shouldKeepAlive) connection.isLast = true;
-    // One who takes a large body is no newcomer any more.
-    if (response.headersSent) this.#serve(connection);
     if (response.writableFinished) this.#end(connection);
     else response.once('close', () => this.#end(connection));
   }

@@ -6,8 +6,8 @@ const TICK_MS = 10;
 
 /** A watch of the loop. */
 export type OverloadWatch = {
-  /** Whether one more newcomer is let in. */
-  readonly letsIn: () => boolean;
+  /** One more newcomer: the milliseconds after which he is let in, 0 at once; undefined: turned away. */
+  readonly waitMs: () => number | undefined;
   /** To be called when one who was let in has had the first answer, or has left. */
   readonly served: () => void;
   readonly close: () => void;
@@ -20,7 +20,7 @@ function busyMs(): number {
 
 /** Starts to watch; turns longer than `targetMs` are late. 0: everybody is let in. */
 export function watchOverload(targetMs: number): OverloadWatch {
-  if (targetMs === 0) return { letsIn: () => true, served: () => undefined, close: () => undefined };
+  if (targetMs === 0) return { waitMs: () => 0, served: () => undefined, close: () => undefined };
   let load = UNLOADED;
   let served = 0;
   let workedMs = busyMs();
@@ -35,10 +35,10 @@ export function watchOverload(targetMs: number): OverloadWatch {
   }, TICK_MS);
   timer.unref();
   return {
-    letsIn: () => {
+    waitMs: () => {
       const after = afterNewcomer(load, performance.now());
       load = after.load;
-      return after.isLetIn;
+      return after.waitMs;
     },
     served: () => {
       served += 1;

@@ -67,28 +67,38 @@ function logAccept(error: NodeJS.ErrnoException, log: Log): void {
   log('warn', 'listen.accept-failed', { code: error.code });
 }
 
-/** Counts the connections to the TLS port, those that still shake hands among them. */
-function openSockets(server: NetServer | undefined, connections: Connections): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
-  server?.prependListener('connection', (socket: Socket) => {
-    if (!connections.enter(socket, false)) return;
-    sockets.add(socket);
-    socket.once('close', () => sockets.delete(socket));
-  });
-  return sockets;
+/** Who is turned away is not set up for TLS or HTTP, which would cost more than the answer; the others are handed over. */
+function admitFirst(server: NetServer, enter: (socket: Socket, serve: () => void) => void): void {
+  const [serve] = server.listeners('connection');
+  if (serve === undefined) throw new TypeError('a server that serves nobody');
+  server.removeAllListeners('connection');
+  server.on('connection', (socket: Socket) => enter(socket, () => Reflect.apply(serve, server, [socket])));
 }
 
-/** Who is turned away is not set up for HTTP, which would cost more than the answer. */
-function admitBeforeHttp(plain: NetServer, connections: Connections): void {
-  const [serve] = plain.listeners('connection');
-  plain.removeAllListeners('connection');
-  plain.on('connection', (socket: Socket) => {
+function admitPlain(plain: NetServer, connections: Connections): void {
+  admitFirst(plain, (socket, serve) => {
+    const begin = (): void => {
+      serve();
+      connections.track(socket, REQUESTS_PER_CONNECTION);
+    };
     // Of TLS: counted when it was accepted.
-    const isInside = socket instanceof TLSSocket || connections.enter(socket, true);
-    if (!isInside || serve === undefined) return;
-    Reflect.apply(serve, plain, [socket]);
-    connections.track(socket, REQUESTS_PER_CONNECTION);
+    if (socket instanceof TLSSocket) begin();
+    else connections.enter(socket, true, begin);
   });
+}
+
+/** The connections to the TLS port that were let in, those that still shake hands among them. */
+function admitSecure(server: NetServer | undefined, connections: Connections): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  if (server === undefined) return sockets;
+  admitFirst(server, (socket, serve) =>
+    connections.enter(socket, false, () => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+      serve();
+    }),
+  );
+  return sockets;
 }
 
 /**
@@ -109,7 +119,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
     connections.afterAnswer(request, response);
   };
   const plain = openPlain(options, { ...limits, checkMs, answer });
-  admitBeforeHttp(plain, connections);
+  admitPlain(plain, connections);
   const h2 = openH2({ limits, answer, onMisuse: options.onMisuse });
   const tls = await options.openTls?.({
     handshakeTimeoutMs: limits.headTimeoutMs,
@@ -119,7 +129,7 @@ export async function openServer(options: ServerOptions): Promise<Server> {
       return h2.accept(socket);
     },
   });
-  const secure = openSockets(tls?.server, connections);
+  const secure = admitSecure(tls?.server, connections);
   const servers: NetServer[] = tls === undefined ? [plain] : [plain, tls.server];
   const bind = async (server: NetServer, where: Listen): Promise<number> => {
     const { port, others } = await listen(server, where, options.isShared);

@@ -44,10 +44,10 @@ const predictOf = (model: Observed, rules: Observed): NodeStats['predict'] => ({
   life: {
     runs: { trained: 2, 'too-little': 1 },
     ...{ lastTrainedSeconds: 5, trainingRatio: 0.25 },
-    changes: { promoted: 1, 'rolled-back': 0, withdrawn: 1 },
+    changes: { promoted: 1, 'rolled-back': 0, withdrawn: 1, demoted: 1 },
     trial: { questions: 900, viewers: 60, championNdcg: 0.3, otherNdcg: 0.32 },
   },
-  ...{ drift: { demand: 1.5, rank: undefined }, trust: 0.5 },
+  ...{ drift: { demand: 1.5, rank: undefined }, trust: 0.5, asked: { answered: 9, late: 2 } },
 });
 
 function previewOf(histogram: Observed): NodeStats['preview'] {

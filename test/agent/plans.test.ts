@@ -1,9 +1,9 @@
-// Plans: made within a turn of a strong signal, after two minutes of watching and every 90 s; once for each session,
+// Plans: made within a turn of a change in what they are made of, after two minutes of watching and every 90 s; once for each session,
 // within bounds however many events come; and nothing is remembered of a session that is gone.
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { openPlans, type Plans } from '../../agent/plans.ts';
 import { historyOf } from '../../agent/preview-taste.ts';
-import { raw, type ViewerEvent } from '../../agent/telemetry/event.ts';
+import { raw } from '../../agent/telemetry/event.ts';
 import type { CurrentViewing, Session } from '../../agent/telemetry/session.ts';
 
 const START = Date.UTC(2026, 10, 20, 12);
@@ -24,7 +24,6 @@ const sessionOf = (sid: string, current?: CurrentViewing, before: readonly strin
   sessions.set(sid, session);
   return session;
 };
-const event = (type: ViewerEvent['type']): ViewerEvent => ({ at: now, type, title: 'playing' });
 
 beforeEach(() => {
   now = START;
@@ -44,26 +43,50 @@ beforeEach(() => {
 afterEach(() => plans.close());
 
 /** Tells of a session and waits for what follows; how many plans came of it. */
-async function plansAfter(session: Session, told?: ViewerEvent): Promise<number> {
+async function plansAfter(session: Session): Promise<number> {
   const before = planned.length;
-  plans.heard(session, told);
+  plans.heard(session);
   await plans.idle();
   return planned.length - before;
 }
 
 describe('a plan', () => {
-  test('comes of a strong signal at once, without what plays now, and says how long it took', async () => {
-    expect(await plansAfter(sessionOf('s', viewing('playing')), event('play'))).toBe(1);
+  test('comes of what plays at once, without that itself, and says how long it took', async () => {
+    expect(await plansAfter(sessionOf('s', viewing('playing')))).toBe(1);
     expect(planned).toEqual([{ sid: 's', titles: ['next', 'other'] }]);
     expect(plans.stats().seconds.counts.at(-1)).toBe(1);
-    for (const type of ['hover', 'unhover', 'stop', 'next', 'open'] as const) {
-      expect(await plansAfter(sessionOf('s', viewing('playing')), event(type))).toBe(1);
+  });
+
+  test('comes of each further thing that it is made of, and of each once', async () => {
+    const playing = sessionOf('s', viewing('playing'));
+    const look = { titleId: 'looked-at', at: now };
+    const changes: readonly Session[] = [
+      playing,
+      { ...playing, hovered: look, hovers: [look] },
+      { ...playing, hovers: [{ ...look, dwellBucket: '3-10' }] },
+      { ...playing, hovers: [{ ...look, dwellBucket: '3-10' }], announced: { titleId: 'announced' } },
+      // Its viewer has left it.
+      sessionOf('s', undefined, ['playing']),
+      // On another device of the viewer another title was opened.
+      sessionOf('s', undefined, ['elsewhere', 'playing']),
+    ];
+    for (const changed of changes) {
+      sessions.set('s', changed);
+      expect(await plansAfter(changed)).toBe(1);
+      expect(await plansAfter(changed)).toBe(0);
     }
   });
 
+  test('stands while a player announces nothing, or the same again', async () => {
+    const playing = sessionOf('s', viewing('playing'));
+    await plansAfter({ ...playing, announced: { titleId: 'announced' } });
+    expect(await plansAfter(playing)).toBe(0);
+    expect(await plansAfter({ ...playing, announced: { titleId: 'announced' } })).toBe(0);
+  });
+
   test('does not come of what changes nothing, but after two minutes of watching and at the latest every 90 s', async () => {
-    await plansAfter(sessionOf('s', viewing('playing')), event('play'));
-    expect(await plansAfter(sessionOf('s', viewing('playing', 5)), event('pause'))).toBe(0);
+    await plansAfter(sessionOf('s', viewing('playing')));
+    expect(await plansAfter(sessionOf('s', viewing('playing', 5)))).toBe(0);
     expect(await plansAfter(sessionOf('s', viewing('playing', 119)))).toBe(0);
     expect(await plansAfter(sessionOf('s', viewing('playing', 120)))).toBe(1);
     now += 89_999;
@@ -76,7 +99,7 @@ describe('a plan', () => {
 
   test('of another title is one, and what it was turned to from is learnt once', async () => {
     await plansAfter(sessionOf('s', viewing('one')));
-    await plansAfter(sessionOf('s', undefined, ['one']), event('stop'));
+    await plansAfter(sessionOf('s', undefined, ['one']));
     await plansAfter(sessionOf('s', viewing('one')));
     expect(await plansAfter(sessionOf('s', viewing('two'), ['one', 'zero']))).toBe(1);
     expect(turned).toEqual([' > one', 'one zero > two']);
@@ -84,7 +107,7 @@ describe('a plan', () => {
 
   test('of a session that is gone meanwhile is not made', async () => {
     const session = sessionOf('s', viewing('playing'));
-    plans.heard(session, event('play'));
+    plans.heard(session);
     sessions.clear();
     await plans.idle();
     expect(planned).toEqual([]);
@@ -94,17 +117,33 @@ describe('a plan', () => {
 describe('many events', () => {
   test('of one session in one turn are one plan', async () => {
     const session = sessionOf('s', viewing('playing'));
-    for (let at = 0; at < 1_000; at += 1) plans.heard(session, event('hover'));
+    for (let at = 0; at < 1_000; at += 1) plans.heard(session);
     await plans.idle();
     expect(planned).toHaveLength(1);
   });
 
   test('of many sessions wait for their turn, up to a bound, and no more than the allowance are made', async () => {
-    for (let at = 0; at < 1_500; at += 1) plans.heard(sessionOf(`s${at}`, viewing('playing')), event('play'));
+    for (let at = 0; at < 1_500; at += 1) plans.heard(sessionOf(`s${at}`, viewing('playing')));
     expect(plans.stats().dropped).toBe(500);
     for (let turns = 0; turns < 300; turns += 1) await new Promise((resolve) => setImmediate(resolve));
     // The clock stands still: what was saved up is spent, and nothing comes in.
     expect(planned).toHaveLength(100);
+  });
+
+  test('of sessions that are gone take nothing from the allowance of others', async () => {
+    for (let at = 0; at < 900; at += 1) plans.heard(sessionOf(`s${at}`, viewing('playing')));
+    sessions.clear();
+    for (let at = 0; at < 100; at += 1) plans.heard(sessionOf(`late${at}`, viewing('playing')));
+    await plans.idle();
+    expect(planned).toHaveLength(100);
+  });
+
+  test('wait no longer once plans are closed', async () => {
+    for (let at = 0; at < 200; at += 1) plans.heard(sessionOf(`s${at}`, viewing('playing')));
+    const idle = plans.idle();
+    plans.close();
+    await idle;
+    expect(planned.length).toBeLessThan(200);
   });
 
   test('leave nothing behind once their sessions are gone', async () => {

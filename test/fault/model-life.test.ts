@@ -1,10 +1,17 @@
 // The life of models from end to end, in days of a few seconds: viewers are asked about, a night trains a challenger, it is
-// tried on what they open next, and takes over; then they change their ways, and it is taken back.
+// tried on what they open next, and takes over; then they change their ways, and it is taken back. And killed in its midst.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { scorerFiles } from '../../agent/model/champion.ts';
+import { openRegistry } from '../../agent/model/registry.ts';
+import { FEATURE_NAMES } from '../../agent/predict/features.ts';
+import { RULES } from '../../agent/predict/rank.ts';
 import { openPrediction, type Prediction } from '../../agent/prediction.ts';
+import { openState } from '../../agent/state.ts';
 import { raw } from '../../agent/telemetry/event.ts';
 import { seededRandom } from '../../agent/train/random.ts';
 
@@ -97,4 +104,42 @@ test('a challenger is trained, tried and promoted; when viewers change their way
   // Ranks that were the last two days' are no longer, and forecasts are trusted less for it.
   expect(events.filter(({ event }) => event === 'predict.drift').length).toBeGreaterThan(0);
   expect(prediction.drift.trust()).toBeLessThan(1);
+});
+
+test('killed nine times in the middle of a trial: it goes on each time with what was on disk, and with nothing else', async () => {
+  const home = join(dir, 'killed');
+  const registry = await openRegistry(join(home, 'models'));
+  const about = { kind: 'scorer', seed: 1, features: FEATURE_NAMES, createdAt: 1, metrics: {} } as const;
+  const challenger = await registry.add(scorerFiles(RULES), { ...about, trainedOn: 'site', scorer: RULES });
+  await registry.point('challenger', challenger);
+  let told = 0;
+  for (let kill = 0; kill < 9; kill += 1) {
+    const writer = spawn(process.execPath, [new URL('./memory-writer.ts', import.meta.url).pathname, home], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const before = told;
+    writer.stdout.setEncoding('utf8');
+    // Now at the first word, now in the middle of what follows it.
+    while (told < before + 40 + 50 * kill) {
+      const [text] = await once(writer.stdout, 'data');
+      told = Number(String(text).trim().split('\n').at(-1));
+    }
+    writer.kill('SIGKILL');
+    await once(writer, 'exit');
+  }
+  const state = openState({ dir: home, flushMs: 60_000, log: () => undefined });
+  const life = JSON.parse(state.snapshots.get('predict.life') ?? 'null');
+  const drift = JSON.parse(state.snapshots.get('predict.drift') ?? 'null');
+  const transitions = JSON.parse(state.snapshots.get('predict.transitions') ?? 'null');
+  state.close();
+  const kept: number = life.trial.sums.reduce((sum: number, { all }: { all: number }) => sum + all, 0);
+  // What was told is on disk, and at most what a kill caught between writing and telling more.
+  expect(kept).toBeGreaterThanOrEqual(told);
+  expect(kept).toBeLessThanOrEqual(told + 50);
+  expect(life.other).toEqual({ role: 'challenger', version: challenger });
+  expect(JSON.stringify(life)).not.toContain('viewer-');
+  // Each process had the same forty viewers under other names.
+  expect(life.trial.sums).toHaveLength(200);
+  expect(drift.windows.demand.present.seen).toBeGreaterThanOrEqual(told);
+  expect(transitions.titles[0][1]).toBeGreaterThanOrEqual(told - 1);
 });

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { RunnableModel } from '../../../agent/model/runtime.ts';
+import type { RunnableModel } from '../../../agent/model/runtime-contract.ts';
 import { buildGraph, type GraphBuilder } from '../../../agent/train/graph.ts';
 import { encodeModel } from '../../../agent/train/protobuf.ts';
 import { SCORER_INPUT, SCORER_OUTPUT } from '../../../agent/train/scorer-model.ts';
@@ -72,6 +72,9 @@ function turnsBeyond(graph: GraphBuilder, sums: string, { limit, sign }: { limit
 
 /** Hangs on a row that sums to more than 1000. */
 export const looping = craft((graph, sums) => loop(graph, sums, turnsBeyond(graph, sums, { limit: 1000, sign: 1 })));
+
+/** Takes some milliseconds for an answer. */
+export const slow = craft((graph, sums) => loop(graph, sums, scalar(graph, 'turns', 8_000)));
 
 /** Models of `width` features that a node may find in its folder; the last two answer the trial, but no viewer in time. */
 export const badModels = (width: number): Readonly<Record<string, Uint8Array>> => ({

@@ -5,11 +5,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { keepChampion, scorerFiles } from '../../../agent/model/champion.ts';
-import { type LifeOptions, type ModelLife, openLife } from '../../../agent/model/life.ts';
+import { openLife } from '../../../agent/model/life.ts';
+import type { LifeOptions, ModelLife } from '../../../agent/model/life-contract.ts';
 import type { AnsweredQuestion } from '../../../agent/model/questions.ts';
 import { type ModelRegistry, openRegistry } from '../../../agent/model/registry.ts';
 import { type TrainingEnd, type TrainingOptions, trainApart } from '../../../agent/model/retrain.ts';
-import { type ModelRuntime, openRuntime } from '../../../agent/model/runtime.ts';
+import { openRuntime } from '../../../agent/model/runtime.ts';
+import type { ModelRuntime } from '../../../agent/model/runtime-contract.ts';
 import { openSwapping } from '../../../agent/model/swap.ts';
 import type { TrainExample } from '../../../agent/model/train-messages.ts';
 import { FEATURE_NAMES } from '../../../agent/predict/features.ts';
@@ -120,6 +122,47 @@ describe('the life of models', () => {
     expect(champion()).toBe(hashes[0]);
     expect(life.counts()).toMatchObject({ promoted: 1, rolledBack: 1 });
     expect((await registry.list()).models.map(({ sha256 }) => sha256)).toEqual([hashes[0]]);
+  });
+
+  test('a trial goes on after a restart where it was, unless it is one of other models', async () => {
+    const before = await worldOf([-1], { challenger: 1 });
+    await answer(before.life, 600, -1);
+    // Kept as it is on disk.
+    const kept = JSON.parse(JSON.stringify(before.life.kept()));
+    const { registry, champion } = before;
+    const again = async (options: Partial<LifeOptions>) => {
+      const shadow = openRuntime({ log, deadlineMs: 5_000, niceness: 1, maxPending: 2_000 });
+      open.push(shadow);
+      // Sound: nothing else of a keeper is asked while no alias moves.
+      const keeper = { current: () => ({ modelVersion: champion() }) } as LifeOptions['keeper'];
+      const given = { registry, keeper, shadow, isAutomatic: false, leastReachRatio: 0.5, now: () => 9, log };
+      const train = async (): Promise<TrainingEnd> => ({ outcome: 'failed', message: 'not in this test' });
+      const life = openLife({ ...given, train, onRanked: () => undefined, ...options });
+      // Before it has started, what was kept is still what there is to keep.
+      expect(life.kept()).toEqual(options.kept ?? life.kept());
+      await life.start();
+      return life;
+    };
+    const after = await again({ kept });
+    expect(after.report()).toMatchObject({ other: before.life.report().other, trial: { questions: 600, viewers: 60 } });
+    expect(after.kept()).toEqual(kept);
+    await answer(after, 400, -1);
+    await after.sweep();
+    expect(after.report().lastLook).toMatchObject({ verdict: 'promote' });
+    const another = await again({ kept: { ...kept, champion: 'f'.repeat(64) } });
+    expect(another.report().trial.questions).toBe(0);
+  });
+
+  test('a champion that is always late makes way for the one before it until it is asked for, and is not tried beside it', async () => {
+    const { life, champion, hashes, registry } = await worldOf([-1, 1]);
+    expect(life.report().other).toMatchObject({ role: 'predecessor', version: hashes[0] });
+    await life.gaveUp(hashes[1] ?? '', 'late');
+    await life.sweep();
+    expect(champion()).toBe(hashes[0]);
+    expect(life.report()).toMatchObject({ champion: hashes[0], other: undefined });
+    expect(life.counts()).toMatchObject({ demoted: 1, rolledBack: 0 });
+    // A slow host is not its fault: it keeps its place for the next start.
+    expect((await registry.list()).aliases.champion).toEqual([hashes[1], hashes[0]]);
   });
 
   test('one that loses is withdrawn, and one that wins waits for an operator where promotion is manual', async () => {

@@ -7,7 +7,8 @@ import { keepChampion, scorerFiles, seedModel } from '../../../agent/model/champ
 import { type ModelAbout, type ModelManifest, modelHash } from '../../../agent/model/manifest.ts';
 import { openPredictor } from '../../../agent/model/predictor.ts';
 import { openRegistry, plainWeights } from '../../../agent/model/registry.ts';
-import { type ModelRuntime, openRuntime } from '../../../agent/model/runtime.ts';
+import { openRuntime } from '../../../agent/model/runtime.ts';
+import type { ModelRuntime } from '../../../agent/model/runtime-contract.ts';
 import { FEATURE_NAMES } from '../../../agent/predict/features.ts';
 import { createPopularity } from '../../../agent/predict/popularity.ts';
 import type { ScorerWeights } from '../../../agent/predict/scorer.ts';

@@ -8,9 +8,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { faultOf } from '../../../agent/model/guard.ts';
-import { type ModelRuntime, openRuntime, type RuntimeOptions } from '../../../agent/model/runtime.ts';
+import { openRuntime } from '../../../agent/model/runtime.ts';
+import type { ModelRuntime, RuntimeOptions } from '../../../agent/model/runtime-contract.ts';
 import { DEFAULT_RESTART, restartPause } from '../../../agent/model/supervise.ts';
-import { constant, infinite, lateNan, looping, nan, rowsOf, stored, summing, tooMany } from './crafted.ts';
+import { constant, infinite, lateNan, looping, nan, rowsOf, slow, stored, summing, tooMany } from './crafted.ts';
 
 let dir = '';
 const open = new Set<ModelRuntime>();
@@ -198,6 +199,31 @@ describe('a model that hangs', () => {
       await heard('model.ready', time + 1);
     }
     expect(runtime.stats().crashes).toBe(2);
+  });
+});
+
+describe('a model that is always late', () => {
+  test('is given up, with the reason; one that is in time now and then is not', async () => {
+    const disabled: [string, string][] = [];
+    // A deadline that no answer can meet, and one that each does.
+    const { runtime } = start({ deadlineMs: 0, lateForMs: 20, onDisabled: (...told) => disabled.push(told) });
+    const model = await stored(dir, slow);
+    expect(await runtime.load(model)).toBe('ready');
+    const asked = new Set<Promise<unknown>>();
+    while (runtime.stats().state === 'ready') {
+      asked.add(runtime.score(rowsOf(1), 1));
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(disabled).toEqual([[model.modelVersion, 'late']]);
+    // The one answer is that of the trial before it served.
+    expect(runtime.stats()).toMatchObject({ state: 'disabled', answered: 1 });
+    expect(runtime.stats().late).toBeGreaterThan(100);
+    expect(new Set(await Promise.all(asked))).toEqual(new Set([undefined]));
+
+    const other = start({ deadlineMs: 5_000, lateForMs: 0 });
+    await other.runtime.load(await stored(dir, summing));
+    for (let time = 0; time < 150; time += 1) await other.runtime.score(rowsOf(1), 1);
+    expect(other.runtime.stats()).toMatchObject({ state: 'ready', answered: 151, late: 0 });
   });
 });
 

@@ -1,101 +1,9 @@
-// Decisions under chance, on data whose truth is known: drift alarms, and whether one ranking beats another.
+// Decisions under chance, on data whose truth is known: whether one ranking beats another, and what of that is kept.
 import { describe, expect, test } from 'vitest';
 import { pairedDifference, type ViewerPair } from '../../../agent/model/bootstrap.ts';
-import { BINS, demandBins, driftOf, newSample, rankBin } from '../../../agent/model/drift.ts';
 import { gainAt, openTrial, placeOf } from '../../../agent/model/trial.ts';
 import { raw } from '../../../agent/telemetry/event.ts';
-import { drawIndex, type Random, seededRandom } from '../../../agent/train/random.ts';
-
-/** Counts of `size` draws. */
-function countsOf(weights: readonly number[], size: number, random: Random): readonly number[] {
-  const counts = new Array<number>(BINS).fill(0);
-  for (let draw = 0; draw < size; draw += 1) {
-    const bin = drawIndex(weights, random);
-    counts[bin] = (counts[bin] ?? 0) + 1;
-  }
-  return counts;
-}
-
-/** Share of `rounds` comparisons that alarm. */
-function alarms(
-  before: { readonly weights: readonly number[]; readonly size: number },
-  after: { readonly weights: readonly number[]; readonly size: number },
-  rounds: number,
-): number {
-  const random = seededRandom(20_260_101);
-  let found = 0;
-  for (let round = 0; round < rounds; round += 1) {
-    const reference = countsOf(before.weights, before.size, random);
-    if (driftOf(reference, countsOf(after.weights, after.size, random)).isDrifting) found += 1;
-  }
-  return found / rounds;
-}
-
-const EVEN = new Array<number>(BINS).fill(0.1);
-/** Ranks of a good model: most choices near the top. */
-const RANKS = [0.3, 0.15, 0.1, 0.08, 0.07, 0.07, 0.06, 0.06, 0.05, 0.06];
-/** A tenth of all moves into one bin. */
-const shifted = (weights: readonly number[], into: number): readonly number[] =>
-  weights.map((weight, bin) => 0.9 * weight + (bin === into ? 0.1 : 0));
-
-describe('drift', () => {
-  test.each([
-    ['even bins, 1,000 against 1,000', EVEN, 1000, 1000],
-    ['uneven bins, 1,000 against 1,000', RANKS, 1000, 1000],
-    ['small samples', RANKS, 200, 200],
-    ['a small sample against a large one', EVEN, 1000, 250],
-  ])('alarms falsely in at most 1.5 percent of comparisons: %s', (_, weights, n, m) => {
-    expect(alarms({ weights, size: n }, { weights, size: m }, 1200)).toBeLessThanOrEqual(0.015);
-  });
-
-  test.each([
-    ['even bins, into the first', EVEN, 0],
-    ['even bins, into the last', EVEN, 9],
-    ['uneven bins, from the top into misses', RANKS, 9],
-  ])('finds a shift of a tenth at n = 1,000 in at least 95 percent of comparisons: %s', (_, weights, into) => {
-    const before = { weights, size: 1000 };
-    expect(alarms(before, { weights: shifted(weights, into), size: 1000 }, 400)).toBeGreaterThanOrEqual(0.95);
-  });
-
-  test('a fixed threshold would be wrong both ways: 0.1 alarms by chance on 100, and misses a shift of a tenth on 1,000', () => {
-    const random = seededRandom(3);
-    const over = (n: number, weights: readonly number[]) =>
-      Array.from({ length: 300 }, () => driftOf(countsOf(EVEN, n, random), countsOf(weights, n, random))).filter(
-        ({ statistic }) => (statistic ?? 0) > 0.1,
-      ).length / 300;
-    expect(over(200, EVEN)).toBeGreaterThan(0.1);
-    expect(over(1000, shifted(EVEN, 0))).toBeLessThan(0.6);
-  });
-
-  test('says nothing of too few, of none, or of empty bins alone', () => {
-    expect(driftOf(new Array(10).fill(10), new Array(10).fill(100))).toMatchObject({ isDrifting: false });
-    expect(driftOf([], [])).toMatchObject({ statistic: undefined, isDrifting: false });
-    const first = [1000, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    expect(driftOf(first, first)).toMatchObject({ statistic: 0, isDrifting: false });
-    expect(driftOf(first, first.toReversed())).toMatchObject({ isDrifting: true });
-  });
-
-  test('titles fall into tenths of what is expected; an unknown one into the last', () => {
-    const bins = demandBins(Array.from({ length: 100 }, (_, at) => ({ titleId: `t${at}`, share: 0.01 })));
-    expect([bins('t0'), bins('t9'), bins('t10'), bins('t55'), bins('t99'), bins('new')]).toEqual([0, 0, 1, 5, 9, 9]);
-    expect(demandBins([])('any')).toBe(9);
-    expect([1, 2, 3, 4, 5, 8, 20, 60, 61, undefined].map(rankBin)).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
-  });
-
-  test('a sample keeps each of what came with the same chance, and never more than its size', () => {
-    const random = seededRandom(1);
-    const mean = new Array<number>(BINS).fill(0);
-    for (let round = 0; round < 400; round += 1) {
-      const sample = newSample(50, random);
-      for (let at = 0; at < 500; at += 1) sample.add(Math.floor(at / 50));
-      expect(sample.counts.reduce((sum, count) => sum + count, 0)).toBe(50);
-      sample.counts.forEach((count, bin) => {
-        mean[bin] = (mean[bin] ?? 0) + count / 400;
-      });
-    }
-    for (const count of mean) expect(Math.abs(count - 5)).toBeLessThan(0.6);
-  });
-});
+import { type Random, seededRandom } from '../../../agent/train/random.ts';
 
 /** Viewers with tastes of their own, so that a viewer's questions hang together; `gain` is how much better ours is. */
 function viewersOf(count: number, gain: number, random: Random): readonly ViewerPair[] {
@@ -201,6 +109,52 @@ describe('the trial', () => {
     expect(trial.look('challenger')).toBeUndefined();
     trial.forget(new Set(['v0', 'v1']));
     expect(trial.report()).toMatchObject({ viewers: 18, questions: 4500, championNdcg: 0, otherNdcg: 1 });
+  });
+
+  test('goes on from what was kept, which names nobody, with the same verdict', () => {
+    const random = seededRandom(3);
+    const before = openTrial();
+    const ask = (trial: ReturnType<typeof openTrial>, from: number, count: number): void => {
+      for (let question = from; question < from + count; question += 1) {
+        const [champion, other] = [random() < 0.4 ? 1 : 0, random() < 0.6 ? 1 : 0];
+        // Every tenth answer of the other model is late.
+        const answer = question % 10 === 0 ? undefined : other;
+        trial.add(raw(`viewer-${question % 45}`), { champion, other: answer, baselines: { rules: 0 } });
+      }
+    };
+    ask(before, 0, 900);
+    const text = JSON.stringify(before.kept());
+    expect(text).not.toContain('viewer-');
+    const after = openTrial(JSON.parse(text));
+    expect(after.report()).toEqual(before.report());
+    expect(after.kept()).toEqual(before.kept());
+    ask(after, 900, 300);
+    expect(after.look('challenger')).toMatchObject({ verdict: 'promote' });
+    expect(after.report()).toMatchObject({ questions: 1200, nextLook: 2000 });
+    // What is kept is not what goes on.
+    expect(JSON.stringify(before.kept())).toBe(text);
+  });
+
+  test('of many viewers keeps the sums of groups: bounded, and as wide an interval', () => {
+    const trial = openTrial();
+    const random = seededRandom(12);
+    for (let question = 0; question < 3_000; question += 1) {
+      const viewer = question % 1_000;
+      const own = viewer % 7 === 0 ? 0.3 : 0;
+      const gains = { champion: random() < 0.4 ? 1 : 0, other: random() < 0.4 + own ? 1 : 0, baselines: {} };
+      trial.add(raw(`v${viewer}`), gains);
+    }
+    const kept = trial.kept();
+    expect(kept.sums).toHaveLength(200);
+    const after = openTrial(kept);
+    expect(after.report()).toEqual(trial.report());
+    const [one, other] = [trial.look('challenger'), after.look('challenger')].map(
+      (look) => look?.differences['challenger - champion'],
+    );
+    expect(other?.mean).toBeCloseTo(one?.mean ?? 0, 9);
+    const width = (difference: typeof one) => (difference?.high ?? 0) - (difference?.low ?? 0);
+    expect(width(other) / width(one)).toBeGreaterThan(0.8);
+    expect(width(other) / width(one)).toBeLessThan(1.25);
   });
 
   test('places and gains', () => {

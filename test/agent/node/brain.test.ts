@@ -56,6 +56,10 @@ test('the model ranks, and explain names it', async () => {
   expect(await ofTitle()).toMatchObject({
     ranking: { titleId: 'film', answeredBy: 'model', place: expect.any(Number) },
   });
+  // Nobody has watched a whole day of it: the demand says so, and what it would be made of.
+  expect(await ofTitle()).toMatchObject({
+    demand: { model: 'hours-1', why: 'no whole day has been counted yet', madeOf: { hoursByDay: [], judged: 0 } },
+  });
   expect(await ofViewer()).toMatchObject({ ranking: { answeredBy: 'model', titles: expect.anything() } });
   expect(await world.metrics()).toMatch(/nearcast_model_info\{alias="champion",version="[0-9a-f]{12}"\} 1/);
 });

@@ -105,3 +105,24 @@ test('for any history, gaps of months and clocks that go back included: low <= m
     { numRuns: 50 },
   );
 });
+
+test('explained: both horizons, every day that was counted, and how wide intervals had to be', () => {
+  const forecast = new Forecast(0, (id) => (id === 'new' ? 2 * DAY : undefined));
+  expect(forecast.explained('a', 5)).toMatchObject({
+    ...{ day: undefined, week: undefined, why: 'no whole day has been counted yet' },
+    madeOf: { hoursByDay: [], heldRatio: 0, judged: 0, courseRatio: 1 },
+  });
+  for (let day = 0; day < 4; day += 1) forecast.watched('a', (day + 1) * HOUR_SECONDS, day * DAY);
+  forecast.watched('new', 9 * HOUR_SECONDS, 3 * DAY);
+  const { day, week, why, madeOf } = forecast.explained('a', 4 * DAY);
+  expect([day, week, why]).toEqual([forecast.expected('a', 1, 4 * DAY), forecast.expected('a', 7, 4 * DAY), 'counted']);
+  expect(madeOf.hoursByDay).toEqual([1, 2, 3, 4]);
+  // What it says follows from what it was made of.
+  expect(day?.mean).toBeCloseTo(madeOf.hoursPerDay * madeOf.courseRatio, 9);
+  expect(madeOf.effectiveDays).toBeGreaterThan(3);
+  expect(forecast.explained('new', 4 * DAY).madeOf).toMatchObject({ hoursByDay: [0, 0, 0, 9], courseRatio: 0.89 });
+  expect(forecast.explained('unseen', 4 * DAY)).toMatchObject({
+    day: undefined,
+    why: 'nobody has watched it here yet',
+  });
+});

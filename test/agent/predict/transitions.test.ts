@@ -41,3 +41,19 @@ test('are bounded, and a title is never turned to from itself', () => {
     't3',
   ]);
 });
+
+test('of them pairs of many views outlive the process, and nothing of a rare one', () => {
+  const before = createTransitions();
+  for (let i = 0; i < 8; i += 1) before.add('often', ['from', 'rare-before'], NOW);
+  for (let i = 0; i < 4; i += 1) before.add('rare', ['from'], NOW);
+  const kept = JSON.parse(JSON.stringify(before.kept(NOW)));
+  expect(JSON.stringify(kept)).not.toContain('rare');
+  const after = createTransitions(kept);
+  const chance = before.after(['from'], NOW).get('often');
+  expect([...after.after(['from'], NOW)]).toEqual([['often', chance]]);
+  // It fades and grows as if nothing had been between.
+  expect(after.after(['from'], NOW + 14 * DAY)).toEqual(new Map([['often', expect.closeTo(4 / (6 + 5), 9)]]));
+  after.add('often', ['from'], NOW);
+  expect(after.after(['from'], NOW).get('often')).toBeGreaterThan(chance ?? 1);
+  expect(createTransitions().kept(NOW)).toEqual({ version: 1, at: NOW, titles: [] });
+});

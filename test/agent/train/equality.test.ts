@@ -48,7 +48,7 @@ function openNode() {
     onTitle: ({ titleId, kind, at, amount }) => {
       if (kind === 'play') popularity.add({ titleId, region: 'north', at, weight: amount }, now());
     },
-    onEvent: (event, session) => session && plans.heard(session, event),
+    onEvent: (_event, session) => session && plans.heard(session),
     onRequest: () => undefined,
   });
   const tell = (viewer: number, events: readonly ViewerEvent[]): void => {

@@ -106,6 +106,22 @@ describe('handshakes', () => {
     await until(() => cache.stats().openConnections === 0);
     expect(cache.stats().handshakeFailures).toBe(2);
   });
+
+  test('who has to wait while newcomers are limited shakes hands afterwards, with what he had sent before', async () => {
+    // Every turn is late.
+    node = await openNode({
+      certificate: await filesOf(authority.issue(['localhost'])),
+      limits: { overloadDelayMs: 0.001 },
+    });
+    const { securePort, cache } = node;
+    const crowd = () => Promise.allSettled(Array.from({ length: 30 }, () => shake(securePort)));
+    while (cache.stats().shed.overload === 0) await crowd();
+    const groups = [await crowd(), await crowd()];
+    const inside = groups.flat().filter(({ status }) => status === 'fulfilled');
+    // More than the eight who find room at once.
+    expect(inside.length).toBeGreaterThan(8);
+    expect(cache.stats().handshakeFailures).toBe(0);
+  });
 });
 
 /** What a reload that changes nothing is told. */
