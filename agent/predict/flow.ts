@@ -9,6 +9,8 @@ const BACK_HOURS = 96;
 const BUCKETS_PER_HOUR = 3600 / BUCKET_SECONDS;
 /** Who comes back sooner than this was only pausing. */
 const PAUSE_BUCKETS = BUCKETS_PER_HOUR;
+/** Of a rendition that nobody has left. */
+const NOBODY = new Float32Array(0);
 /** Those who left a rendition that are remembered, the latest. */
 const MAX_LEFT = 512;
 
@@ -167,7 +169,8 @@ export class Flow {
   }
 
   #leave(lane: Lane, tick: number): void {
-    for (const [bucket, count] of lane.before.entries()) {
+    for (let bucket = 0; bucket < lane.buckets; bucket += 1) {
+      const count = lane.before[bucket] ?? 0;
       if (count <= 0) continue;
       const isEnd = bucket === lane.buckets - 1;
       if (isEnd && !lane.hasNext) continue;
@@ -262,6 +265,7 @@ export class Ahead {
 
   /** Of those who left: expected in the bucket after. The last of the list are those who watched to the end. */
   #back(lane: Readonly<Lane>, tick: number, of: 'left' | 'ended'): Float32Array {
+    if (lane.left.length === 0) return NOBODY;
     const back = new Float32Array(lane.buckets + 1);
     const chances = this.#now(tick)[of];
     for (const { bucket, tick: since, count } of lane.left) {

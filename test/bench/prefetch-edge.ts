@@ -13,8 +13,8 @@ import {
   requestsOfViews,
 } from '../../agent/simulate/workload.ts';
 
-/** One cache size of one seed; `isLadder`: with every step, not only the whole. */
-export type EdgeTask = { readonly seed: number; readonly share: number; readonly isLadder: boolean };
+/** One cache size of one seed. `steps`: beside the whole, all others, or those that tell a leak. */
+export type EdgeTask = { readonly seed: number; readonly share: number; readonly steps: 'all' | 'leak' | 'none' };
 
 /** Outcomes, the first with prefetch off, and what chains of views there are to learn from. */
 export type EdgeResult = EdgeTask & { readonly outcomes: readonly EdgeOutcome[] };
@@ -74,10 +74,12 @@ function playTask(task: EdgeTask): EdgeResult {
   });
   const all = { keeps: true, fill: 'plan', headRatio: HEAD_RATIO } as const;
   const plain = { keeps: true, fill: 'plan' } as const;
-  const ladder = (): readonly EdgeRun[] => [
-    run('rules', { ...all, audience: listen({ tuning: FORGETFUL }) }),
+  const leak = (): readonly EdgeRun[] => [
     run('popularity, launches', { ...plain, audience: listen({ follows: false }) }),
     run('true rates', { ...plain, audience: listen({ follows: false, startsPerDay }) }),
+  ];
+  const ladder = (): readonly EdgeRun[] => [
+    run('rules', { ...all, audience: listen({ tuning: FORGETFUL }) }),
     run('beginnings unprotected', { ...plain, audience: listen() }),
     run('retention alone', { ...all, fill: 'none', audience: listen() }),
     run('fill alone', { ...plain, keeps: false, audience: listen() }),
@@ -86,7 +88,8 @@ function playTask(task: EdgeTask): EdgeResult {
   const runs = [
     run('off', { keeps: false, fill: 'none' }),
     run('all', { ...all, audience: listen() }),
-    ...(task.isLadder ? ladder() : []),
+    ...(task.steps === 'none' ? [] : leak()),
+    ...(task.steps === 'all' ? ladder() : []),
   ];
   return { ...task, outcomes: playEdge({ requests, catalogue, days, countFromDay: COUNT_FROM_DAY, runs, audiences }) };
 }
