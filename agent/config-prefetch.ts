@@ -15,7 +15,7 @@ export const prefetchJudgement = {
     .number()
     .min(0)
     .max(0.5)
-    .default(0.1)
+    .default(0.033)
     .describe('share of the disk for the first seconds of titles, filled at night and kept: starts are hits'),
   aheadSeconds: z
     .number()

@@ -3,7 +3,7 @@
 import { Devices } from './devices.ts';
 import { type Ahead, BUCKET_SECONDS, Flow } from './flow.ts';
 import { RATE_TUNING, Rates, type RateTuning } from './rates.ts';
-import { Worths } from './worths.ts';
+import { binOf, type Cut, Worths } from './worths.ts';
 
 /** A rendition or an audio track, as long as its title. */
 export type AudienceTrack = { readonly kind: 'video' | 'audio'; readonly bitsPerSecond: number };
@@ -85,8 +85,8 @@ export class Audience {
   readonly #startsPerDay: AudienceOptions['startsPerDay'];
   readonly #follows: boolean;
   #ahead: Ahead;
-  /** The least that is expected of first seconds that are protected, and how far the next look at all has come. */
-  #leastProtected = Number.POSITIVE_INFINITY;
+  /** What is left of the room for first seconds in this look at all, and how far it has come. */
+  #cut: Cut = { bin: Number.POSITIVE_INFINITY, bytes: 0 };
   #looked = 0;
   #heads = new Worths();
   horizonSeconds: number;
@@ -196,7 +196,7 @@ export class Audience {
 
   /**
    * Looks at the first seconds of so many renditions more: they are protected, and leave after all else, when they are
-   * expected as much as the least of those that fitted into `bytes` when all were looked at the last time.
+   * among those that are expected most and fitted into `bytes` when all were looked at the last time.
    */
   protect(bytes: number, { renditions, now }: { readonly renditions: number; readonly now: number }): void {
     const end = Math.min(this.#lanes.length, this.#looked + renditions);
@@ -206,13 +206,22 @@ export class Audience {
       if (entry === undefined || track === undefined) continue;
       const { cost = 1 } = entry.of.title;
       const worth = cost * (this.#expected(entry, now)[0] ?? 0);
-      entry.isProtected = worth > 0 && worth >= this.#leastProtected;
-      this.#heads.add(worth, (track.bitsPerSecond / 8) * HEAD_SECONDS);
+      const size = (track.bitsPerSecond / 8) * HEAD_SECONDS;
+      this.#heads.add(worth, size);
+      entry.isProtected = worth > 0 && this.#isWithin(binOf(worth), size);
     }
     if (this.#looked < this.#lanes.length) return;
-    this.#leastProtected = this.#heads.least(bytes);
+    this.#cut = this.#heads.cut(bytes);
     this.#heads = new Worths();
     this.#looked = 0;
+  }
+
+  /** Whether what is worth so much is protected: of the last bin that does not fit whole, the first that do. */
+  #isWithin(bin: number, bytes: number): boolean {
+    if (bin !== this.#cut.bin) return bin > this.#cut.bin;
+    const left = this.#cut.bytes - bytes;
+    if (left >= 0) this.#cut = { bin, bytes: left };
+    return left >= 0;
   }
 
   /** Whether the first seconds of a track are protected. */

@@ -13,7 +13,7 @@ import {
   requestsOfViews,
 } from '../../agent/simulate/workload.ts';
 
-/** One cache size of one seed. `steps`: beside the whole, all others, or those that tell a leak. */
+/** One cache size of one seed. `steps`: beside the whole, all others, or those that tell a leak and what could be had. */
 export type EdgeTask = { readonly seed: number; readonly share: number; readonly steps: 'all' | 'leak' | 'none' };
 
 /** Outcomes, the first with prefetch off, and what chains of views there are to learn from. */
@@ -25,7 +25,7 @@ const COUNT_FROM_DAY = 7;
 const FORGETFUL = { halfLifeDays: 1e-3, priorStarts: 1e-9, seriesStarts: 1e-9 } as const;
 const DAY_SECONDS = 86_400;
 /** As `prefetch.beginningRatio` has it by default. */
-const HEAD_RATIO = 0.1;
+const HEAD_RATIO = 0.033;
 
 /** Knows the next day: objects by how often they will be asked for, as many as fit. */
 function oracle(requests: EdgeRequests, sizes: Float64Array, capacityBytes: number): (from: number) => number[] {
@@ -77,13 +77,13 @@ function playTask(task: EdgeTask): EdgeResult {
   const leak = (): readonly EdgeRun[] => [
     run('popularity, launches', { ...plain, audience: listen({ follows: false }) }),
     run('true rates', { ...plain, audience: listen({ follows: false, startsPerDay }) }),
+    run('oracle fill', { keeps: false, fill: oracle(requests, catalogue.sizes, capacityBytes) }),
   ];
   const ladder = (): readonly EdgeRun[] => [
     run('rules', { ...all, audience: listen({ tuning: FORGETFUL }) }),
     run('beginnings unprotected', { ...plain, audience: listen() }),
     run('retention alone', { ...all, fill: 'none', audience: listen() }),
     run('fill alone', { ...plain, keeps: false, audience: listen() }),
-    run('oracle fill', { keeps: false, fill: oracle(requests, catalogue.sizes, capacityBytes) }),
   ];
   const runs = [
     run('off', { keeps: false, fill: 'none' }),

@@ -240,6 +240,10 @@ describe('audience', () => {
     expect(isProtected()).toEqual([true, true, true]);
     for (let times = 0; times < 2; times += 1) look(0, Number.POSITIVE_INFINITY);
     expect(isProtected()).toEqual([false, false, false]);
+    // Of titles that nothing tells apart no more than fit either.
+    const fresh = open(titled('a'), titled('b'), titled('c'));
+    for (let times = 0; times < 3; times += 1) fresh.protect(7e6, { renditions: Number.POSITIVE_INFINITY, now: 0 });
+    expect(['a', 'b', 'c'].map((id) => fresh.isProtected(id, 0))).toEqual([true, true, false]);
   });
 
   test('more titles than the limit are not known, and looking farther ahead expects more', () => {
