@@ -1,6 +1,7 @@
 // A simulated site with a few viewers behind one edge and a far, narrow origin: what they wait for with prefetch and without.
 // Seeded: the same seed gives the same viewers and titles, who see different waits and act on them. Pure.
 import { Hazard, type HazardCounts, type LastAction, type Moment } from '../predict/anticipate.ts';
+import { HEAD_SECONDS } from '../predict/audience.ts';
 import { normal } from '../train/random.ts';
 import { type AbrKind, Player, type PlayerRequest, type Transfer } from './player.ts';
 import { type Link, SiteEdge } from './player-edge.ts';
@@ -48,8 +49,7 @@ export type SiteFigures = {
   readonly threshold: number;
 };
 
-/** What the nightly fill has of the beginnings: of titles with this share of the choices (agent/prefetch/plan.ts). */
-const WARM_SECONDS = 30;
+/** Beginnings are protected of titles with this share of the choices: start-up hits of test/bench/prefetch-edge.ts at 5 %. */
 const WARM_RATIO = 0.98;
 const STEP_MS = 20;
 const SECOND_STEPS = 1000 / STEP_MS;
@@ -354,7 +354,7 @@ function openSite(options: SiteOptions): Site {
     prefetch: options.prefetch,
     titles: new Map(drawn.map(({ timeline }) => [timeline.titleId, timeline])),
     nextOf: (titleId) => titles.get(titleId)?.nextId,
-    warmSeconds: WARM_SECONDS,
+    warmSeconds: HEAD_SECONDS,
     warm: keptOf(drawn, WARM_RATIO),
     kept: keptOf(drawn, options.keptRatio),
     maxWastedRatio: options.maxWastedRatio,
