@@ -59,7 +59,9 @@ const { metrics } = await trainRanker(interactions, {
     if (count === SMALL || ratio < told + 0.02) return;
     told = ratio;
     const { seconds, cpuSeconds } = passed();
-    console.error(`${(100 * ratio).toFixed(0)} % after ${seconds.toFixed(0)} s, ${cpuSeconds.toFixed(0)} s of processors`);
+    console.error(
+      `${(100 * ratio).toFixed(0)} % after ${seconds.toFixed(0)} s, ${cpuSeconds.toFixed(0)} s of processors`,
+    );
   },
 });
 const rssMb = process.resourceUsage().maxRSS / 1024;
