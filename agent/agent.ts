@@ -25,6 +25,7 @@ import { openPublishing, type Publishing } from './publishing.ts';
 import { type Meter, openMeter } from './simulate/meter.ts';
 import { openState, type State } from './state.ts';
 import { dayOf } from './state-schema.ts';
+import type { AccessLogs } from './telemetry/access-log.ts';
 import type { Intake } from './telemetry/intake.ts';
 import { openSessions, type Sessions } from './telemetry/sessions.ts';
 import { openTimelines, type Timelines } from './timelines.ts';
@@ -46,6 +47,7 @@ export type Agent = {
   readonly catalogue: Catalogue;
   readonly sessions: Sessions;
   readonly intake: Intake;
+  readonly accessLogs: Pick<AccessLogs, 'stats'>;
   readonly prediction: Prediction;
   readonly prefetching: Prefetching;
   readonly timelines: Timelines;
@@ -226,9 +228,9 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   const previews = openPreviews({ config: config.preview, ...viewed });
   closers.push(bandits.close, previews.close);
   const told = { catalogue, sessions, prediction, prefetching, previews, expectation, hints };
-  const { intake, plans, close } = openHearing(options, told, durationOf);
+  const { intake, plans, accessLogs, close } = openHearing(options, told, durationOf);
   closers.push(close);
-  return { ...told, bandits, intake, plans, timelines, encodes, encoding, power, publishing, state, meter };
+  return { ...told, bandits, intake, plans, accessLogs, timelines, encodes, encoding, power, publishing, state, meter };
 }
 
 /**

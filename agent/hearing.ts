@@ -8,7 +8,7 @@ import { openPlans, type Plans } from './plans.ts';
 import type { Prediction } from './prediction.ts';
 import type { Prefetching } from './prefetching.ts';
 import type { Previews } from './previews.ts';
-import { openAccessLogs } from './telemetry/access-log.ts';
+import { type AccessLogs, openAccessLogs } from './telemetry/access-log.ts';
 import { type Intake, openIntake } from './telemetry/intake.ts';
 import type { Sessions } from './telemetry/sessions.ts';
 
@@ -24,7 +24,13 @@ export type HearingRooms = {
 };
 
 /** What is opened. */
-export type Hearing = { readonly intake: Intake; readonly plans: Plans; readonly close: () => Promise<void> };
+export type Hearing = {
+  readonly intake: Intake;
+  readonly plans: Plans;
+  /** Other caches' logs. */
+  readonly accessLogs: Pick<AccessLogs, 'stats'>;
+  readonly close: () => Promise<void>;
+};
 
 /** How often players are looked at that have gone silent. */
 const TICK_MS = 500;
@@ -101,6 +107,7 @@ export function openHearing(
   return {
     intake,
     plans,
+    accessLogs: logs,
     close: async () => {
       clearInterval(ticker);
       await logs.close();

@@ -248,6 +248,14 @@ const AGENT: readonly Entry[] = [
     read: ({ events }) => by('outcome', events),
   },
   {
+    name: 'nearcast_access_log_lines_total',
+    type: 'counter',
+    labels: ['outcome'],
+    help: 'Lines of telemetry.accessLogs: requests that were learnt from, malformed ones, and those longer than a line may be.',
+    read: ({ accessLogs: { requests, malformed, tooLong } }) =>
+      by('outcome', { request: requests, malformed, 'too-long': tooLong }),
+  },
+  {
     name: 'nearcast_sessions',
     type: 'gauge',
     labels: [],

@@ -87,6 +87,8 @@ export type NodeStats = {
     readonly experiments: number;
   };
   readonly events: Readonly<Record<'accepted' | 'invalid' | 'dropped' | 'capped', number>>;
+  /** Lines of other caches' access logs by what they were. */
+  readonly accessLogs: Readonly<Record<'requests' | 'malformed' | 'tooLong', number>>;
   readonly sessions: number;
   /** By played cache; empty without an agent. */
   readonly whatIf: {
@@ -173,6 +175,7 @@ export type CountedAgent = {
     readonly experiments: { readonly stats: () => { readonly running: number } };
   };
   readonly intake: { readonly stats: () => NodeStats['events'] };
+  readonly accessLogs: { readonly stats: () => NodeStats['accessLogs'] };
   readonly sessions: { readonly stats: () => { readonly sessions: number } };
   readonly meter: { readonly figures: () => NodeStats['whatIf'] };
 };
@@ -227,6 +230,7 @@ export function readStats(
     power: agent?.power.stats(),
     preview: previewOf(agent),
     events: eventsOf(agent),
+    accessLogs: agent?.accessLogs.stats() ?? { requests: 0, malformed: 0, tooLong: 0 },
     sessions: agent?.sessions.stats().sessions ?? 0,
     whatIf: agent?.meter.figures() ?? { originBytes: {}, p95BytesPerSecond: {} },
   };

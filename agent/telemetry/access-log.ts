@@ -13,7 +13,12 @@ export type AccessLogOptions = {
 };
 
 /** Counts since start, over all files. */
-export type AccessLogStats = { readonly requests: number; readonly malformed: number };
+export type AccessLogStats = {
+  readonly requests: number;
+  readonly malformed: number;
+  /** Longer than any line of a log, and skipped. */
+  readonly tooLong: number;
+};
 
 /** Logs that are followed. */
 export type AccessLogs = {
@@ -90,7 +95,7 @@ export function openAccessLogs({ files, logged, log }: AccessLogOptions): Access
     poll: async () => {
       await Promise.all(tails.map((tail) => tail.poll()));
     },
-    stats: () => ({ ...counts }),
+    stats: () => ({ ...counts, tooLong: tails.reduce((sum, tail) => sum + tail.stats().tooLong, 0) }),
     close: async () => {
       await Promise.all(tails.map((tail) => tail.close()));
     },

@@ -122,6 +122,7 @@ function exampleStats(): NodeStats {
     power,
     preview: previewOf(histogram),
     events: { accepted: 5, invalid: 1, dropped: 0, capped: 0 },
+    accessLogs: { requests: 5, malformed: 1, tooLong: 0 },
     sessions: 1,
     whatIf: { originBytes: { 'as-is': 5 }, p95BytesPerSecond: { 'as-is': 7 } },
     ...{ loopLagSeconds: 0.01, logDropped: 0 },

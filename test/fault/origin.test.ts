@@ -250,8 +250,12 @@ test('row 28: a storm of 5xx: the breaker opens, one line; afterwards each key i
   origin.set('/probe', { body, headers: fresh });
   const before = paths.reduce((sum, path) => sum + origin.seen(path).length, 0);
   expect(await untilBack('/probe')).toBeLessThan(30_000);
-  const got = await Promise.all(paths.flatMap((path) => [get(path), get(path), get(path)]));
-  expect(got.every((each) => each.status === 200 && each.body.equals(body))).toBe(true);
+  // A few keys at once: viewers, node and origin share this process, and first bytes have 400 ms.
+  for (let at = 0; at < paths.length; at += 6) {
+    const got = await Promise.all(paths.slice(at, at + 6).flatMap((path) => [get(path), get(path), get(path)]));
+    expect(got.map(({ status }) => status)).toEqual(got.map(() => 200));
+    expect(got.every((each) => each.body.equals(body))).toBe(true);
+  }
   expect(paths.reduce((sum, path) => sum + origin.seen(path).length, 0) - before).toBeLessThanOrEqual(paths.length);
   expect(lines.filter(({ event }) => event === 'origin.recovered')).toHaveLength(1);
 });

@@ -137,6 +137,7 @@ export const ROWS: readonly Row[] = [
       'plays of one title from',
     ],
   },
+  { row: 49, file: 'test/fault/floods.test.ts', names: ['row 49: a million events of one viewer'] },
   { row: 49, file: 'test/agent/telemetry/play-cap.test.ts', names: ['bots move the popularity of a title at most'] },
   { row: 49, file: 'test/agent/predict/taste.test.ts', names: ['is bounded and finite whatever the session is'] },
   { row: 50, file: 'test/agent/model/questions.test.ts', names: ['row 50: popularity turned upside down overnight'] },

@@ -37,7 +37,7 @@ test('lines of three servers become records of served requests, from now on', as
     { path: '/titles/t2/master.m3u8', kind: 'manifest', bytes: 900, at: 1_767_644_130_500 },
   ]);
   expect(JSON.stringify(records)).not.toMatch(/192\.0\.2\.7|2001:db8|Player/);
-  expect(logs.stats()).toEqual({ requests: 3, malformed: 0 });
+  expect(logs.stats()).toEqual({ requests: 3, malformed: 0, tooLong: 0 });
 });
 
 test('go on through a rotation; what is no request or no line of a log is counted and left out', async () => {
@@ -49,7 +49,7 @@ test('go on through a rotation; what is no request or no line of a log is counte
   await logs.poll();
   await logs.close();
   expect(records.map(({ path }) => path)).toEqual(['/titles/t1/v_1.m4s', '/titles/t3/v_1.m4s']);
-  expect(logs.stats()).toEqual({ requests: 2, malformed: 1 });
+  expect(logs.stats()).toEqual({ requests: 2, malformed: 1, tooLong: 0 });
 });
 
 test('a format that changes is told anew', async () => {
