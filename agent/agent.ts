@@ -203,7 +203,11 @@ async function openRooms(options: AgentOptions, closing: AbortSignal, closers: C
   closers.push(() => meter.save(true));
   const metered = { ...known, cache: meter.watch(cache) };
   const hints = openHints({ ...cache, nodeId: config.node.id, now });
-  const expectation = openExpectation({ ...known, ...countedBefore(options, prediction), snapshots: state.snapshots });
+  const { beginningRatio, retention } = config.prefetch;
+  const expectation = openExpectation({
+    ...{ ...known, ...countedBefore(options, prediction), snapshots: state.snapshots },
+    headRatio: retention ? beginningRatio : 0,
+  });
   closers.push(expectation.save);
   const expecting = { ...metered, state, sessions, meter, prediction, power, expectation };
   const prefetching = openPrefetchingOver(options, expecting);

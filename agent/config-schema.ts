@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { isHostPattern } from '../cache/cache.ts';
 import { CODECS, DEVICES } from '../encoder/contract.ts';
 import { isTimeZone, PROCESS_BYTES, parseAddress, parseCron, parseSize, titlePatternProblem } from './config-check.ts';
+import { prefetchJudgement } from './config-prefetch.ts';
 import { previewSection } from './config-preview.ts';
 
 const count = z.number().int().nonnegative();
@@ -314,36 +315,7 @@ export const sections = {
       bytesPerSecond: size.prefault('20MiB'),
       bytesPerDay: size.prefault('500GiB'),
       inSession: z.boolean().default(true),
-      lineShare: positive
-        .max(1)
-        .nullable()
-        .default(0.9)
-        .describe("of an origin's 95th percentile, for fills; null: all"),
-      retention: z.boolean().default(true).describe('what is expected to be watched stays longer on disk'),
-      aheadSeconds: z
-        .number()
-        .min(4)
-        .max(3600)
-        .default(60)
-        .describe('of media ahead of each player; more serves jumps, and wastes what nobody stays for'),
-      maxWastedRatio: z
-        .number()
-        .min(0.01)
-        .max(0.9)
-        .default(0.1)
-        .describe('share of the bytes fetched in sessions that nobody may ask for; above it less likely ones are left'),
-      cmsd: z
-        .boolean()
-        .default(false)
-        .describe(
-          'tell players throughput and, under load, a bitrate to stay below (CTA-5006); needs listen.workers 1',
-        ),
-      maxCostRatio: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0.15)
-        .describe('share of the origin bytes that prefetch may cost; surely above it, it switches itself off'),
+      ...prefetchJudgement,
     })
     .prefault({}),
   encode: z

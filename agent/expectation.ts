@@ -22,6 +22,8 @@ export type ExpectationOptions = ForecastingOptions & {
   readonly startsPerDay: (titleId: string) => number;
   /** Of a byte from the origin of a path, beside others'. */
   readonly costOf: (path: string) => number;
+  /** Share of the disk for first seconds of titles, which are protected there, 0..1. */
+  readonly headRatio: number;
 };
 
 /** What is expected. Nothing here throws. */
@@ -36,6 +38,11 @@ export type Expectation = Pick<Forecasting, 'hours' | 'explained' | 'save'> & {
   readonly known: () => readonly Timeline[];
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Chance that anybody asks for what of a title is expected so often, 0..1. */
+  readonly chance: (titleId: string, expected: number) => number;
+  /** Chooses whose first seconds are protected, among all titles that are open now: sweep() does so bit by bit. */
+  readonly protect: () => void;
+  readonly isProtected: (titleId: string, track: number) => boolean;
   /** Of a byte of a title, beside others'. */
   readonly costOf: (titleId: string) => number;
   /** Looks as far ahead as objects now stay, and saves now and then. Every minute. */
@@ -54,6 +61,8 @@ const CHECK_MS = 60_000;
 const MAX_READING = 64;
 /** How far ahead it pays to look: as long as an object stays that is kept. */
 const HORIZON_SECONDS = { least: 1800, first: 7 * 86_400, most: 14 * 86_400 } as const;
+/** Renditions whose first seconds are judged in one sweep, a few milliseconds' work. */
+const JUDGED_RENDITIONS = 2_000;
 /** What came in is measured over this long, and newest hours count most. */
 const INTAKE_HOURS = 24;
 
@@ -115,6 +124,23 @@ function audienceTitle(
   return { id, durationSeconds, tracks: kinds, releaseAt, series, previousId, cost: costOf(masterUrl) };
 }
 
+/** First seconds of titles that are protected on this disk. */
+function openBeginnings(
+  audience: Audience,
+  { headRatio, cache, now }: Pick<ExpectationOptions, 'headRatio' | 'cache' | 'now'>,
+): Pick<Expectation, 'protect' | 'isProtected'> & { readonly look: (renditions: number) => void } {
+  const look = (renditions: number): void =>
+    audience.protect(headRatio * cache.stats().store.limitBytes.disk, { renditions, now: now() });
+  return {
+    look,
+    protect: () => {
+      // First how much must be expected, then of whom it is.
+      for (let times = 0; times < 2; times += 1) look(Number.POSITIVE_INFINITY);
+    },
+    isProtected: (titleId, track) => audience.isProtected(titleId, track),
+  };
+}
+
 /** Opens it; it knows no title before the first is served or opened. */
 export function openExpectation(options: ExpectationOptions): Expectation {
   const { catalogue, nextOf, now } = options;
@@ -124,7 +150,7 @@ export function openExpectation(options: ExpectationOptions): Expectation {
   const titles = new Map<string, Open>();
   const previous = openPrevious(catalogue, nextOf);
   const read = openReading(options, (timeline) => open(timeline));
-
+  const { look, ...beginnings } = openBeginnings(audience, options);
   const open = (timeline: Timeline): void => {
     const { titleId, durationSeconds } = timeline;
     if (!Number.isFinite(durationSeconds)) return;
@@ -138,6 +164,9 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     if (titleId === undefined) return undefined;
     const found = titles.get(titleId);
     if (found === undefined || now() - found.checkedAt > CHECK_MS) read(titleId);
+    // Before anything else of a title its master playlist is asked for.
+    const isMaster = found !== undefined && path === withoutQuery(found.timeline.masterUrl);
+    if (isMaster) return { titleId, track: 0 };
     const place = found && placeOf(found.timeline, path);
     if (found === undefined || place === undefined) return undefined;
     return { titleId, place, track: found.timeline.tracks.indexOf(place.track), part: place.track.parts[place.index] };
@@ -161,11 +190,14 @@ export function openExpectation(options: ExpectationOptions): Expectation {
     },
     open,
     known: () => [...titles.values()].map(({ timeline }) => timeline),
+    chance: (titleId, expected) => audience.chance(titleId, expected, now()),
+    ...beginnings,
     expected: (titleId, track, seconds) => audience.expected({ titleId, track, seconds }, now()),
     costOf: (titleId) => options.costOf(titles.get(titleId)?.timeline.masterUrl ?? '/'),
     ...{ hours: forecast.hours, explained: forecast.explained, save: forecast.save },
     sweep: () => {
       forecast.sweep();
+      look(JUDGED_RENDITIONS);
       const next = horizon();
       // Everything is worked out anew after a change: small ones are not worth it.
       if (Math.abs(Math.log(next / audience.horizonSeconds)) > 0.2) audience.lookAhead(next);

@@ -64,7 +64,7 @@ function openIntakeOver(
       }
       const what = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
       if (isTitle(titleId)) prefetching.happened({ ...what, ...(session === undefined ? {} : { sid: session.sid }) });
-      previews.happened(event);
+      previews.happened(event, session);
     },
     onRequest: (request, session) => {
       if (session !== undefined) {

@@ -27,7 +27,10 @@ export type PrefetchingOptions = {
   readonly catalogue: Catalogue;
   readonly timelines: Timelines;
   readonly prediction: Prediction;
-  readonly expectation: Pick<Expectation, 'known' | 'open' | 'expected' | 'costOf'>;
+  readonly expectation: Pick<
+    Expectation,
+    'known' | 'open' | 'expected' | 'chance' | 'protect' | 'isProtected' | 'costOf'
+  >;
   readonly origins: Config['origins'];
   /** The pace of background work; the nightly fill, which no viewer waits for, stops at 0. */
   readonly power: Pick<Power, 'pace'>;
@@ -168,12 +171,10 @@ async function runOnce(
   const { cache, timelines, prediction, expectation, now } = options;
   const { usedBytes, limitBytes } = cache.stats().store;
   return runOffPeak({
+    ...expectation,
     demand: prediction.predictor.demand,
     timelineOf: timelines.of,
     isHeld: (url) => cache.has(url) !== undefined,
-    known: expectation.known,
-    open: expectation.open,
-    ...{ expected: expectation.expected, costOf: expectation.costOf },
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
     capacityBytes: limitBytes.disk,
     fetcher,

@@ -64,7 +64,11 @@ async function answer({ preview, refused }: PreviewRoutesParts, request: RouteRe
   const asked: PreviewRequest = {
     ...{ titleId, signal, sid: query.get('sid') ?? undefined, hint: hintOf(query) },
     ...{ arm: shortText(query.get('cut')), language: shortText(query.get('lang')) },
-    hasSound: query.get('sound') === '1',
+    ...{ hasSound: query.get('sound') === '1', hasCaptions: query.get('captions') === '1' },
+    ...{
+      text: shortText(query.get('text')),
+      run: positive(query.get('run')) ?? (query.get('run') === '0' ? 0 : undefined),
+    },
   };
   if (kind === 'm3u8') return toRoute(await preview.answer(asked));
   if (kind === 'vtt') return toRoute(await preview.captions(asked));

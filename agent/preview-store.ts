@@ -45,8 +45,10 @@ function doublesOf(bytes: Uint8Array, count: number): Float64Array | undefined {
 }
 
 function writeSlot(slot: string, region: string, state: SlotState): ModelRow {
-  const { length, steady, quick, order, drifts, lead, at } = state;
-  const json = { version: 1, order, drifts, lead, at, steadyWeight: steady.weight, quickWeight: quick.weight };
+  const { length, steady, quick, order, drifts, lead, at, driftedAt, scales } = state;
+  const [descriptorScale, tasteScale] = scales;
+  const weights = { steadyWeight: steady.weight, quickWeight: quick.weight, descriptorScale, tasteScale };
+  const json = { version: 2, order, drifts, lead, at, driftedAt, ...weights };
   return {
     ...{ slot, region, length, json: JSON.stringify(json) },
     steadyInformation: bytesOf(steady.information).slice(),
@@ -71,8 +73,10 @@ function readSlot(row: ModelRow | undefined): SlotState | undefined {
   };
   const steady = linear(row.steadyInformation, row.steadyResponse, numbers.steadyWeight);
   const quick = linear(row.quickInformation, row.quickResponse, numbers.quickWeight);
-  const { order, drifts, lead, at } = numbers;
-  return steady === undefined || quick === undefined ? undefined : { order, drifts, lead, at, length, steady, quick };
+  const { order, drifts, lead, at, driftedAt, descriptorScale, tasteScale } = numbers;
+  if (steady === undefined || quick === undefined || !(descriptorScale > 0) || !(tasteScale > 0)) return undefined;
+  const scales = [descriptorScale, tasteScale] as const;
+  return { order, drifts, lead, at, driftedAt, scales, length, steady, quick };
 }
 
 function readNumbers(json: string) {
@@ -82,11 +86,13 @@ function readNumbers(json: string) {
   } catch {
     return undefined; // A damaged row: the slot begins anew.
   }
-  if (typeof value !== 'object' || value === null || Reflect.get(value, 'version') !== 1) return undefined;
+  if (typeof value !== 'object' || value === null || Reflect.get(value, 'version') !== 2) return undefined;
   const number = (name: string): number => Number(Reflect.get(value, name));
   const read = {
-    ...{ order: number('order'), drifts: number('drifts'), lead: number('lead'), at: number('at') },
+    ...{ order: number('order'), drifts: number('drifts'), lead: number('lead') },
+    ...{ at: number('at'), driftedAt: number('driftedAt') },
     ...{ steadyWeight: number('steadyWeight'), quickWeight: number('quickWeight') },
+    ...{ descriptorScale: number('descriptorScale'), tasteScale: number('tasteScale') },
   };
   return Object.values(read).every(Number.isFinite) ? read : undefined;
 }

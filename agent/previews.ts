@@ -17,10 +17,11 @@ import type { PreviewModules } from './preview/modules.ts';
 import type { MomentHints } from './preview/moments.ts';
 import { openPreview, type Preview } from './preview/preview.ts';
 import { type Promo, parsePromos } from './preview/promos.ts';
-import { historyOf } from './preview-taste.ts';
+import { historyOf, soughtFrom } from './preview-taste.ts';
 import type { State } from './state.ts';
 import { dayOf } from './state-schema.ts';
 import type { ViewerEvent } from './telemetry/event.ts';
+import type { Session } from './telemetry/session.ts';
 import type { Sessions } from './telemetry/sessions.ts';
 import type { Timelines } from './timelines.ts';
 
@@ -45,8 +46,8 @@ export type PreviewsOptions = {
 export type Previews = {
   readonly preview: Preview;
   readonly ads: Ads;
-  /** A player told of something. */
-  readonly happened: (event: ViewerEvent) => void;
+  /** A player told of something; `session`: whose, with consent. */
+  readonly happened: (event: ViewerEvent, session?: Session) => void;
   /** Makes the previews of these titles ready, and fetches what they begin with; for one viewer, or whoever comes. */
   readonly expected: (titleIds: readonly string[], sid?: string) => Promise<void>;
   /** Housekeeping; every minute. */
@@ -89,9 +90,9 @@ export function openPreviews(options: PreviewsOptions): Previews {
     preview,
     ads,
     expected,
-    happened(event) {
+    happened(event, session) {
       const { type, title: titleId, positionSeconds } = event;
-      const heard = { type, titleId, ...(positionSeconds === undefined ? {} : { positionSeconds }) };
+      const heard = { type, titleId, positionSeconds, fromSeconds: soughtFrom(session, event) };
       interest.heard(heard, durationOf(titleId), dayOf(now()));
       options.bandits.told(event);
     },

@@ -162,7 +162,7 @@ export type LookupName = (name: string) => Promise<readonly NamedAddress[]>;
 export type Demand = {
   /** 1 to 2^32 - 1; undefined: nothing is known. Asked when an object is stored, and again at some of its uses if unknown. */
   readonly groupOf: (key: string) => number | undefined;
-  /** Requests expected of each object of a group, those to come discounted by when; 0 or above. */
+  /** Requests expected of each object of a group, those to come discounted by when; 0 or above; Infinity: it leaves last. */
   readonly scoreOf: (group: number) => number;
 };
 

@@ -3,6 +3,7 @@
 import { Devices } from './devices.ts';
 import { type Ahead, BUCKET_SECONDS, Flow } from './flow.ts';
 import { RATE_TUNING, Rates, type RateTuning } from './rates.ts';
+import { Worths } from './worths.ts';
 
 /** A rendition or an audio track, as long as its title. */
 export type AudienceTrack = { readonly kind: 'video' | 'audio'; readonly bitsPerSecond: number };
@@ -31,6 +32,8 @@ export type AudienceOptions = {
   readonly tuning?: RateTuning;
   /** Views a day that begin by themselves, in place of counts. */
   readonly startsPerDay?: ((titleId: string, now: number) => number) | undefined;
+  /** False: views are not followed from part to part, each that begins counts for itself. Default true. */
+  readonly follows?: boolean;
 };
 
 type Known = {
@@ -43,15 +46,26 @@ type Known = {
   version: number;
 };
 
-type Lane = { readonly of: Known; readonly track: number; enteredAt: number; readAt: number; expected: Float32Array };
+type Lane = {
+  readonly of: Known;
+  readonly track: number;
+  enteredAt: number;
+  readAt: number;
+  expected: Float32Array;
+  isProtected: boolean;
+};
 
 /** Groups of a lane: its buckets, 21 hours of them and what comes later with the last, and its first seconds. */
 const GROUPS = 256;
 const HEAD = GROUPS - 1;
-/** The first seconds of a title, which whoever starts it waits for. */
-const HEAD_SECONDS = 30;
+/** The first seconds of a title, which whoever starts it waits for: a segment or two, during which the next ones come. */
+export const HEAD_SECONDS = 6;
 /** A request for them counts this many times: it is a tenth of a bucket's bytes, and a viewer waits for it. */
 const HEAD_WEIGHT = 4;
+/** Episodes before one whose viewers are expected to come to it: of those further back hardly any do. */
+const MAX_EPISODES = 8;
+/** Counts that a rate is certain from. */
+const CERTAIN = 1e9;
 /** A rendition that nobody has entered is read anew after this many buckets' time. */
 const STALE_TICKS = 6;
 
@@ -69,11 +83,17 @@ export class Audience {
   readonly #lanes: Lane[] = [];
   readonly #maxTitles: number;
   readonly #startsPerDay: AudienceOptions['startsPerDay'];
+  readonly #follows: boolean;
   #ahead: Ahead;
+  /** The least that is expected of first seconds that are protected, and how far the next look at all has come. */
+  #leastProtected = Number.POSITIVE_INFINITY;
+  #looked = 0;
+  #heads = new Worths();
   horizonSeconds: number;
 
   constructor({ sinceMs, horizonSeconds, maxTitles = 20_000, tuning = RATE_TUNING, ...rest }: AudienceOptions) {
     this.#startsPerDay = rest.startsPerDay;
+    this.#follows = rest.follows ?? true;
     this.#rates = new Rates(sinceMs, tuning);
     this.#ahead = this.#flow.ahead(horizonSeconds);
     this.horizonSeconds = horizonSeconds;
@@ -103,7 +123,14 @@ export class Audience {
     const known: Known = { title, number, lanes, shares: [], version: -1 };
     for (const [track] of lanes.entries()) {
       const never = Number.NEGATIVE_INFINITY;
-      this.#lanes.push({ of: known, track, enteredAt: never, readAt: never, expected: new Float32Array(buckets) });
+      this.#lanes.push({
+        of: known,
+        track,
+        enteredAt: never,
+        readAt: never,
+        expected: new Float32Array(buckets),
+        isProtected: false,
+      });
     }
     this.#titles.set(title.id, known);
     this.#link(known);
@@ -142,7 +169,8 @@ export class Audience {
     if (known === undefined || lane === undefined || kind === undefined) return;
     const entry = this.#lanes[lane];
     if (entry !== undefined) entry.enteredAt = now;
-    const isStart = this.#flow.enter(lane, bucketOf(at.seconds), now);
+    const bucket = bucketOf(at.seconds);
+    const isStart = this.#follows ? this.#flow.enter(lane, bucket, now) : bucket === 0;
     if (kind.kind !== 'video') return;
     if (at.seconds < BUCKET_SECONDS) this.#devices.add(kind.bitsPerSecond);
     if (isStart) this.#rates.start(known.number, now);
@@ -155,14 +183,41 @@ export class Audience {
     return lane * GROUPS + (seconds < HEAD_SECONDS ? HEAD : bucketOf(seconds)) + 1;
   }
 
-  /** What keeping a byte of a group is worth: requests that are expected of it, times its cost; 0 of what was replaced. */
+  /** What keeping a byte of a group is worth: requests that are expected of it, times its cost; 0 of what was replaced, Infinity of what is protected. */
   score(group: number, now: number): number {
     const entry = this.#lanes[Math.floor((group - 1) / GROUPS)];
     if (entry === undefined) return 0;
     const bucket = (group - 1) % GROUPS;
+    if (bucket === HEAD && entry.isProtected) return Number.POSITIVE_INFINITY;
     const expected = this.#expected(entry, now);
     const { cost = 1 } = entry.of.title;
     return cost * (bucket === HEAD ? HEAD_WEIGHT * (expected[0] ?? 0) : (expected[bucket] ?? 0));
+  }
+
+  /**
+   * Looks at the first seconds of so many renditions more: they are protected, and leave after all else, when they are
+   * expected as much as the least of those that fitted into `bytes` when all were looked at the last time.
+   */
+  protect(bytes: number, { renditions, now }: { readonly renditions: number; readonly now: number }): void {
+    const end = Math.min(this.#lanes.length, this.#looked + renditions);
+    for (; this.#looked < end; this.#looked += 1) {
+      const entry = this.#lanes[this.#looked];
+      const track = entry?.of.title.tracks[entry.track];
+      if (entry === undefined || track === undefined) continue;
+      const { cost = 1 } = entry.of.title;
+      const worth = cost * (this.#expected(entry, now)[0] ?? 0);
+      entry.isProtected = worth > 0 && worth >= this.#leastProtected;
+      this.#heads.add(worth, (track.bitsPerSecond / 8) * HEAD_SECONDS);
+    }
+    if (this.#looked < this.#lanes.length) return;
+    this.#leastProtected = this.#heads.least(bytes);
+    this.#heads = new Worths();
+    this.#looked = 0;
+  }
+
+  /** Whether the first seconds of a track are protected. */
+  isProtected(titleId: string, track: number): boolean {
+    return this.#lanes[this.#titles.get(titleId)?.lanes[track] ?? -1]?.isProtected ?? false;
   }
 
   /** Requests that are expected of the part of a track that begins at `seconds`. */
@@ -171,7 +226,28 @@ export class Audience {
     return entry === undefined ? 0 : (this.#expected(entry, now)[bucketOf(at.seconds)] ?? 0);
   }
 
-  #expected(entry: Lane, now: number): Float32Array {
+  /**
+   * Chance of a title that anybody asks for what is expected so often: a Poisson process whose rate is known from so many
+   * counts (gamma-distributed), of which none comes with the chance of the negative binomial's zero.
+   */
+  chance(titleId: string, expected: number, now: number): number {
+    const evidence = this.#evidence(titleId, now);
+    return evidence <= 0 ? 0 : 1 - (1 + expected / evidence) ** -evidence;
+  }
+
+  /** What a title's rate is known from: its own starts, or those of the episodes that its viewers come from. */
+  #evidence(titleId: string, now: number): number {
+    if (this.#startsPerDay !== undefined) return CERTAIN;
+    let most = 0;
+    let known = this.#titles.get(titleId);
+    for (let back = 0; known !== undefined && back <= MAX_EPISODES; back += 1) {
+      most = Math.max(most, this.#rates.evidence(known.number, now));
+      known = known.title.previousId === undefined ? undefined : this.#titles.get(known.title.previousId);
+    }
+    return most;
+  }
+
+  #expected(entry: Lane, now: number, depth = 0): Float32Array {
     const age = now - entry.readAt;
     const tickMs = BUCKET_SECONDS * 1000;
     if (age < tickMs || (age < STALE_TICKS * tickMs && entry.enteredAt < entry.readAt)) return entry.expected;
@@ -180,7 +256,9 @@ export class Audience {
     const lane = of.lanes[track];
     if (lane === undefined || this.#titles.get(of.title.id) !== of) return entry.expected.fill(0);
     const startsPerDay = this.startsPerDay(of.title.id, now) * this.#share(of, track);
-    this.#ahead.read(lane, startsPerDay, now, entry.expected);
+    const previous = depth < MAX_EPISODES && this.#follows ? this.#lanes[this.#flow.previousOf(lane)] : undefined;
+    const before = previous && this.#expected(previous, now, depth + 1);
+    this.#ahead.read(lane, { startsPerDay, before, now }, entry.expected);
     return entry.expected;
   }
 

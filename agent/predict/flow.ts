@@ -197,6 +197,11 @@ export class Flow {
     };
   }
 
+  /** The rendition of the episode before that a rendition's viewers come from; -1: none. */
+  previousOf(lane: number): number {
+    return this.#lanes[lane]?.previous ?? -1;
+  }
+
   /** For Ahead alone: a rendition as of this tick. */
   at(lane: number, tick: number): Readonly<Lane> | undefined {
     const found = this.#lanes[lane];
@@ -204,6 +209,15 @@ export class Flow {
     return found;
   }
 }
+
+/** What is known of who comes to a rendition. */
+export type Coming = {
+  /** Views of it that begin by themselves. */
+  readonly startsPerDay: number;
+  /** Expected requests of each bucket of the same rendition of the episode before; undefined: there is none. */
+  readonly before: Readonly<Float32Array> | undefined;
+  readonly now: number;
+};
 
 /** Expected requests of each bucket of a rendition, those to come discounted by when. */
 export class Ahead {
@@ -218,21 +232,23 @@ export class Ahead {
   }
 
   /**
-   * Writes into `expected`, one number a bucket. `startsPerDay`: views of this rendition that begin by themselves. Those
-   * who are behind a bucket come to it with the chance to go on; those who left before it may come back.
+   * Writes into `expected`, one number a bucket. Those who are behind a bucket come to it with the chance to go on, at once
+   * or after a while; those who left before it may come back; those who are expected to end the episode before may follow.
    */
-  read(lane: number, startsPerDay: number, now: number, expected: Float32Array): void {
+  read(lane: number, { startsPerDay, before, now }: Coming, expected: Float32Array): void {
     const tick = Math.floor(now / BUCKET_MS);
     const found = this.#flow.at(lane, tick);
     if (found === undefined) return;
     const chances = this.#now(tick);
     const discount = Math.exp(-BUCKET_SECONDS / this.#horizonSeconds);
     const back = this.#back(found, tick, 'left');
-    let coming = (startsPerDay * this.#horizonSeconds) / 86_400 + this.#fromPrevious(found, tick, chances);
+    // Of those who leave later than in the first minutes, some come back.
+    const later = chances.later * discount + (1 - chances.later) * (chances.left[0] ?? 0);
+    let coming = (startsPerDay * this.#horizonSeconds) / 86_400 + this.#fromBefore(found, { tick, before });
     expected[0] = coming;
     for (let bucket = 1; bucket < found.buckets; bucket += 1) {
       const behind = (found.before[bucket - 1] ?? 0) + (found.here[bucket - 1] ?? 0);
-      coming = (coming + behind) * (bucket === 1 ? chances.first : chances.later) * discount + (back[bucket] ?? 0);
+      coming = (coming + behind) * (bucket === 1 ? chances.first * discount : later) + (back[bucket] ?? 0);
       expected[bucket] = coming;
     }
   }
@@ -256,16 +272,18 @@ export class Ahead {
     return back;
   }
 
-  /** Viewers of the episode before who are going to begin this one. */
-  #fromPrevious(lane: Readonly<Lane>, tick: number, chances: ReturnType<Flow['chances']>): number {
+  /** Viewers of the episode before who are going to begin this one: those who are in it, and those who are yet to come. */
+  #fromBefore(
+    lane: Readonly<Lane>,
+    { tick, before }: { readonly tick: number; readonly before: Coming['before'] },
+  ): number {
     const from = this.#flow.at(lane.previous, tick);
-    if (from === undefined) return 0;
+    if (from === undefined || before === undefined) return 0;
+    const { next, ended } = this.#now(tick);
+    const last = from.buckets - 1;
+    const ending = (before[last] ?? 0) + (from.before[last] ?? 0) + (from.here[last] ?? 0);
     const discount = Math.exp(-BUCKET_SECONDS / this.#horizonSeconds);
-    let ending = 0;
-    for (let bucket = 0; bucket < from.buckets; bucket += 1) {
-      const goesOn = bucket === 0 ? 1 : bucket === 1 ? chances.first : chances.later;
-      ending = ending * goesOn * discount + (from.before[bucket] ?? 0) + (from.here[bucket] ?? 0);
-    }
-    return ending * discount * chances.next + (this.#back(from, tick, 'ended')[from.buckets] ?? 0);
+    const follows = next * discount + (1 - next) * (ended[0] ?? 0);
+    return ending * follows + (this.#back(from, tick, 'ended')[from.buckets] ?? 0);
   }
 }

@@ -123,6 +123,17 @@ export class Rates {
     return (starts + seriesStarts) / (days + (seriesStarts * members) / ofSeries);
   }
 
+  /** Starts that an estimate rests on, those that are only assumed among them: the fewer, the likelier it is far off. */
+  evidence(title: number, now: number): number {
+    const found = this.#titles[title];
+    if (found === undefined) return 0;
+    const { priorStarts, seriesStarts } = this.#tuning;
+    this.#age(found.counter, now);
+    if (found.series === undefined) return found.counter.starts + priorStarts;
+    this.#age(found.series, now);
+    return found.counter.starts + Math.min(seriesStarts, found.series.starts + priorStarts);
+  }
+
   #meansAt(now: number): { readonly old: number; readonly release: number } {
     const day = Math.floor(now / DAY_MS);
     if (day === this.#means.day) return this.#means;

@@ -20,6 +20,11 @@ export type OffPeakOptions = {
   readonly open: (timeline: Timeline) => void;
   /** Requests expected of the part of a track, by its place in the timeline, that begins at a time. */
   readonly expected: (titleId: string, track: number, seconds: number) => number;
+  /** Chance that anybody asks for what of a title is expected so often, 0..1. */
+  readonly chance: (titleId: string, expected: number) => number;
+  /** All titles are open: chooses whose first seconds are protected. */
+  readonly protect: () => void;
+  readonly isProtected: (titleId: string, track: number) => boolean;
   /** Of a byte of a title, beside others'. */
   readonly costOf: (titleId: string) => number;
   /** Room that is left, and all room. */
@@ -27,7 +32,7 @@ export type OffPeakOptions = {
   readonly capacityBytes: number;
   readonly fetcher: Pick<Fetcher, 'push' | 'cancel'>;
   readonly budgetBytes: number;
-  /** Titles of the demand that are considered, and read for it; default 200. */
+  /** Titles of the demand that are considered, and read for it; default 1000. */
   readonly limit?: number;
   readonly plan?: PlanOptions;
   readonly now: () => number;
@@ -49,18 +54,25 @@ export type OffPeakSummary = {
   readonly decisions: readonly Decision[];
 };
 
+/** Timelines are read for so long at most; what was not read until then is left for another night. */
+const READ_MS = 900_000;
 /** Decisions kept in a summary; all of them are in the decision log and the counts. */
 const MAX_SUMMARY_ITEMS = 500;
 
 async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considered: number; withoutTimeline: number }> {
-  const demand = options.demand(options.limit ?? 200);
+  const demand = options.demand(options.limit ?? 1000);
   const candidates: PlanCandidate[] = [];
   const consider = (timeline: Timeline, reasons: readonly string[]): void => {
     const expected = (track: number, seconds: number): number => options.expected(timeline.titleId, track, seconds);
-    candidates.push({ timeline, expected, reasons, cost: options.costOf(timeline.titleId) });
+    candidates.push({
+      ...{ timeline, expected, reasons, cost: options.costOf(timeline.titleId) },
+      chance: (each) => options.chance(timeline.titleId, each),
+      isProtected: (track) => options.isProtected(timeline.titleId, track),
+    });
   };
+  const readUntil = options.now() + READ_MS;
   for (const { titleId, reasons } of demand) {
-    if (options.signal.aborted) break;
+    if (options.signal.aborted || options.now() >= readUntil) break;
     const timeline = await options.timelineOf(titleId).catch(() => undefined);
     // What is live has passed by the evening.
     if (timeline === undefined || !Number.isFinite(timeline.durationSeconds)) continue;
@@ -70,6 +82,7 @@ async function planRun(options: OffPeakOptions): Promise<{ plan: Plan; considere
   const { length: read } = candidates;
   const asked = new Set(demand.map(({ titleId }) => titleId));
   for (const timeline of options.known()) if (!asked.has(timeline.titleId)) consider(timeline, ['watched here']);
+  options.protect();
   const { freeBytes, capacityBytes } = options;
   const plan = planFills({
     candidates,

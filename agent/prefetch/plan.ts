@@ -1,5 +1,7 @@
 // What to fill before the evening, in which order: the first seconds of titles, then what is likeliest to be asked for,
 // each only if it is likely enough and worth clearly more than what would have to leave for it. Pure.
+import { HEAD_SECONDS } from '../predict/audience.ts';
+import { Worths } from '../predict/worths.ts';
 import { partBytes, type Timeline, type TimelineTrack } from './timeline.ts';
 
 /** Why an item is in a plan. */
@@ -20,6 +22,10 @@ export type PlanCandidate = {
   readonly timeline: Timeline;
   /** Requests expected of the part of a track (by its place in the timeline) that begins at a time. */
   readonly expected: (track: number, seconds: number) => number;
+  /** Chance that anybody asks for what is expected so often, 0..1. */
+  readonly chance: (expected: number) => number;
+  /** Its first seconds on a track stay whatever else comes, and are filled whatever leaves for them; absent: on none. */
+  readonly isProtected?: (track: number) => boolean;
   readonly reasons: readonly string[];
   /** Of a byte from its origin, beside other titles'; default 1. */
   readonly cost?: number;
@@ -40,13 +46,13 @@ export type PlanQuestion = {
 
 /** How a plan is made; defaults chosen on the workload's validation seed (test/bench/prefetch.ts). */
 export type PlanOptions = {
-  /** What is the first seconds of a title; default 30. */
+  /** What is the first seconds of a title; default those that are protected. */
   readonly prefixSeconds?: number;
   /** An item must save this many times as much as the least that is worth its place; default 1.5. What is there stays. */
   readonly hysteresis?: number;
-  /** Chance to be watched at all that an item needs, 0..1; default 0.95: less cost more than it saved. */
+  /** Chance to be watched at all that an item needs, 0..1; default 0.75: less cost more than it saved. */
   readonly leastChance?: number;
-  /** The same for first seconds, which are waited for; default 0.8. */
+  /** The same for first seconds, which are waited for; default 0.6. */
   readonly leastPrefixChance?: number;
   /** Most items of a plan; default 20 000. */
   readonly maxItems?: number;
@@ -63,73 +69,55 @@ export type Plan = {
 /** Playlists and init segments whose size no timeline tells. */
 const ASSUMED_SMALL_BYTES = 4096;
 
-/** The chance that somebody asks for what is asked for so often on the mean (of a Poisson process, at least once). */
-const chanceOf = (expected: number): number => 1 - Math.exp(-expected);
-
 /** `saved`: of what its bytes cost, what is expected to be saved by each. */
-type Draft = Omit<PlanItem, 'why'> & { readonly of: PlanCandidate; readonly saved: number };
+type Draft = Omit<PlanItem, 'why'> & {
+  readonly of: PlanCandidate;
+  readonly saved: number;
+  readonly isProtected: boolean;
+};
 
 /** What is foreseen by nobody needs room too. */
 const PLANNED_RATIO = 0.9;
-const BINS_PER_OCTAVE = 8;
-const OCTAVES = 32;
 
-/** Bytes by what each is expected to save, in bins of a twelfth more: enough to tell where the store would be full. */
-class Worths {
-  readonly #bytes = new Float64Array(2 * OCTAVES * BINS_PER_OCTAVE);
-
-  add(saved: number, bytes: number): void {
-    if (saved <= 0) return;
-    const bin = Math.round((Math.log2(saved) + OCTAVES) * BINS_PER_OCTAVE);
-    const at = Math.min(this.#bytes.length - 1, Math.max(0, bin));
-    this.#bytes[at] = (this.#bytes[at] ?? 0) + bytes;
-  }
-
-  /** The least that is worth its place among so many bytes; 0 when all is. */
-  least(capacityBytes: number): number {
-    let room = capacityBytes;
-    for (let at = this.#bytes.length - 1; at >= 0; at -= 1) {
-      room -= this.#bytes[at] ?? 0;
-      if (room < 0) return 2 ** (at / BINS_PER_OCTAVE - OCTAVES);
-    }
-    return 0;
-  }
-}
+/** Of a title without tracks. */
+const NOBODY = { expected: 0, part: 'prefix', isProtected: false } as const;
 
 /** What is counted while drafts are made. */
 type Count = { readonly skipped: { held: number; unlikely: number }; readonly worths: Worths };
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
 function draftsOf(of: PlanCandidate, question: PlanQuestion, { skipped, worths }: Count): Draft[] {
-  const { prefixSeconds = 30, leastChance = 0.95, leastPrefixChance = 0.8 } = question.options ?? {};
+  const { prefixSeconds = HEAD_SECONDS, leastChance = 0.75, leastPrefixChance = 0.6 } = question.options ?? {};
   const { timeline } = of;
   const drafts: Draft[] = [];
   const seen = new Set<string>();
-  const offer = (
-    url: string | undefined,
-    bytes: number,
-    at: { readonly expected: number; readonly part: PlanPart },
-  ) => {
+  const offer = (url: string | undefined, bytes: number, at: Pick<Draft, 'expected' | 'part' | 'isProtected'>) => {
     if (url === undefined || url === '' || seen.has(url)) return;
     seen.add(url);
     const saved = at.expected * (of.cost ?? 1);
     worths.add(saved, bytes);
-    if (chanceOf(at.expected) < (at.part === 'prefix' ? leastPrefixChance : leastChance)) skipped.unlikely += 1;
+    const least = at.isProtected ? 0 : at.part === 'prefix' ? leastPrefixChance : leastChance;
+    if (of.chance(at.expected) < least) skipped.unlikely += 1;
     else if (question.isHeld(url)) skipped.held += 1;
     else drafts.push({ url, titleId: timeline.titleId, bytes, ...at, of, saved });
   };
-  const starts = timeline.tracks.map((_, index) => of.expected(index, 0));
-  offer(timeline.masterUrl, ASSUMED_SMALL_BYTES, { expected: Math.max(0, ...starts), part: 'prefix' });
+  const starts = timeline.tracks.map((_, index) => ({
+    ...{ expected: of.expected(index, 0), part: 'prefix' as const },
+    isProtected: of.isProtected?.(index) ?? false,
+  }));
+  const most = Math.max(0, ...starts.map(({ expected }) => expected));
+  const isProtected = starts.some((start) => start.isProtected);
+  offer(timeline.masterUrl, ASSUMED_SMALL_BYTES, { expected: most, part: 'prefix', isProtected });
   for (const [index, track] of timeline.tracks.entries()) {
-    const head = { expected: starts[index] ?? 0, part: 'prefix' } as const;
+    const head = starts[index] ?? NOBODY;
     offer(track.playlistUrl, ASSUMED_SMALL_BYTES, head);
     offer(track.initUrl, track.initBytes ?? ASSUMED_SMALL_BYTES, head);
     for (const part of track.parts) offerPart(part, track, index);
   }
   function offerPart(part: TimelineTrack['parts'][number], track: TimelineTrack, index: number): void {
     const isPrefix = part.startSeconds < prefixSeconds;
-    const expected = of.expected(index, part.startSeconds);
-    offer(part.url, partBytes(part, track), { expected, part: isPrefix ? 'prefix' : 'rest' });
+    const rest = { expected: of.expected(index, part.startSeconds), part: 'rest', isProtected: false } as const;
+    offer(part.url, partBytes(part, track), isPrefix ? (starts[index] ?? NOBODY) : rest);
   }
   return drafts;
 }
@@ -158,7 +146,7 @@ export function planFills(question: PlanQuestion): Plan {
     seen.add(draft.url);
     const missing = Math.max(0, draft.bytes - free);
     if (bytes + draft.bytes > question.budgetBytes) skipped.budget += 1;
-    else if (draft.saved < least) skipped.hysteresis += 1;
+    else if (draft.saved < least && !draft.isProtected) skipped.hysteresis += 1;
     else {
       free -= draft.bytes - missing;
       bytes += draft.bytes;
@@ -169,9 +157,9 @@ export function planFills(question: PlanQuestion): Plan {
   return { items, bytes, displacedBytes, skipped };
 }
 
-function toItem({ of, saved: _saved, ...item }: Draft, displaces: boolean): PlanItem {
+function toItem({ of, saved: _saved, isProtected, ...item }: Draft, displaces: boolean): PlanItem {
   const what = item.part === 'prefix' ? 'first seconds' : 'likely to be watched';
-  const room = displaces ? 'worth more than what leaves' : 'there is room';
+  const room = isProtected ? 'protected' : displaces ? 'worth more than what leaves' : 'there is room';
   return {
     ...item,
     why: `${of.reasons.join(', ')}; ${item.expected.toPrecision(2)} requests expected; ${what}; ${room}`,

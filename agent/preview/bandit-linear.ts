@@ -24,8 +24,10 @@ export type Solved = { readonly coefficients: Float64Array; readonly factor: Flo
 
 /** Rewards of previews before anything was seen: their mean, and how far off that may be (one standard deviation). */
 const BASE = { mean: 0.1, deviation: 0.1 } as const;
-/** One standard deviation of what a whole descriptor, or a whole match of taste, may change of the reward. */
-const EFFECT_DEVIATION = 0.1;
+/** One standard deviation of what a whole descriptor, or a whole match of taste, may change of the reward, at first. */
+const EFFECT_DEVIATION = 0.05;
+/** Coefficients of exactly that deviation that each group is thought to have beside its own, in fitScales(). */
+const PSEUDO_COEFFICIENTS = 16;
 /** A reward that is nearly sure or nearly impossible still varies by that of this chance. */
 const LEAST_CHANCE = 0.01;
 
@@ -74,6 +76,47 @@ export function vaguePrior(length: number): Prior {
   mean[0] = BASE.mean;
   precision[0] = 1 / BASE.deviation ** 2;
   return { mean, precision };
+}
+
+/** How many times as precise as their prior coefficients are: those of the descriptor, and those of the taste. */
+export type Scales = readonly [descriptor: number, taste: number];
+
+/** Of a model that has seen nothing. */
+export const NO_SCALES: Scales = [1, 1];
+
+const groupsOf = (size: number): readonly (readonly [from: number, to: number])[] => [
+  [1, size / 2],
+  [size / 2, size],
+];
+
+/** A prior at other scales. */
+export function scalePrior({ mean, precision }: Prior, scales: Scales): Prior {
+  const scaled = precision.slice();
+  for (const [group, [from, to]] of groupsOf(mean.length).entries())
+    for (let i = from; i < to; i += 1) scaled[i] = (precision[i] ?? 0) * (scales[group] ?? 1);
+  return { mean, precision: scaled };
+}
+
+/**
+ * The scales that coefficients prove to have, by empirical Bayes: a taste counts for little where viewers do not differ by
+ * it. One step of the fixed point of MacKay (1992) from those under which `solved` was solved.
+ */
+export function fitScales(solved: Solved, prior: Prior, scales: Scales): Scales {
+  const { length: size } = prior.mean;
+  const unit = new Float64Array(size);
+  const [descriptor = 1, taste = 1] = groupsOf(size).map(([from, to], group) => {
+    let known = PSEUDO_COEFFICIENTS;
+    let squares = PSEUDO_COEFFICIENTS;
+    for (let i = from; i < to; i += 1) {
+      unit.fill(0)[i] = 1;
+      const half = forward(solved.factor, unit);
+      const own = prior.precision[i] ?? 0;
+      known += Math.max(0, 1 - own * (scales[group] ?? 1) * dot(half, half));
+      squares += own * ((solved.coefficients[i] ?? 0) - (prior.mean[i] ?? 0)) ** 2;
+    }
+    return known / squares;
+  });
+  return [descriptor, taste];
 }
 
 /** A model without evidence. */

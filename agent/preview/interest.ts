@@ -1,4 +1,4 @@
-// Where in a title this region's viewers come back to and where they leave, from players' own events: counts of the title
+// Where in a title this region's viewers come back to, what they see again, and where they leave, from players' own events: counts of the title
 // alone, nothing of a viewer. Pure: time comes in.
 import { remember } from '../remember.ts';
 
@@ -12,18 +12,26 @@ const PRIOR = 4;
 const ENDS = { first: 1 / BINS, last: 0.9 } as const;
 /** A count halves in weight after so many days. */
 const HALF_LIFE_DAYS = 30;
-const VERSION = 1;
+const VERSION = 2;
+/** Who goes back sees a scene again, not all that was seen since. */
+const LONGEST_REWATCH_SECONDS = 60;
 
 type Counts = {
-  /** Seeks that end in a part, and plays that end there: [64] each. */
+  /** Seeks that end in a part, parts that were seen again, and plays that end in a part: [64] each. */
   readonly sought: Float64Array;
+  readonly again: Float64Array;
   readonly left: Float64Array;
   day: number;
   events: number;
 };
 
-/** What a player reported; other types than seek and stop say nothing here. */
-export type Heard = { readonly type: string; readonly titleId: string; readonly positionSeconds?: number };
+/** What a player reported; other types than seek and stop say nothing here. `fromSeconds`: of a seek, where it is known. */
+export type Heard = {
+  readonly type: string;
+  readonly titleId: string;
+  readonly positionSeconds?: number | undefined;
+  readonly fromSeconds?: number | undefined;
+};
 
 /** How a title is watched: -1..1 over a stretch in seconds. `version` changes when enough was heard to choose anew. */
 export type TitleInterest = { readonly version: number; readonly over: (from: number, until: number) => number };
@@ -40,7 +48,7 @@ export type Interest = {
 export function createInterest(snapshot?: string): Interest {
   const titles = snapshot === undefined ? new Map<string, Counts>() : restore(snapshot);
   return {
-    heard({ type, titleId, positionSeconds }, durationSeconds, day) {
+    heard({ type, titleId, positionSeconds, fromSeconds = 0 }, durationSeconds, day) {
       if ((type !== 'seek' && type !== 'stop') || positionSeconds === undefined || !(Number(durationSeconds) > 0))
         return;
       const ratio = positionSeconds / Number(durationSeconds);
@@ -48,9 +56,11 @@ export function createInterest(snapshot?: string): Interest {
       if (type === 'stop' && (ratio < ENDS.first || ratio > ENDS.last)) return;
       const counts = titles.get(titleId) ?? emptyCounts(day);
       age(counts, day);
-      const list = type === 'seek' ? counts.sought : counts.left;
-      const bin = Math.floor(ratio * BINS);
-      list[bin] = (list[bin] ?? 0) + 1;
+      const list = type === 'stop' ? counts.left : fromSeconds > positionSeconds ? counts.again : counts.sought;
+      const until = Math.min(fromSeconds, positionSeconds + LONGEST_REWATCH_SECONDS) / Number(durationSeconds);
+      const first = Math.floor(ratio * BINS);
+      const last = list === counts.again ? Math.max(first, Math.min(BINS, Math.ceil(until * BINS)) - 1) : first;
+      for (let bin = first; bin <= last; bin += 1) list[bin] = (list[bin] ?? 0) + 1;
       counts.events += 1;
       remember(titles, titleId, counts, MOST_TITLES);
     },
@@ -66,13 +76,15 @@ export function createInterest(snapshot?: string): Interest {
     snapshot: () =>
       JSON.stringify({
         version: VERSION,
-        titles: [...titles].map(([id, { sought, left, day, events }]) => [id, [...sought], [...left], day, events]),
+        titles: [...titles].map(([id, { sought, again, left, day, events }]) => [
+          ...[id, [...sought], [...again], [...left], day, events],
+        ]),
       }),
   };
 }
 
 const emptyCounts = (day: number): Counts => ({
-  ...{ sought: new Float64Array(BINS), left: new Float64Array(BINS) },
+  ...{ sought: new Float64Array(BINS), again: new Float64Array(BINS), left: new Float64Array(BINS) },
   ...{ day, events: 0 },
 });
 
@@ -83,6 +95,7 @@ function age(counts: Counts, day: number): void {
   if (weight === 1) return;
   for (let bin = 0; bin < BINS; bin += 1) {
     counts.sought[bin] = (counts.sought[bin] ?? 0) * weight;
+    counts.again[bin] = (counts.again[bin] ?? 0) * weight;
     counts.left[bin] = (counts.left[bin] ?? 0) * weight;
   }
 }
@@ -99,7 +112,8 @@ function meanOver(counts: Counts, from: number, until: number): number {
   const first = Math.max(0, Math.min(BINS - 1, Math.floor(from * BINS)));
   const last = Math.max(first, Math.min(BINS - 1, Math.ceil(until * BINS) - 1));
   let sum = 0;
-  for (let bin = first; bin <= last; bin += 1) sum += excess(counts.sought, bin) - excess(counts.left, bin);
+  for (let bin = first; bin <= last; bin += 1)
+    sum += excess(counts.sought, bin) + excess(counts.again, bin) - excess(counts.left, bin);
   return Math.max(-1, Math.min(1, sum / (last - first + 1)));
 }
 
@@ -115,10 +129,11 @@ function restore(snapshot: string): Map<string, Counts> {
     typeof read === 'object' && read !== null ? { version: 0, titles: [], ...read } : {};
   if (version !== VERSION || !Array.isArray(rows)) return titles;
   for (const row of rows) {
-    const [id, sought, left, day, events]: readonly unknown[] = Array.isArray(row) ? row : [];
+    const [id, sought, again, left, day, events]: readonly unknown[] = Array.isArray(row) ? row : [];
     if (typeof id !== 'string' || typeof day !== 'number' || typeof events !== 'number') continue;
-    if (!isList(sought) || !isList(left)) continue;
-    titles.set(id, { sought: Float64Array.from(sought), left: Float64Array.from(left), day, events });
+    if (!isList(sought) || !isList(again) || !isList(left)) continue;
+    const lists = { sought: Float64Array.from(sought), again: Float64Array.from(again), left: Float64Array.from(left) };
+    titles.set(id, { ...lists, day, events });
   }
   return titles;
 }

@@ -7,13 +7,17 @@ import {
   emptyLinear,
   expectedReward,
   fade,
+  fitScales,
   inputSize,
   type Linear,
   modelInput,
+  NO_SCALES,
   type Prior,
   precisionOf,
+  type Scales,
   type Scores,
   type Solved,
+  scalePrior,
   score,
   solveLinear,
 } from './bandit-linear.ts';
@@ -27,8 +31,11 @@ export type SlotState = {
   readonly order: number;
   readonly drifts: number;
   readonly lead: number;
-  /** Milliseconds since the epoch: evidence counts as of then. */
+  /** Milliseconds since the epoch: evidence counts as of then; what arms proved to be before the last drift is void. */
   readonly at: number;
+  readonly driftedAt: number;
+  /** How far coefficients spread, beside their prior. */
+  readonly scales: Scales;
 };
 
 /** What is known of one arm of one title that its descriptor does not tell. */
@@ -69,10 +76,14 @@ export type ShownArm = ArmKey & { readonly input: Float64Array };
 export type Shown = ShownArm & { readonly weight: number; readonly order: number; readonly issuedAt: number };
 
 /** The quick model's evidence halves after so many choices, but not within a day, which has its own hours. */
-const QUICK_CHOICES = 500;
+const QUICK_CHOICES = 200;
 const QUICK_MS = 86_400_000;
-/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^4 would. */
-const DRIFT_NATS = 4;
+/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^6 would. */
+const DRIFT_NATS = 6;
+/** What is known of the level of rewards halves after so many: slower than a drift, faster than what comes late adds up. */
+const LEVEL_CHOICES = 2_000;
+/** Choices between two looks at how far coefficients spread. */
+const FIT_CHOICES = 100;
 /** One standard deviation of what an arm is beyond its descriptor, as a reward: at least, and at most. */
 const ARM_DEVIATION = { least: 0.003, most: 0.1 } as const;
 /** Choices for each coefficient before which what is left of a reward is the model's own fault, and no arm's. */
@@ -83,7 +94,12 @@ const LEAST_CHANCE = 0.005;
 
 type Slot = {
   readonly length: number;
-  readonly prior: Prior;
+  /** As given, and at the scales of now. */
+  readonly given: Prior;
+  prior: Prior;
+  scales: Scales;
+  /** Choices until the next look at these. */
+  unfitted: number;
   steady: Linear;
   quick: Linear;
   /** Of either model, since its evidence last changed. */
@@ -92,6 +108,7 @@ type Slot = {
   drifts: number;
   lead: number;
   at: number;
+  driftedAt: number;
   isDirty: boolean;
   /** Over all arms: sum of response^2 - information, and of information^2. */
   readonly arms: { excess: number; squares: number };
@@ -141,7 +158,7 @@ export function openPosteriors(options: PosteriorOptions): Posteriors {
       );
       const spread = armVariance(slot);
       for (const [index, { id }] of arms.entries()) {
-        const { information, response } = armOf(room, { slot: slotName, title, arm: id });
+        const { information, response } = armOf(room, slot, { slot: slotName, title, arm: id });
         const variance = 1 / (1 / spread + information);
         scores.means[index] = (scores.means[index] ?? 0) + variance * response;
         const at = index * arms.length + index;
@@ -158,7 +175,7 @@ export function openPosteriors(options: PosteriorOptions): Posteriors {
     },
     judge(slotName, forecast, reward) {
       const slot = slots.get(slotName);
-      if (slot !== undefined) judge(slot, forecast, reward);
+      if (slot !== undefined) judge(slot, forecast, { reward, at: options.now() });
     },
     save() {
       for (const [name, slot] of slots) {
@@ -182,7 +199,7 @@ function slotOf({ slots, store, prior, now }: Room, name: string, length: number
   if (known?.length === length) return known;
   const stored = known === undefined ? store.loadSlot(name) : undefined;
   const opened = openSlot(stored?.length === length ? stored : emptySlot(length, now()), prior(name, length));
-  for (const arm of store.armsOf(name)) countArm(opened, arm, 1);
+  for (const arm of store.armsOf(name)) if (arm.at >= opened.driftedAt) countArm(opened, arm, 1);
   slots.set(name, opened);
   return opened;
 }
@@ -197,8 +214,10 @@ function catchUp({ now, halfLifeMs }: Room, slot: Slot): void {
   slot.at = now();
 }
 
-function armOf({ store, now, halfLifeMs }: Room, { slot, title, arm }: ArmKey): ArmState {
-  const { information = 0, response = 0, at = now() } = store.loadArm(slot, title, arm) ?? {};
+function armOf({ store, now, halfLifeMs }: Room, { driftedAt }: Slot, { slot, title, arm }: ArmKey): ArmState {
+  const stored = store.loadArm(slot, title, arm);
+  if (stored === undefined || stored.at < driftedAt) return { information: 0, response: 0, at: now() };
+  const { information, response, at } = stored;
   const faded = 0.5 ** (Math.min(LONGEST_GAP_MS, Math.max(0, now() - at)) / halfLifeMs);
   return { information: information * faded, response: response * faded, at: now() };
 }
@@ -208,9 +227,9 @@ function addToArm(room: Room, slot: Slot, { slot: name, title, arm }: ArmKey, ad
   if (slot.steady.weight < LEARNT_CHOICES * slot.steady.size) return;
   const key = { slot: name, title, arm };
   const stored = room.store.loadArm(name, title, arm);
-  const { information, response, at } = armOf(room, key);
+  const { information, response, at } = armOf(room, slot, key);
   const state = { information: information + added.information, response: response + added.response, at };
-  if (stored !== undefined) countArm(slot, stored, -1);
+  if (stored !== undefined && stored.at >= slot.driftedAt) countArm(slot, stored, -1);
   countArm(slot, state, 1);
   room.store.saveArm(key, state);
 }
@@ -224,6 +243,8 @@ function addShown(room: Room, choice: ShownArm): Pick<Shown, 'weight' | 'order' 
   addChoice(slot.steady, input, weight);
   addChoice(slot.quick, input, weight);
   touch(slot);
+  slot.unfitted -= 1;
+  if (slot.unfitted <= 0) refit(slot);
   addToArm(room, slot, choice, { information: weight, response: -weight * expected });
   return { weight, order: slot.order, issuedAt: room.now() };
 }
@@ -247,11 +268,11 @@ function addLate(room: Room, shown: Shown, amount: number): void {
  * becomes a copy of it. Each forecast is scaled to the mean of the rewards first: those that come late are not in yet, and
  * the level of all arms decides nothing.
  */
-function judge(slot: Slot, forecast: Forecast, reward: number): void {
+function judge(slot: Slot, forecast: Forecast, { reward, at }: { reward: number; at: number }): void {
   const { levels } = slot;
   const fitted = (kind: 'steady' | 'quick') => logLikelihood((forecast[kind] * levels.reward) / levels[kind], reward);
   slot.lead = Math.max(0, slot.lead + fitted('quick') - fitted('steady'));
-  const kept = 0.5 ** (1 / QUICK_CHOICES);
+  const kept = 0.5 ** (1 / LEVEL_CHOICES);
   levels.reward = levels.reward * kept + reward;
   levels.steady = levels.steady * kept + Math.max(LEAST_CHANCE, forecast.steady);
   levels.quick = levels.quick * kept + Math.max(LEAST_CHANCE, forecast.quick);
@@ -259,23 +280,32 @@ function judge(slot: Slot, forecast: Forecast, reward: number): void {
   slot.steady = copyLinear(slot.quick);
   slot.lead = 0;
   slot.drifts += 1;
+  slot.driftedAt = at;
+  slot.arms.excess = 0;
+  slot.arms.squares = 0;
   touch(slot);
 }
 
 function emptySlot(length: number, at: number): SlotState {
   const size = inputSize(length);
-  return { length, steady: emptyLinear(size), quick: emptyLinear(size), order: 0, drifts: 0, lead: 0, at };
+  const models = { steady: emptyLinear(size), quick: emptyLinear(size) };
+  return { length, ...models, order: 0, drifts: 0, lead: 0, at, driftedAt: 0, scales: NO_SCALES };
 }
 
 function openSlot(state: SlotState, prior: Prior): Slot {
   return {
     ...state,
-    prior,
-    solved: {},
-    isDirty: false,
+    ...{ given: prior, prior: scalePrior(prior, state.scales), unfitted: FIT_CHOICES, solved: {}, isDirty: false },
     arms: { excess: 0, squares: 0 },
     levels: { reward: 1, steady: 1, quick: 1 },
   };
+}
+
+function refit(slot: Slot): void {
+  slot.scales = fitScales(solvedOf(slot, 'steady'), slot.given, slot.scales);
+  slot.prior = scalePrior(slot.given, slot.scales);
+  slot.unfitted = FIT_CHOICES;
+  touch(slot);
 }
 
 function solvedOf(slot: Slot, kind: 'steady' | 'quick'): Solved {

@@ -3,6 +3,7 @@
 import { type Ahead, type AheadStats, type ExpectedObject, openAhead } from './ahead.ts';
 import { type ArtworkChoice, chooseArtwork, type ImagesOf, openVariants, pictureFor, srcsetOf } from './artwork.ts';
 import { attempt, type Budget, openBudget } from './budget.ts';
+import { captionedPlaylist, hintQuery, textPlaylist, textSegment } from './captioned.ts';
 import { moveCaptions } from './captions.ts';
 import type { Choice } from './choice.ts';
 import { type Counted, type Counts, createCounts, type Kind } from './counts.ts';
@@ -39,8 +40,13 @@ export type PreviewRequest = {
   readonly arm?: string | undefined;
   /** Files: with sound. */
   readonly hasSound?: boolean | undefined;
+  /** Playlists: one that names the pictures and a group of captions. */
+  readonly hasCaptions?: boolean | undefined;
   /** Captions: BCP 47; absent: the first track's. */
   readonly language?: string | undefined;
+  /** Captions by their track; as a playlist, or, with `run`, as a segment of it. */
+  readonly text?: string | undefined;
+  readonly run?: number | undefined;
   readonly signal: AbortSignal;
 };
 
@@ -192,23 +198,22 @@ const hintOf = (decision: Decided, { hint = {} }: PreviewRequest): RenditionHint
 });
 
 function writePlaylist(_room: Room, { decision, request }: Showing): Written {
-  const body =
-    decision.kind === 'timeline'
-      ? timelinePlaylist(decision.timeline)
-      : previewPlaylist(decision.published, decision.cut.moments, hintOf(decision, request));
+  const body = playlistOf(decision, request);
   return body === undefined ? { status: 409, reason: 'no-segments' } : { body, type: 'application/vnd.apple.mpegurl' };
+}
+
+function playlistOf(decision: Showing['decision'], request: PreviewRequest): string | undefined {
+  if (decision.kind === 'timeline') return timelinePlaylist(decision.timeline);
+  const { published, cut } = decision;
+  const named = { title: published.title, ...cut };
+  if (request.text !== undefined) return textPlaylist(named, request.text);
+  const hint = hintOf(decision, request);
+  return request.hasCaptions === true ? captionedPlaylist(named, hint) : previewPlaylist(published, cut.moments, hint);
 }
 
 /** Where the same bytes are for everybody, and in ranges: for players that ask for a file piece by piece. */
 function fileUrl(titleId: string, arm: string, hint: RenditionHint & { readonly hasSound: boolean }): string {
-  const { heightPixels, throughputBps, codecs = [], hasSound } = hint;
-  const query = new URLSearchParams({
-    cut: arm,
-    ...(heightPixels === undefined ? {} : { maxHeight: String(heightPixels) }),
-    ...(throughputBps === undefined ? {} : { throughput: String(Math.round(throughputBps / 1000)) }),
-    ...(codecs.length === 0 ? {} : { codecs: codecs.join(',') }),
-    ...(hasSound ? { sound: '1' } : {}),
-  });
+  const query = new URLSearchParams({ cut: arm, ...hintQuery(hint), ...(hint.hasSound ? { sound: '1' } : {}) });
   return `/.nearcast/preview/${encodeURIComponent(titleId)}.mp4?${query}`;
 }
 
@@ -233,9 +238,11 @@ async function writeFile({ films, counts }: Room, { decision, request, budget }:
 
 async function writeCaptions({ options }: Room, { decision, request, budget }: Showing): Promise<Written> {
   if (decision.kind !== 'cut') return { status: 409, reason: 'foreign' };
-  const { language } = request;
+  const { language, text, run } = request;
   const { title, baseUrl } = decision.published;
-  const track = title.text.find((one) => language === undefined || one.language === language);
+  const track = title.text.find(
+    ({ id, language: own }) => (text === undefined || id === text) && (language === undefined || own === language),
+  );
   const places = placesOf(title, decision.cut.moments);
   if (track === undefined || places === undefined) return { status: 404, reason: 'no-text' };
   const got = await budget.by(
@@ -243,7 +250,8 @@ async function writeCaptions({ options }: Room, { decision, request, budget }: S
     attempt(() => options.read(baseUrl + track.url, { maxBytes: MAX_CAPTION_BYTES, signal: request.signal })),
   );
   if (got.ended !== 'value' || got.value === undefined) return { status: 503, reason: 'media-missing' };
-  const body = moveCaptions(got.value.toString(), places);
+  const all = got.value.toString();
+  const body = run === undefined ? moveCaptions(all, places) : textSegment({ title, ...decision.cut }, all, run);
   return body === undefined ? { status: 409, reason: 'no-text' } : { body, type: 'text/vtt; charset=utf-8' };
 }
 

@@ -18,6 +18,8 @@ export type EdgeRun = {
   /** What its retention and its fills go by; absent: no prediction. */
   readonly audience?: Audience | undefined;
   readonly keeps: boolean;
+  /** Share of it for first seconds, which are protected; default none. */
+  readonly headRatio?: number;
   /** `none`; `plan`: as the node does; or objects that somebody who knows the future chooses for a night. */
   readonly fill: 'none' | 'plan' | ((fromSeconds: number) => readonly number[]);
   readonly plan?: PlanOptions;
@@ -127,6 +129,8 @@ class Playing {
     this.#storedBefore = storedBytes;
     this.#intake = this.#intake === 0 ? today : 0.7 * this.#intake + 0.3 * today;
     if (this.#intake > 0) this.run.audience?.lookAhead(horizonSeconds(this.run.capacityBytes, this.#intake));
+    const { headRatio = 0, capacityBytes, audience } = this.run;
+    if (headRatio > 0) audience?.protect(headRatio * capacityBytes, { renditions: Infinity, now: this.#now * 1000 });
   }
 
   #plan(now: number): void {
@@ -141,6 +145,8 @@ class Playing {
       timeline,
       expected: (track: number, seconds: number) =>
         audience.expected({ titleId: timeline.titleId, track, seconds }, now * 1000),
+      chance: (expected: number) => audience.chance(timeline.titleId, expected, now * 1000),
+      isProtected: (track: number) => audience.isProtected(timeline.titleId, track),
       reasons: [],
     }));
     const plan = planFills({
@@ -197,15 +203,14 @@ function outcomeOf(playing: Playing, countFrom: number, peak: readonly number[])
   };
 }
 
-/** What is played. `audiences`: all that the runs go by, each fed once with every request that `feeds` lets through. */
+/** What is played. `audiences`: all that the runs go by, each fed once with every request. */
 export type EdgePlay = {
   readonly requests: EdgeRequests;
   readonly catalogue: EdgeCatalogue;
   readonly days: number;
   readonly countFromDay: number;
   readonly runs: readonly EdgeRun[];
-  /** `starts`: it hears of nothing but titles that begin. */
-  readonly audiences: readonly { readonly audience: Audience; readonly hears: 'all' | 'starts' }[];
+  readonly audiences: readonly Audience[];
 };
 
 /** Plays every run in one pass. */
@@ -219,7 +224,7 @@ export function playEdge({
 }: EdgePlay): readonly EdgeOutcome[] {
   const { objects, at, begins } = requests;
   const { places, headOf } = catalogue;
-  for (const { audience } of audiences) for (const title of catalogue.titles) audience.open(title);
+  for (const audience of audiences) for (const title of catalogue.titles) audience.open(title);
   const countFrom = countFromDay * DAY_SECONDS;
   const playing = runs.map((run) => new Playing(run, catalogue, days, countFrom));
   let tick = -1;
@@ -235,10 +240,8 @@ export function playEdge({
     const place = places[object];
     if (place === undefined) continue;
     const seconds = head >= 0 ? 0 : place.seconds;
-    for (const { audience, hears } of audiences) {
-      if (hears === 'all' || seconds === 0)
-        audience.enter({ titleId: place.title.id, track: place.track, seconds }, now * 1000);
-    }
+    for (const audience of audiences)
+      audience.enter({ titleId: place.title.id, track: place.track, seconds }, now * 1000);
   }
   const peak = peakHours(requests);
   return playing.map((one) => outcomeOf(one, countFrom, peak));

@@ -1,12 +1,10 @@
 // A seeded region as an audience sees it: each episode or film a title, each device's rendition a track, each chunk an
 // object; and a cache of it whose slots are dense, as a disk's are.
 import { Slots, s3fifo, scored } from '../../cache/cache.ts';
-import type { AudienceTitle } from '../predict/audience.ts';
+import { type AudienceTitle, HEAD_SECONDS } from '../predict/audience.ts';
 import type { Timeline } from '../prefetch/timeline.ts';
 import { CHUNK_SECONDS, chunkBytes, type EdgeWorkload, type WorkloadTitle } from './workload.ts';
 
-/** The first seconds of a title: what a player needs to start, an object of its own. */
-const HEAD_SECONDS = 30;
 const DAY_MS = 86_400_000;
 
 /** A film or an episode. */

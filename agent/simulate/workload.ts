@@ -200,7 +200,7 @@ function drawer(weights: readonly number[]): (at: number) => number {
 }
 
 /** A title's hours on a day, of those on a day of its second week; 1 always for one that was there before. */
-function hoursOn(day: number, releaseDay: number | undefined): number {
+export function hoursOn(day: number, releaseDay: number | undefined): number {
   if (releaseDay === undefined) return 1;
   if (day < releaseDay) return 0;
   const week = Math.floor((day - releaseDay) / 7);
@@ -260,7 +260,7 @@ function follow(workload: EdgeWorkload, title: WorkloadTitle, chance: () => numb
 }
 
 /** What a region's views are drawn by: chances so far drawn from, each title's weight within the window, and its timing. */
-function tasteOf(
+export function tasteOf(
   { seed, days, regionSpread, offered }: EdgeWorkload,
   titles: readonly WorkloadTitle[],
   region: number,
@@ -274,29 +274,6 @@ function tasteOf(
     return tilt * hours * (times[rank]?.share ?? 0);
   });
   return { chance, masses, times };
-}
-
-/**
- * The true rates: views of each title that begin of themselves on a day of the window, 0 to `days` - 1. For what must
- * not be beaten by who only counts: that would be reading the future.
- */
-export function trueRates(
-  workload: EdgeWorkload,
-  titles: readonly WorkloadTitle[],
-  region = 0,
-): (title: number, day: number) => number {
-  const { masses } = tasteOf(workload, titles, region);
-  const total = masses.reduce((sum, mass) => sum + mass, 0);
-  const { days, viewsPerDay } = workload;
-  const windows = titles.map(({ releaseDay }) => {
-    const hours = Array.from({ length: days }, (_, day) => hoursOn(day, releaseDay));
-    return { hours, sum: hours.reduce((sum, hour) => sum + hour, 0) };
-  });
-  return (title, day) => {
-    const window = windows[title];
-    if (window === undefined || window.sum === 0) return 0;
-    return (viewsPerDay * days * (masses[title] ?? 0) * (window.hours[day] ?? 0)) / (total * window.sum);
-  };
 }
 
 /**

@@ -48,6 +48,7 @@ function open(kept = new Map<string, string>()) {
     nextOf: (titleId) => (titleId === 'a' ? 'b' : undefined),
     startsPerDay: () => 0,
     costOf: () => 1,
+    headRatio: 0.1,
     snapshots: { get: (name) => kept.get(name), put: (name, json) => void kept.set(name, json) },
     now: () => nowMs,
     log: () => undefined,
@@ -77,7 +78,8 @@ test('groups are of a title, track and 5 minutes; what is no part of a title has
   expect(groupOf('/t/a/9.m4s?x=1')).toBe(groupOf('/t/a/7.m4s'));
   expect(groupOf('/t/a/10.m4s')).not.toBe(groupOf('/t/a/9.m4s'));
   expect(groupOf('/t/a/v.m3u8')).toBe(groupOf('/t/a/0.m4s'));
-  for (const url of ['/t/a/master.m3u8', '/t/a/99.m4s', '/t/z/0.m4s', '/other']) expect(groupOf(url)).toBeUndefined();
+  expect(groupOf('/t/a/master.m3u8')).toBe(groupOf('/t/a/0.m4s'));
+  for (const url of ['/t/a/99.m4s', '/t/z/0.m4s', '/other']) expect(groupOf(url)).toBeUndefined();
   expect(expectation.stats()).toMatchObject({ titles: 1 });
 });
 

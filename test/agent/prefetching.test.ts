@@ -82,8 +82,9 @@ beforeEach(async () => {
   const expectation = openExpectation({
     ...known,
     nextOf: prediction.predictor.nextOf,
-    startsPerDay: () => 0,
+    startsPerDay: () => 20,
     costOf: () => 1,
+    headRatio: 0.1,
     snapshots,
   });
   open = (changed = {}) => {
@@ -94,6 +95,7 @@ beforeEach(async () => {
         bytesPerSecond: 1e9,
         bytesPerDay: 1e9,
         retention: true,
+        beginningRatio: 0.1,
         lineShare: null,
         window,
       },
@@ -137,7 +139,16 @@ test('row 50: a forecast that drifted spends only the part of the budget that it
   const bytesPerDay = 2 * SEGMENTS * 1_000_000;
   const window = { cron: '0 2 * * *', minutes: 1, timeZone: 'UTC' };
   const config = {
-    ...{ enabled: true, inSession: false, retention: true, lineShare: null, bytesPerSecond: 1e9, bytesPerDay, window },
+    ...{
+      enabled: true,
+      inSession: false,
+      retention: true,
+      lineShare: null,
+      bytesPerSecond: 1e9,
+      bytesPerDay,
+      window,
+      beginningRatio: 0,
+    },
     ...{ aheadSeconds: 60, maxWastedRatio: 0.2, maxCostRatio: 0.15, cmsd: false },
   };
   prefetching = open({ prediction: { ...prediction, drift }, config });

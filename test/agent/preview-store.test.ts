@@ -1,13 +1,18 @@
 // The bandit's memory over the agent's database on a real disk.
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { addChoice, addReward, emptyLinear } from '../../agent/preview/bandit-linear.ts';
 import type { SlotState } from '../../agent/preview/posteriors.ts';
 import { openPreviewStore } from '../../agent/preview-store.ts';
 import { openState, type State } from '../../agent/state.ts';
+import { banditOver } from '../fake/bandit.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'nearcast-preview-store-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -41,7 +46,8 @@ function slotState(): SlotState {
     Float64Array.from({ length: 8 }, (_, n) => n / 7),
     4,
   );
-  return { length: 3, steady, quick, order: 1.5, drifts: 2, lead: 0.25, at: 1_700_000_000_000.5 };
+  const at = 1_700_000_000_000.5;
+  return { length: 3, steady, quick, order: 1.5, drifts: 2, lead: 0.25, at, driftedAt: at - 1, scales: [0.5, 4] };
 }
 
 test('models, arms and guards are the same after a restart, and of another region nothing', () => {
@@ -68,7 +74,7 @@ describe('a stored model that is damaged begins anew', () => {
   test.each([
     ['cut short', 'UPDATE bandits SET steady_response = zeroblob(7)'],
     ['not finite', `UPDATE bandits SET quick_response = x'${'000000000000f87f'.repeat(8)}'`],
-    ['of a later version', `UPDATE bandits SET json = '{"version":2}'`],
+    ['of a later version', `UPDATE bandits SET json = '{"version":3}'`],
     ['no JSON', `UPDATE bandits SET json = '{'`],
     ['of another length', 'UPDATE bandits SET length = 4'],
   ])('%s', (_name, sql) => {
@@ -101,4 +107,28 @@ test('a choice is numbered once, its reward joins it, and what a token counted f
   first.close();
   const again = open(openDir(dir));
   expect([again.spent.get(id), again.spent.get(other)]).toEqual([5, 0]);
+});
+
+test('killed in the middle of writing: no half row, nothing told is lost, and no token counts twice', async () => {
+  const dir = fresh();
+  const child = spawn(process.execPath, [fileURLToPath(new URL('bandit-writer.ts', import.meta.url)), dir]);
+  const tokens: string[] = [];
+  for await (const line of createInterface(child.stdout)) {
+    const [count, token = ''] = line.split(' ');
+    tokens.push(token);
+    if (count === '25') child.kill('SIGKILL');
+  }
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  const state = openDir(dir);
+  expect(state.stats().recoveries).toBe(0);
+  const store = open(state);
+  const model = store.loadSlot('preview');
+  const choices = state.choices.since(0);
+  expect(choices.length).toBeGreaterThanOrEqual(tokens.length);
+  expect(choices.every(({ reward }) => reward === 1)).toBe(true);
+  // Evidence fades with time only, and no time passed: the model holds each choice that the log holds, once.
+  expect(model?.steady.weight).toBe(choices.length);
+  const { bandit } = banditOver(store, {});
+  for (const token of tokens) expect(bandit.told(token, { type: 'play' })).toBe('replayed');
+  expect(state.choices.since(0).reduce((sum, { reward }) => sum + reward, 0)).toBe(choices.length);
 });

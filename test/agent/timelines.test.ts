@@ -86,6 +86,9 @@ async function runNight(): Promise<readonly string[]> {
     costOf: () => 1,
     open: () => undefined,
     expected: () => 9,
+    chance: (_titleId, expected) => 1 - Math.exp(-expected),
+    protect: () => undefined,
+    isProtected: () => false,
     freeBytes: 1e9,
     capacityBytes: 1e9,
     fetcher: {

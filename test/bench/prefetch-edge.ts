@@ -4,13 +4,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Audience, type AudienceOptions } from '../../agent/predict/audience.ts';
 import { edgeCatalogue } from '../../agent/simulate/edge.ts';
 import { type EdgeOutcome, type EdgeRun, playEdge } from '../../agent/simulate/edge-play.ts';
+import { trueRates } from '../../agent/simulate/true-rates.ts';
 import {
   EDGE_WORKLOAD,
   type EdgeRequests,
   makeTitles,
   makeViews,
   requestsOfViews,
-  trueRates,
 } from '../../agent/simulate/workload.ts';
 
 /** One cache size of one seed; `isLadder`: with every step, not only the whole. */
@@ -24,6 +24,8 @@ const COUNT_FROM_DAY = 7;
 /** No day is remembered: what is left is where viewers are and who left. */
 const FORGETFUL = { halfLifeDays: 1e-3, priorStarts: 1e-9, seriesStarts: 1e-9 } as const;
 const DAY_SECONDS = 86_400;
+/** As `prefetch.beginningRatio` has it by default. */
+const HEAD_RATIO = 0.1;
 
 /** Knows the next day: objects by how often they will be asked for, as many as fit. */
 function oracle(requests: EdgeRequests, sizes: Float64Array, capacityBytes: number): (from: number) => number[] {
@@ -55,36 +57,35 @@ function playTask(task: EdgeTask): EdgeResult {
   const catalogue = edgeCatalogue(workload, titles, requests.count);
   const capacityBytes = requests.catalogueBytes * task.share;
   const rate = trueRates(workload, titles);
-  const audiences: { audience: Audience; hears: 'all' | 'starts' }[] = [];
-  const listen = (hears: 'all' | 'starts', over: Partial<AudienceOptions> = {}): Audience => {
+  const audiences: Audience[] = [];
+  const listen = (over: Partial<AudienceOptions> = {}): Audience => {
     const audience = new Audience({ sinceMs: 0, horizonSeconds: DAY_SECONDS, ...over });
-    audiences.push({ audience, hears });
+    audiences.push(audience);
     return audience;
   };
   const startsPerDay = (id: string, now: number): number => {
     const [rank = 0, part = 0] = id.split('.').map(Number);
-    const parts = titles[rank]?.chunks.length ?? 1;
-    // Half of the views of a series begin with its first episode, the others with any.
-    const ofPart = parts === 1 ? 1 : (part === 0 ? 0.5 : 0) + 0.5 / parts;
-    return rate(rank, Math.min(days - 1, Math.floor(now / (DAY_SECONDS * 1000)))) * ofPart;
+    return rate(rank, part, Math.min(days - 1, Math.floor(now / (DAY_SECONDS * 1000))));
   };
-  const run = (name: string, how: Pick<EdgeRun, 'keeps' | 'fill' | 'audience'>): EdgeRun => ({
+  const run = (name: string, how: Pick<EdgeRun, 'keeps' | 'fill' | 'audience' | 'headRatio'>): EdgeRun => ({
     name,
     capacityBytes,
     ...how,
   });
-  const all = { keeps: true, fill: 'plan' } as const;
+  const all = { keeps: true, fill: 'plan', headRatio: HEAD_RATIO } as const;
+  const plain = { keeps: true, fill: 'plan' } as const;
   const ladder = (): readonly EdgeRun[] => [
-    run('rules', { ...all, audience: listen('all', { tuning: FORGETFUL }) }),
-    run('popularity, launches', { ...all, audience: listen('starts') }),
-    run('retention alone', { keeps: true, fill: 'none', audience: listen('all') }),
-    run('fill alone', { keeps: false, fill: 'plan', audience: listen('all') }),
-    run('true rates', { ...all, audience: listen('starts', { startsPerDay }) }),
+    run('rules', { ...all, audience: listen({ tuning: FORGETFUL }) }),
+    run('popularity, launches', { ...plain, audience: listen({ follows: false }) }),
+    run('true rates', { ...plain, audience: listen({ follows: false, startsPerDay }) }),
+    run('beginnings unprotected', { ...plain, audience: listen() }),
+    run('retention alone', { ...all, fill: 'none', audience: listen() }),
+    run('fill alone', { ...plain, keeps: false, audience: listen() }),
     run('oracle fill', { keeps: false, fill: oracle(requests, catalogue.sizes, capacityBytes) }),
   ];
   const runs = [
     run('off', { keeps: false, fill: 'none' }),
-    run('all', { ...all, audience: listen('all') }),
+    run('all', { ...all, audience: listen() }),
     ...(task.isLadder ? ladder() : []),
   ];
   return { ...task, outcomes: playEdge({ requests, catalogue, days, countFromDay: COUNT_FROM_DAY, runs, audiences }) };

@@ -55,15 +55,22 @@ export function memoryStore(): MemoryStore {
 /** A bandit and all that a test turns. */
 export type FakeBandit = { readonly bandit: Bandit; readonly store: MemoryStore; readonly clock: { ms: number } };
 
+type FakeOptions = Partial<Omit<BanditOptions, 'settings' | 'store'>> & { readonly settings?: Partial<BanditSettings> };
+
 /** Opens one; `settings` beside SETTINGS. */
 export function fakeBandit({
-  settings,
   store = memoryStore(),
   ...options
-}: Partial<Omit<BanditOptions, 'settings' | 'store'>> & {
-  readonly settings?: Partial<BanditSettings>;
-  readonly store?: MemoryStore;
-} = {}): FakeBandit {
+}: FakeOptions & { readonly store?: MemoryStore } = {}): FakeBandit {
+  const { bandit, clock } = banditOver(store, options);
+  return { bandit, store, clock };
+}
+
+/** The same over tables of the caller's. */
+export function banditOver(
+  store: BanditStore,
+  { settings, ...options }: FakeOptions,
+): Pick<FakeBandit, 'bandit' | 'clock'> {
   const clock = { ms: 1_700_000_000_000 };
   const bandit = openBandit({
     store,
@@ -77,5 +84,5 @@ export function fakeBandit({
     settings: { ...SETTINGS, ...settings },
     ...options,
   });
-  return { bandit, store, clock };
+  return { bandit, clock };
 }

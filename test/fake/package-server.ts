@@ -19,13 +19,24 @@ const TYPES: Readonly<Record<string, string>> = {
 /** A running server; `asked` holds paths in the order in which they came, with their range if they had one. */
 export type PackageServer = { readonly url: string; readonly asked: string[]; readonly close: () => Promise<void> };
 
+/** What is answered beside files; undefined: look for a file. */
+type Answerer = (
+  url: URL,
+) => Promise<{ readonly status: number; readonly headers: object; readonly body: string | Buffer } | undefined>;
+
 /** Serves `folders`: a path that begins with `/NAME/` is looked for in the folder of that name; `/` is an empty page. */
-export async function servePackage(folders: Readonly<Record<string, string>>): Promise<PackageServer> {
+export async function servePackage(
+  folders: Readonly<Record<string, string>>,
+  beside: Answerer = async () => undefined,
+): Promise<PackageServer> {
   const asked: string[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const path = normalize(new URL(request.url ?? '/', 'http://x').pathname);
+    const url = new URL(request.url ?? '/', 'http://x');
+    const path = normalize(url.pathname);
     const { range } = request.headers;
     asked.push(range === undefined ? path : `${path} ${range}`);
+    const own = await beside(url);
+    if (own !== undefined) return void response.writeHead(own.status, { ...own.headers }).end(own.body);
     const [, name = '', ...rest] = path.split('/');
     if (name === '') return void response.setHeader('content-type', 'text/html').end('<!doctype html><video></video>');
     const file = join(folders[name] ?? '/nowhere', ...rest);

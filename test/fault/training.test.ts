@@ -3,18 +3,23 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { runnableOf } from '../../agent/model/champion.ts';
+import { runnableOf, seedModel } from '../../agent/model/champion.ts';
 import { openRegistry } from '../../agent/model/registry.ts';
 import { type TrainingEnd, trainApart } from '../../agent/model/retrain.ts';
 import { openRuntime } from '../../agent/model/runtime.ts';
 import { FEATURE_NAMES } from '../../agent/predict/features.ts';
 import { RULES } from '../../agent/predict/rank.ts';
+import { SEED_RECIPE, trainSeed } from '../../agent/train/seed.ts';
 
 let dir = '';
 beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'nearcast-training-'));
 });
 afterAll(() => rm(dir, { recursive: true, force: true }));
+
+test('the model that ships is what its recipe trains', () => {
+  expect(trainSeed(SEED_RECIPE)).toEqual(seedModel());
+});
 
 const TITLES = 60;
 /** Viewers of one day who watch titles that are near each other. */

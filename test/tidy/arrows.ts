@@ -215,6 +215,7 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   'node:cluster': ['cache/workers/workers.ts'],
   zod: [
     'agent/config.ts',
+    'agent/config-prefetch.ts',
     'agent/config-preview.ts',
     'agent/config-schema.ts',
     'encoder/contract.ts',

@@ -18,7 +18,7 @@ const RUN_OUT = 0.01;
 
 /** What is expected of a group of objects. */
 export type Expected = {
-  /** Requests of each object of the group, those to come discounted by when; 0 or above. */
+  /** Requests of each object of the group, those to come discounted by when; 0 or above; Infinity: it leaves after all else. */
   readonly scoreOf: (group: number) => number;
 };
 
@@ -51,7 +51,8 @@ export function scored(policy: S3Fifo, slots: Slots, { scoreOf }: Expected): S3F
       const other = random() % length;
       if (slots.place[other] === 0 || (lane !== undefined && (slots.lanes[other] ?? 0) !== lane)) continue;
       const found = scoreAt(other);
-      if (found === undefined) continue;
+      // What is to stay says nothing of what is to leave, and would take the sample's places.
+      if (found === undefined || found === Number.POSITIVE_INFINITY) continue;
       seen += 1;
       if (found < score) [slot, score] = [other, found];
     }

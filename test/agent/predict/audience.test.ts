@@ -45,9 +45,14 @@ describe('rates', () => {
 });
 
 describe('flow', () => {
-  const expectedOf = (flow: Flow, lane: number, now: number, startsPerDay = 0): readonly number[] => {
+  /** `previous`: the rendition of the episode before; those who are expected there are read first. */
+  const expectedOf = (flow: Flow, lane: number, now: number, previous?: number): readonly number[] => {
+    const ahead = flow.ahead(86_400);
+    const before = previous === undefined ? undefined : new Float32Array(5);
+    if (before !== undefined && previous !== undefined)
+      ahead.read(previous, { startsPerDay: 0, before: undefined, now }, before);
     const expected = new Float32Array(5);
-    flow.ahead(86_400).read(lane, startsPerDay, now, expected);
+    ahead.read(lane, { startsPerDay: 0, before, now }, expected);
     return [...expected];
   };
 
@@ -90,7 +95,7 @@ describe('flow', () => {
     const second = flow.add(5, first);
     flow.enter(first, 0, 0);
     flow.enter(first, 1, TICK);
-    expect(expectedOf(flow, second, TICK)[0]).toBeGreaterThan(0.4);
+    expect(expectedOf(flow, second, TICK, first)[0]).toBeGreaterThan(0.4);
     expect(flow.enter(second, 0, 2 * TICK)).toBe(false);
     expect(flow.enter(second, 0, 2 * TICK)).toBe(true);
   });
@@ -186,6 +191,55 @@ describe('audience', () => {
     const before = expectedAt(0);
     for (const seconds of [0, 300, 600, 900, 1200]) audience.enter({ titleId: '1', track: 0, seconds }, seconds * 1000);
     expect(expectedAt(1800_000)).toBeGreaterThan(before);
+  });
+
+  test('who is expected to begin an episode is expected in the next one too, and in the one after, from day to day', () => {
+    const audience = open(titled('1'), titled('2', { previousId: '1' }), titled('3', { previousId: '2' }));
+    for (let day = 0; day < 10; day += 1) {
+      for (const [part, id] of ['1', '2', '3'].entries())
+        for (let at = 0; at < 5; at += 1)
+          audience.enter({ titleId: id, track: 0, seconds: at * 300 }, day * DAY + (part * 5 + at) * TICK);
+    }
+    const now = 10 * DAY - HOUR;
+    const [first = 0, second = 0, third = 0] = ['1', '2', '3'].map((titleId) =>
+      audience.expected({ titleId, track: 0, seconds: 0 }, now),
+    );
+    expect(first).toBeGreaterThan(0.5);
+    // All who began the first came to the others, none of whose views began by itself.
+    expect(second / first).toBeGreaterThan(0.6);
+    expect(third / second).toBeGreaterThan(0.6);
+    expect(third).toBeLessThan(second);
+  });
+
+  test('a chance that rests on few counts is less than one that rests on many', () => {
+    const audience = open(titled('a'), titled('b'));
+    for (let at = 0; at < DAY; at += DAY / 50) audience.enter({ titleId: 'a', track: 0, seconds: 0 }, at);
+    expect(audience.chance('a', 1, DAY)).toBeCloseTo(1 - Math.exp(-1), 1);
+    expect(audience.chance('b', 1, DAY)).toBeLessThan(0.4);
+    expect([audience.chance('a', 0, DAY), audience.chance('z', 1, DAY)]).toEqual([0, 0]);
+  });
+
+  test('the beginnings that are expected most are protected, as many as fit, bit by bit as well', () => {
+    const audience = open(titled('a'), titled('b'), titled('c'));
+    for (const [title, every] of [
+      ['a', 50],
+      ['b', 10],
+    ] as const)
+      for (let at = 0; at < DAY; at += DAY / every) audience.enter({ titleId: title, track: 0, seconds: 0 }, at);
+    const isProtected = () => ['a', 'b', 'c'].map((id) => audience.isProtected(id, 0));
+    const score = (seconds: number) => audience.score(audience.groupOf('a', 0, seconds) ?? 0, DAY);
+    expect([isProtected(), score(0)]).toEqual([[false, false, false], score(0)]);
+    // 6 s of 4 Mbit/s are 3 MB.
+    const look = (bytes: number, renditions: number) => audience.protect(bytes, { renditions, now: DAY });
+    for (let times = 0; times < 2; times += 1) look(7e6, Number.POSITIVE_INFINITY);
+    expect(isProtected()).toEqual([true, true, false]);
+    expect([score(0), Number.isFinite(score(60))]).toEqual([Number.POSITIVE_INFINITY, true]);
+    for (let times = 0; times < 6; times += 1) look(4e6, 3);
+    expect(isProtected()).toEqual([true, false, false]);
+    for (let times = 0; times < 2; times += 1) look(1e9, Number.POSITIVE_INFINITY);
+    expect(isProtected()).toEqual([true, true, true]);
+    for (let times = 0; times < 2; times += 1) look(0, Number.POSITIVE_INFINITY);
+    expect(isProtected()).toEqual([false, false, false]);
   });
 
   test('more titles than the limit are not known, and looking farther ahead expects more', () => {

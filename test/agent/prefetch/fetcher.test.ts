@@ -272,6 +272,9 @@ describe('a night', () => {
       costOf: () => 1,
       open: () => undefined,
       expected: () => 4,
+      chance: (_titleId, expected) => 1 - Math.exp(-expected),
+      protect: () => undefined,
+      isProtected: () => false,
       freeBytes: 1e9,
       capacityBytes: 1e9,
       fetcher,
@@ -282,6 +285,24 @@ describe('a night', () => {
     });
     return { summary, filled, fetcher, decisions, held };
   };
+
+  test('reads the timelines of the likeliest titles, no more than its limit, and no longer than a quarter of an hour', async () => {
+    const read: string[] = [];
+    let nowMs = 0;
+    const many = (limit: number) =>
+      Array.from({ length: limit }, (_, at) => ({ titleId: `${at}`, score: 1 / (at + 1), reasons: [] }));
+    const timelineOf = async (titleId: string) => {
+      read.push(titleId);
+      nowMs += 300_000;
+      return undefined;
+    };
+    await run({ demand: many, timelineOf, now: () => nowMs }).summary;
+    expect(read).toEqual(['0', '1', '2']);
+    read.length = 0;
+    const hasten = async (titleId: string) => void read.push(titleId);
+    expect(await run({ demand: many, timelineOf: hasten }).summary).toMatchObject({ considered: 1000 });
+    expect(read).toHaveLength(1000);
+  });
 
   test('fills what it planned, and says of every item why', async () => {
     const { summary, filled, decisions } = run({});

@@ -10,10 +10,12 @@ import { packageTimeline, placeOf, startupTrack } from '../../../agent/prefetch/
 import { titleSchema } from '../../../encoder/contract.ts';
 import { SEGMENT_BYTES, sampleTimeline } from './sample.ts';
 
+const chance = (expected: number) => 1 - Math.exp(-expected);
 const candidate = (titleId: string, expected: number, segments = 20) => ({
   timeline: sampleTimeline(titleId, segments),
   // Half of those who begin stay to the end of the 80 s.
   expected: (_track: number, seconds: number) => expected * (1 - seconds / 160),
+  chance,
   reasons: ['popular'],
 });
 const question = (over: Partial<PlanQuestion> = {}): PlanQuestion => ({
@@ -22,7 +24,7 @@ const question = (over: Partial<PlanQuestion> = {}): PlanQuestion => ({
   budgetBytes: 1e12,
   freeBytes: 1e12,
   capacityBytes: 1e12,
-  options: { leastChance: 0.7, leastPrefixChance: 0.3 },
+  options: { leastChance: 0.7, leastPrefixChance: 0.3, prefixSeconds: 30 },
   ...over,
 });
 
@@ -54,7 +56,10 @@ describe('a plan', () => {
     expect(items).toHaveLength(1 + 3 * (2 + 8));
     expect(skipped.unlikely).toBe(3 * 12 + 1 + 3 * 22);
     const bold = planFills(
-      question({ candidates: [candidate('a', 1)], options: { leastChance: 0.3, leastPrefixChance: 0.3 } }),
+      question({
+        candidates: [candidate('a', 1)],
+        options: { leastChance: 0.3, leastPrefixChance: 0.3, prefixSeconds: 30 },
+      }),
     );
     expect(bold.items).toHaveLength(1 + 3 * 22);
   });
@@ -62,7 +67,7 @@ describe('a plan', () => {
   test('renditions are filled as far as each is expected to be fetched', () => {
     const { timeline } = candidate('a', 1);
     const expected = (track: number) => [0, 4, 4][track] ?? 0;
-    const { items } = planFills(question({ candidates: [{ timeline, expected, reasons: [] }] }));
+    const { items } = planFills(question({ candidates: [{ timeline, expected, chance, reasons: [] }] }));
     expect(items.some(({ url }) => url.includes('/high/'))).toBe(false);
     expect(items.filter(({ url }) => url.includes('/low/'))).toHaveLength(22);
   });
@@ -93,6 +98,20 @@ describe('a plan', () => {
     expect(inFor(2.2).items.length).toBeLessThan(40);
     expect(inFor(2.2).skipped.hysteresis).toBeGreaterThan(0);
     expect(inFor(1.3).items).toEqual([]);
+  });
+
+  test('protected beginnings come in first, whatever nobody may watch and whatever must leave for them', () => {
+    const safe = { ...candidate('safe', 0.01), isProtected: (track: number) => track === 1 };
+    const { items } = planFills(
+      question({ candidates: [candidate('old', 9), safe], freeBytes: 0, capacityBytes: 1e6 }),
+    );
+    const own = items.filter(({ titleId }) => titleId === 'safe');
+    expect(own.every(({ part, url }) => part === 'prefix' && !url.includes('/high/'))).toBe(true);
+    expect(own).toHaveLength(1 + 2 + 8);
+    expect(own[0]?.why).toContain('protected');
+    const held = planFills(question({ candidates: [safe], isHeld: () => true }));
+    expect([held.items, held.skipped.held]).toEqual([[], 1 + 2 + 8]);
+    expect(planFills(question({ candidates: [safe], budgetBytes: 0 })).items).toEqual([]);
   });
 
   test('what is dear at its origin comes first, and may push out what is cheap', () => {

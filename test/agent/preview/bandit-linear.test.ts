@@ -6,9 +6,12 @@ import {
   emptyLinear,
   expectedReward,
   fade,
+  fitScales,
   modelInput,
+  NO_SCALES,
   precisionOf,
   priorFrom,
+  scalePrior,
   score,
   solveLinear,
   vaguePrior,
@@ -97,4 +100,49 @@ test.each([
 test('before anything is seen one reward in ten is expected, of anything', () => {
   const solved = solveLinear(emptyLinear(vaguePrior(3).mean.length), vaguePrior(3));
   expect(expectedReward(solved, modelInput([0.1, 0.9, 0.4], [1, 0, 1]))).toBeCloseTo(0.1, 12);
+});
+
+describe('scales', () => {
+  const prior = vaguePrior(4);
+  /** Rewards of looks for tastes by `rewardOf`, once each. */
+  function learnt(rewardOf: (taste: readonly number[], look: readonly number[]) => number) {
+    const model = emptyLinear(prior.mean.length);
+    const corners = Array.from({ length: 16 }, (_, n) => [n & 1, (n >> 1) & 1, (n >> 2) & 1, (n >> 3) & 1]);
+    for (const taste of corners) {
+      for (const look of corners) {
+        const input = modelInput(taste, look);
+        addChoice(model, input, 100);
+        addReward(model, input, 100 * rewardOf(taste, look));
+      }
+    }
+    return model;
+  }
+  function fitted(model: ReturnType<typeof learnt>) {
+    let scales = NO_SCALES;
+    for (let n = 0; n < 20; n += 1) scales = fitScales(solveLinear(model, scalePrior(prior, scales)), prior, scales);
+    return scales;
+  }
+
+  test('without evidence they stay what they are', () => {
+    const [descriptor, taste] = fitScales(solveLinear(emptyLinear(10), prior), prior, NO_SCALES);
+    expect(descriptor).toBeCloseTo(1, 9);
+    expect(taste).toBeCloseTo(1, 9);
+  });
+
+  test('where viewers do not differ the taste is held to little, the descriptor is not', () => {
+    const [descriptor, taste] = fitted(learnt((_, look) => 0.1 + 0.1 * (look[0] ?? 0)));
+    expect(taste).toBeGreaterThan(1);
+    expect(taste).toBeGreaterThan(descriptor);
+  });
+
+  test('where they differ much the taste is let go', () => {
+    const [, taste] = fitted(learnt((liked, look) => (liked[0] === look[0] ? 0.9 : 0.1)));
+    expect(taste).toBeLessThan(0.7);
+  });
+
+  test('a prior at other scales keeps its mean, and the precision of the base', () => {
+    const { mean, precision } = scalePrior(prior, [2, 3]);
+    expect(mean).toEqual(prior.mean);
+    expect([...precision].map((value, i) => value / (prior.precision[i] ?? 1))).toEqual([1, 2, 2, 2, 2, 3, 3, 3, 3, 3]);
+  });
 });

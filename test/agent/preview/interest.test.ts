@@ -23,6 +23,25 @@ test('what is sought lies above, what is left below, the rest near 0', () => {
   expect(Math.abs(film?.over(250, 290) ?? 1)).toBeLessThan(0.5);
 });
 
+test('what is seen again lies above in all its parts, up to a minute of it', () => {
+  const interest = createInterest();
+  const back = { type: 'seek', titleId: 'film', positionSeconds: 100 };
+  for (let n = 0; n < 100; n += 1) interest.heard({ ...back, fromSeconds: n < 50 ? 140 : 600 }, SECONDS, 1);
+  const film = interest.of('film', SECONDS);
+  expect(film?.over(100, 110)).toBeGreaterThan(0.5);
+  expect(film?.over(125, 135)).toBeGreaterThan(0.5);
+  expect(film?.over(300, 310)).toBeLessThanOrEqual(0);
+  expect(createInterest(interest.snapshot()).of('film', SECONDS)?.over(125, 135)).toBe(film?.over(125, 135));
+});
+
+test('a seek ahead counts where it ends', () => {
+  const interest = createInterest();
+  for (let n = 0; n < 100; n += 1)
+    interest.heard({ type: 'seek', titleId: 'film', positionSeconds: 300, fromSeconds: 100 }, SECONDS, 1);
+  expect(interest.of('film', SECONDS)?.over(300, 305)).toBeGreaterThan(0.5);
+  expect(interest.of('film', SECONDS)?.over(150, 250)).toBeLessThanOrEqual(0);
+});
+
 test('a few events say little, and none nothing', () => {
   const few = hear('seek', 100, 110, { count: 4 }).of('film', SECONDS);
   expect(few?.over(100, 110)).toBeLessThan(0.5);
@@ -60,8 +79,8 @@ test('a snapshot goes on where it was; what is none begins anew', () => {
     '',
     '{',
     'null',
-    '{"version":2,"titles":[]}',
-    '{"version":1,"titles":[[1],["film",[1],[2],3,4]]}',
+    '{"version":1,"titles":[]}',
+    '{"version":2,"titles":[[1],["film",[1],[2],[3],4,5]]}',
   ])
     expect(createInterest(text).of('film', SECONDS)).toBeUndefined();
 });

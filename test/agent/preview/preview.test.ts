@@ -136,6 +136,26 @@ describe('answers', () => {
     expect((await ask('varied')).headers).not.toHaveProperty('nearcast-captions');
   });
 
+  test('captions as a group: the choice is told once, its playlists are the same for everybody', async () => {
+    const { ask, preview, bandit, signal } = open();
+    const master = await ask('said', undefined, { hasCaptions: true, hint: { heightPixels: 300 } });
+    expect(master.headers).toMatchObject({ 'nearcast-arm': 'token-1', 'cache-control': 'private, no-store' });
+    const [arm = ''] = /cut=(\w+)/.exec(String(master.body))?.slice(1) ?? [];
+    expect(master.body).toContain(`/.nearcast/preview/said.m3u8?cut=${arm}&maxHeight=300\n`);
+    expect(master.body).toContain(`LANGUAGE="en",AUTOSELECT=NO,URI="/.nearcast/preview/said.m3u8?cut=${arm}&text=t"`);
+    const list = await ask('said', undefined, { arm, text: 't' });
+    expect(list).toMatchObject({ status: 200, headers: { 'cache-control': 'public, max-age=60' } });
+    expect(list.body).toContain(`/.nearcast/preview/said.vtt?cut=${arm}&text=t&run=0\n`);
+    const segment = await preview.captions({ titleId: 'said', arm, text: 't', run: 0, signal });
+    expect(segment.body).toBe(
+      'WEBVTT\nX-TIMESTAMP-MAP=MPEGTS:900000,LOCAL:00:00:10.000\n\n00:00:01.000 --> 00:00:03.000 line:90%\nHello\n',
+    );
+    expect(await preview.captions({ titleId: 'said', arm, text: 't', run: 9, signal })).toMatchObject({ status: 409 });
+    expect(await preview.captions({ titleId: 'said', arm, text: 'x', run: 0, signal })).toMatchObject({ status: 404 });
+    expect(await ask('said', undefined, { arm, text: 'x' })).toMatchObject({ status: 409 });
+    expect(bandit.shownArms).toHaveLength(1);
+  });
+
   test.each([
     ['nobody', 404, 'none', 'unknown'],
     ['coming', 409, 'none', 'pending'],

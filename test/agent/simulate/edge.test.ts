@@ -13,15 +13,15 @@ const requests = requestsOfViews(WORKLOAD, titles, makeViews(WORKLOAD, titles));
 const BOLD = { leastChance: 0.02, leastPrefixChance: 0.02, hysteresis: 1 };
 const catalogue = edgeCatalogue(WORKLOAD, titles, requests.count);
 
-test('a catalogue has every byte once, and a title begins with a head of 30 s', () => {
+test('a catalogue has every byte once, and a title begins with a head of 6 s', () => {
   const { sizes, places, headOf } = catalogue;
   expect(sizes.reduce((sum, bytes) => sum + bytes, 0)).toBeCloseTo(requests.catalogueBytes, -3);
   const heads = [...headOf].filter((head) => head >= 0);
   expect(new Set(heads).size).toBe(catalogue.titles.length * WORKLOAD.devices.length);
   for (const [object, head] of headOf.entries()) {
     if (head < 0) continue;
-    expect((sizes[head] ?? 0) * 9).toBeCloseTo(sizes[object] ?? 0, -1);
-    expect([places[head]?.seconds, places[object]?.seconds]).toEqual([0, 30]);
+    expect((sizes[head] ?? 0) * 49).toBeCloseTo(sizes[object] ?? 0, -1);
+    expect([places[head]?.seconds, places[object]?.seconds]).toEqual([0, 6]);
   }
   const urls = catalogue.titles.flatMap(({ timeline }) => timeline.tracks.flatMap(({ parts }) => parts));
   expect(new Set(urls.map(({ url }) => url)).size).toBe(sizes.length);
@@ -55,9 +55,7 @@ test('what is expected is kept: fewer bytes are fetched than by S3-FIFO, and fil
     { name: 'fill', capacityBytes, keeps: false, fill: 'plan', plan: BOLD, audience: audience() },
     { name: 'night', capacityBytes, keeps: false, fill: () => [...catalogue.sizes.keys()] },
   ];
-  const audiences = runs.flatMap((run) =>
-    run.audience === undefined ? [] : [{ audience: run.audience, hears: 'all' as const }],
-  );
+  const audiences = runs.flatMap((run) => (run.audience === undefined ? [] : [run.audience]));
   const outcomes = playEdge({ requests, catalogue, days: WORKLOAD.days, countFromDay: 4, runs, audiences });
   const [off, keep, fill, night] = outcomes;
   if (off === undefined || keep === undefined || fill === undefined) return expect.unreachable();

@@ -48,6 +48,17 @@ describe('eviction by expectation', () => {
     expect(other.policy.evict()).toBe(0);
   });
 
+  test('what is expected without end leaves after all else, and takes no place in the sample', () => {
+    const isKept = (slot: number) => slot % 2 === 0;
+    const { policy, enter } = open({ scoreOf: (group) => (isKept(group - 1) ? Number.POSITIVE_INFINITY : group) });
+    for (let slot = 0; slot < 1000; slot += 1) enter(slot, slot + 1);
+    const left = Array.from({ length: 300 }, () => policy.evict());
+    expect(left.filter(isKept)).toEqual([]);
+    expect(left.slice(0, 100).reduce((sum, slot) => sum + slot, 0) / 100).toBeLessThan(150);
+    const rest = new Set(Array.from({ length: 700 }, () => policy.evict()));
+    expect([rest.size, rest.has(0), policy.evict()]).toEqual([700, true, -1]);
+  });
+
   test('a lane gives up its own objects alone, and nobody leaves twice', () => {
     const { slots, policy, enter } = open({ scoreOf: (group) => group });
     for (let slot = 0; slot < 600; slot += 1) enter(slot, 1 + (slot % 50), slot % 3);
