@@ -53,7 +53,7 @@ const CHILD = fileURLToPath(new URL('./train-child.ts', import.meta.url));
 const NICENESS = 19;
 const WATCH_MS = 500;
 /** Share of the memory that its JavaScript may take; the rest is for the tensors of the runtime. */
-const HEAP_RATIO = 0.55;
+const HEAP_RATIO = 0.43;
 /** Questions in one message: some megabytes, so that the viewers' thread copies no more at once. */
 const PORTION = 100;
 const TITLE_PORTION = 2_000;

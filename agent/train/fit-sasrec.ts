@@ -33,10 +33,13 @@ export type SasrecFit = {
   readonly onStep?: (doneRatio: number, loss: number) => void | Promise<void>;
 };
 
-/** Histories a step, for catalogues whose scores of all places fit into MAX_LOGITS. */
+/** Histories a step, where the scores of all places fit into MAX_LOGITS. */
 const BATCH = 64;
-/** Scores of one step at most, 4 bytes each, three times over: bounds memory. */
-const MAX_LOGITS = 5_500_000;
+/**
+ * Scores of one step at most, 4 bytes each, three times over: bounds memory. Of candidates fewer: smaller steps learn more of
+ * as many histories, and a large catalogue mostly comes with many interactions, which take memory, too.
+ */
+const MAX_LOGITS = { all: 5_500_000, candidates: 2_750_000 } as const;
 /** So that a large catalogue takes no longer than one of so many titles; below that much more of them all are scored. */
 const CANDIDATES = 2_048;
 const WHOLE_RATIO = 1.25;
@@ -111,7 +114,7 @@ export async function fitSasrec(histories: readonly TitleHistory[], options: Sas
   const { candidates: most = CANDIDATES } = options;
   const isLarge = shape.titles + 1 > most * WHOLE_RATIO;
   const scored = isLarge ? most : shape.titles + 1;
-  const room = Math.floor(MAX_LOGITS / (shape.history * scored));
+  const room = Math.floor(MAX_LOGITS[isLarge ? 'candidates' : 'all'] / (shape.history * scored));
   const batch = Math.max(1, Math.min(BATCH, windows.length, room));
   const candidates = isLarge
     ? openCandidates({ histories, titles: shape.titles, count: most, targets: batch * shape.history, random })

@@ -8,7 +8,7 @@ import { trainRanker } from '../../agent/train/ranker.ts';
 import { makeWorkload } from '../../agent/train/workload.ts';
 
 // As its own process has it (agent/model/retrain.ts) within 600 MiB.
-setFlagsFromString('--max-old-space-size=330');
+setFlagsFromString('--max-old-space-size=258');
 
 const SMALL = 100_000;
 const LARGE = { views: 165, titles: 3_706, kinds: 18 } as const;
