@@ -15,8 +15,8 @@ const choosing = {
     .default(0.02)
     .describe('share of choices that is uniform: what reports of experiments rest on'),
   leastPropensity: share.default(0).describe('least chance of each arm; 0: that of explorationRatio alone'),
-  confidence: z.number().min(0).max(10).default(1).describe('of linucb: how much an uncertain arm is favoured'),
-  halfLifeDays: positive.max(3_650).default(28).describe('what was learnt halves in weight; drifts are found sooner'),
+  confidence: z.number().min(0).max(10).default(0.6).describe('of linucb: how much an uncertain arm is favoured'),
+  halfLifeDays: positive.max(3_650).default(90).describe('what was learnt halves in weight; drifts are found sooner'),
   rewards: z
     .strictObject({
       played: share.default(0.4),

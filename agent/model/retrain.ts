@@ -52,6 +52,8 @@ export type TrainingOptions = {
 const CHILD = fileURLToPath(new URL('./train-child.ts', import.meta.url));
 const NICENESS = 19;
 const WATCH_MS = 500;
+/** Share of the memory that its JavaScript may take; the rest is for the tensors of the runtime. */
+const HEAP_RATIO = 0.43;
 /** Questions in one message: some megabytes, so that the viewers' thread copies no more at once. */
 const PORTION = 100;
 const TITLE_PORTION = 2_000;
@@ -103,7 +105,7 @@ function startTrainer({ entry = CHILD, maxRssBytes, niceness = NICENESS }: Train
   // No environment: the process needs none of the node's, and cannot leak what it does not have.
   const child = fork(entry, [], {
     execPath: process.execPath,
-    execArgv: [`--max-old-space-size=${Math.max(64, Math.floor(maxRssBytes / 2 ** 20))}`],
+    execArgv: [`--max-old-space-size=${Math.max(64, Math.floor((HEAP_RATIO * maxRssBytes) / 2 ** 20))}`],
     env: childEnvironment(),
     serialization: 'advanced',
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

@@ -12,8 +12,16 @@ const TURN_MS = 100;
 const questions: TrainExample[] = [];
 const interactions: Interaction[] = [];
 const titles: PredictTitle[] = [];
+/** Names as they came first: each portion has its own copies, which for a million interactions would be 100 MB. */
+const names = new Map<string, string>();
 let pace = 1;
 let paceChanged: () => void = () => undefined;
+
+function known(name: string): string {
+  const first = names.get(name);
+  if (first === undefined) names.set(name, name);
+  return first ?? name;
+}
 
 const say = (message: FromTrainer): Promise<void> =>
   new Promise((resolve) => {
@@ -54,7 +62,11 @@ async function train(seed: number, scorer: ScorerWeights | undefined): Promise<v
 const handlers: { readonly [T in ToTrainer['type']]: (message: Extract<ToTrainer, { type: T }>) => unknown } = {
   questions: (message) => questions.push(...message.questions),
   titles: (message) => titles.push(...message.titles),
-  interactions: (message) => interactions.push(...message.interactions),
+  interactions: (message) => {
+    for (const { viewer, titleId, at, weight } of message.interactions) {
+      interactions.push({ viewer: known(viewer), titleId: known(titleId), at, weight });
+    }
+  },
   train: ({ seed, scorer }) => train(seed, scorer),
   pace: (message) => {
     pace = message.pace;

@@ -78,8 +78,8 @@ export type Shown = ShownArm & { readonly weight: number; readonly order: number
 /** The quick model's evidence halves after so many choices, but not within a day, which has its own hours. */
 const QUICK_CHOICES = 200;
 const QUICK_MS = 86_400_000;
-/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^6 would. */
-const DRIFT_NATS = 6;
+/** Nats by which the quick model must lead before it takes over; by chance alone one lead in e^8 would. */
+const DRIFT_NATS = 8;
 /** What is known of the level of rewards halves after so many: slower than a drift, faster than what comes late adds up. */
 const LEVEL_CHOICES = 2_000;
 /** Choices between two looks at how far coefficients spread. */

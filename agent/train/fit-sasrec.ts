@@ -1,6 +1,7 @@
 // Trains a SASRec on histories by running its training graph: batches in an order drawn from the seed, weights and
 // moments carried from step to step. The same histories, options and seed give the same weights to the bit.
 import { momentsOf, nextOf, stepLength } from './adam.ts';
+import { type Batch, openCandidates, type TitleHistory } from './candidates.ts';
 import { type GraphTensor, openGraph } from './graph-session.ts';
 import { type Random, seededRandom } from './random.ts';
 import {
@@ -13,9 +14,6 @@ import {
   trainingGraph,
 } from './sasrec.ts';
 
-/** One viewer's titles in order of time: rows of the title table (1..titles) and the weight of each. */
-export type TitleHistory = { readonly rows: Int32Array; readonly weights: Float32Array };
-
 /** How to train. */
 export type SasrecFit = {
   readonly shape: SasrecShape;
@@ -25,16 +23,26 @@ export type SasrecFit = {
   readonly dropoutRatio: number;
   readonly threads: number;
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Titles that a step scores, of a catalogue that has a quarter more of them and above; default 2,048. Infinity: always all.
+   */
+  readonly candidates?: number | undefined;
   /** Weights to go on from; drawn from the seed unless given. */
   readonly start?: SasrecWeights;
   /** Awaited after each step, so that a busy host may slow training down. */
   readonly onStep?: (doneRatio: number, loss: number) => void | Promise<void>;
 };
 
-/** Histories a step, for catalogues whose scores of all places fit into MAX_LOGITS. */
+/** Histories a step, where the scores of all places fit into MAX_LOGITS. */
 const BATCH = 64;
-/** Scores of one step at most, 4 bytes each, three times over: bounds memory for large catalogues. */
-const MAX_LOGITS = 5_500_000;
+/**
+ * Scores of one step at most, 4 bytes each, three times over: bounds memory. Of candidates fewer: smaller steps learn more of
+ * as many histories, and a large catalogue mostly comes with many interactions, which take memory, too.
+ */
+const MAX_LOGITS = { all: 5_500_000, candidates: 2_750_000 } as const;
+/** So that a large catalogue takes no longer than one of so many titles; below that much more of them all are scored. */
+const CANDIDATES = 2_048;
+const WHOLE_RATIO = 1.25;
 /** A history longer than the model's is cut into windows that begin this share of it apart. */
 const STRIDE_RATIO = 0.6;
 /** The learning rate rises over this share of all steps, then falls to 0 on a cosine. */
@@ -66,7 +74,7 @@ function shuffle(list: Window[], random: Random): void {
 }
 
 /** The inputs of one step; places without a window or without history weigh nothing. */
-function batchOf(windows: readonly Window[], batch: number, places: number): Record<string, GraphTensor> {
+function batchOf(windows: readonly Window[], batch: number, places: number): Batch {
   const rows = new BigInt64Array(batch * places);
   const targets = new BigInt64Array(batch * places);
   const weights = new Float32Array(batch * places);
@@ -103,8 +111,14 @@ export async function fitSasrec(histories: readonly TitleHistory[], options: Sas
   const random = seededRandom(seed);
   const windows = windowsOf(histories, shape.history);
   if (windows.length === 0) throw new RangeError('No history has two titles');
-  const room = Math.floor(MAX_LOGITS / (shape.history * (shape.titles + 1)));
+  const { candidates: most = CANDIDATES } = options;
+  const isLarge = shape.titles + 1 > most * WHOLE_RATIO;
+  const scored = isLarge ? most : shape.titles + 1;
+  const room = Math.floor(MAX_LOGITS[isLarge ? 'candidates' : 'all'] / (shape.history * scored));
   const batch = Math.max(1, Math.min(BATCH, windows.length, room));
+  const candidates = isLarge
+    ? openCandidates({ histories, titles: shape.titles, count: most, targets: batch * shape.history, random })
+    : undefined;
   const parameters = sasrecParameters(shape);
   const start = options.start ?? startWeights(shape, random);
   let state: Record<string, GraphTensor> = Object.fromEntries(
@@ -118,7 +132,10 @@ export async function fitSasrec(histories: readonly TitleHistory[], options: Sas
   );
   const names = Object.keys(state);
   const session = await openGraph(
-    trainingGraph({ shape, batch, dropoutRatio: options.dropoutRatio, seed: seed % 1000 }),
+    trainingGraph({
+      ...{ shape, batch, dropoutRatio: options.dropoutRatio, seed: seed % 1000 },
+      candidates: candidates && most,
+    }),
     options.threads,
   );
   try {
@@ -130,11 +147,8 @@ export async function fitSasrec(histories: readonly TitleHistory[], options: Sas
       if (at === 0) shuffle(windows, random);
       const rate = options.learningRate * rateAt(step, steps);
       const length: GraphTensor = { type: 'float32', dims: [], values: Float32Array.of(stepLength(rate, step + 1)) };
-      const results = await session.run({
-        ...state,
-        ...batchOf(windows.slice(at, at + batch), batch, shape.history),
-        length,
-      });
+      const feeds = batchOf(windows.slice(at, at + batch), batch, shape.history);
+      const results = await session.run({ ...state, ...(candidates?.of(feeds) ?? feeds), length });
       state = Object.fromEntries(
         names.flatMap((name) => {
           const next = results[nextOf(name)];

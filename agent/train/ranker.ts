@@ -29,6 +29,8 @@ export type RankerOptions = {
   /** Passes over the histories; unless told 16, fewer for more than 200,000 interactions. */
   readonly epochs?: number;
   readonly threads?: number;
+  /** As SasrecFit has it. */
+  readonly candidates?: number | undefined;
   /** Share of the latest interactions that figures are measured on before they are learnt from; 0: no figures. */
   readonly holdOutRatio?: number;
   /** Places of titles by metadata, so that titles which nobody has watched get one, too. */
@@ -174,7 +176,11 @@ export async function trainRanker(
       done = before + ratio * share;
       await onProgress?.(done);
     };
-    return await fitSasrec(histories, { shape, seed, threads, signal, onStep, ...FIT, ...part });
+    return await fitSasrec(histories, {
+      ...{ shape, seed, threads, signal, onStep, candidates: options.candidates },
+      ...FIT,
+      ...part,
+    });
   };
   const work: Work = { titleIds, shape, options };
 

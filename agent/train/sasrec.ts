@@ -1,5 +1,5 @@
-// SASRec (Kang, McAuley, ICDM 2018) as ONNX graphs: one that trains it with a full softmax over the catalogue, Adam
-// included, and the weights it starts from. Serving is in serving-graph.ts.
+// SASRec (Kang, McAuley, ICDM 2018) as ONNX graphs: one that trains it with a softmax over the catalogue, or of a large one
+// over candidates, Adam included, and the weights it starts from. Serving is in serving-graph.ts.
 import { addAdamStep } from './adam.ts';
 import { startTape, type Tape, type Value } from './autodiff.ts';
 import { buildGraph } from './graph.ts';
@@ -26,6 +26,8 @@ export type SasrecTraining = {
   readonly batch: number;
   readonly dropoutRatio: number;
   readonly seed: number;
+  /** Rows of the title table that a step scores; undefined: all. */
+  readonly candidates?: number | undefined;
 };
 
 /** Operator set of the graphs: 18 has scatter with addition and axes as inputs. */
@@ -107,6 +109,22 @@ function forward(block: Block, x: Value, at: number): Value {
   return tape.add(tape.matmul(drop(inner), weight(`outer_${at}`)), weight(`outer_bias_${at}`));
 }
 
+/** What the last layer is multiplied with, and what is added: the title table, or rows of it that each step names. */
+function scoredTitles(
+  tape: Tape,
+  weight: Block['weight'],
+  { shape, candidates }: Pick<SasrecTraining, 'shape' | 'candidates'>,
+): { readonly table: Value; readonly bias: Value } {
+  if (candidates === undefined) return { table: weight('titles'), bias: weight('title_bias') };
+  const rows = tape.rows('candidates', [candidates]);
+  const column = tape.reshape(weight('title_bias'), [shape.titles + 1, 1]);
+  const bias = tape.reshape(tape.gather(column, rows), [candidates]);
+  return {
+    table: tape.gather(weight('titles'), rows),
+    bias: tape.add(bias, tape.given('corrections', [candidates])),
+  };
+}
+
 /** Upper triangle of MASKED: no place attends to a later one. */
 const causal = (history: number): Float32Array =>
   Float32Array.from({ length: history * history }, (_, at) => (at % history > Math.floor(at / history) ? MASKED : 0));
@@ -114,10 +132,11 @@ const causal = (history: number): Float32Array =>
 /**
  * The training graph's bytes. Inputs: `history` int64 [batch * history] (rows of the title table), `targets` int64
  * [batch * history, 1], `weights` [batch * history, 1] (0 where nothing is to be learnt), `padding` [batch, 1, history]
- * (MASKED where the history has nothing), `length` (stepLength() of Adam), each weight and its moments. Outputs: `loss`,
- * and `next_` of each weight and moment.
+ * (MASKED where the history has nothing), `length` (stepLength() of Adam), each weight and its moments; with candidates also
+ * `candidates` int64 [candidates] (rows of the table; targets are then places among them) and `corrections` [candidates],
+ * added to their scores. Outputs: `loss`, and `next_` of each weight and moment.
  */
-export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraining): Uint8Array {
+export function trainingGraph({ shape, batch, dropoutRatio, seed, candidates }: SasrecTraining): Uint8Array {
   const { width, history, layers } = shape;
   const graph = buildGraph('sasrec-training');
   const tape = startTape(graph);
@@ -151,7 +170,8 @@ export function trainingGraph({ shape, batch, dropoutRatio, seed }: SasrecTraini
     x = tape.add(x, drop(forward(block, x, at)));
   }
   const last = levelled(block, x, 'last');
-  const logits = tape.affine(last, weight('titles'), weight('title_bias'));
+  const scored = scoredTitles(tape, weight, { shape, candidates });
+  const logits = tape.affine(last, scored.table, scored.bias);
   const loss = tape.crossEntropy(logits, targets, rowWeights);
   graph.output(loss.name, { name: LOSS, type: 'float', dims: [] });
   const all = [...parameters.values()];

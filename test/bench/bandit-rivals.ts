@@ -16,8 +16,8 @@ export const inputsOf = (
 ): readonly Float64Array[] => arms.map(({ features }) => modelInput(context, features));
 
 const SIZE = inputSize(WIDTH);
-/** Reward's variance over the prior's, 0.09 / 0.01, and its mean: what the product believes at first, too. */
-const RIDGE = 9;
+/** Variance of a reward of one in ten, and the mean of rewards that the product believes at first, too. */
+const VARIANCE = 0.09;
 const BASE = 0.1;
 
 function largest(values: readonly number[]): number {
@@ -30,10 +30,13 @@ function dot(a: Float64Array, b: Float64Array): number {
   return sum;
 }
 
-/** Ridge regression by its inverse (Sherman and Morrison 1950); evidence fades by `kept` with each reward. */
-function regression(kept: number) {
+/**
+ * Ridge regression by its inverse (Sherman and Morrison 1950); evidence fades by `kept` with each reward. `deviation`: one
+ * standard deviation of coefficients at first.
+ */
+function regression(kept: number, deviation: number) {
   const inverse = new Float64Array(SIZE * SIZE);
-  for (let i = 0; i < SIZE; i += 1) inverse[i * SIZE + i] = 1 / RIDGE;
+  for (let i = 0; i < SIZE; i += 1) inverse[i * SIZE + i] = deviation ** 2 / VARIANCE;
   const response = new Float64Array(SIZE);
   const coefficients = new Float64Array(SIZE);
   const product = new Float64Array(SIZE);
@@ -65,17 +68,19 @@ function regression(kept: number) {
 }
 
 /** LinUCB (Li et al. 2010, one model for all arms); `alpha` in standard deviations of a reward of variance 0.09. */
-export function linUcb(alpha: number, halfLifeRounds: number): Rival {
-  const model = regression(0.5 ** (1 / halfLifeRounds));
+export function linUcb(tuned: { readonly alpha: number; readonly life: number; readonly deviation: number }): Rival {
+  const { alpha, life, deviation } = tuned;
+  const model = regression(0.5 ** (1 / life), deviation);
   return {
-    choose: (inputs) => largest(inputs.map((input) => model.mean(input) + alpha * 0.3 * model.deviation(input))),
+    choose: (inputs) =>
+      largest(inputs.map((input) => model.mean(input) + alpha * Math.sqrt(VARIANCE) * model.deviation(input))),
     learn: ({ input, reward }) => model.learn(input, reward),
   };
 }
 
 /** Epsilon-greedy over the same linear model as LinUCB. */
 export function linearEpsilonGreedy(epsilon: number, random: () => number): Rival {
-  const model = regression(1);
+  const model = regression(1, 0.1);
   return {
     choose: (inputs) =>
       random() < epsilon ? Math.floor(random() * inputs.length) : largest(inputs.map((input) => model.mean(input))),

@@ -35,9 +35,9 @@ async function timesOf(graph: Uint8Array, batch: number): Promise<Float64Array> 
 type Retrain = { readonly seconds: number; readonly rssMb: number; readonly events: number; readonly titles: number };
 
 /** Trains in a process of its own, which says how long it took and how much memory it had at most. */
-async function retrain(): Promise<Retrain> {
+async function retrain(count: number): Promise<Retrain> {
   const program = new URL('./predict-retrain.ts', import.meta.url).pathname;
-  const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program, String(count)], { stdio: ['ignore', 'pipe', 'inherit'] });
   let text = '';
   child.stdout.setEncoding('utf8').on('data', (part: string) => {
     text += part;
@@ -50,8 +50,14 @@ async function retrain(): Promise<Retrain> {
   return JSON.parse(text) as Retrain;
 }
 
-/** Times of inference and of a retrain. */
-export async function runInference(print: (text: string) => void): Promise<Record<string, number>> {
+const SMALL = 100_000;
+const LARGE = 1_000_000;
+
+/** Times of inference and of a retrain; `isLarge`: of one on a million interactions, too, which takes up to ten minutes. */
+export async function runInference(
+  print: (text: string) => void,
+  { isLarge }: { readonly isLarge: boolean },
+): Promise<Record<string, number>> {
   const weights = startWeights(SHAPE, seededRandom(1));
   const figures: Record<string, number> = {};
   for (const name of [RANKER_FILES.sequence, RANKER_FILES.sequenceInt8]) {
@@ -66,9 +72,15 @@ export async function runInference(print: (text: string) => void): Promise<Recor
       );
     }
   }
-  const { seconds, rssMb, events, titles } = await retrain();
-  print(
-    `retrain on ${events} interactions with ${titles} titles: ${seconds.toFixed(1)} s, at most ${rssMb.toFixed(0)} MB`,
-  );
-  return { ...figures, retrain_s_100k: seconds, rss_mb: rssMb };
+  for (const count of isLarge ? [SMALL, LARGE] : [SMALL]) {
+    const { seconds, rssMb, events, titles } = await retrain(count);
+    print(
+      `retrain on ${events} interactions with ${titles} titles: ${seconds.toFixed(1)} s, at most ${rssMb.toFixed(0)} MB`,
+    );
+    Object.assign(
+      figures,
+      count === SMALL ? { retrain_s_100k: seconds, rss_mb: rssMb } : { retrain_s_1m: seconds, rss_mb_1m: rssMb },
+    );
+  }
+  return figures;
 }

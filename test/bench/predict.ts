@@ -1,6 +1,6 @@
 // `npm run bench:predict`: how well the recommender foretells (MovieLens, Netflix' lists, three seeds, trained here and
-// now), how fast it answers and how long a retrain takes. Prints its figures as JSON on the last line. Some ten minutes.
-// Figures of data that is not there (../shared/data) are null.
+// now), how fast it answers and how long a retrain takes (`-- million`: on a million interactions, too). Prints its figures as
+// JSON on the last line. Some ten minutes. Figures of data that is not there (../shared/data) are null.
 import { existsSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
@@ -17,14 +17,23 @@ const print = (text: string): void => console.log(text);
 
 console.log(`${cpus().length} x ${cpus()[0]?.model ?? 'unknown'}, Node ${process.versions.node}`);
 const figures: Record<string, number> = {};
-Object.assign(figures, await runInference(print));
-Object.assign(figures, await runLadder(print));
-Object.assign(figures, await runServing(print));
-Object.assign(figures, await runForecast(print));
-Object.assign(figures, await runAnticipator((row) => print(JSON.stringify(row))));
+/** Runs a part, and says how long it took. */
+async function measure(
+  part: string,
+  run: () => Record<string, number> | Promise<Record<string, number>>,
+): Promise<void> {
+  const startedAt = performance.now();
+  Object.assign(figures, await run());
+  print(`${part}: ${((performance.now() - startedAt) / 1000).toFixed(0)} s`);
+}
+await measure('inference', () => runInference(print, { isLarge: process.argv.includes('million') }));
+await measure('ladder', () => runLadder(print));
+await measure('serving', () => runServing(print));
+await measure('forecast', () => runForecast(print));
+await measure('anticipator', () => runAnticipator((row) => print(JSON.stringify(row))));
 if (existsSync(join(DATA, 'ml-100k'))) {
-  Object.assign(figures, runRegions(DATA, print));
-  Object.assign(figures, await runMovielens(join(DATA, 'ml-100k'), print));
+  await measure('regions', () => runRegions(DATA, print));
+  await measure('MovieLens', () => runMovielens(join(DATA, 'ml-100k'), print));
 } else print(`No ${DATA}: nothing to evaluate on.`);
 
 /** The keys that acceptance reads, in its order; the others follow. */

@@ -17,8 +17,8 @@ const SETTINGS: BanditSettings = {
   policy: 'linucb',
   explorationRatio: 0.01,
   leastPropensity: 0,
-  confidence: 1,
-  halfLifeMs: 28 * 86_400_000,
+  confidence: 0.6,
+  halfLifeMs: 90 * 86_400_000,
   weights: { played: 1, watched: 0, completed: 0, returned: 0 },
   guard: { marginRatio: 0.05, stopMs: 7 * 86_400_000 },
 };

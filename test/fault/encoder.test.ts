@@ -104,16 +104,20 @@ describe('row 38: an ffmpeg that stands still', () => {
 
 describe('row 39: damaged files', () => {
   const each = scaled(2_500, 10_000);
-  test.each([0, 1, 2, 3])(`row 39: part %d of 4 x ${each} cases, seed ${seed}`, async (part) => {
-    const own = at(`fuzz-${part}`);
-    mkdirSync(own);
-    const seeds = makeSeeds(tool, own);
-    const cases = { cases: each, seed: (seed + part * each) % 2 ** 30, parallel: 2, decodeEvery: 4 };
-    const { counts, wrong } = await fuzz(tool, { folder: own, seeds }, cases);
-    report(`row 39, part ${part}`, { ...counts, wrong: wrong.length });
-    expect(wrong).toEqual([]);
-    expect(ffmpegsOf(own)).toEqual([]);
-  }, 3_600_000);
+  test.each([0, 1, 2, 3])(
+    `row 39: part %d of 4 x ${each} cases, seed ${seed}`,
+    async (part) => {
+      const own = at(`fuzz-${part}`);
+      mkdirSync(own);
+      const seeds = makeSeeds(tool, own);
+      const cases = { cases: each, seed: (seed + part * each) % 2 ** 30, parallel: 2, decodeEvery: 4 };
+      const { counts, wrong } = await fuzz(tool, { folder: own, seeds }, cases);
+      report(`row 39, part ${part}`, { ...counts, wrong: wrong.length });
+      expect(wrong).toEqual([]);
+      expect(ffmpegsOf(own)).toEqual([]);
+    },
+    3_600_000,
+  );
 });
 
 /** Why peak memory cannot be read here; undefined when it can. */

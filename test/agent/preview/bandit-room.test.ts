@@ -16,15 +16,20 @@ const wildViewer = Float64Array.of(0.9, 0.1, 0.5);
 const asked = { slot: 'preview', titleId: 'film', arms } as const;
 const chanceOf = (choice: Choice, index: number) => choice.propensities[index] ?? Number.NaN;
 
-/** So many previews; `likes` says which arm a viewer plays, three times of ten. */
-function live(room: ReturnType<typeof fakeBandit>, rounds: number, likes: (isCalm: boolean) => number): void {
+/** So many previews; `likes` says which arm a viewer plays, three times of ten, or as often as `ratioAt` says. */
+function live(
+  room: ReturnType<typeof fakeBandit>,
+  rounds: number,
+  likes: (isCalm: boolean) => number,
+  ratioAt = (_round: number) => 0.3,
+): void {
   const { bandit, clock } = room;
   const luck = chances(rounds);
   for (let n = 0; n < rounds; n += 1) {
     const isCalm = n % 2 === 0;
     const choice = bandit.choose({ ...asked, context: isCalm ? calmViewer : wildViewer });
     const token = bandit.shown(choice);
-    if (choice.index === likes(isCalm) && luck() < 0.3) bandit.told(token, { type: 'play' });
+    if (choice.index === likes(isCalm) && luck() < ratioAt(n)) bandit.told(token, { type: 'play' });
     clock.ms += 5 * 60_000;
     bandit.sweep();
   }
@@ -41,8 +46,8 @@ describe.each(['linucb', 'thompson'])('%s', (policy) => {
 
   test('finds that tastes have turned, and turns', () => {
     const room = fakeBandit({ settings: { policy }, random: chances(2) });
-    live(room, 1_500, (isCalm) => (isCalm ? 0 : 1));
-    live(room, 1_500, (isCalm) => (isCalm ? 1 : 0));
+    live(room, 600, (isCalm) => (isCalm ? 0 : 1));
+    live(room, 600, (isCalm) => (isCalm ? 1 : 0));
     expect(room.bandit.stats().drifts).toBeGreaterThan(0);
     expect(chanceOf(room.bandit.choose({ ...asked, context: calmViewer }), 1)).toBeGreaterThan(0.9);
   });
@@ -57,6 +62,33 @@ describe.each(['linucb', 'thompson'])('%s', (policy) => {
       expect(by).toBe(policy);
     }
   });
+});
+
+test('a tide of the day, in which all is played less or more, is no drift', () => {
+  const room = fakeBandit({ random: chances(9) });
+  const dayRounds = DAY / (5 * 60_000);
+  live(
+    room,
+    3 * dayRounds,
+    (isCalm) => (isCalm ? 0 : 1),
+    (round) => 0.3 + 0.15 * Math.sin((2 * Math.PI * round) / dayRounds),
+  );
+  expect(room.bandit.stats().drifts).toBe(0);
+  expect(chanceOf(room.bandit.choose({ ...asked, context: wildViewer }), 1)).toBeGreaterThan(0.9);
+});
+
+test('what an arm proved to be by itself is void after a drift', () => {
+  const room = fakeBandit({ random: chances(2) });
+  const expected = (titleId: string) => room.bandit.choose({ ...asked, titleId, context: wildViewer }).expected;
+  live(room, 600, (isCalm) => (isCalm ? 0 : 1));
+  for (let n = 0; n < 60; n += 1) {
+    const token = room.bandit.shown(room.bandit.choose({ ...asked, titleId: 'proven', context: wildViewer }));
+    room.bandit.told(token, { type: 'play' });
+  }
+  expect(expected('proven')).not.toEqual(expected('never seen'));
+  live(room, 600, (isCalm) => (isCalm ? 1 : 0));
+  expect(room.bandit.stats().drifts).toBeGreaterThan(0);
+  expect(expected('proven')).toEqual(expected('never seen'));
 });
 
 test('a title never seen begins with what others taught of its looks', () => {

@@ -102,6 +102,24 @@ describe('a trained ranker', () => {
     expect(metrics['reachRatio']).toBeGreaterThan(0.5);
   });
 
+  test('of a large catalogue learns from candidates alone what follows', async () => {
+    const one = await trainRanker(circle(16, 15), { seed: 3, epochs: 30, candidates: 18, holdOutRatio: 0 });
+    const graph = fileOf(one, RANKER_FILES.sequence);
+    expect(Buffer.from(graph).equals(fileOf(await trained, RANKER_FILES.sequence))).toBe(false);
+    const { titles, length, width, rank } = readTitles(fileOf(one, RANKER_FILES.titles));
+    const places = new Map(titles.map((id, row) => [id, row]));
+    const histories = Array.from({ length: TITLES }, (_, at) =>
+      [0, 1, 2].map((step) => places.get(`t${(at + step) % TITLES}`) ?? -1),
+    );
+    const session = await openGraph(graph, 1);
+    const all = await session.run(sequenceFeeds({ length, width, rank }, TITLES, histories), ['top_titles']);
+    await session.close();
+    const right = histories.filter(
+      (_, at) => titles[Number(all['top_titles']?.values[at * TITLES])] === `t${(at + 3) % TITLES}`,
+    );
+    expect(right.length).toBeGreaterThanOrEqual(TITLES - 2);
+  });
+
   test('the same data and seed give the same bytes, another seed others', async () => {
     const options = { seed: 3, epochs: 2, holdOutRatio: 0 };
     const [one, again, other] = await Promise.all([
