@@ -29,9 +29,8 @@ export type EdgeOptions = {
   readonly prefetch: boolean;
   readonly titles: ReadonlyMap<string, Timeline>;
   readonly nextOf: (titleId: string) => string | undefined;
-  /** With prefetch, so many seconds of these titles are in the cache before anybody comes: the nightly fill's first part. */
-  readonly warmSeconds: number;
-  readonly warm: ReadonlySet<string>;
+  /** With prefetch, so many seconds of these titles are in the cache before anybody comes: what is protected, and kept. */
+  readonly warm: ReadonlyMap<string, number>;
   readonly maxWastedRatio: number;
   /** Titles that the region's other viewers keep in the cache, with prefetch and without. */
   readonly kept: ReadonlySet<string>;
@@ -83,9 +82,9 @@ export class SiteEdge {
     this.#decider = openDecider({ usefulness: this.usefulness, isHeld: (url) => this.holds(url) });
     for (const titleId of options.kept) this.#keep(options.titles.get(titleId));
     if (!options.prefetch) return;
-    for (const [titleId, timeline] of options.titles) {
-      if (!options.warm.has(titleId)) continue;
-      for (const { url, bytes } of beginningOf(timeline, options.warmSeconds)) {
+    for (const [titleId, seconds] of options.warm) {
+      const timeline = options.titles.get(titleId);
+      for (const { url, bytes } of timeline === undefined ? [] : beginningOf(timeline, seconds)) {
         if (this.holds(url)) continue;
         this.#pinned.set(url, bytes || FOREIGN_BYTES);
         this.figures.warmBytes += bytes || FOREIGN_BYTES;

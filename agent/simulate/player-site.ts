@@ -5,7 +5,7 @@ import { HEAD_SECONDS } from '../predict/audience.ts';
 import { normal } from '../train/random.ts';
 import { type AbrKind, Player, type PlayerRequest, type Transfer } from './player.ts';
 import { type Link, SiteEdge } from './player-edge.ts';
-import { drawTitles, type SiteTitle } from './player-titles.ts';
+import { drawTitles, keptOf, type SiteTitle } from './player-titles.ts';
 import { type Act, type Chance, drawAct, drawHabit, type Habit } from './player-viewer.ts';
 import { seededChance } from './workload.ts';
 
@@ -49,8 +49,14 @@ export type SiteFigures = {
   readonly threshold: number;
 };
 
-/** Beginnings are protected of titles with this share of the choices: start-up hits of test/bench/prefetch-edge.ts at 5 %. */
-const WARM_RATIO = 0.98;
+/**
+ * What a node has of beginnings, of titles with so much of the choices: as often as views began with a hit on the validation
+ * seed of test/bench/prefetch-edge.ts at 5 %, with what is protected, and of the first minutes without.
+ */
+const WARM = [
+  { seconds: HEAD_SECONDS, ratio: 0.98 },
+  { seconds: 30, ratio: 0.85 },
+] as const;
 const STEP_MS = 20;
 const SECOND_STEPS = 1000 / STEP_MS;
 /** What viewers' own networks give: log-normal by session, varying within it, now and then nearly nothing. */
@@ -331,19 +337,6 @@ const catalogueBytes = (titles: Iterable<SiteTitle>): number => {
   return sum;
 };
 
-/** The most popular titles, which together are chosen this often. */
-function keptOf(titles: readonly SiteTitle[], ratio: number): ReadonlySet<string> {
-  const all = titles.reduce((sum, { weight }) => sum + weight, 0);
-  const kept = new Set<string>();
-  let sum = 0;
-  for (const { weight, timeline } of titles.toSorted((one, other) => other.weight - one.weight)) {
-    if (sum + weight > ratio * all) break;
-    sum += weight;
-    kept.add(timeline.titleId);
-  }
-  return kept;
-}
-
 function openSite(options: SiteOptions): Site {
   const chance = seededChance(options.seed);
   const drawn = drawTitles(chance);
@@ -354,8 +347,7 @@ function openSite(options: SiteOptions): Site {
     prefetch: options.prefetch,
     titles: new Map(drawn.map(({ timeline }) => [timeline.titleId, timeline])),
     nextOf: (titleId) => titles.get(titleId)?.nextId,
-    warmSeconds: HEAD_SECONDS,
-    warm: keptOf(drawn, WARM_RATIO),
+    warm: new Map(WARM.flatMap(({ seconds, ratio }) => [...keptOf(drawn, ratio)].map((id) => [id, seconds] as const))),
     kept: keptOf(drawn, options.keptRatio),
     maxWastedRatio: options.maxWastedRatio,
   });

@@ -78,3 +78,16 @@ export function drawTitles(chance: Chance): readonly SiteTitle[] {
   );
   return [...series.flat(), ...films];
 }
+
+/** The most popular titles, which together are chosen this often. */
+export function keptOf(titles: readonly SiteTitle[], ratio: number): ReadonlySet<string> {
+  const all = titles.reduce((sum, { weight }) => sum + weight, 0);
+  const kept = new Set<string>();
+  let sum = 0;
+  for (const { weight, timeline } of titles.toSorted((one, other) => other.weight - one.weight)) {
+    if (sum + weight > ratio * all) break;
+    sum += weight;
+    kept.add(timeline.titleId);
+  }
+  return kept;
+}

@@ -100,8 +100,8 @@ describe('the edge', () => {
   const link = { originMs: 80, fetchBps: 8_000_000, originBps: 8_000_000, edgeMs: 10 };
   const open = () =>
     new SiteEdge({
-      ...{ link, cacheBytes: 1e9, prefetch: true, warmSeconds: 0, maxWastedRatio: 0.2 },
-      ...{ kept: new Set<string>(), warm: new Set<string>() },
+      ...{ link, cacheBytes: 1e9, prefetch: true, maxWastedRatio: 0.2 },
+      ...{ kept: new Set<string>(), warm: new Map<string, number>() },
       titles: new Map([[timeline.titleId, timeline]]),
       nextOf: () => undefined,
     });
