@@ -139,9 +139,12 @@ describe('a plan', () => {
           expect(plan.bytes).toBe(plan.items.reduce((sum, { bytes }) => sum + bytes, 0));
           expect(plan.bytes).toBeLessThanOrEqual(budgetBytes);
           expect(plan.bytes).toBe(Math.min(freeBytes, plan.bytes - plan.displacedBytes) + plan.displacedBytes);
-          expect(plan.items.every(({ expected }) => 1 - Math.exp(-expected) >= 0.8)).toBe(true);
+          const isLikely = ({ expected, part }: (typeof plan.items)[number]): boolean =>
+            1 - Math.exp(-expected) >= (part === 'prefix' ? 0.6 : 0.75);
+          expect(plan.items.every(isLikely)).toBe(true);
         },
       ),
+      { numRuns: 300 },
     );
   });
 });
