@@ -8,11 +8,12 @@ import type { Expectation } from './expectation.ts';
 import type { Power } from './power/power.ts';
 import type { Intent } from './predict/anticipate.ts';
 import type { Prediction } from './prediction.ts';
+import { afterNight, chancesAt, factorIn, kept } from './prefetch/caution.ts';
 import type { Happened } from './prefetch/decide.ts';
 import { createDecisionLog, type DecisionLog } from './prefetch/decisions.ts';
 import { type DayBudget, type Fetcher, type FetchItem, openFetcher } from './prefetch/fetcher.ts';
 import { type InSession, openInSession, type ServedPart } from './prefetch/insession.ts';
-import { type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
+import { type OffPeakOptions, type OffPeakSummary, runOffPeak } from './prefetch/offpeak.ts';
 import { openSwitch, type Switch, type SwitchOptions, type SwitchStats } from './prefetch/switch.ts';
 import { openUsefulness, type UsefulnessStats } from './prefetch/usefulness.ts';
 import { type Lines, openLines } from './simulate/lines.ts';
@@ -163,10 +164,28 @@ function openSessions(options: PrefetchingOptions, fetcher: Fetcher): Sessions {
   };
 }
 
+const CAUTION = 'offpeak-caution';
+
+/** How sure a night must be of what it fills, learnt from what became of earlier fills; asked once a night. */
+function openCaution({ cache, config, snapshots }: PrefetchingOptions): () => ReturnType<typeof chancesAt> {
+  let before = { usefulBytes: 0, wastedBytes: 0 };
+  return () => {
+    const { offPeak } = cache.stats().prefetch;
+    const settled = {
+      usefulBytes: offPeak.usefulBytes - before.usefulBytes,
+      wastedBytes: offPeak.wastedBytes - before.wastedBytes,
+    };
+    before = offPeak;
+    const factor = afterNight(factorIn(snapshots.get(CAUTION)), settled, config.maxWastedRatio);
+    snapshots.put(CAUTION, kept(factor));
+    return chancesAt(factor);
+  };
+}
+
 /** One off-peak run over what the catalogue, the store and demand are now. */
 async function runOnce(
   options: PrefetchingOptions,
-  { fetcher, budget, signal }: { readonly fetcher: Fetcher; readonly budget: DayBudget; readonly signal: AbortSignal },
+  run: Required<Pick<OffPeakOptions, 'fetcher' | 'plan' | 'signal'>> & { readonly budget: DayBudget },
 ): Promise<OffPeakSummary> {
   const { cache, timelines, prediction, expectation, now } = options;
   const { usedBytes, limitBytes } = cache.stats().store;
@@ -177,11 +196,10 @@ async function runOnce(
     isHeld: (url) => cache.has(url) !== undefined,
     freeBytes: Math.max(0, limitBytes.disk - usedBytes.disk),
     capacityBytes: limitBytes.disk,
-    fetcher,
     // A forecast that was wrong of late spends less.
-    budgetBytes: budget.leftBytes() * prediction.drift.trust(),
+    budgetBytes: run.budget.leftBytes() * prediction.drift.trust(),
     now,
-    signal,
+    ...{ fetcher: run.fetcher, plan: run.plan, signal: run.signal },
   });
 }
 
@@ -233,7 +251,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
   const { config, cache, power, now, log } = options;
   const { line, ...counted } = openCounted(options);
   const decisions = createDecisionLog(MAX_DECISIONS);
-  const budget = openBudget(options);
+  const [budget, caution] = [openBudget(options), openCaution(options)];
   const toggle: Switch = openSwitch({
     ...{ maxCostRatio: config.maxCostRatio, cost: options.cost, snapshots: options.snapshots, now, log },
     onOff: () => fetcher.cancel(({ reason }) => reason !== 'operator'),
@@ -277,7 +295,7 @@ export function openPrefetching(options: PrefetchingOptions): Prefetching {
       if (isRunning || !toggle.isOn()) return undefined;
       isRunning = true;
       try {
-        last = await runOnce(options, { fetcher, budget, signal });
+        last = await runOnce(options, { fetcher, budget, signal, plan: caution() });
         runs[last.outcome] = (runs[last.outcome] ?? 0) + 1;
         if (last.outcome !== 'stopped') lastSuccessSeconds = now() / 1000;
         const { decisions: _decisions, ...summary } = last;

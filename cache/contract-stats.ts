@@ -33,7 +33,13 @@ export type CacheStats = {
   readonly originErrors: number;
   readonly coalesced: number;
   readonly firstByteSeconds: Readonly<Record<Result, Histogram>>;
-  readonly prefetch: { readonly storedBytes: number; readonly usefulBytes: number; readonly wastedBytes: number };
+  readonly prefetch: {
+    readonly storedBytes: number;
+    readonly usefulBytes: number;
+    readonly wastedBytes: number;
+    /** Of these, what was filled off-peak. */
+    readonly offPeak: { readonly usefulBytes: number; readonly wastedBytes: number };
+  };
   readonly routeErrors: number;
   readonly malformed: number;
   /** HTTP/2 sessions and streams that were ended for their misuse. */

@@ -87,7 +87,10 @@ export class Counters {
   readonly sentBytes = zeros(RESULTS);
   readonly originBytes = zeros(PURPOSES);
   readonly originRequests = zeros(PURPOSES);
-  readonly prefetch = { storedBytes: 0, usefulBytes: 0, wastedBytes: 0 };
+  readonly prefetch = {
+    ...{ storedBytes: 0, usefulBytes: 0, wastedBytes: 0 },
+    offPeak: { usefulBytes: 0, wastedBytes: 0 },
+  };
   /** Requests of viewers that were answered. */
   answered = 0;
   originErrors = 0;
@@ -117,9 +120,20 @@ export class Counters {
     buckets.sum += seconds;
   }
 
+  /** An object that was fetched ahead was asked for, for the first time. */
+  used(object: { readonly purpose: Purpose; readonly lengthBytes: number }): void {
+    this.#settle(object.purpose, 'usefulBytes', object.lengthBytes);
+  }
+
+  #settle(purpose: Purpose, outcome: 'usefulBytes' | 'wastedBytes', bytes: number): void {
+    if (!isPrefetch(purpose)) return;
+    this.prefetch[outcome] += bytes;
+    if (purpose === 'off-peak') this.prefetch.offPeak[outcome] += bytes;
+  }
+
   /** An object that left the store. */
   evicted(object: { readonly purpose: Purpose; readonly bytes: number; readonly wasUsed: boolean }): void {
-    if (isPrefetch(object.purpose) && !object.wasUsed) this.prefetch.wastedBytes += object.bytes;
+    if (!object.wasUsed) this.#settle(object.purpose, 'wastedBytes', object.bytes);
   }
 
   /** A copy for the outside; histograms become cumulative. */

@@ -48,6 +48,8 @@ export type OffPeakSummary = {
   readonly considered: number;
   readonly withoutTimeline: number;
   readonly plan: Omit<Plan, 'items'> & { readonly items: number };
+  /** The chances that it needed. */
+  readonly needed: PlanOptions;
   readonly storedBytes: number;
   readonly counts: Readonly<Record<string, number>>;
   /** Latest decisions, at most MAX_SUMMARY_ITEMS. */
@@ -144,6 +146,7 @@ export async function runOffPeak(options: OffPeakOptions): Promise<OffPeakSummar
     considered: planned.considered,
     withoutTimeline: planned.withoutTimeline,
     plan: { ...totals, items: items.length },
+    needed: options.plan ?? {},
     storedBytes: decisions.reduce((sum, { bytes, outcome }) => sum + (outcome === 'stored' ? bytes : 0), 0),
     counts,
     decisions: decisions.slice(-MAX_SUMMARY_ITEMS),

@@ -331,7 +331,7 @@ export class Delivery {
     const { isFirst } = this.#store.touch(object);
     if (!isFirst || !isPrefetch(object.purpose)) return;
     visit.prefetched = object.purpose;
-    this.#counters.prefetch.usefulBytes += object.lengthBytes;
+    this.#counters.used(object);
   }
 }
 

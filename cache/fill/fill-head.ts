@@ -181,5 +181,5 @@ export function countPrefetch(object: StoredObject, hadViewer: boolean, { counte
   if (!isPrefetch(object.purpose)) return;
   counters.prefetch.storedBytes += object.lengthBytes;
   // That was its first use.
-  if (hadViewer && store.touch(object).isFirst) counters.prefetch.usefulBytes += object.lengthBytes;
+  if (hadViewer && store.touch(object).isFirst) counters.used(object);
 }

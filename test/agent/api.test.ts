@@ -293,7 +293,7 @@ test('activity has the shape that the page reads', async () => {
     requests: expect.objectContaining({ hit: 0, miss: 0 }),
     originBytes: 0,
     servedBytes: 0,
-    prefetch: { storedBytes: 0, usefulBytes: 0, wastedBytes: 0 },
+    prefetch: { storedBytes: 0, usefulBytes: 0, wastedBytes: 0, offPeak: { usefulBytes: 0, wastedBytes: 0 } },
     prefetched: DECISIONS,
     model: { version: null, answeredBy: expect.stringMatching(/^(model|rules)$/) },
     encodes: [

@@ -75,7 +75,7 @@ function exampleStats(): NodeStats {
       originRequests: byPurpose,
       ...{ originErrors: 1, coalesced: 2 },
       firstByteSeconds: { hit: histogram, stale: empty, revalidated: empty, miss: empty, pass: empty, error: empty },
-      prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5 },
+      prefetch: { storedBytes: 30, usefulBytes: 20, wastedBytes: 5, offPeak: { usefulBytes: 20, wastedBytes: 5 } },
       ...{ routeErrors: 0, malformed: 0 },
       misuse: { resets: 2, 'control-frames': 0, bytes: 0, slow: 1, protocol: 0 },
       handshakeFailures: 7,

@@ -51,6 +51,7 @@ const PURE = [
   'agent/prefetch/decisions.ts',
   'agent/prefetch/follow.ts',
   'agent/prefetch/landings.ts',
+  'agent/prefetch/caution.ts',
   'agent/prefetch/plan.ts',
   'agent/prefetch/rendition.ts',
   'agent/prefetch/timeline.ts',

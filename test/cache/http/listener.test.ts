@@ -132,7 +132,10 @@ describe('fills ahead of viewers', () => {
       ['hit', undefined],
     ]);
     const { prefetch, originRequests, originBytes } = cache.stats();
-    expect(prefetch).toEqual({ storedBytes: 300_000, usefulBytes: 300_000, wastedBytes: 0 });
+    expect(prefetch).toEqual({
+      ...{ storedBytes: 300_000, usefulBytes: 300_000, wastedBytes: 0 },
+      offPeak: { usefulBytes: 300_000, wastedBytes: 0 },
+    });
     expect([originRequests['off-peak'], originBytes['off-peak'], originRequests.viewer]).toEqual([1, 300_000, 0]);
   });
 
