@@ -208,7 +208,7 @@ class Queue {
     entry.tries += 1;
     this.#counts.started += 1;
     const onEvent = (event: EncodeEvent) => {
-      setStatus(entry, { step: stepOf(event), progressRatio: event.progressRatio });
+      setStatus(entry, { step: stepOf(event, entry.status.step), progressRatio: event.progressRatio });
       // The last line is heard once the process is gone and its job is settled.
       if (event.event !== 'done' && event.event !== 'failed') this.#tell(event);
     };
@@ -352,9 +352,11 @@ class Queue {
   }
 }
 
-function stepOf(event: EncodeEvent): string {
-  if (event.event === 'progress') return event.step;
+function stepOf(event: EncodeEvent, before: string): string {
   if (event.event === 'pace') return event.pace === 0 ? 'paused' : 'going on';
+  // What a paused job still says was done before.
+  if (before === 'paused') return before;
+  if (event.event === 'progress') return event.step;
   return event.event;
 }
 
