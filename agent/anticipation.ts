@@ -11,6 +11,7 @@ import {
 } from './predict/anticipate.ts';
 import { SIMULATED_PRIOR } from './predict/anticipate-prior.ts';
 import { remember } from './remember.ts';
+import { readSnapshot } from './snapshot.ts';
 
 /** Something that a consented session did. */
 export type SessionAct = {
@@ -72,19 +73,10 @@ const OUTCOME: Readonly<Record<string, Outcome>> = { pause: 'pause', seek: 'seek
 
 /** Counts of an earlier run; undefined when there are none to read. */
 function restore(json: string | undefined): HazardCounts | undefined {
-  if (json === undefined) return undefined;
-  try {
-    const saved: unknown = JSON.parse(json);
-    if (typeof saved !== 'object' || saved === null || !('version' in saved) || saved.version !== VERSION)
-      return undefined;
-    const counts: readonly unknown[] = 'counts' in saved && Array.isArray(saved.counts) ? saved.counts : [];
-    const isSound = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < 1e12;
-    return counts.length > 0 && counts.every(isSound) ? counts : undefined;
-  } catch (error) {
-    // Counts that cannot be read are begun anew.
-    if (error instanceof SyntaxError) return undefined;
-    throw error;
-  }
+  const saved = readSnapshot(json, VERSION)?.['counts'];
+  const counts: readonly unknown[] = Array.isArray(saved) ? saved : [];
+  const isSound = (value: unknown): value is number => typeof value === 'number' && value >= 0 && value < 1e12;
+  return counts.length > 0 && counts.every(isSound) ? counts : undefined;
 }
 
 function openHazard(json: string | undefined): Hazard {

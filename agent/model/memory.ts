@@ -1,5 +1,6 @@
 // What prediction remembers over a restart besides popularity: the trial of models, the watch over drift, and what is
 // turned to after what. One document each, checked when it is read; sums over viewers alone, none of which names one.
+import { z } from 'zod';
 import type { Log } from '../../cache/cache.ts';
 import type { KeptTransitions } from '../predict/transitions.ts';
 import type { KeptLife } from './life-contract.ts';
@@ -35,58 +36,31 @@ export type Memory = {
 /** How long a part may differ from what is on disk: so much of it a crash loses. Large ones are written less often. */
 const EVERY_MS: Readonly<Record<Name, number>> = { life: 0, drift: 600_000, transitions: 3_600_000 };
 
-type Shape = (value: unknown) => boolean;
-const isNumber: Shape = (value) => typeof value === 'number' && Number.isFinite(value);
-const isText: Shape = (value) => typeof value === 'string';
-const isOne: Shape = (value) => value === 1;
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const optional =
-  (shape: Shape): Shape =>
-  (value) =>
-    value === undefined || value === null || shape(value);
-const list =
-  (shape: Shape): Shape =>
-  (value) =>
-    Array.isArray(value) && value.every(shape);
-const tuple =
-  (...shapes: readonly Shape[]): Shape =>
-  (value) =>
-    Array.isArray(value) && value.length === shapes.length && shapes.every((shape, at) => shape(value[at]));
-const values =
-  (shape: Shape): Shape =>
-  (value) =>
-    isRecord(value) && Object.values(value).every(shape);
-const record =
-  (shapes: Readonly<Record<string, Shape>>): Shape =>
-  (value) =>
-    isRecord(value) && Object.entries(shapes).every(([key, shape]) => shape(value[key]));
-
-const isBin: Shape = (value) => Number.isInteger(value) && Number(value) >= 0 && Number(value) <= 9;
-const isSample = record({ seen: isNumber, bins: list(isBin) });
-const isWindow = record({ reference: optional(isSample), present: isSample, own: isSample });
-const isBeside = record({
-  ...{ questions: isNumber, champion: isNumber, own: isNumber },
-  paired: record({ questions: isNumber, own: isNumber, other: isNumber }),
+const bin = z.int().min(0).max(9);
+const sample = z.object({ seen: z.number(), bins: z.array(bin) });
+const window = z.object({ reference: sample.nullish(), present: sample, own: sample });
+const beside = z.object({
+  ...{ questions: z.number(), champion: z.number(), own: z.number() },
+  paired: z.object({ questions: z.number(), own: z.number(), other: z.number() }),
 });
-const isSums = record({
-  ...{ viewers: isNumber, all: isNumber, champion: isNumber, paired: isNumber, pairedChampion: isNumber },
-  ...{ other: isNumber, baselines: values(isBeside) },
+const sums = z.object({
+  ...{ viewers: z.number(), all: z.number(), champion: z.number(), paired: z.number(), pairedChampion: z.number() },
+  ...{ other: z.number(), baselines: z.record(z.string(), beside) },
 });
-const SHAPES: Readonly<Record<Name, Shape>> = {
-  life: record({
-    ...{ version: isOne, champion: optional(isText), guarded: optional(isText), since: isNumber },
-    other: optional(record({ role: isText, version: isText })),
-    trial: record({ nextLook: isNumber, sums: list(isSums) }),
+const names = z.array(z.array(z.string())).nullish();
+const SHAPES = {
+  life: z.object({
+    ...{ version: z.literal(1), champion: z.string().nullish(), guarded: z.string().nullish(), since: z.number() },
+    other: z.object({ role: z.string(), version: z.string() }).nullish(),
+    trial: z.object({ nextLook: z.number(), sums: z.array(sums) }),
   }),
-  drift: record({
-    ...{ version: isOne, day: isNumber, trust: isNumber },
-    ...{ own: optional(list(list(isText))), former: optional(list(list(isText))) },
-    windows: record({ demand: isWindow, rank: isWindow }),
+  drift: z.object({
+    ...{ version: z.literal(1), day: z.number(), trust: z.number(), own: names, former: names },
+    windows: z.object({ demand: window, rank: window }),
   }),
-  transitions: record({
-    ...{ version: isOne, at: isNumber },
-    titles: list(tuple(isText, isNumber, list(tuple(isText, isNumber)))),
+  transitions: z.object({
+    ...{ version: z.literal(1), at: z.number() },
+    titles: z.array(z.tuple([z.string(), z.number(), z.array(z.tuple([z.string(), z.number()]))])),
   }),
 };
 
@@ -109,7 +83,7 @@ export function openMemory({ documents, now, log }: MemoryOptions): Memory {
       const value = parse(text);
       savedAt.set(name, now());
       // Sound: its shape is that of its name; JSON's null is taken for what is absent.
-      if (SHAPES[name](value)) return value as Remembered[T];
+      if (SHAPES[name].safeParse(value).success) return value as Remembered[T];
       log('warn', 'predict.unreadable', { name });
       return undefined;
     },

@@ -1,5 +1,6 @@
 // How sure the nightly fill must be of what it fetches: surer while too much of it leaves the store unused. Pure.
-import type { PlanOptions } from './plan.ts';
+import { readSnapshot } from '../snapshot.ts';
+import { LEAST_CHANCES } from './plan.ts';
 
 /** Bytes of nightly fills that were settled: served, or gone unused. */
 export type Settled = { readonly usefulBytes: number; readonly wastedBytes: number };
@@ -11,11 +12,7 @@ const GAIN = 2;
 /** The odds that the validation seed chose are the least: with more fills there, the total rose. Six times as much is 0.95. */
 const LEAST = 1;
 const MOST = 6;
-/** What the plan's defaults need, as odds. */
-const ODDS = 0.75 / 0.25;
-const PREFIX_ODDS = 0.6 / 0.4;
-
-const chanceOf = (odds: number): number => odds / (1 + odds);
+const VERSION = 1;
 
 /**
  * The factor of the odds (1..6) after one more night's bytes were settled: a step in their logarithm by how far the share
@@ -29,22 +26,17 @@ export function afterNight(factor: number, settled: Settled, maxWastedRatio: num
 }
 
 /** What a plan needs at a factor of the odds; at 1 its defaults. */
-export function chancesAt(factor: number): Required<Pick<PlanOptions, 'leastChance' | 'leastPrefixChance'>> {
-  return { leastChance: chanceOf(ODDS * factor), leastPrefixChance: chanceOf(PREFIX_ODDS * factor) };
+export function chancesAt(factor: number): typeof LEAST_CHANCES {
+  const surer = (chance: number): number => (chance * factor) / (1 - chance + chance * factor);
+  const { leastChance, leastPrefixChance } = LEAST_CHANCES;
+  return { leastChance: surer(leastChance), leastPrefixChance: surer(leastPrefixChance) };
 }
 
 /** The factor in what was written down; 1 for what cannot be read. */
 export function factorIn(json: string | undefined): number {
-  try {
-    const saved: unknown = json === undefined ? undefined : JSON.parse(json);
-    const isKnown = typeof saved === 'object' && saved !== null && 'version' in saved && saved.version === 1;
-    const factor = isKnown && 'factor' in saved ? saved.factor : undefined;
-    return typeof factor === 'number' && factor >= LEAST && factor <= MOST ? factor : LEAST;
-  } catch (error) {
-    if (error instanceof SyntaxError) return LEAST;
-    throw error;
-  }
+  const factor = readSnapshot(json, VERSION)?.['factor'];
+  return typeof factor === 'number' && factor >= LEAST && factor <= MOST ? factor : LEAST;
 }
 
 /** What is written down of it. */
-export const kept = (factor: number): string => JSON.stringify({ version: 1, factor });
+export const kept = (factor: number): string => JSON.stringify({ version: VERSION, factor });

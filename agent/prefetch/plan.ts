@@ -44,15 +44,18 @@ export type PlanQuestion = {
   readonly options?: PlanOptions;
 };
 
+/** Chances that an item needs by default, 0..1: less cost more than it saved. First seconds, which are waited for, need less. */
+export const LEAST_CHANCES = { leastChance: 0.75, leastPrefixChance: 0.6 };
+
 /** How a plan is made; defaults chosen on the workload's validation seed (test/bench/prefetch.ts). */
 export type PlanOptions = {
   /** What is the first seconds of a title; default those that are protected. */
   readonly prefixSeconds?: number;
   /** An item must save this many times as much as the least that is worth its place; default 1.5. What is there stays. */
   readonly hysteresis?: number;
-  /** Chance to be watched at all that an item needs, 0..1; default 0.75: less cost more than it saved. */
+  /** Chance to be watched at all that an item needs, 0..1; default LEAST_CHANCES. */
   readonly leastChance?: number;
-  /** The same for first seconds, which are waited for; default 0.6. */
+  /** The same for first seconds. */
   readonly leastPrefixChance?: number;
   /** Most items of a plan; default 20 000. */
   readonly maxItems?: number;
@@ -87,7 +90,7 @@ type Count = { readonly skipped: { held: number; unlikely: number }; readonly wo
 
 /** A title's parts that nobody holds, as far as they are likely enough. */
 function draftsOf(of: PlanCandidate, question: PlanQuestion, { skipped, worths }: Count): Draft[] {
-  const { prefixSeconds = HEAD_SECONDS, leastChance = 0.75, leastPrefixChance = 0.6 } = question.options ?? {};
+  const { prefixSeconds = HEAD_SECONDS, leastChance, leastPrefixChance } = { ...LEAST_CHANCES, ...question.options };
   const { timeline } = of;
   const drafts: Draft[] = [];
   const seen = new Set<string>();

@@ -2,6 +2,7 @@
 // and tries again later, each time after a longer pause.
 import type { Log } from '../../cache/cache.ts';
 import type { PrefetchCost } from '../simulate/meter.ts';
+import { readSnapshot } from '../snapshot.ts';
 
 /** How it stands. `since` and `retryAt` in milliseconds since the epoch. */
 export type SwitchStats = {
@@ -63,19 +64,15 @@ export function isTooDear(
 }
 
 function restore(json: string | undefined, now: number): Kept {
-  const fresh: Kept = { isOn: true, since: now, retryMs: FIRST_RETRY_MS };
-  try {
-    const saved: unknown = json === undefined ? undefined : JSON.parse(json);
-    if (typeof saved !== 'object' || saved === null || !('version' in saved) || saved.version !== VERSION) return fresh;
-    const isOn = 'isOn' in saved && saved.isOn !== false;
-    const since = 'since' in saved && typeof saved.since === 'number' ? Math.min(now, saved.since) : now;
-    const retryMs = 'retryMs' in saved && typeof saved.retryMs === 'number' ? saved.retryMs : FIRST_RETRY_MS;
-    return { isOn, since, retryMs: Math.max(FIRST_RETRY_MS, Math.min(LONGEST_RETRY_MS, retryMs)) };
-  } catch (error) {
-    // What cannot be read is begun anew.
-    if (error instanceof SyntaxError) return fresh;
-    throw error;
-  }
+  const saved = readSnapshot(json, VERSION);
+  if (saved === undefined) return { isOn: true, since: now, retryMs: FIRST_RETRY_MS };
+  const { isOn = false, since, retryMs } = saved;
+  const pauseMs = typeof retryMs === 'number' ? retryMs : FIRST_RETRY_MS;
+  return {
+    isOn: isOn !== false,
+    since: typeof since === 'number' ? Math.min(now, since) : now,
+    retryMs: Math.max(FIRST_RETRY_MS, Math.min(LONGEST_RETRY_MS, pauseMs)),
+  };
 }
 
 /** Opens the switch as an earlier run left it; at first it is on. */

@@ -3,6 +3,7 @@
 // client holds and gives back.
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { remember } from '../remember.ts';
+import { readSnapshot } from '../snapshot.ts';
 import { openBudget } from './budget.ts';
 import type { Choice, Chooser, OfferedArm } from './choice.ts';
 import type { Decider } from './decide.ts';
@@ -212,16 +213,11 @@ function readNote(secret: Uint8Array, note: string | undefined, now: number): Se
 
 /** Counts that cannot be read begin anew: a promo may then be shown more often on one day. */
 function readSpent(text: string | undefined): Spent {
-  const none: Spent = { day: 0, shown: new Map() };
-  try {
-    const read: unknown = text === undefined ? {} : JSON.parse(text);
-    const { version, day, shown } = { version: 0, day: 0, shown: [], ...(typeof read === 'object' ? read : {}) };
-    if (version !== VERSION || !Number.isInteger(day) || !Array.isArray(shown)) return none;
-    const rows: readonly unknown[] = shown;
-    const isRow = (row: unknown): row is [string, number] =>
-      Array.isArray(row) && typeof row[0] === 'string' && Number.isFinite(row[1]);
-    return { day, shown: new Map(rows.filter(isRow)) };
-  } catch {
-    return none; // As said.
-  }
+  const { day = 0, shown = [] } = readSnapshot(text, VERSION) ?? {};
+  const isDay = typeof day === 'number' && Number.isInteger(day);
+  if (!isDay || !Array.isArray(shown)) return { day: 0, shown: new Map() };
+  const rows: readonly unknown[] = shown;
+  const isRow = (row: unknown): row is [string, number] =>
+    Array.isArray(row) && typeof row[0] === 'string' && Number.isFinite(row[1]);
+  return { day, shown: new Map(rows.filter(isRow)) };
 }

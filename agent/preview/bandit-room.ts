@@ -2,6 +2,7 @@
 // all slots; no arm, model or viewer is known outside.
 
 import { remember } from '../remember.ts';
+import type { ChoiceRow } from '../state-schema.ts';
 import { type ChoiceSettings, type Deciding, decide, inputOf, isEven, steps } from './bandit-decide.ts';
 import { type GuardOptions, type GuardStore, openGuard } from './bandit-guard.ts';
 import { type Prior, priorFrom } from './bandit-linear.ts';
@@ -22,24 +23,12 @@ import { openTokens, type Tokens } from './token.ts';
 export const SLOTS = ['preview', 'artwork', 'ad'] as const satisfies readonly ChoiceAsked['slot'][];
 type Slot = ChoiceAsked['slot'];
 
-/** A choice as it is logged: whole days, nothing about a viewer. */
-export type ChoiceRecord = {
-  readonly id: number;
-  readonly day: number;
-  readonly slot: string;
-  readonly titleId: string;
-  readonly policy: string;
-  readonly chosen: number;
-  readonly arms: readonly string[];
-  readonly propensities: readonly number[];
-  readonly expected: readonly number[];
-};
-
 /** Where everything is kept. Reads are of memory, writes are queued: neither waits nor throws. */
 export type BanditStore = PosteriorStore &
   GuardStore & {
     readonly spent: SpentStore;
-    readonly addChoice: (choice: Omit<ChoiceRecord, 'id'>) => number;
+    /** Whole days, nothing about a viewer; gives what addReward() names it by. */
+    readonly addChoice: (choice: Omit<ChoiceRow, 'reward'>) => number;
     /** Adds to the reward of a choice. */
     readonly addReward: (id: number, amount: number) => void;
   };

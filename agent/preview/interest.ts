@@ -1,6 +1,7 @@
 // Where in a title this region's viewers come back to, what they see again, and where they leave, from players' own events: counts of the title
 // alone, nothing of a viewer. Pure: time comes in.
 import { remember } from '../remember.ts';
+import { readSnapshot } from '../snapshot.ts';
 
 /** Parts that a title is counted in. */
 const BINS = 64;
@@ -119,15 +120,9 @@ function meanOver(counts: Counts, from: number, until: number): number {
 
 function restore(snapshot: string): Map<string, Counts> {
   const titles = new Map<string, Counts>();
-  let read: unknown;
-  try {
-    read = JSON.parse(snapshot);
-  } catch {
-    return titles; // Counted anew: it is learnt again within days.
-  }
-  const { version, titles: rows } =
-    typeof read === 'object' && read !== null ? { version: 0, titles: [], ...read } : {};
-  if (version !== VERSION || !Array.isArray(rows)) return titles;
+  // What cannot be read is counted anew: it is learnt again within days.
+  const rows = readSnapshot(snapshot, VERSION)?.['titles'];
+  if (!Array.isArray(rows)) return titles;
   for (const row of rows) {
     const [id, sought, again, left, day, events]: readonly unknown[] = Array.isArray(row) ? row : [];
     if (typeof id !== 'string' || typeof day !== 'number' || typeof events !== 'number') continue;

@@ -7,10 +7,10 @@ import {
   type BanditOptions,
   type BanditSettings,
   type BanditStore,
-  type ChoiceRecord,
   openBandit,
 } from '../../agent/preview/bandit-room.ts';
 import type { ArmState, SlotState } from '../../agent/preview/posteriors.ts';
+import type { ChoiceRow } from '../../agent/state-schema.ts';
 
 /** The defaults of agent/config-schema.ts, but that a play is the whole reward and comes at once. */
 const SETTINGS: BanditSettings = {
@@ -24,7 +24,7 @@ const SETTINGS: BanditSettings = {
 };
 
 /** Tables in memory; `log` holds what was shown, the id being its index. */
-export type MemoryStore = BanditStore & { readonly log: (Omit<ChoiceRecord, 'id'> & { reward: number })[] };
+export type MemoryStore = BanditStore & { readonly log: (Omit<ChoiceRow, 'reward'> & { reward: number })[] };
 
 /** Empty tables. */
 export function memoryStore(): MemoryStore {
