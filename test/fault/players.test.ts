@@ -13,6 +13,7 @@ import { openBrowser } from '../e2e/browser.ts';
 import { findTool, makeClip } from '../encoder/clips.ts';
 import { buildRich } from '../encoder/package/media.ts';
 import { type PackageServer, servePackage } from '../fake/package-server.ts';
+import { openPlayerPage } from './player-page.ts';
 
 /** Frames of the two shots, 16 s together; played at twice the speed. */
 const LENGTHS = [270, 210] as const;
@@ -24,7 +25,7 @@ let server: PackageServer;
 let browser: Browser;
 let page: Page;
 let title: Title;
-let problems: string[];
+let problems: readonly string[];
 
 /** A title of the encoder's own, with the same ladder in two codecs. */
 async function encodeTwoCodecs(): Promise<string> {
@@ -52,19 +53,9 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  problems = [];
   await page?.close();
-  page = await browser.newPage();
-  page.on('pageerror', (error) => problems.push(error.message));
-  await page.goto(server.url);
-  server.asked.length = 0;
-  await page.evaluate(`
-    globalThis.video = document.querySelector('video');
-    globalThis.seen = { errors: [], levels: new Set(), audio: new Set() };
-    video.muted = true;
-    video.addEventListener('error', () => seen.errors.push('video ' + video.error?.message));
-    video.addEventListener('canplay', () => { video.playbackRate = 2; });
-  `);
+  ({ page, problems } = await openPlayerPage(browser, server));
+  await page.evaluate(`video.addEventListener('canplay', () => { video.playbackRate = 2; })`);
 });
 
 async function load(script: string): Promise<void> {

@@ -13,6 +13,7 @@ import { openBrowser } from '../e2e/browser.ts';
 import { buildRich } from '../encoder/package/media.ts';
 import { openFakeChooser } from '../fake/chooser.ts';
 import { type PackageServer, servePackage } from '../fake/package-server.ts';
+import { openPlayerPage } from './player-page.ts';
 
 /** Three stretches of three segments of 1.001 s each. */
 const CUT = [1, 8, 12].map((startSeconds) => ({ startSeconds, endSeconds: startSeconds + 2.9 }));
@@ -32,7 +33,7 @@ let dir: string;
 let server: PackageServer;
 let browser: Browser;
 let page: Page;
-let problems: string[];
+let problems: readonly string[];
 
 /** A node's previews of one title that is on disk. */
 async function openServer(): Promise<PackageServer> {
@@ -74,18 +75,8 @@ afterAll(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 beforeEach(async () => {
-  problems = [];
   await page?.close();
-  page = await browser.newPage();
-  page.on('pageerror', (error) => problems.push(error.message));
-  await page.goto(server.url);
-  server.asked.length = 0;
-  await page.evaluate(`
-    globalThis.video = document.querySelector('video');
-    globalThis.errors = [];
-    video.muted = true;
-    video.addEventListener('error', () => errors.push('video ' + video.error?.message));
-  `);
+  ({ page, problems } = await openPlayerPage(browser, server));
 });
 
 const START = {
@@ -93,7 +84,7 @@ const START = {
     'hls.js/dist/hls.min.js',
     (url: string) => `
       const hls = new Hls({ subtitlePreference: { lang: 'en' } });
-      hls.on(Hls.Events.ERROR, (_, { type, details, fatal }) => { if (fatal) errors.push(type + ' ' + details); });
+      hls.on(Hls.Events.ERROR, (_, { type, details, fatal }) => { if (fatal) seen.errors.push(type + ' ' + details); });
       hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.subtitleTrack = 0; video.play(); });
       hls.loadSource('${url}');
       hls.attachMedia(video);`,
@@ -103,13 +94,13 @@ const START = {
     (url: string) => `(async () => {
       shaka.polyfill.installAll();
       const player = new shaka.Player();
-      player.addEventListener('error', ({ detail }) => errors.push('shaka ' + detail.code));
+      player.addEventListener('error', ({ detail }) => seen.errors.push('shaka ' + detail.code));
       await player.attach(video);
       await player.load('${url}');
       if (player.getTextTracks().length > 0) player.selectTextTrack(player.getTextTracks()[0]);
       await player.setTextTrackVisibility?.(true);
       video.play();
-    })().catch((error) => errors.push(String(error?.code ?? error)))`,
+    })().catch((error) => seen.errors.push(String(error?.code ?? error)))`,
   ],
 } as const;
 
@@ -118,13 +109,13 @@ async function playsToTheEnd(name: keyof typeof START, url: string): Promise<voi
   await page.addScriptTag({ url: `${server.url}modules/${script}` });
   await page.evaluate(`{ ${start(url)} }`);
   await expect
-    .poll(() => page.evaluate('video.ended || errors.length > 0'), { timeout: WAIT_MS, interval: 50 })
+    .poll(() => page.evaluate('video.ended || seen.errors.length > 0'), { timeout: WAIT_MS, interval: 50 })
     .toBe(true)
     .catch(async (cause: unknown) => {
-      const state = await page.evaluate('({ at: video.currentTime, ready: video.readyState, errors })');
+      const state = await page.evaluate('({ at: video.currentTime, ready: video.readyState, errors: seen.errors })');
       throw new Error(`does not end: ${JSON.stringify(state)}, ${server.asked.slice(-5).join()}`, { cause });
     });
-  expect(await page.evaluate('errors')).toEqual([]);
+  expect(await page.evaluate('seen.errors')).toEqual([]);
   expect(problems).toEqual([]);
   expect(Math.abs(Number(await page.evaluate('video.currentTime')) - SECONDS)).toBeLessThan(0.25);
   // Played through in one piece: a player that falls into a gap, or skips a stretch, plays in several.
